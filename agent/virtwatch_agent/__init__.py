@@ -1,0 +1,1 @@
+"""The agent: discover, collect, derive, judge, journal, report; one process per node."""

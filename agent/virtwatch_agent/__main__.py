@@ -1,0 +1,131 @@
+# The agent's process: settings, the parts, and how it ends.
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+
+import psutil
+
+from virtwatch_agent.collect.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.config import AgentSettings
+from virtwatch_agent.core.core import Core
+from virtwatch_agent.health import CORE_SILENCE_S, HealthServer
+from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.report.kubernetes import NodeMonitorReporter
+from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
+from virtwatch_agent.thresholds.kubernetes import KubernetesThresholds
+from virtwatch_api import __version__
+from virtwatch_api.catalogue.readings import Instrument
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.errors import KubeError
+from virtwatch_telemetry.providers import Providers, set_up
+
+logger = logging.getLogger("virtwatch.agent")
+
+_END_S = 4.5  # for all of an end, so that it takes less than 5 s
+_FLUSH_S = 2.0  # of it, for the last telemetry
+
+
+def main() -> int:
+    """Run the agent until SIGTERM (0), or refuse wrong settings (2)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    settings = AgentSettings.from_environment(os.environ)
+    if not isinstance(settings, AgentSettings):
+        for problem in settings:
+            logger.error("%s", problem)
+        return 2
+    try:
+        client = KubeClient.from_environment()
+    except (KubeError, OSError) as error:
+        logger.error("The agent cannot start: %s", error)
+        return 2
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    providers = set_up("virtwatch-agent", resource_attributes=_resource(settings, os.environ), env=os.environ)
+    _run(settings, client, providers, stop)
+    return 0
+
+
+def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop: threading.Event) -> None:
+    reporter = NodeMonitorReporter(client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"))
+    telemetry = AgentTelemetry(providers, time)
+    core = Core(
+        node=settings.node,
+        collector=LibvirtCollector(_collect(settings), time),
+        thresholds=KubernetesThresholds(
+            client=client,
+            node=settings.node,
+            state_dir=settings.state_dir,
+            on_new_node_monitor=reporter.refresh,
+        ),
+        reporter=reporter,
+        telemetry=telemetry,
+        journal=Journal(settings.state_dir),
+        clock=time,
+        new_epoch=lambda: uuid.uuid4().hex[:12],
+        measure=_measure,
+        export_interval=settings.export_interval,
+    )
+    telemetry.observe("process.cpu.time", "s", lambda: _measure()[0], instrument=Instrument.COUNTER)
+    telemetry.observe("process.memory.usage", "By", lambda: _measure()[1])
+    health = HealthServer(settings.health_port, {"/healthz": lambda: _alive(core), "/readyz": lambda: _ready(core)})
+    health.start()
+    reporter.start()
+    core.start()
+    logger.info("virtwatch agent %s watches node %s", __version__, settings.node)
+    stop.wait()
+
+    def end() -> None:
+        core.stop()
+        reporter.stop()
+        health.stop()
+        providers.shutdown(_FLUSH_S)
+
+    # What hangs in libvirt or in the network is left behind: what matters is on disk since it was judged.
+    ending = threading.Thread(target=end, name="end", daemon=True)
+    ending.start()
+    ending.join(_END_S)
+
+
+def _collect(settings: AgentSettings) -> CollectSettings:
+    return CollectSettings(
+        uris=settings.libvirt_uris,
+        pods_dir=settings.pods_dir,
+        host_socket=settings.libvirt_socket,
+        proc=settings.proc,
+    )
+
+
+def _resource(settings: AgentSettings, env: Mapping[str, str]) -> Mapping[str, str]:
+    given = {"k8s.namespace.name": env.get("POD_NAMESPACE"), "k8s.pod.name": env.get("POD_NAME")}
+    return {
+        "service.version": __version__,
+        "service.instance.id": settings.node,
+        "k8s.node.name": settings.node,
+        **{name: value for name, value in given.items() if value},
+    }
+
+
+def _alive(core: Core) -> str:
+    silence = time.monotonic() - core.alive_at
+    return f"the core has been silent for {silence:.0f} s" if silence > CORE_SILENCE_S else ""
+
+
+def _ready(core: Core) -> str:
+    return "" if core.ready else "policies are not known yet: is the API server reached?"
+
+
+def _measure() -> tuple[float, float]:
+    process = psutil.Process()
+    with process.oneshot():
+        times = process.cpu_times()
+        return times.user + times.system, float(process.memory_info().rss)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

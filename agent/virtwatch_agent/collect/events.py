@@ -1,0 +1,148 @@
+# What libvirt tells, in the words of the catalogue: tables, no state. The position of a word is libvirt's number for it
+# in libvirt-domain.h (a stable ABI); a number that is newer than these tables reads "unknown".
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from virtwatch_agent.observations import DomainState
+
+UNKNOWN = "unknown"
+# virDomainEvent*DetailType
+_STARTED = ("booted", "migrated", "restored", "snapshot", "wakeup")
+_SUSPENDED = (
+    "user",
+    "migration",
+    "ioerror",
+    "watchdog",
+    "restored",
+    "snapshot",
+    "api_error",
+    "postcopy",
+    "postcopy_failed",
+)
+_STOPPED = ("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot")
+_CRASHED = ("panicked", "crashloaded")
+# virDomain*Reason, where they are kept in the same words, so that what is heard and what is listed compare
+_RUNNING_REASON = (UNKNOWN, "booted", "migrated", "restored", "snapshot", *[UNKNOWN] * 3, "wakeup")
+_PAUSED_REASON = (
+    UNKNOWN,
+    "user",
+    "migration",
+    "saved",
+    "dump",
+    "ioerror",
+    "watchdog",
+    "snapshot",
+    "shutdown",
+    "snapshot",
+    "crashed",
+    "starting",
+    "postcopy",
+    "postcopy_failed",
+    "api_error",
+)
+_SHUTOFF_REASON = (UNKNOWN, "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot", "lost")
+_CRASHED_REASON = (UNKNOWN, "panicked")
+# virDomainEventIOErrorAction, virDomainEventWatchdogAction
+_IO_ERROR_ACTION = ("none", "pause", "report")
+_WATCHDOG_ACTION = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi")
+
+# Reasons of vm.stopped that say that QEMU or the guest ended by itself.
+CRASHES = frozenset({"crashed", "failed"})
+
+
+class Turn(Enum):
+    """Name the turns in a domain's life."""
+
+    STARTED = "started"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleHeard:
+    """A domain took a turn."""
+
+    turn: Turn
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RebootHeard:
+    """A guest rebooted; libvirt says each reboot several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class IoErrorHeard:
+    """A disk failed; `alias` is the device's alias."""
+
+    alias: str
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogHeard:
+    """A guest's watchdog expired."""
+
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesHeard:
+    """A device was plugged or unplugged."""
+
+
+Heard = LifecycleHeard | RebootHeard | IoErrorHeard | WatchdogHeard | DevicesHeard
+
+
+def lifecycle(event: int, detail: int) -> LifecycleHeard | None:
+    """Read VIR_DOMAIN_EVENT_ID_LIFECYCLE; None for what changes nothing here (defined, about to shut down, …)."""
+    match event:
+        case 2 if _word(_STARTED, detail) == "wakeup":
+            return LifecycleHeard(Turn.RESUMED, "wakeup")
+        case 2:
+            return LifecycleHeard(Turn.STARTED, _word(_STARTED, detail))
+        case 3:
+            return LifecycleHeard(Turn.PAUSED, _word(_SUSPENDED, detail))
+        case 4:
+            return LifecycleHeard(Turn.RESUMED, "")
+        case 5:
+            return LifecycleHeard(Turn.STOPPED, _word(_STOPPED, detail))
+        case 7:
+            return LifecycleHeard(Turn.PAUSED, "suspended")
+        case 8:
+            return LifecycleHeard(Turn.CRASHED, _word(_CRASHED, detail))
+        case _:
+            return None
+
+
+def io_error(alias: str, action: int, reason: str) -> IoErrorHeard:
+    """Read VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON; libvirt leaves the reason empty but for a full disk (enospc)."""
+    return IoErrorHeard(alias, _word(_IO_ERROR_ACTION, action), reason)
+
+
+def watchdog(action: int) -> WatchdogHeard:
+    """Read VIR_DOMAIN_EVENT_ID_WATCHDOG."""
+    return WatchdogHeard(_word(_WATCHDOG_ACTION, action))
+
+
+def listed_state(state: int, reason: int) -> tuple[DomainState, str]:
+    """Read virDomainState and its reason, as a listing shows them."""
+    match state:
+        case 3:
+            return DomainState.PAUSED, _word(_PAUSED_REASON, reason)
+        case 5:
+            return DomainState.STOPPED, _word(_SHUTOFF_REASON, reason)
+        case 6:
+            return DomainState.CRASHED, _word(_CRASHED_REASON, reason)
+        case 7:
+            return DomainState.PAUSED, "suspended"
+        case _:
+            return DomainState.RUNNING, _word(_RUNNING_REASON, reason)
+
+
+def _word(words: Sequence[str], number: int) -> str:
+    return words[number] if 0 <= number < len(words) else UNKNOWN

@@ -1,0 +1,44 @@
+# What is wrong with a connection, in a sentence that says what to do.
+import re
+
+from virtwatch_agent.discovery.targets import Target, TargetKind
+
+# libvirt reports the system's words for these, not its numbers
+_DENIED = "ermission denied"
+_NOBODY_THERE = ("Connection refused", "No such file or directory")
+# How targets.py spells a folder whose path is too long for a socket's.
+_DESCRIPTOR = re.compile(r"/proc/self/fd/\d+")
+_REMEDY = {
+    TargetKind.POD: "virt-launcher starts virtqemud again; if this stays, read the log of the pod's compute container",
+    TargetKind.HOST: "start libvirtd or virtqemud on the host and read its log",
+    TargetKind.URI: "see that its daemon runs and that `virsh -c URI list` works",
+}
+_DENIED_REMEDY = (
+    "run as root or as a member of the group libvirt; a pod needs uid 0 with CAP_DAC_OVERRIDE, and the type spc_t "
+    "where there is SELinux"
+)
+
+
+def not_opened(target: Target, error: Exception) -> str:
+    """Say that a libvirt cannot be reached."""
+    said = _DESCRIPTOR.sub(str(target.folder), str(error)).rstrip(".")
+    remedy = _DENIED_REMEDY if _DENIED in said else _REMEDY[target.kind]
+    return f"libvirt at {target.name} cannot be reached ({said}): {remedy}."
+
+
+def nobody_there(error: Exception) -> bool:
+    """Tell whether a socket is gone or left over: no daemon has it open."""
+    return any(words in str(error) for words in _NOBODY_THERE)
+
+
+def lost(target: Target, reason: str) -> str:
+    """Say that an open connection ended."""
+    return f"The connection to libvirt at {target.name} was lost ({reason}): {_REMEDY[target.kind]}."
+
+
+def silent(target: Target) -> str:
+    """Say that a libvirt does not answer."""
+    return (
+        f"libvirt at {target.name} takes connections and does not answer: see whether its daemon is stopped or "
+        "overloaded (ps, its log)."
+    )

@@ -1,0 +1,177 @@
+# The domains that each connection shows, and what must have happened to them: pure, driven by what is heard and listed.
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from virtwatch_agent.collect.events import CRASHES, LifecycleHeard, Turn
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Observation, Vanished
+
+LOST = "lost"  # the reason of a stop that nobody saw
+_DUMPS_ITSELF = "crashloaded"  # the guest panicked, and runs on to write its own dump
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Hold what one look at a domain showed; `reason` is that of its state."""
+
+    domain: Domain
+    reason: str
+
+
+class Sightings:
+    """Know each domain by its UUID. When two connections show one, the first counts until its domain is gone.
+
+    That is so where a URI given by hand names the host's own libvirt again, and in a migration between two libvirts of
+    one machine.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Sighting]] = {}
+        self._start_said: set[tuple[str, str]] = set()
+
+    def sighting(self, connection: str, uuid: str) -> Sighting | None:
+        """Return what is known of a domain on a connection."""
+        return self._known.get(uuid, {}).get(connection)
+
+    def counts(self, connection: str, uuid: str) -> bool:
+        """Tell whether this connection is the one whose word counts for a domain."""
+        return self.connection_of(uuid) == connection
+
+    def connection_of(self, uuid: str) -> str | None:
+        """Name the connection whose word counts for a domain."""
+        return next(iter(self._known.get(uuid, {})), None)
+
+    def on(self, connection: str) -> list[str]:
+        """Name the domains that a connection shows."""
+        return [uuid for uuid, sightings in self._known.items() if connection in sightings]
+
+    def saw(self, seen: Sighting, *, at: float, new: bool) -> list[Observation]:
+        """Take a look at a domain; what is new compared with before is inferred.
+
+        `new` says that a domain that was not known before started while nobody looked.
+        """
+        uuid, connection = seen.domain.uuid, seen.domain.connection
+        before = self.sighting(connection, uuid)
+        self._known.setdefault(uuid, {})[connection] = seen
+        if not self.counts(connection, uuid):
+            return []
+        found: list[Observation] = [Appeared(seen.domain, at)]
+        if before is not None and before.domain.incarnation == seen.domain.incarnation:
+            return [*found, *_differences(before, seen, at)]
+        if before is not None:
+            found = [*_stopped(before, LOST, at, inferred=True), *found]
+        elif not new:
+            return [*found, *_failure(seen, at)]
+        self._start_said.add((connection, uuid))
+        return [*found, *_born(seen, at)]
+
+    def heard(self, connection: str, uuid: str, turn: LifecycleHeard, *, at: float) -> list[Observation]:
+        """Take a turn of a known domain; what is known already is not said again. A start is `started`."""
+        before = self.sighting(connection, uuid)
+        if before is None:
+            return []
+        if turn.turn is Turn.STOPPED:
+            return self.gone(connection, uuid, turn.reason, at=at, inferred=False)
+        now = _turned(before, turn)
+        self._known[uuid][connection] = now
+        if not self.counts(connection, uuid):
+            return []
+        if turn.reason == _DUMPS_ITSELF:
+            return [*_said(turn, uuid, at)]
+        return [] if now == before else [Appeared(now.domain, at), *_said(turn, uuid, at)]
+
+    def started(self, seen: Sighting, reason: str, *, at: float) -> list[Observation]:
+        """Take a start that was heard, and what the look that followed showed."""
+        uuid, connection = seen.domain.uuid, seen.domain.connection
+        before = self.sighting(connection, uuid)
+        if before is not None and before.domain.incarnation != seen.domain.incarnation:
+            return self.saw(seen, at=at, new=True)
+        said = (connection, uuid) in self._start_said
+        self._start_said.add((connection, uuid))
+        self._known.setdefault(uuid, {})[connection] = seen
+        if not self.counts(connection, uuid):
+            return []
+        started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
+        if before is not None:  # a listing was faster than the event
+            return [Appeared(seen.domain, at), *started, *_differences(before, seen, at)]
+        # A start in the paused state is not always heard as a pause (a migration's target is not).
+        paused = _entered(seen, at) if seen.domain.state is not DomainState.RUNNING else ()
+        return [Appeared(seen.domain, at), *started, *paused, *_failure(seen, at)]
+
+    def gone(self, connection: str, uuid: str, reason: str, *, at: float, inferred: bool) -> list[Observation]:
+        """Drop a domain that stopped; when another connection shows it too, that one counts from now on."""
+        counted = self.counts(connection, uuid)
+        sightings = self._known.get(uuid, {})
+        before = sightings.pop(connection, None)
+        self._start_said.discard((connection, uuid))
+        if not sightings:
+            self._known.pop(uuid, None)
+        if before is None or not counted:
+            return []
+        found: list[Observation] = [*_stopped(before, reason, at, inferred=inferred), Vanished(uuid, at, reason)]
+        heir = next(iter(sightings.values()), None)
+        return found if heir is None else [*found, Appeared(heir.domain, at)]
+
+
+def _turned(before: Sighting, turn: LifecycleHeard) -> Sighting:
+    match turn.turn:
+        case Turn.PAUSED:
+            return Sighting(replace(before.domain, state=DomainState.PAUSED), turn.reason)
+        case Turn.CRASHED if turn.reason != _DUMPS_ITSELF:
+            return Sighting(replace(before.domain, state=DomainState.CRASHED), turn.reason)
+        case Turn.RESUMED if before.domain.state is not DomainState.RUNNING:
+            return Sighting(replace(before.domain, state=DomainState.RUNNING), turn.reason)
+        case _:
+            return before
+
+
+def _said(turn: LifecycleHeard, uuid: str, at: float) -> Iterator[DomainEvent]:
+    match turn.turn:
+        case Turn.PAUSED:
+            yield DomainEvent("vm.paused", uuid, at, {"reason": turn.reason})
+        case Turn.RESUMED:
+            yield DomainEvent("vm.resumed", uuid, at)
+        case Turn.CRASHED:
+            yield DomainEvent("vm.crashed", uuid, at, {"reason": turn.reason})
+
+
+def _stopped(before: Sighting, reason: str, at: float, *, inferred: bool) -> Iterator[DomainEvent]:
+    uuid = before.domain.uuid
+    if reason in CRASHES and before.domain.state is not DomainState.CRASHED:
+        yield DomainEvent("vm.crashed", uuid, at, {"reason": reason}, inferred)
+    yield DomainEvent("vm.stopped", uuid, at, {"reason": reason}, inferred)
+
+
+def _born(seen: Sighting, at: float) -> Iterator[DomainEvent]:
+    running = seen.domain.state is DomainState.RUNNING
+    reason = seen.reason if running else "unknown"
+    yield DomainEvent("vm.started", seen.domain.uuid, at, {"reason": reason}, inferred=True)
+    if not running:
+        yield from _entered(seen, at)
+    yield from _failure(seen, at)
+
+
+def _differences(before: Sighting, now: Sighting, at: float) -> Iterator[DomainEvent]:
+    same_state = before.domain.state is now.domain.state
+    if same_state and (before.reason == now.reason or now.domain.state is DomainState.RUNNING):
+        return
+    yield from _entered(now, at)
+    yield from _failure(now, at)
+
+
+def _entered(now: Sighting, at: float) -> Iterator[DomainEvent]:
+    uuid = now.domain.uuid
+    match now.domain.state:
+        case DomainState.PAUSED:
+            yield DomainEvent("vm.paused", uuid, at, {"reason": now.reason}, inferred=True)
+        case DomainState.CRASHED:
+            yield DomainEvent("vm.crashed", uuid, at, {"reason": now.reason}, inferred=True)
+        case DomainState.RUNNING:
+            yield DomainEvent("vm.resumed", uuid, at, inferred=True)
+
+
+def _failure(seen: Sighting, at: float) -> Iterator[DomainEvent]:
+    attributes: Mapping[str, str] = {"action": "pause"}
+    if seen.domain.state is DomainState.PAUSED and seen.reason == "ioerror":
+        yield DomainEvent("vm.io_error", seen.domain.uuid, at, attributes, inferred=True)
+    if seen.domain.state is DomainState.PAUSED and seen.reason == "watchdog":
+        yield DomainEvent("vm.watchdog", seen.domain.uuid, at, attributes, inferred=True)

@@ -1,0 +1,263 @@
+# The agent's one loop: everything that happens comes through one queue, so that judging needs no locks and the order of
+# events is the order of judgements. Sources, reporter and telemetry are plugged in (seams.py).
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from virtwatch_agent.core.demand import demand
+from virtwatch_agent.core.inventory import Inventory
+from virtwatch_agent.core.outcome import Outcome
+from virtwatch_agent.core.standing import Standing
+from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.observations import (
+    Appeared,
+    ConnectionState,
+    DomainEvent,
+    IdentitiesChanged,
+    NodeChanged,
+    Observation,
+    Sample,
+    ThresholdsChanged,
+    Vanished,
+)
+from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
+from virtwatch_api.resolution import resolve_rules
+
+_LOG = logging.getLogger(__name__)
+_TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed
+_BATCH = 500  # observations handled before the journal is written
+_MAX_EARLY = 64  # events of domains that were not announced yet
+_EARLY_S = 30.0  # after which nobody announces their domain any more
+_TRACEBACK_S = 60.0  # between two tracebacks in the log: a defect that every sample meets must not flood it
+
+
+class Core:
+    """Watch a node: take observations, judge, journal, report."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        collector: Collector,
+        thresholds: ThresholdSource,
+        reporter: Reporter,
+        telemetry: Telemetry,
+        journal: Journal,
+        clock: Clock,
+        new_epoch: Callable[[], str],
+        measure: Callable[[], tuple[float, float]],
+        export_interval: float = 15.0,
+    ) -> None:
+        """`measure` returns the process's CPU seconds and resident bytes; `export_interval` in seconds."""
+        self._collector = collector
+        self._source = thresholds
+        self._telemetry = telemetry
+        self._clock = clock
+        self._export_interval = export_interval
+        self._inventory = Inventory(node)
+        self._standing = Standing()
+        self._outcome = Outcome(
+            journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time()
+        )
+        self._queue: queue.SimpleQueue[Observation | None] = queue.SimpleQueue()
+        self._early: deque[DomainEvent] = deque(maxlen=_MAX_EARLY)
+        self._touched: set[str] = set()
+        self._next_traceback = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="core", daemon=True)
+        self.alive_at = clock.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether policies are known, so that VMs are judged."""
+        return self._standing.known
+
+    def start(self) -> None:
+        """Take back what was known before, then begin."""
+        self._inventory.restore(self._outcome.open(), clock=self._clock.monotonic())
+        self._thread.start()
+        self._source.start(self.deliver)
+        self._collector.start(self.deliver)
+
+    def deliver(self, observation: Observation) -> None:
+        """Take an observation; never blocks."""
+        self._queue.put(observation)
+
+    def stop(self) -> None:
+        """End: no more observations, then the journal is written and closed."""
+        self._collector.stop()
+        self._source.stop()
+        self._queue.put(None)
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        next_tick = self._clock.monotonic() + _TICK
+        running = True
+        while running:
+            self.alive_at = self._clock.monotonic()
+            batch, running = self._take(max(0.0, next_tick - self.alive_at))
+            for observation in batch:
+                self._guarded(lambda: self._handle(observation))  # noqa: B023 - called at once
+            if self._clock.monotonic() >= next_tick:
+                next_tick = self._clock.monotonic() + _TICK
+                self._guarded(self._tick)
+            self._guarded(self._settle)
+        self._outcome.close()
+
+    def _take(self, timeout: float) -> tuple[list[Observation], bool]:
+        batch: list[Observation] = []
+        try:
+            item = self._queue.get(timeout=timeout)
+            while item is not None:
+                batch.append(item)
+                if len(batch) == _BATCH:
+                    return batch, True
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        # The loop's edge: one observation that breaks a judgement must not end the judging of all others.
+        try:
+            act()
+        except Exception:  # noqa: BLE001
+            self._outcome.errors += 1
+            if self._clock.monotonic() >= self._next_traceback:
+                self._next_traceback = self._clock.monotonic() + _TRACEBACK_S
+                _LOG.exception("an observation could not be judged; going on (%d so far)", self._outcome.errors)
+
+    def _handle(self, observation: Observation) -> None:
+        match observation:
+            case Sample():
+                self._sample(observation)
+            case DomainEvent():
+                self._event(observation)
+            case Appeared():
+                self._appeared(observation)
+            case Vanished():
+                self._vanished(observation)
+            case ConnectionState():
+                self._connection(observation)
+            case ThresholdsChanged():
+                self._thresholds(observation)
+            case IdentitiesChanged():
+                for machine in self._inventory.identify(observation.identities):
+                    self._save_domain(machine)
+                    self._apply(machine)
+            case NodeChanged():
+                self._node_changed(observation)
+
+    def _sample(self, sample: Sample) -> None:
+        machine = self._inventory.machines.get(sample.uuid)
+        if machine is None or not machine.present:
+            return
+        self._outcome.samples += 1
+        self._telemetry.sample(machine.subject, machine.domain, sample)
+        self._emit(machine, machine.sample(sample))
+
+    def _event(self, event: DomainEvent) -> None:
+        machine = self._inventory.machines.get(event.uuid)
+        if machine is None:
+            self._early.append(event)
+            return
+        self._telemetry.event(machine.subject, event)
+        self._standing.heard(machine, event)
+        self._outcome.changed = True
+        self._emit(machine, machine.event(event))
+
+    def _appeared(self, appeared: Appeared) -> None:
+        clock = self._clock.monotonic()
+        machine, inferred = self._inventory.appear(appeared.domain, at=appeared.at, clock=clock)
+        self._outcome.changed = True
+        self._save_domain(machine)
+        self._apply(machine)
+        early = [event for event in self._early if event.uuid == appeared.domain.uuid]
+        for event in early:
+            self._early.remove(event)
+        for event in (*inferred, *early):
+            self._event(event)
+
+    def _vanished(self, vanished: Vanished) -> None:
+        machine = self._inventory.machines.get(vanished.uuid)
+        if machine is None:
+            return
+        self._telemetry.forget(vanished.uuid)
+        self._standing.forget(machine)
+        self._outcome.changed = True
+        self._emit(machine, machine.vanish(now=vanished.at))
+
+    def _connection(self, state: ConnectionState) -> None:
+        on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
+        event = self._standing.connected(state)
+        self._outcome.changed = True
+        if event is not None:
+            for machine in on_it:
+                self._event(DomainEvent(event, machine.domain.uuid, state.at))
+
+    def _thresholds(self, changed: ThresholdsChanged) -> None:
+        started = self._clock.time()
+        fresh = self._standing.thresholds_changed(changed)
+        self._outcome.changed = True
+        for machine in list(self._inventory.machines.values()):
+            self._apply(machine)
+        for thresholds in fresh:
+            count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
+            self._telemetry.applied(thresholds, started=started, virtual_machines=count)
+
+    def _node_changed(self, changed: NodeChanged) -> None:
+        if changed.labels != self._standing.node_labels:
+            self._standing.node_labels = dict(changed.labels)
+            for machine in list(self._inventory.machines.values()):
+                self._apply(machine)
+        if changed.acknowledged is not None:
+            self._outcome.acknowledge(changed.acknowledged)
+
+    def _apply(self, machine: Machine) -> None:
+        """Put the rules in force for a VM, as far as both policies and the VM's identity are known."""
+        if self._standing.known and machine.known:
+            standing = self._standing
+            resolution = resolve_rules(machine.selector_identity, standing.thresholds, node_labels=standing.node_labels)
+            standing.annotations(machine, resolution.problems)
+            policies = [item.policy for item in standing.thresholds]
+            policies += [item.policy for item in standing.rejected]  # unreadable, but there
+            clock, now = self._clock.monotonic(), self._clock.time()
+            self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
+        if machine.present:
+            wanted = demand(machine.rules.values(), export_interval=self._export_interval)
+            self._collector.plan(machine.domain.uuid, wanted)
+
+    def _emit(self, machine: Machine, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            self._outcome.take(machine, verdict)
+        self._touched.add(machine.domain.uuid)
+
+    def _tick(self) -> None:
+        clock, now = self._clock.monotonic(), self._clock.time()
+        for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
+            self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "unknown"}, inferred=True))
+            self._handle(Vanished(uuid, now, "lost"))
+        while self._early and self._early[0].at < now - _EARLY_S:
+            self._early.popleft()
+        for machine in list(self._inventory.machines.values()):
+            self._guarded(lambda: self._emit(machine, machine.tick(clock=clock, now=now)))  # noqa: B023
+
+    def _settle(self) -> None:
+        """Write what this turn changed, then publish it: never the other way round."""
+        touched, self._touched = self._touched, set()
+        for uuid in touched:
+            machine = self._inventory.machines.get(uuid)
+            if machine is None:
+                continue
+            self._outcome.note(machine)
+            if not machine.present and not self._inventory.awaits(uuid) and not any(machine.records()):
+                self._inventory.forget(uuid)
+                self._outcome.forget(uuid)
+        self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
+
+    def _save_domain(self, machine: Machine) -> None:
+        self._outcome.save_domain(DomainRecord(machine.domain, machine.identity))

@@ -1,0 +1,102 @@
+# The VMs of this node, and what must have happened to them while nobody looked.
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity
+
+_GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
+
+
+class Inventory:
+    """Know every VM by its UUID; those from before a restart wait to be found again."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._unseen: dict[str, DomainRecord] = {}
+        self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
+        self._by_pod: dict[str, KubernetesIdentity] = {}
+        self.machines: dict[str, Machine] = {}
+
+    def restore(self, restored: Restored, *, clock: float) -> None:
+        """Take back VMs and alerts from before a restart; `clock` is monotonic seconds."""
+        for record in restored.domains:
+            machine = Machine(record.domain, self._node)
+            machine.identity = record.identity
+            self.machines[record.domain.uuid] = machine
+            self._unseen[record.domain.uuid] = record
+            self._found_by[record.domain.uuid] = clock + _GRACE
+        for alert in restored.alerts:
+            if (found := self.machines.get(alert.key.domain)) is not None:
+                found.restore(alert)
+
+    def appear(self, domain: Domain, *, at: float, clock: float) -> tuple[Machine, list[DomainEvent]]:
+        """Note a domain; events that must have come while the agent was down are inferred, once."""
+        machine = self.machines.get(domain.uuid)
+        if machine is None:
+            machine = self.machines[domain.uuid] = Machine(domain, self._node)
+        elif domain.pod_uid != machine.domain.pod_uid:
+            machine.unidentify()  # a new launcher pod may belong to a new VMI
+        machine.appear(domain, clock=clock)
+        machine.identity = self._by_pod.get(domain.pod_uid or "", machine.identity)
+        record = self._unseen.pop(domain.uuid, None)
+        self._found_by.pop(domain.uuid, None)
+        return machine, list(_inferred(record.domain, domain, at)) if record is not None else []
+
+    def identify(self, identities: Iterable[KubernetesIdentity]) -> list[Machine]:
+        """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
+        self._by_pod = {pod: identity for identity in identities for pod in identity.pod_uids}
+        changed = []
+        for machine in self.machines.values():
+            identity = self._by_pod.get(machine.domain.pod_uid or "")
+            if identity is not None and identity != machine.identity:
+                machine.identity = identity
+                changed.append(machine)
+        return changed
+
+    def awaits(self, uuid: str) -> bool:
+        """Tell whether a domain from before a restart may still be found again."""
+        return uuid in self._unseen
+
+    def missing(self, *, clock: float, lost: Callable[[str], bool]) -> list[str]:
+        """Return, once, the UUIDs of domains from before a restart that were not found again in time.
+
+        While `lost` says that a connection cannot be seen, nobody can tell whether its domains are gone.
+        """
+        for uuid, record in self._unseen.items():
+            if lost(record.domain.connection):
+                self._found_by[uuid] = clock + _GRACE
+        gone = [uuid for uuid in self._unseen if clock >= self._found_by[uuid]]
+        for uuid in gone:
+            del self._unseen[uuid], self._found_by[uuid]
+        return gone
+
+    def forget(self, uuid: str) -> None:
+        """Drop a VM."""
+        self.machines.pop(uuid, None)
+
+
+def _inferred(before: Domain, now: Domain, at: float) -> Iterator[DomainEvent]:
+    """Compare a domain with what it was before a gap."""
+
+    def event(type_: str, attributes: Mapping[str, str] | None = None) -> DomainEvent:
+        return DomainEvent(type_, now.uuid, at, attributes or {}, inferred=True)
+
+    if before.incarnation != now.incarnation:
+        yield event("vm.stopped", {"reason": "unknown"})
+        yield event("vm.started", {"reason": "unknown"})
+        before_state = DomainState.RUNNING
+    else:
+        before_state = before.state
+    if before_state is now.state:
+        return
+    match now.state:
+        case DomainState.PAUSED:
+            yield event("vm.paused", {"reason": "unknown"})
+        case DomainState.CRASHED:
+            yield event("vm.crashed", {"reason": "unknown"})
+        case DomainState.RUNNING:
+            yield event("vm.resumed")
+        case DomainState.STOPPED:
+            yield event("vm.stopped", {"reason": "unknown"})

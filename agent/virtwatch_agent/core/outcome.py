@@ -1,0 +1,162 @@
+# What judging leads to, in this order: the ledger, the disk, then spans and the report. Never the other way round.
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from virtwatch_agent.core.ledger import Ledger
+from virtwatch_agent.core.standing import Standing
+from virtwatch_agent.core.status import Conditions, View, build_status
+from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.journal.store import Journal, Restored
+from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.seams import Clock, Reporter, Telemetry
+from virtwatch_api import __version__
+from virtwatch_api.alert import Action
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Transition
+from virtwatch_api.policy import PolicyKey
+
+_REFRESH = 60.0  # seconds after which a status with nothing new but its cost is published again
+_DAY = 86_400.0
+_ROUNDED = 6  # digits of a time: what a journal entry keeps
+
+
+class Outcome:
+    """Turn verdicts into transitions, and transitions into journal, spans and status."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        reporter: Reporter,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        new_epoch: Callable[[], str],
+        measure: Callable[[], tuple[float, float]],
+        started: float,
+    ) -> None:
+        self._ledger = Ledger(journal, new_epoch=new_epoch)
+        self._reporter = reporter
+        self._telemetry = telemetry
+        self._clock = clock
+        self._measure = measure
+        self._started = started
+        self._published_at = 0.0
+        self._fresh: list[tuple[Transition, Verdict, float]] = []
+        self._noted: dict[str, frozenset[str]] = {}
+        self._would_have_fired: dict[PolicyKey, deque[float]] = {}
+        self._conditions = Conditions()
+        self._export_lost = False
+        self.changed = True
+        self.samples = 0
+        self.errors = 0
+
+    def open(self) -> Restored:
+        """Read the journal."""
+        restored = self._ledger.open()
+        for record in restored.alerts:
+            ids = self._noted.get(record.key.domain, frozenset())
+            self._noted[record.key.domain] = ids | {record.key.id}
+        return restored
+
+    def take(self, machine: Machine, verdict: Verdict) -> None:
+        """Make a verdict a transition, or count it where the policy only observes."""
+        self.changed = True
+        change = verdict.change
+        now = self._clock.time()
+        if not verdict.enforced:
+            if change.action is Action.FIRED:
+                self._would_have_fired.setdefault(verdict.key.policy, deque(maxlen=100_000)).append(now)
+            return
+        traceparent = self._telemetry.transition_context()
+        transition = self._ledger.append(
+            lambda sequence: Transition(
+                sequence=sequence,
+                alert=verdict.key,
+                action=change.action,
+                reason=change.reason,
+                severity=change.severity,
+                previous=change.previous,
+                at=round(now, _ROUNDED),
+                since=round(change.since, _ROUNDED),
+                subject=machine.subject,
+                evidence=verdict.evidence,
+                traceparent=traceparent,
+            )
+        )
+        alert = machine.alerts.get(verdict.key)
+        if alert is not None and change.action in (Action.FIRED, Action.ESCALATED):
+            alert.traceparent = traceparent
+        self._fresh.append((transition, verdict, now))
+
+    def note(self, machine: Machine) -> None:
+        """Note a VM's alerts for the journal."""
+        uuid = machine.domain.uuid
+        self._noted[uuid] = self._ledger.save_alerts(machine.records(), self._noted.get(uuid, frozenset()))
+
+    def save_domain(self, record: DomainRecord) -> None:
+        """Note a domain for the journal."""
+        self._ledger.save_domain(record.domain.uuid, record)
+
+    def forget(self, uuid: str) -> None:
+        """Forget a VM that is gone and has no alert left."""
+        self._ledger.save_domain(uuid, None)
+        self._noted.pop(uuid, None)
+        self.changed = True
+
+    def acknowledge(self, acknowledged: Acknowledged) -> None:
+        """Drop what the operator has taken."""
+        self.changed |= self._ledger.acknowledge(acknowledged)
+
+    def settle(self, machines: Sequence[Machine], standing: Standing) -> None:
+        """Write the journal, emit the spans of what is new, publish the status when there is news."""
+        problem = self._ledger.problem
+        self.changed |= self._ledger.dirty
+        self._ledger.commit()
+        self.changed |= problem != self._ledger.problem
+        # The sentence counts seconds and retries; whether there is one is the news.
+        self.changed |= bool(self._telemetry.problem) != self._export_lost
+        self._export_lost = bool(self._telemetry.problem)
+        journaled = self._clock.time()
+        fresh, self._fresh = self._fresh, []
+        for transition, verdict, judged in fresh:
+            thresholds = verdict.effective.thresholds if verdict.effective is not None else None
+            self._telemetry.transition(
+                transition, thresholds=thresholds, cause=verdict.cause, judged=judged, journaled=journaled
+            )
+        if self.changed or journaled - self._published_at >= _REFRESH:
+            self.changed = False
+            self._published_at = journaled
+            self._reporter.publish(
+                build_status(self._view(machines, standing, journaled), self._conditions, now=journaled)
+            )
+
+    def close(self) -> None:
+        """Write what is left and close the journal."""
+        self._ledger.close()
+
+    def _view(self, machines: Sequence[Machine], standing: Standing, now: float) -> View:
+        for policy in self._would_have_fired.keys() - {item.policy for item in standing.thresholds}:
+            del self._would_have_fired[policy]
+        for times in self._would_have_fired.values():
+            while times and times[0] < now - _DAY:
+                times.popleft()
+        cpu, memory = self._measure()
+        return View(
+            ledger=self._ledger,
+            machines=machines,
+            thresholds=standing.thresholds,
+            thresholds_known=standing.known,
+            rejected=standing.rejected,
+            blind_spots=standing.blind_spots.values(),
+            export_problem=self._telemetry.problem,
+            would_have_fired={policy: len(times) for policy, times in self._would_have_fired.items()},
+            health=AgentHealth(
+                version=__version__,
+                started=self._started,
+                cpu=cpu / max(now - self._started, 1.0),
+                memory=memory,
+                samples=self.samples,
+                errors=self.errors,
+                reported=now,
+            ),
+        )

@@ -1,0 +1,162 @@
+# Builds a NodeMonitor's status from what the core knows. Everything unbounded is cut here, with counts of what was cut.
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from virtwatch_agent.core.ledger import Ledger
+from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.observations import Rejected
+from virtwatch_api.nodemonitor import (
+    MAX_APPLIED,
+    MAX_FIRING,
+    MAX_TRANSITIONS,
+    AgentHealth,
+    Applied,
+    Condition,
+    ConditionType,
+    Counts,
+    FiringAlert,
+    NodeStatus,
+)
+from virtwatch_api.policy import Enforcement, PolicyKey, Severity
+from virtwatch_api.thresholdset import ThresholdSet
+
+_NAMED = 3  # problems that a condition's message names before it counts the rest
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Hold what a status is built from."""
+
+    ledger: Ledger
+    machines: Sequence[Machine]
+    thresholds: Sequence[ThresholdSet]
+    thresholds_known: bool
+    rejected: Sequence[Rejected]
+    blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
+    export_problem: str
+    would_have_fired: Mapping[PolicyKey, int]
+    health: AgentHealth
+
+
+class Conditions:
+    """Remember since when each condition has had its status."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Condition] = {}
+
+    def set(self, type_: ConditionType, reason: str, message: str, *, status: bool, now: float) -> Condition:
+        """Return the condition; `since` moves only when the status does."""
+        last = self._last.get(type_)
+        since = last.since if last is not None and last.status is status else now
+        condition = Condition(type_, status, reason, message, since)
+        self._last[type_] = condition
+        return condition
+
+
+def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatus:
+    """Build the status; `now` in seconds since 1970."""
+    firing, pending = _alerts(view.machines)
+    by_policy = _by_policy(firing, pending)
+    listed = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
+    pending_transitions = view.ledger.pending
+    transitions = tuple(pending_transitions[index] for index in range(min(MAX_TRANSITIONS, len(pending_transitions))))
+    return NodeStatus(
+        epoch=view.ledger.epoch,
+        sequence=view.ledger.sequence,
+        transitions=transitions,
+        waiting=len(pending_transitions) - len(transitions),
+        firing=tuple(listed[:MAX_FIRING]),
+        counts=sum(by_policy.values(), Counts()),
+        applied=tuple(_applied(view, by_policy))[:MAX_APPLIED],
+        virtual_machines=sum(machine.present for machine in view.machines),
+        agent=view.health,
+        conditions=tuple(_conditions(view, conditions, now=now)),
+    )
+
+
+def _alerts(machines: Iterable[Machine]) -> tuple[list[FiringAlert], list[PolicyKey]]:
+    firing: list[FiringAlert] = []
+    pending: list[PolicyKey] = []
+    for machine in machines:
+        for record in machine.records():
+            if record.state.severity is None:
+                pending.append(record.key.policy)
+            else:
+                firing.append(
+                    FiringAlert(
+                        alert=record.key,
+                        severity=record.state.severity,
+                        since=record.state.since or 0.0,
+                        subject=record.subject,
+                        evidence=record.evidence,
+                        traceparent=record.traceparent,
+                    )
+                )
+    return firing, pending
+
+
+def _by_policy(firing: Iterable[FiringAlert], pending: Iterable[PolicyKey]) -> dict[PolicyKey, Counts]:
+    counts: dict[PolicyKey, Counts] = {}
+    for policy in pending:
+        counts[policy] = counts.get(policy, Counts()) + Counts(pending=1)
+    for alert in firing:
+        one = Counts(critical=1) if alert.severity is Severity.CRITICAL else Counts(warning=1)
+        counts[alert.alert.policy] = counts.get(alert.alert.policy, Counts()) + one
+    return counts
+
+
+def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Applied]:
+    machines: dict[PolicyKey, int] = {}
+    for machine in view.machines:
+        for policy in machine.policies if machine.present else ():
+            machines[policy] = machines.get(policy, 0) + 1
+    refused = {item.policy: item for item in view.rejected}
+    in_force = {item.policy for item in view.thresholds}
+    for rejected in view.rejected:
+        if rejected.policy not in in_force:
+            yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
+    for thresholds in view.thresholds:
+        policy = thresholds.policy
+        yield Applied(
+            policy=policy,
+            hash=thresholds.hash,
+            virtual_machines=machines.get(policy, 0),
+            counts=by_policy.get(policy, Counts()),
+            would_have_fired=view.would_have_fired.get(policy, 0)
+            if thresholds.enforcement is Enforcement.OBSERVE
+            else 0,
+            rejected=refused[policy].message if policy in refused else "",
+        )
+
+
+def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[Condition]:
+    spots = sorted(view.blind_spots)
+    if not spots:
+        yield conditions.set(ConditionType.COLLECTING, "AllSeen", "every known VM answers", status=True, now=now)
+    else:
+        yield conditions.set(ConditionType.COLLECTING, "BlindSpots", _named(spots), status=False, now=now)
+    ledger = view.ledger
+    if ledger.problem:
+        yield conditions.set(ConditionType.JOURNALING, "DiskFailed", ledger.problem, status=False, now=now)
+    elif ledger.lost:
+        lost = f"{ledger.lost} oldest transitions were dropped while nobody acknowledged; is the operator running?"
+        yield conditions.set(ConditionType.JOURNALING, "Overflow", lost, status=False, now=now)
+    else:
+        yield conditions.set(ConditionType.JOURNALING, "Written", "transitions are on disk", status=True, now=now)
+    if view.export_problem:
+        yield conditions.set(ConditionType.EXPORTING, "BackendLost", view.export_problem, status=False, now=now)
+    else:
+        yield conditions.set(ConditionType.EXPORTING, "Delivered", "nothing is held up", status=True, now=now)
+    watching = sum(machine.present for machine in view.machines)
+    if view.thresholds_known:
+        message = f"judging {watching} VMs by {len(view.thresholds)} policies"
+        yield conditions.set(ConditionType.READY, "Judging", message, status=True, now=now)
+    else:
+        message = f"watching {watching} VMs; policies are not known yet"
+        yield conditions.set(ConditionType.READY, "WaitingForPolicies", message, status=False, now=now)
+
+
+def _named(problems: Sequence[str]) -> str:
+    named = problems[:_NAMED]
+    more = len(problems) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more else "")

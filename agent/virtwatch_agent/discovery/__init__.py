@@ -1,0 +1,1 @@
+"""Find libvirt sockets and QEMU processes."""

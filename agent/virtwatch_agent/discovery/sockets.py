@@ -1,0 +1,148 @@
+# Which libvirt sockets there are now: noticed by inotify within a moment, by a slow look where inotify fails.
+import errno
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtwatch_agent.discovery.inotify import Inotify
+from virtwatch_agent.discovery.targets import Target
+
+_LOG = logging.getLogger(__name__)
+# Below a pod's folder: KubeVirt's emptyDir, which its virt-launcher mounts at /var/run/libvirt.
+_RUNTIME = ("volumes", "kubernetes.io~empty-dir", "libvirt-runtime")
+_SOCKET = "virtqemud-sock"
+_RESCAN = 10.0  # seconds between looks while inotify works: what it cannot see is a mount over a watched folder
+_POLL = 1.0  # seconds between looks while it does not
+_SETTLE = 0.05  # seconds in which a burst of changes becomes one look
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Say where sockets appear; what is None is not looked at."""
+
+    pods_dir: Path | None = None
+    host_socket: Path | None = None
+
+
+class SocketWatch:
+    """Look for sockets on a thread of its own; tell all targets each time that they changed."""
+
+    def __init__(self, places: Places, changed: Callable[[frozenset[Target]], None]) -> None:
+        self._places = places
+        self._changed = changed
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stopping = False
+        self._complained: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="sockets", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first look is told even if it found nothing."""
+        self._thread.start()
+
+    def stop(self, deadline: float = 1.0) -> None:
+        """End within `deadline` seconds; a look that hangs in the file system is abandoned."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(deadline)
+        if not self._thread.is_alive():
+            os.close(self._wake)
+
+    def _run(self) -> None:
+        inotify = self._inotify()
+        known: dict[Target, int] | None = None
+        while not self._stopping:
+            watched, found = self._look(inotify)
+            if found != known:
+                known = found
+                self._changed(frozenset(found))
+            self._wait(inotify, _RESCAN if watched else _POLL)
+        if inotify is not None:
+            inotify.close()
+
+    def _wait(self, inotify: Inotify | None, seconds: float) -> None:
+        waiting = [self._wake] if inotify is None else [self._wake, inotify.descriptor]
+        ready, _, _ = select.select(waiting, [], [], seconds)
+        if inotify is not None and inotify.descriptor in ready:
+            select.select([self._wake], [], [], _SETTLE)
+            inotify.drain()
+
+    def _look(self, inotify: Inotify | None) -> tuple[bool, dict[Target, int]]:
+        """Return whether every folder is watched, and the targets with their sockets' inodes.
+
+        A new inode under an old name is a new daemon: it is told again, so that nobody waits to connect.
+        """
+        watched, found = inotify is not None, {}
+        for folder, target in self._candidates():
+            if inotify is not None and not self._watch(inotify, folder):
+                watched = False
+            if target is not None and (inode := self._socket_inode(target)) is not None:
+                found[target] = inode
+        return watched, found
+
+    def _candidates(self) -> Iterator[tuple[Path, Target | None]]:
+        """Name each folder on the way to a socket, before what is in it is read: so nothing falls in between."""
+        host, pods = self._places.host_socket, self._places.pods_dir
+        if host is not None:
+            yield host.parent, Target.of_host(host)
+        if pods is not None:
+            yield pods, None
+            for name in self._names(pods):
+                yield from self._pod(pods / name, name)
+
+    @staticmethod
+    def _pod(folder: Path, uid: str) -> Iterator[tuple[Path, Target | None]]:
+        yield folder, None
+        for level, part in enumerate(_RUNTIME, start=1):
+            folder /= part
+            if not folder.is_dir():
+                return
+            yield folder, Target.of_pod(uid, folder, _SOCKET) if level == len(_RUNTIME) else None
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return sorted(path.name for path in folder.iterdir())
+        except OSError as error:
+            self._complain(
+                f"The pods folder {folder} cannot be read ({error.strerror}): KubeVirt's VMs are not seen. Mount the "
+                "kubelet's pods folder there, or leave it unset on a host without KubeVirt."
+            )
+            return []
+
+    @staticmethod
+    def _socket_inode(target: Target) -> int | None:
+        assert target.folder is not None
+        path = target.folder / target.socket
+        try:
+            # A launcher owns this folder: a link that leads out of it would make us speak to another's libvirt.
+            if path.is_symlink() and len(path.readlink().parts) > 1:
+                return None
+            return path.stat().st_ino if path.is_socket() else None
+        except OSError:
+            return None
+
+    def _watch(self, inotify: Inotify, folder: Path) -> bool:
+        try:
+            inotify.watch(folder)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self._complain(
+                    f"No inotify watch is left: {folder} is read each second. Raise fs.inotify.max_user_watches."
+                )
+            return False
+        return True
+
+    def _inotify(self) -> Inotify | None:
+        try:
+            return Inotify()
+        except OSError as error:
+            self._complain(f"inotify does not work ({error.strerror}): the socket folders are read each second.")
+            return None
+
+    def _complain(self, message: str) -> None:
+        if message not in self._complained:
+            self._complained.add(message)
+            _LOG.warning("%s", message)

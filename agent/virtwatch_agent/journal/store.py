@@ -1,0 +1,181 @@
+# The agent's memory on disk. One SQLite transaction holds a transition together with the alert state that it leaves, so
+# that a kill at any moment can neither lose a transition nor make it happen twice.
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from virtwatch_agent.journal.records import (
+    AlertRecord,
+    DomainRecord,
+    decode_alert,
+    decode_domain,
+    decode_entry,
+    encode_alert,
+    encode_domain,
+    encode_entry,
+)
+from virtwatch_api.nodemonitor import Transition
+
+_LOG = logging.getLogger(__name__)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS transitions (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS alerts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS domains (uuid TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+"""
+_SYNC_FULL = "PRAGMA synchronous=FULL"  # a power cut must not lose a transition that was already announced
+R = TypeVar("R")
+
+
+class JournalError(Exception):
+    """Say that the state folder could not be written; the message names it and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Hold what one turn of the core changes; None forgets an alert or a domain.
+
+    Transitions up to `dropped` are needed no more. `begins` says that what is on disk could not be read, so that this
+    batch is all that there is.
+    """
+
+    epoch: str
+    sequence: int
+    dropped: int
+    transitions: Sequence[Transition]
+    alerts: Mapping[str, AlertRecord | None]
+    domains: Mapping[str, DomainRecord | None]
+    begins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Hold what was on disk."""
+
+    epoch: str
+    sequence: int
+    transitions: tuple[Transition, ...]
+    alerts: tuple[AlertRecord, ...]
+    domains: tuple[DomainRecord, ...]
+
+
+class Journal:
+    """Keep transitions until they are acknowledged, and alerts and domains as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "journal.db"
+        self._database: sqlite3.Connection | None = None
+
+    def open(self, new_epoch: Callable[[], str]) -> Restored:
+        """Read what is on disk; a file that is no journal is put aside and an epoch begins.
+
+        Raises:
+            JournalError: the folder cannot be written.
+        """
+        try:
+            return self._read(new_epoch)
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise self._explained(error) from error
+        except sqlite3.DatabaseError as error:
+            self.close()
+            aside = self._path.with_name(f"journal.broken-{time.time_ns()}")
+            _LOG.error("%s is no journal (%s); it is kept as %s, and a new epoch begins", self._path, error, aside.name)
+            try:
+                self._path.rename(aside)
+                return self._read(new_epoch)
+            except (sqlite3.Error, OSError) as again:
+                self.close()
+                raise self._explained(again) from again
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch whole or not at all; committing the same batch again changes nothing.
+
+        Raises:
+            JournalError: the disk is full or fails; nothing of the batch was written.
+        """
+        try:
+            with self._connection() as database:
+                self._write(database, batch)
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute(_SYNC_FULL)
+                database.executescript(_SCHEMA)
+            except sqlite3.Error:
+                database.close()  # half of its set-up would pass for all of it
+                raise
+            self._database = database
+        return self._database
+
+    def _read(self, new_epoch: Callable[[], str]) -> Restored:
+        try:
+            database = self._connection()
+        except OSError as error:
+            raise self._explained(error) from error
+        with database:
+            meta = dict(database.execute("SELECT name, value FROM meta"))
+            if "epoch" not in meta:
+                meta = {"epoch": new_epoch(), "sequence": "0"}
+                database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+        return Restored(
+            epoch=meta["epoch"],
+            sequence=int(meta["sequence"]),
+            transitions=tuple(self._rows("SELECT body FROM transitions ORDER BY sequence", decode_entry)),
+            alerts=tuple(self._rows("SELECT body FROM alerts", decode_alert)),
+            domains=tuple(self._rows("SELECT body FROM domains", decode_domain)),
+        )
+
+    def _rows(self, query: str, decode: Callable[[str], R]) -> Iterator[R]:
+        for (body,) in self._connection().execute(query):
+            try:
+                yield decode(body)
+            except (ValueError, KeyError, TypeError) as error:
+                _LOG.error("%s holds a record that this version cannot read (%r); it is left out", self._path, error)
+
+    def _write(self, database: sqlite3.Connection, batch: Batch) -> None:
+        if batch.begins:
+            for table in ("transitions", "alerts", "domains"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608 - names are ours
+        meta = {"epoch": batch.epoch, "sequence": str(batch.sequence)}
+        database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+        database.execute("DELETE FROM transitions WHERE sequence <= ?", (batch.dropped,))
+        database.executemany(
+            "INSERT OR REPLACE INTO transitions VALUES (?, ?)",
+            [(item.sequence, encode_entry(item)) for item in batch.transitions],
+        )
+        alerts = {key: encode_alert(record) if record else None for key, record in batch.alerts.items()}
+        domains = {key: encode_domain(record) if record else None for key, record in batch.domains.items()}
+        _replace(database, "alerts", "id", alerts)
+        _replace(database, "domains", "uuid", domains)
+
+    def _explained(self, error: Exception) -> JournalError:
+        return JournalError(
+            f"cannot write {self._path}: {error}; free space or make the folder writable. Alerts go on, but a restart "
+            "before that may repeat or lose some"
+        )
+
+
+def _replace(database: sqlite3.Connection, table: str, key: str, bodies: Mapping[str, str | None]) -> None:
+    kept = [(name, body) for name, body in bodies.items() if body is not None]
+    gone = [(name,) for name, body in bodies.items() if body is None]
+    database.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", kept)  # noqa: S608 - names are ours
+    database.executemany(f"DELETE FROM {table} WHERE {key} = ?", gone)  # noqa: S608

@@ -1,0 +1,147 @@
+# One alert each: the window or event that it waits for, and its state. All share the api's state machine.
+from dataclasses import dataclass
+
+from virtwatch_agent.judge.window import Window
+from virtwatch_agent.judge.wording import describe_silence, describe_value
+from virtwatch_agent.observations import DomainEvent
+from virtwatch_api import alert as machine
+from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import Enforcement, EventRule, Level, MissingData, Severity, ThresholdRule, Timing
+
+NO_EVIDENCE = Evidence("")
+
+_AT_ONCE = Timing()
+_STALE_INTERVALS = 3
+_STALE_AT_LEAST = 5.0  # seconds; below it a slow sample would look like missing data
+
+
+@dataclass(slots=True)
+class ThresholdAlert:
+    """Judge one signal of one device against a rule."""
+
+    key: AlertKey
+    rule: ThresholdRule
+    enforcement: Enforcement
+    interval: float
+    window: Window
+    seen: float  # monotonic seconds of the last sample, or of the beginning
+    state: AlertState = INACTIVE
+    evidence: Evidence = NO_EVIDENCE
+    traceparent: str = ""
+
+    def sample(self, value: float, *, clock: float, now: float) -> Change | None:
+        """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
+        self.seen = clock
+        self.window.add(clock, value)
+        judged = self.window.value(clock)
+        if judged is None:
+            return None
+        holds = self._holds(judged)
+        level = self._level(holds or self.state.severity)
+        self.state, change = machine.judge(self.state, holds, timing=self.rule.timing, now=now, reason=Reason.BREACH)
+        if change is not None or self.state != INACTIVE:
+            bound = level.value if level else None
+            text = describe_value(self.rule, judged, level, self.key.device)
+            self.evidence = Evidence(self.rule.signal, judged, bound, text)
+        return change
+
+    def tick(self, *, clock: float, now: float) -> Change | None:
+        """Do what the rule says about missing data, once it is missing."""
+        silence = clock - self.seen
+        if silence < max(_STALE_AT_LEAST, _STALE_INTERVALS * self.interval):
+            return None
+        match self.rule.timing.missing_data:
+            case MissingData.HOLD:
+                return None
+            case MissingData.RESOLVE:
+                self.state, change = machine.resolve(self.state, now=now, reason=Reason.NO_DATA)
+            case MissingData.ALERT:
+                mildest = Severity.WARNING if self.rule.warning else Severity.CRITICAL
+                holds = self.state.severity or mildest
+                self.state, change = machine.judge(
+                    self.state, holds, timing=self.rule.timing, now=now, reason=Reason.NO_DATA
+                )
+        self.evidence = Evidence(self.rule.signal, text=describe_silence(self.rule, silence))
+        return change
+
+    def end(self, reason: Reason, *, now: float) -> Change | None:
+        """End the alert at once."""
+        self.state, change = machine.resolve(self.state, now=now, reason=reason)
+        return change
+
+    def _holds(self, value: float) -> Severity | None:
+        firing = self.state.severity
+        for severity, level in ((Severity.CRITICAL, self.rule.critical), (Severity.WARNING, self.rule.warning)):
+            if level is None:
+                continue
+            # Hysteresis: while a severity fires, its level holds until the value is back at `recover`.
+            held = firing is not None and firing.rank >= severity.rank and not level.recovered(value)
+            if level.breached(value) or held:
+                return severity
+        return None
+
+    def _level(self, severity: Severity | None) -> Level | None:
+        if severity is Severity.CRITICAL and self.rule.critical is not None:
+            return self.rule.critical
+        return self.rule.warning or self.rule.critical
+
+
+@dataclass(slots=True)
+class EventAlert:
+    """Fire on one event of one device."""
+
+    key: AlertKey
+    rule: EventRule
+    enforcement: Enforcement
+    state: AlertState = INACTIVE
+    evidence: Evidence = NO_EVIDENCE
+    traceparent: str = ""
+    absent_since: float | None = None  # seconds since 1970, while its domain is gone
+    last_event: float | None = None
+
+    def event(self, event: DomainEvent, *, now: float) -> Change | None:
+        """Fire; while it fires, a repeat only renews the evidence."""
+        self.last_event = now
+        self.state, change = machine.judge(
+            self.state, self.rule.severity, timing=_AT_ONCE, now=now, reason=Reason.EVENT
+        )
+        self.evidence = Evidence(event.type, text=_describe(event))
+        return change
+
+    def clear(self, event: DomainEvent, *, now: float) -> Change | None:
+        """Resolve because an event of resolveOn came."""
+        change = self.end(Reason.EVENT_CLEARED, now=now)
+        self.evidence = Evidence(event.type, text=_describe(event))
+        return change
+
+    def tick(self, *, now: float) -> Change | None:
+        """Resolve what nothing else would end: no resolveOn is named, or the domain is gone for good."""
+        keep = self.rule.keep_firing_for
+        if not self.state.firing:
+            return None
+        # A clock that stepped back starts the timers anew.
+        if self.absent_since is not None:
+            self.absent_since = min(self.absent_since, now)
+            if now - self.absent_since >= keep:
+                return self.end(Reason.DOMAIN_STOPPED, now=now)
+        last = self.last_event if self.last_event is not None else self.state.since
+        if last is not None:
+            self.last_event = min(last, now)
+            if not self.rule.resolve_on and now - self.last_event >= keep:
+                return self.end(Reason.EXPIRED, now=now)
+        return None
+
+    def end(self, reason: Reason, *, now: float) -> Change | None:
+        """End the alert at once."""
+        self.state, change = machine.resolve(self.state, now=now, reason=reason)
+        return change
+
+
+Alert = ThresholdAlert | EventAlert
+
+
+def _describe(event: DomainEvent) -> str:
+    attributes = ", ".join(f"{key} {value}" for key, value in sorted(event.attributes.items()) if value)
+    text = f"{event.type} ({attributes})" if attributes else event.type
+    return f"{text}, found after a gap" if event.inferred else text

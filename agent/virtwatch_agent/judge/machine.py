@@ -1,0 +1,250 @@
+# One VM on this node: the rules in force for it and their alerts. Observations and times come in, verdicts go out.
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from virtwatch_agent.journal.records import AlertRecord
+from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
+from virtwatch_agent.judge.rules import matches, new_threshold_alert, renew
+from virtwatch_agent.judge.verdict import Verdict, on_alert, on_record, rule_gone
+from virtwatch_agent.observations import Domain, DomainEvent, KubernetesIdentity, Sample
+from virtwatch_agent.signals.derive import Deriver
+from virtwatch_api.alert import INACTIVE, AlertKey, Reason
+from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.nodemonitor import Subject
+from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey, ThresholdRule
+from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
+
+_MAX_WAITING_EVENTS = 32  # events of a VM whose identity is not known yet
+
+
+class Machine:
+    """Judge one VM; alerts that were restored wait here until the rules for the VM are known."""
+
+    def __init__(self, domain: Domain, node: str) -> None:
+        self.domain = domain
+        self.identity: KubernetesIdentity | None = None
+        self.present = False
+        self.resolved = False
+        self.rules: Mapping[str, EffectiveRule] = {}
+        self.alerts: dict[AlertKey, Alert] = {}
+        self.waiting_events: list[DomainEvent] = []
+        self._node = node
+        self._restored: dict[AlertKey, AlertRecord] = {}
+        self._deriver = Deriver()
+        self._by_signal: dict[str, list[EffectiveRule]] = {}
+
+    @property
+    def known(self) -> bool:
+        """Tell whether policies can be chosen: a KubeVirt VM needs what the API says of it."""
+        return self.domain.pod_uid is None or self.identity is not None
+
+    @property
+    def policies(self) -> frozenset[PolicyKey]:
+        """Return the policies whose rules are in force."""
+        return frozenset(effective.thresholds.policy for effective in self.rules.values())
+
+    @property
+    def selector_identity(self) -> MachineIdentity:
+        """Return what policies select by."""
+        if self.identity is None:
+            return MachineIdentity(self.domain.name)
+        found = self.identity
+        return MachineIdentity(found.name, found.namespace, found.labels, found.annotations)
+
+    @property
+    def subject(self) -> Subject:
+        """Return how alerts name the VM."""
+        found = self.identity
+        return Subject(
+            domain=self.domain.name,
+            uuid=self.domain.uuid,
+            node=self._node,
+            namespace=found.namespace if found else None,
+            name=found.name if found else None,
+            vmi_uid=found.vmi_uid if found else None,
+        )
+
+    def restore(self, record: AlertRecord) -> None:
+        """Take back an alert from before a restart; it waits until the rules for the VM are known."""
+        self._restored[record.key] = record
+
+    def records(self) -> Iterator[AlertRecord]:
+        """Yield what must survive a restart: every enforced alert that is pending or fires."""
+        yield from self._restored.values()
+        for alert in self.alerts.values():
+            if alert.enforcement is Enforcement.ENFORCE and alert.state != INACTIVE:
+                event = alert if isinstance(alert, EventAlert) else None
+                yield AlertRecord(
+                    key=alert.key,
+                    state=alert.state,
+                    subject=self.subject,
+                    evidence=alert.evidence,
+                    traceparent=alert.traceparent,
+                    last_event=event.last_event if event else None,
+                    absent_since=event.absent_since if event else None,
+                )
+
+    def apply(
+        self, resolution: Resolution, policies: Iterable[PolicyKey], *, clock: float, now: float
+    ) -> Iterator[Verdict]:
+        """Put rules in force; alerts whose rule still stands keep their state, the others end."""
+        existing = frozenset(policies)
+        self.rules = resolution.rules
+        self.resolved = True
+        self._by_signal = {}
+        for effective in self.rules.values():
+            if isinstance(effective.rule.body, ThresholdRule):
+                self._by_signal.setdefault(effective.rule.body.signal, []).append(effective)
+        self._deriver.want(self._by_signal)
+        restored, self._restored = self._restored, {}
+        for record in restored.values():
+            if not self._take_back(record, clock):
+                yield from on_record(record, rule_gone(record.key, existing), now=now)
+        for key, alert in list(self.alerts.items()):
+            standing = self._effective(key)
+            if standing is not None and renew(alert, standing):
+                continue
+            change = alert.end(rule_gone(key, existing), now=now)
+            del self.alerts[key]
+            if change is not None:
+                yield on_alert(alert, change, standing)
+        if self.present:
+            self._expect_data(clock)
+        waiting, self.waiting_events = self.waiting_events, []
+        for event in waiting:
+            yield from self.event(event)
+
+    def sample(self, sample: Sample) -> Iterator[Verdict]:
+        """Judge a sample."""
+        for point in self._deriver.derive(sample):
+            for effective in self._by_signal.get(point.signal, ()):
+                alert = self._threshold_alert(effective, point.device, sample.clock)
+                change = alert.sample(point.value, clock=sample.clock, now=sample.at)
+                if change is not None:
+                    yield on_alert(alert, change, effective, sample)
+
+    def event(self, event: DomainEvent) -> Iterator[Verdict]:
+        """Judge an event; one that came before the rules are known waits for them."""
+        if not self.resolved:
+            self.waiting_events = [*self.waiting_events, event][-_MAX_WAITING_EVENTS:]
+            return
+        for effective in self.rules.values():
+            body = effective.rule.body
+            if not isinstance(body, EventRule):
+                continue
+            if matches(body.event, event):
+                alert = self._event_alert(effective, body, event)
+                change = alert.event(event, now=event.at)
+                if change is not None:
+                    yield on_alert(alert, change, effective, event)
+            elif event.type in body.resolve_on:
+                yield from self._clear(effective, event)
+
+    def tick(self, *, clock: float, now: float) -> Iterator[Verdict]:
+        """Let time pass: missing data, alerts that expire."""
+        if self.present and not self.resolved:
+            return
+        for alert in list(self.alerts.values()):
+            if isinstance(alert, EventAlert):
+                change = alert.tick(now=now)
+            elif self.present:
+                change = alert.tick(clock=clock, now=now)
+            else:
+                change = None
+            if change is not None:
+                yield on_alert(alert, change, self._effective(alert.key))
+
+    def unidentify(self) -> None:
+        """Forget which VM of the API this is, and its rules: until that is known again, events wait and alerts stay."""
+        self.identity = None
+        self.resolved = False
+        self.rules = {}
+        self._by_signal = {}
+
+    def appear(self, domain: Domain, *, clock: float) -> None:
+        """Note that the domain is there; `clock` (monotonic seconds) is when silence begins to count if it was not."""
+        for alert in self.alerts.values():
+            if isinstance(alert, EventAlert):
+                alert.absent_since = None
+            elif not self.present:
+                alert.seen = clock
+        self._restored = {key: replace(record, absent_since=None) for key, record in self._restored.items()}
+        self.domain = domain
+        self.present = True
+
+    def vanish(self, *, now: float) -> Iterator[Verdict]:
+        """End what is about a running domain; alerts on events stay until their own end."""
+        self.present = False
+        for key, alert in list(self.alerts.items()):
+            if isinstance(alert, EventAlert):
+                alert.absent_since = now
+                continue
+            change = alert.end(Reason.DOMAIN_STOPPED, now=now)
+            del self.alerts[key]
+            if change is not None:
+                yield on_alert(alert, change, self._effective(key))
+        for key, record in list(self._restored.items()):
+            if record.last_event is not None:  # an alert on events
+                self._restored[key] = replace(record, absent_since=now)
+            else:
+                del self._restored[key]
+                yield from on_record(record, Reason.DOMAIN_STOPPED, now=now)
+
+    def _effective(self, key: AlertKey) -> EffectiveRule | None:
+        effective = self.rules.get(key.rule)
+        return effective if effective is not None and effective.thresholds.policy == key.policy else None
+
+    def _key(self, effective: EffectiveRule, device: str) -> AlertKey:
+        return AlertKey(effective.thresholds.policy, effective.rule.name, self.domain.uuid, device)
+
+    def _expect_data(self, clock: float) -> None:
+        """Let silence count from now on where it is to fire; which devices a signal has, its samples must tell."""
+        for effectives in self._by_signal.values():
+            for effective in effectives:
+                body = effective.rule.body
+                assert isinstance(body, ThresholdRule)
+                if body.timing.missing_data is MissingData.ALERT and not SIGNAL[body.signal].per_device:
+                    self._threshold_alert(effective, "", clock)
+
+    def _threshold_alert(self, effective: EffectiveRule, device: str, clock: float) -> ThresholdAlert:
+        key = self._key(effective, device)
+        alert = self.alerts.get(key)
+        if not isinstance(alert, ThresholdAlert):
+            body = effective.rule.body
+            assert isinstance(body, ThresholdRule)
+            alert = new_threshold_alert(key, body, effective.thresholds, clock=clock)
+            self.alerts[key] = alert
+        return alert
+
+    def _event_alert(self, effective: EffectiveRule, body: EventRule, event: DomainEvent) -> EventAlert:
+        key = self._key(effective, event.attributes.get("device", ""))
+        alert = self.alerts.get(key)
+        if not isinstance(alert, EventAlert):
+            alert = EventAlert(key=key, rule=body, enforcement=effective.thresholds.enforcement)
+            self.alerts[key] = alert
+        return alert
+
+    def _clear(self, effective: EffectiveRule, event: DomainEvent) -> Iterator[Verdict]:
+        for key, alert in list(self.alerts.items()):
+            if isinstance(alert, EventAlert) and self._effective(key) is effective:
+                change = alert.clear(event, now=event.at)
+                if change is not None:
+                    yield on_alert(alert, change, effective, event)
+
+    def _take_back(self, record: AlertRecord, clock: float) -> bool:
+        """Make an alert from its record; False when its rule is gone."""
+        effective = self._effective(record.key)
+        if effective is None or effective.thresholds.enforcement is not Enforcement.ENFORCE:
+            return False
+        body = effective.rule.body
+        alert: Alert
+        if isinstance(body, ThresholdRule):
+            alert = new_threshold_alert(record.key, body, effective.thresholds, clock=clock)
+        elif isinstance(body, EventRule):
+            alert = EventAlert(key=record.key, rule=body, enforcement=effective.thresholds.enforcement)
+            alert.last_event, alert.absent_since = record.last_event, record.absent_since
+        else:
+            return False
+        alert.state, alert.evidence, alert.traceparent = record.state, record.evidence, record.traceparent
+        self.alerts[record.key] = alert
+        return True

@@ -1,0 +1,40 @@
+from dataclasses import dataclass
+
+from virtwatch_agent.journal.records import AlertRecord
+from virtwatch_agent.judge.alerts import Alert
+from virtwatch_agent.observations import DomainEvent, Sample
+from virtwatch_api.alert import AlertKey, Change, Reason, resolve
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import Enforcement, PolicyKey
+from virtwatch_api.resolution import EffectiveRule
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Pair a transition of an alert with what it was judged by; no effective rule when that is what ended it."""
+
+    key: AlertKey
+    change: Change
+    evidence: Evidence
+    enforced: bool  # False while a policy only observes
+    effective: EffectiveRule | None
+    cause: Sample | DomainEvent | None = None
+
+
+def on_alert(
+    alert: Alert, change: Change, effective: EffectiveRule | None, cause: Sample | DomainEvent | None = None
+) -> Verdict:
+    """Make the verdict of an alert's change."""
+    enforced = alert.enforcement is Enforcement.ENFORCE
+    return Verdict(alert.key, change, alert.evidence, enforced=enforced, effective=effective, cause=cause)
+
+
+def on_record(record: AlertRecord, reason: Reason, *, now: float) -> list[Verdict]:
+    """End an alert from before a restart that was not taken back; one that was pending ends without a word."""
+    _, change = resolve(record.state, now=now, reason=reason)
+    return [] if change is None else [Verdict(record.key, change, record.evidence, enforced=True, effective=None)]
+
+
+def rule_gone(key: AlertKey, policies: frozenset[PolicyKey]) -> Reason:
+    """Say why an alert has no rule any more; `policies` are those that exist."""
+    return Reason.POLICY_CHANGED if key.policy in policies else Reason.POLICY_DELETED

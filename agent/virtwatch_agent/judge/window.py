@@ -1,0 +1,55 @@
+import math
+from collections import deque
+
+from virtwatch_api.policy import Aggregate, Function
+
+
+class Window:
+    """Aggregate the samples of one signal as Prometheus' `*_over_time` do, over (now - window, now]."""
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        self._aggregate = aggregate
+        self._samples: deque[tuple[float, float]] = deque(maxlen=1 if aggregate.function is Function.LAST else None)
+
+    def add(self, clock: float, value: float) -> None:
+        """Take a sample; `clock` in monotonic seconds."""
+        self._samples.append((clock, value))
+        self._forget(clock)
+
+    def value(self, clock: float) -> float | None:
+        """Return the aggregate as of `clock`; None when the window holds too little to tell."""
+        self._forget(clock)
+        values = [value for _, value in self._samples]
+        if not values:
+            return None
+        return self._aggregated(values)
+
+    def _aggregated(self, values: list[float]) -> float | None:
+        match self._aggregate.function:
+            case Function.LAST:
+                return values[-1]
+            case Function.AVG:
+                return math.fsum(values) / len(values)
+            case Function.MAX:
+                return max(values)
+            case Function.MIN:
+                return min(values)
+            case Function.P95:
+                return sorted(values)[math.ceil(0.95 * len(values)) - 1]
+            case Function.SUM:
+                return math.fsum(values)
+            case Function.COUNT:
+                return float(len(values))
+            case Function.RATE:
+                return self._rate()
+
+    def _rate(self) -> float | None:
+        (first_clock, first), (last_clock, last) = self._samples[0], self._samples[-1]
+        return (last - first) / (last_clock - first_clock) if last_clock > first_clock else None
+
+    def _forget(self, clock: float) -> None:
+        if self._aggregate.function is Function.LAST:
+            return
+        edge = clock - self._aggregate.window
+        while self._samples and self._samples[0][0] <= edge:
+            self._samples.popleft()

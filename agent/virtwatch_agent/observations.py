@@ -1,0 +1,141 @@
+# What flows into the core's one queue: everything that the outside tells it, in the order in which it came.
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import Acknowledged
+from virtwatch_api.policy import PolicyKey
+from virtwatch_api.thresholdset import ThresholdSet
+
+# (reading key of the catalogue, device): device is "" where the reading has none.
+Series = tuple[str, str]
+
+
+class DomainState(StrEnum):
+    """Name the states of a domain that matter here."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CRASHED = "crashed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Identify one discovered VM.
+
+    `incarnation` changes when its QEMU process does: counters restart at zero then. `pod_uid` is the launcher pod's on
+    KubeVirt. `connection` names the libvirt connection that shows it, for messages.
+    """
+
+    uuid: str
+    name: str
+    connection: str
+    incarnation: str
+    state: DomainState
+    pod_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appeared:
+    """Say that a domain is there, or that its incarnation or state is new; sent again after every gap."""
+
+    domain: Domain
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Say that a domain stopped or left this node; `reason` is that of vm.stopped, "lost" when nobody said."""
+
+    uuid: str
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Hold the readings of one domain from one source at one instant.
+
+    `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
+    seconds, for rates.
+    """
+
+    uuid: str
+    source: Source
+    incarnation: str
+    started: float
+    at: float
+    clock: float
+    values: Mapping[Series, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEvent:
+    """Hold one event of the catalogue; `inferred` when it was found by comparing after a gap, not heard."""
+
+    type: str
+    uuid: str
+    at: float
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    inferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """Say whether a libvirt connection works; `problem` is a sentence that says what to do, empty when all is well."""
+
+    connection: str
+    at: float
+    problem: str = ""
+    closed: bool = False  # its socket is gone for good: forget it
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Hold a ThresholdSet that could not be read, and why, in a sentence."""
+
+    policy: PolicyKey
+    hash: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdsChanged:
+    """Hold all thresholds in force; it replaces what was known before."""
+
+    thresholds: tuple[ThresholdSet, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesIdentity:
+    """Hold what the Kubernetes API says of a VM; `pod_uids` are its active launcher pods on this node."""
+
+    namespace: str
+    name: str
+    vmi_uid: str
+    pod_uids: tuple[str, ...]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitiesChanged:
+    """Hold all VMIs of this node; it replaces what was known before."""
+
+    identities: tuple[KubernetesIdentity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """Hold what the operator wrote on this node's NodeMonitor."""
+
+    labels: Mapping[str, str]
+    acknowledged: Acknowledged | None
+
+
+Observation = (
+    Appeared | Vanished | Sample | DomainEvent | ConnectionState | ThresholdsChanged | IdentitiesChanged | NodeChanged
+)

@@ -1,0 +1,100 @@
+# The narrow seams of the agent's core, defined where they are consumed: what is plugged in differs between a cluster,
+# a terminal and a test, the core does not.
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from virtwatch_agent.observations import Domain, DomainEvent, Observation, Sample
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import NodeStatus, Subject, Transition
+from virtwatch_api.thresholdset import ThresholdSet
+
+Deliver = Callable[[Observation], None]
+
+
+class Clock(Protocol):
+    """Tell the time."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+
+class Collector(Protocol):
+    """Find domains and sample them; deliver Appeared, Vanished, Sample, DomainEvent and ConnectionState."""
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin; return at once."""
+        ...
+
+    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+        """Say how often (seconds) each source is asked for a domain; a source that is absent is not asked."""
+        ...
+
+    def stop(self) -> None:
+        """End within 5 s, abandoning calls that hang."""
+        ...
+
+
+class ThresholdSource(Protocol):
+    """Deliver ThresholdsChanged, and in a cluster IdentitiesChanged and NodeChanged."""
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin; return at once."""
+        ...
+
+    def stop(self) -> None:
+        """End within 5 s."""
+        ...
+
+
+class Reporter(Protocol):
+    """Carry the node's status to whoever acknowledges it."""
+
+    def publish(self, status: NodeStatus) -> None:
+        """Take the newest status; never block. Older ones that were not written yet are dropped."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Export samples, events and spans; no method blocks or raises."""
+
+    @property
+    def problem(self) -> str:
+        """Return a sentence about what is not delivered now and what to do, empty when all is well."""
+        ...
+
+    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
+        """Take readings of a domain for the next metrics export."""
+        ...
+
+    def forget(self, uuid: str) -> None:
+        """End the series of a domain that is gone."""
+        ...
+
+    def event(self, subject: Subject, event: DomainEvent) -> None:
+        """Emit an event as a log record."""
+        ...
+
+    def transition_context(self) -> str:
+        """Start a trace for a transition; return its W3C traceparent, which the journal keeps."""
+        ...
+
+    def transition(
+        self,
+        transition: Transition,
+        *,
+        thresholds: ThresholdSet | None,
+        cause: Sample | DomainEvent | None,
+        judged: float,
+        journaled: float,
+    ) -> None:
+        """Emit the transition's spans and log record: sample, judgement, journal, linked to the policy's trace."""
+        ...
+
+    def applied(self, thresholds: ThresholdSet, *, started: float, virtual_machines: int) -> None:
+        """Emit the span of applying a ThresholdSet, a child of the policy's trace."""
+        ...

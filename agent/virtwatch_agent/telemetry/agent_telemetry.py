@@ -1,0 +1,125 @@
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import set_span_in_context
+
+from virtwatch_agent.observations import Domain, DomainEvent, Sample
+from virtwatch_agent.seams import Clock, Telemetry
+from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, machine_attributes
+from virtwatch_agent.telemetry.transition_spans import ROOT, emit_applied, emit_transition
+from virtwatch_api.catalogue.events import EVENT, EventSeverity
+from virtwatch_api.catalogue.readings import Instrument
+from virtwatch_api.nodemonitor import Subject, Transition
+from virtwatch_api.policy import Severity
+from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_telemetry.providers import Providers
+from virtwatch_telemetry.settings import Signal
+from virtwatch_telemetry.traceparent import parent
+
+if TYPE_CHECKING:
+    from virtwatch_agent.telemetry.metrics_export import MetricsExport
+
+TRANSITION_EVENT = "virtwatch.alert.transition"
+_SEVERITY = {Severity.WARNING: EventSeverity.WARNING, Severity.CRITICAL: EventSeverity.ERROR, None: EventSeverity.INFO}
+
+
+class AgentTelemetry(Telemetry):
+    """Export what an agent sees; a signal without an endpoint costs nothing. `Providers.shutdown` ends it."""
+
+    def __init__(self, providers: Providers, clock: Clock) -> None:
+        self._clock = clock
+        self._providers = providers
+        self._reserved = providers.reserved
+        self._tracer = providers.tracer(SCOPE)
+        self._events = providers.logger(SCOPE)
+        self._meter = providers.meter(SCOPE)
+        self._metrics: MetricsExport | None = None
+        if channel := providers.channel(Signal.METRICS):
+            # Imported only here: without an endpoint, protobuf need not be loaded.
+            from virtwatch_agent.telemetry import metrics_export
+
+            interval = providers.settings.metric_interval
+            self._metrics = metrics_export.MetricsExport(channel, interval=interval, resource=providers.resource)
+            self._metrics.start()
+            providers.on_shutdown.append(self._metrics.stop)
+
+    @property
+    def problem(self) -> str:
+        """Return a sentence about what is not delivered now and what to do, empty when all is well."""
+        return self._providers.problem
+
+    def observe(
+        self, name: str, unit: str, callback: Callable[[], float], *, instrument: Instrument = Instrument.GAUGE
+    ) -> None:
+        """Export a figure of the agent itself, asked by `callback` at each export, from another thread."""
+
+        def ask(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(callback())]
+
+        if instrument is Instrument.COUNTER:
+            self._meter.create_observable_counter(name, [ask], unit)
+        else:
+            self._meter.create_observable_gauge(name, [ask], unit)
+
+    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
+        """Take readings of a domain for the next metrics export."""
+        if self._metrics is not None:
+            self._metrics.sample(subject, domain, sample)
+
+    def forget(self, uuid: str) -> None:
+        """End the series of a domain that is gone."""
+        if self._metrics is not None:
+            self._metrics.forget(uuid, at=self._clock.time())
+
+    def event(self, subject: Subject, event: DomainEvent) -> None:
+        """Emit an event as a log record; only attributes that the catalogue knows leave the node."""
+        known = EVENT[event.type]
+        attributes: Attributes = {
+            **machine_attributes(subject),
+            "virtwatch.event.type": event.type,
+            "virtwatch.event.inferred": event.inferred,
+            **{f"virtwatch.event.{key}": value for key, value in event.attributes.items() if key in known.attributes},
+        }
+        self._events.emit(known.otel_name, severity=known.severity, at=event.at, attributes=attributes)
+
+    def transition_context(self) -> str:
+        """Start a trace for a transition; return its W3C traceparent, empty where traces are not exported."""
+        return self._reserved.reserve(ROOT) if self._reserved is not None else ""
+
+    def transition(
+        self,
+        transition: Transition,
+        *,
+        thresholds: ThresholdSet | None,
+        cause: Sample | DomainEvent | None,
+        judged: float,
+        journaled: float,
+    ) -> None:
+        """Emit the transition's spans and its log record."""
+        context = parent(transition.traceparent)
+        if self._reserved is not None:
+            root = emit_transition(
+                self._tracer,
+                self._reserved,
+                transition,
+                thresholds=thresholds,
+                cause=cause,
+                judged=judged,
+                journaled=journaled,
+            )
+            context = set_span_in_context(root)
+        self._events.emit(
+            TRANSITION_EVENT,
+            severity=_SEVERITY[transition.severity],
+            at=transition.at,
+            attributes=alert_attributes(transition),
+            body=transition.evidence.text,
+            context=context,
+        )
+
+    def applied(self, thresholds: ThresholdSet, *, started: float, virtual_machines: int) -> None:
+        """Emit the span of applying a ThresholdSet, a child of the policy's trace."""
+        emit_applied(
+            self._tracer, thresholds, started=started, ended=self._clock.time(), virtual_machines=virtual_machines
+        )

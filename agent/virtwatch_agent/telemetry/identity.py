@@ -1,0 +1,83 @@
+# How a VM and an alert are named in every signal.
+from collections.abc import Mapping
+from typing import TypeVar
+
+from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.nodemonitor import Subject, Transition
+
+Attributes = dict[str, str | float]
+
+T = TypeVar("T")
+
+SCOPE = "virtwatch.agent"  # names what measured, in every signal
+
+# Of the agent's own resource, these tell of its process, pod or host: they are not the VM's.
+_OF_THE_AGENT = (
+    "container.",
+    "host.",
+    "k8s.container.",
+    "k8s.daemonset.",
+    "k8s.namespace.",
+    "k8s.pod.",
+    "os.",
+    "process.",
+    "service.instance.",
+    "service.version",
+    "telemetry.",
+)
+
+
+def machine_attributes(subject: Subject) -> dict[str, str]:
+    """Name a VM by its domain and, where Kubernetes knows it, by its VMI."""
+    return _present(
+        {
+            "libvirt.domain.uuid": subject.uuid,
+            "libvirt.domain.name": subject.domain,
+            "k8s.namespace.name": subject.namespace,
+            "kubevirt.vm.name": subject.name,
+            "kubevirt.vmi.uid": subject.vmi_uid,
+            "k8s.node.name": subject.node,
+        }
+    )
+
+
+def machine_resource(subject: Subject, pod_uid: str | None, agent: Mapping[str, object]) -> dict[str, str]:
+    """Describe a VM as a Resource of its own; `agent` is the agent's, whose deployment-wide attributes it shares."""
+    shared = {key: str(value) for key, value in agent.items() if not key.startswith(_OF_THE_AGENT)}
+    return {
+        **shared,
+        **machine_attributes(subject),
+        **_present({"k8s.pod.uid": pod_uid}),
+        # Prometheus makes `instance` of it: without it all VMs of a node would be one series.
+        "service.instance.id": subject.uuid,
+    }
+
+
+def alert_attributes(transition: Transition) -> Attributes:
+    """Describe a transition: whose rule, what happened and why, and what was judged."""
+    alert, evidence = transition.alert, transition.evidence
+    judged = "virtwatch.signal" if evidence.subject in SIGNAL else "virtwatch.event.type"
+    return {
+        **machine_attributes(transition.subject),
+        **_present(
+            {
+                "virtwatch.alert.id": alert.id,
+                "virtwatch.alert.action": transition.action.value,
+                "virtwatch.alert.reason": transition.reason.value,
+                "virtwatch.alert.severity": transition.severity.value if transition.severity else None,
+                "virtwatch.alert.previous": transition.previous.value if transition.previous else None,
+                "virtwatch.alert.device": alert.device,
+                "virtwatch.policy.kind": alert.policy.kind.value,
+                "virtwatch.policy.namespace": alert.policy.namespace,
+                "virtwatch.policy.name": alert.policy.name,
+                "virtwatch.rule": alert.rule,
+                judged: evidence.subject,
+                "virtwatch.value": evidence.value,
+                "virtwatch.bound": evidence.bound,
+            }
+        ),
+    }
+
+
+def _present(attributes: Mapping[str, T | None]) -> dict[str, T]:
+    return {key: value for key, value in attributes.items() if value is not None and value != ""}

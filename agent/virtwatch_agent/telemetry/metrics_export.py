@@ -1,0 +1,116 @@
+# Sends what VMs measured: callers leave their newest samples here, one thread writes and sends them at each interval.
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from virtwatch_agent.observations import Domain, Sample
+from virtwatch_agent.telemetry.identity import machine_resource
+from virtwatch_agent.telemetry.machine_metrics import MachineMetrics
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import Subject
+
+if TYPE_CHECKING:
+    from virtwatch_telemetry.channel import Channel
+
+_log = logging.getLogger("virtwatch.telemetry")
+CHUNK = 2 * 1024 * 1024  # bytes before compression; receivers take 4 MiB by default
+
+_Left = tuple[Subject, Domain, Sample]
+_Names = tuple[Subject, str | None]  # with the pod's uid: what a VM's Resource is made of
+
+
+class MetricsExport:
+    """Keep the newest sample of each VM and source until it is sent; what is not sent in time is dropped."""
+
+    def __init__(self, channel: "Channel", *, interval: float, resource: Mapping[str, object]) -> None:
+        self._channel = channel
+        self._interval = interval
+        self._resource = resource
+        self._left: dict[tuple[str, Source], _Left] = {}
+        self._gone: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._machines: dict[str, tuple[_Names, MachineMetrics]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vm-metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
+        """Leave a sample; it replaces an older one that was not sent yet."""
+        with self._lock:
+            self._gone.pop(sample.uuid, None)
+            self._left[sample.uuid, sample.source] = (subject, domain, sample)
+
+    def forget(self, uuid: str, *, at: float) -> None:
+        """End the series of a VM `at` seconds since 1970, after what it left was sent."""
+        with self._lock:
+            self._gone[uuid] = at
+
+    def stop(self) -> None:
+        """Send what is left and end; the channel's own deadline bounds it."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        # A random first instant, so that the agents of a cluster do not all send at once.
+        due = time.monotonic() + random.uniform(0, self._interval)
+        while not self._stopping.wait(max(due - time.monotonic(), 0.0)):
+            self._export_safely(due + self._interval)
+            due = max(due + self._interval, time.monotonic())
+        self._export_safely(float("inf"))
+
+    def _export_safely(self, until: float) -> None:
+        try:
+            self._export(until)
+        except Exception:  # noqa: BLE001 - a loop's edge
+            _log.exception("VM metrics of one interval were lost; the next ones are tried. Please report this.")
+
+    def _export(self, until: float) -> None:
+        for chunk in _chunks(self._render()):
+            within = until - time.monotonic()
+            if within > 0:
+                self._channel.deliver(chunk, within=within)
+
+    def _render(self) -> Iterator[bytes]:
+        with self._lock:
+            left, self._left = self._left, {}
+            gone, self._gone = self._gone, {}
+        by_machine: dict[str, list[_Left]] = {}
+        for item in left.values():
+            by_machine.setdefault(item[2].uuid, []).append(item)
+        for uuid, items in by_machine.items():
+            yield from self._render_machine(uuid, items)
+        for uuid, at in gone.items():
+            known = self._machines.pop(uuid, None)
+            if known is not None:
+                yield known[1].end(at)
+
+    def _render_machine(self, uuid: str, items: list[_Left]) -> Iterator[bytes]:
+        subject, domain, newest = max(items, key=lambda item: item[2].at)
+        names = (subject, domain.pod_uid)
+        known = self._machines.get(uuid)
+        if known is None or known[0] != names:
+            if known is not None:
+                # Other names make other series: those under the old names end here.
+                yield known[1].end(newest.at)
+            known = self._machines[uuid] = (names, MachineMetrics(machine_resource(*names, self._resource)))
+        yield known[1].render(item[2] for item in items)
+
+
+def _chunks(requests: Iterable[bytes]) -> Iterator[bytes]:
+    """Join serialised requests, which are one request then, up to CHUNK bytes."""
+    chunk: list[bytes] = []
+    size = 0
+    for request in requests:
+        if chunk and size + len(request) > CHUNK:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+        chunk.append(request)
+        size += len(request)
+    if size:
+        yield b"".join(chunk)

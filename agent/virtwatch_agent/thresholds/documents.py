@@ -1,0 +1,90 @@
+# Reads what the API server holds into observations: pure.
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, NodeChanged, Rejected, ThresholdsChanged
+from virtwatch_api.nodemonitor import Acknowledged
+from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
+
+Json = dict[str, Any]
+
+
+class ThresholdReader:
+    """Read ThresholdSets, each version of a document once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, ...], ThresholdSet | Rejected] = {}
+
+    def read(self, documents: Iterable[Json]) -> ThresholdsChanged:
+        """Read all documents; an unreadable one is rejected with a sentence and hinders no other."""
+        known, self._read = self._read, {}
+        for document in documents:
+            metadata = document["metadata"]
+            key = tuple(str(metadata.get(part, "")) for part in ("namespace", "name", "uid", "resourceVersion"))
+            self._read[key] = known.get(key) or _threshold_set(document)
+        read = [self._read[key] for key in sorted(self._read)]
+        return ThresholdsChanged(
+            thresholds=tuple(item for item in read if isinstance(item, ThresholdSet)),
+            rejected=tuple(item for item in read if isinstance(item, Rejected)),
+        )
+
+
+def read_identities(vmis: Iterable[Json], *, node: str) -> IdentitiesChanged:
+    """Read VirtualMachineInstances; pods of a VMI on other nodes (a migration's other end) are left out."""
+    return IdentitiesChanged(tuple(_identity(vmi, node) for vmi in vmis))
+
+
+def read_node(document: Json) -> NodeChanged:
+    """Read what the operator wrote on this node's NodeMonitor."""
+    acknowledged = _mapping(_mapping(document.get("spec")).get("acknowledged"))
+    epoch, sequence = acknowledged.get("epoch"), acknowledged.get("sequence")
+    return NodeChanged(
+        labels=dict(_mapping(document["metadata"].get("labels"))),
+        acknowledged=Acknowledged(epoch, sequence) if isinstance(epoch, str) and isinstance(sequence, int) else None,
+    )
+
+
+def _threshold_set(document: Json) -> ThresholdSet | Rejected:
+    try:
+        parsed = parse_thresholdset(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _rejected(document, f"it has a shape that this agent does not know ({type(error).__name__}: {error})")
+    if isinstance(parsed, ThresholdSet):
+        return parsed
+    return _rejected(document, "; ".join(str(problem) for problem in parsed))
+
+
+def _rejected(document: Json, why: str) -> Rejected:
+    metadata, spec = document["metadata"], _mapping(document.get("spec"))
+    policy = _mapping(spec.get("policy"))
+    name, namespace, hash_ = policy.get("name"), policy.get("namespace"), spec.get("hash")
+    where = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
+    return Rejected(
+        policy=PolicyKey(
+            PolicyKind.CLUSTER_MONITOR_POLICY
+            if policy.get("kind") == PolicyKind.CLUSTER_MONITOR_POLICY
+            else PolicyKind.MONITOR_POLICY,
+            name if isinstance(name, str) and name else metadata["name"],
+            namespace if isinstance(namespace, str) and namespace else None,
+        ),
+        hash=hash_ if isinstance(hash_, str) else "",
+        message=f"ThresholdSet {where}: {why}"[:1000],
+    )
+
+
+def _identity(vmi: Json, node: str) -> KubernetesIdentity:
+    metadata = vmi["metadata"]
+    pods = _mapping(_mapping(vmi.get("status")).get("activePods"))
+    return KubernetesIdentity(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        vmi_uid=metadata["uid"],
+        pod_uids=tuple(sorted(uid for uid, where in pods.items() if where == node)),
+        labels=dict(_mapping(metadata.get("labels"))),
+        annotations=dict(_mapping(metadata.get("annotations"))),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""The one table of readings, signals and events; CRD enums, documentation and OTel names derive from it."""

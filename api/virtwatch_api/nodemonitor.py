@@ -1,0 +1,174 @@
+# What an agent reports of its node and what the operator acknowledges: the bus between both.
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.policy import PolicyKey, Severity
+
+MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
+MAX_FIRING = 16  # worst first; counts tell what was cut
+MAX_APPLIED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Name the VM that an alert is about, in every way that a reader may look for it.
+
+    KubeVirt VMs have namespace, name and VMI uid; plain libvirt domains have none of them.
+    """
+
+    domain: str
+    uuid: str
+    node: str
+    namespace: str | None = None
+    name: str | None = None
+    vmi_uid: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace and self.name else self.domain
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold what was judged: a signal with its value and the bound that it passed, or an event."""
+
+    subject: str  # a signal's or an event's name
+    value: float | None = None
+    bound: float | None = None
+    text: str = ""  # the sentence for people
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Hold one entry of the journal; (epoch, sequence) orders entries of one node, times in seconds since 1970."""
+
+    sequence: int
+    alert: AlertKey
+    action: Action
+    reason: Reason
+    severity: Severity | None
+    previous: Severity | None
+    at: float
+    since: float
+    subject: Subject
+    evidence: Evidence
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FiringAlert:
+    """Hold one alert that fires now."""
+
+    alert: AlertKey
+    severity: Severity
+    since: float
+    subject: Subject
+    evidence: Evidence
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Count alerts of a policy or a node."""
+
+    pending: int = 0
+    warning: int = 0
+    critical: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.pending + other.pending, self.warning + other.warning, self.critical + other.critical)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected."""
+
+    policy: PolicyKey
+    hash: str
+    virtual_machines: int = 0
+    counts: Counts = Counts()
+    would_have_fired: int = 0
+    rejected: str = ""
+
+
+class ConditionType(StrEnum):
+    """Name the conditions of a NodeMonitor."""
+
+    READY = "Ready"
+    COLLECTING = "Collecting"
+    JOURNALING = "Journaling"
+    EXPORTING = "Exporting"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Hold one condition; `since` (seconds since 1970) is when its status last flipped."""
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str
+    since: float
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHealth:
+    """Hold an agent's own cost: CPU in seconds per second over its life, memory in bytes.
+
+    `reported` (seconds since 1970) is when this was said: without it a report that says nothing new would leave no
+    trace on the API server, and an idle node would pass for a silent one.
+    """
+
+    version: str
+    started: float
+    cpu: float
+    memory: float
+    samples: int
+    errors: int
+    reported: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """Hold one agent's whole report."""
+
+    epoch: str
+    sequence: int
+    transitions: tuple[Transition, ...]
+    waiting: int  # transitions in the journal beyond those listed
+    firing: tuple[FiringAlert, ...]
+    counts: Counts
+    applied: tuple[Applied, ...]
+    virtual_machines: int
+    agent: AgentHealth
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Say up to where the operator has taken transitions of an epoch."""
+
+    epoch: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMonitor:
+    """Hold what the operator reads of a NodeMonitor; None where nothing was written yet."""
+
+    node: str
+    uid: str
+    status: NodeStatus | None
+    acknowledged: Acknowledged | None
+    labels: dict[str, str]
+
+    @property
+    def unacknowledged(self) -> tuple[Transition, ...]:
+        """Return transitions that the operator has still to take, in order."""
+        if self.status is None:
+            return ()
+        taken = 0
+        if self.acknowledged is not None and self.acknowledged.epoch == self.status.epoch:
+            taken = self.acknowledged.sequence
+        return tuple(item for item in self.status.transitions if item.sequence > taken)

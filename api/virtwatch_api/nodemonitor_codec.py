@@ -1,0 +1,285 @@
+from datetime import UTC, datetime
+from typing import Any
+
+from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.nodemonitor import (
+    Acknowledged,
+    AgentHealth,
+    Applied,
+    Condition,
+    Counts,
+    Evidence,
+    FiringAlert,
+    NodeMonitor,
+    NodeStatus,
+    Subject,
+    Transition,
+)
+from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.policy_codec import timestamp
+
+Json = dict[str, Any]
+# Characters, as in the CRDs: one overlong sentence must not make the API server refuse a whole report.
+MAX_TEXT = 1024
+MAX_MESSAGE = 32_768
+_STATUS = {True: "True", False: "False", None: "Unknown"}
+
+
+def format_time(seconds: float) -> str:
+    """Write a time in RFC 3339 with microseconds, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def encode_status(status: NodeStatus) -> Json:
+    """Write a NodeMonitor's status."""
+    return {
+        "epoch": status.epoch,
+        "sequence": status.sequence,
+        "transitions": [encode_transition(item) for item in status.transitions],
+        "waiting": status.waiting,
+        "firing": [_firing(item) for item in status.firing],
+        "alerts": _counts(status.counts),
+        "applied": [_applied(item) for item in status.applied],
+        "virtualMachines": status.virtual_machines,
+        "agent": {
+            "version": status.agent.version,
+            "started": format_time(status.agent.started),
+            "cpuMilliseconds": round(status.agent.cpu * 1000),
+            "memoryBytes": round(status.agent.memory),
+            "samples": status.agent.samples,
+            "errors": status.agent.errors,
+            "reported": format_time(status.agent.reported),
+        },
+        "conditions": [encode_condition(item) for item in status.conditions],
+    }
+
+
+def encode_transition(item: Transition) -> Json:
+    """Write one transition; the journal on disk holds the same shape."""
+    return {
+        "sequence": item.sequence,
+        **_alert(item.alert),
+        "action": item.action.value,
+        "reason": item.reason.value,
+        **({"severity": item.severity.value} if item.severity else {}),
+        **({"previous": item.previous.value} if item.previous else {}),
+        "at": format_time(item.at),
+        "since": format_time(item.since),
+        "subject": _subject(item.subject),
+        "evidence": _evidence(item.evidence),
+        **({"traceparent": item.traceparent} if item.traceparent else {}),
+    }
+
+
+def encode_condition(item: Condition) -> Json:
+    """Write one condition as metav1.Condition."""
+    return {
+        "type": item.type,
+        "status": _STATUS[item.status],
+        "reason": item.reason,
+        "message": item.message[:MAX_MESSAGE],
+        "lastTransitionTime": datetime.fromtimestamp(item.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "observedGeneration": item.generation,
+    }
+
+
+def decode_condition(document: Json) -> Condition:
+    """Read one condition."""
+    return Condition(
+        type=document["type"],
+        status={"True": True, "False": False}.get(document["status"]),
+        reason=document["reason"],
+        message=document["message"],
+        since=timestamp(document["lastTransitionTime"]),
+        generation=document.get("observedGeneration", 0),
+    )
+
+
+def encode_acknowledged(item: Acknowledged) -> Json:
+    """Write spec.acknowledged."""
+    return {"epoch": item.epoch, "sequence": item.sequence}
+
+
+def decode_nodemonitor(document: Json) -> NodeMonitor:
+    """Read a NodeMonitor that the API server has validated.
+
+    Raises:
+        ValueError, KeyError: an agent of another version wrote something that this one does not know.
+    """
+    metadata = document["metadata"]
+    acknowledged = (document.get("spec") or {}).get("acknowledged")
+    status = document.get("status")
+    return NodeMonitor(
+        node=metadata["name"],
+        uid=metadata.get("uid", ""),
+        status=_status(status) if status and status.get("epoch") else None,
+        acknowledged=Acknowledged(acknowledged["epoch"], acknowledged["sequence"]) if acknowledged else None,
+        labels=dict(metadata.get("labels") or {}),
+    )
+
+
+def decode_transition(document: Json) -> Transition:
+    """Read one transition.
+
+    Raises:
+        ValueError, KeyError: the text is not a transition of this version.
+    """
+    return Transition(
+        sequence=document["sequence"],
+        alert=_read_alert(document),
+        action=Action(document["action"]),
+        reason=Reason(document["reason"]),
+        severity=Severity(document["severity"]) if "severity" in document else None,
+        previous=Severity(document["previous"]) if "previous" in document else None,
+        at=timestamp(document["at"]),
+        since=timestamp(document["since"]),
+        subject=_read_subject(document["subject"]),
+        evidence=_read_evidence(document["evidence"]),
+        traceparent=document.get("traceparent", ""),
+    )
+
+
+def _status(document: Json) -> NodeStatus:
+    agent = document.get("agent") or {}
+    return NodeStatus(
+        epoch=document["epoch"],
+        sequence=document["sequence"],
+        transitions=tuple(decode_transition(item) for item in document.get("transitions", [])),
+        waiting=document.get("waiting", 0),
+        firing=tuple(_read_firing(item) for item in document.get("firing", [])),
+        counts=_read_counts(document.get("alerts", {})),
+        applied=tuple(_read_applied(item) for item in document.get("applied", [])),
+        virtual_machines=document.get("virtualMachines", 0),
+        agent=AgentHealth(
+            version=agent.get("version", ""),
+            started=timestamp(agent.get("started")),
+            cpu=agent.get("cpuMilliseconds", 0) / 1000,
+            memory=agent.get("memoryBytes", 0),
+            samples=agent.get("samples", 0),
+            errors=agent.get("errors", 0),
+            reported=timestamp(agent.get("reported")),
+        ),
+        conditions=tuple(decode_condition(item) for item in document.get("conditions", [])),
+    )
+
+
+def _alert(key: AlertKey) -> Json:
+    return {
+        "id": key.id,
+        "policy": _policy(key.policy),
+        "rule": key.rule,
+        **({"device": key.device} if key.device else {}),
+    }
+
+
+def _read_alert(document: Json) -> AlertKey:
+    return AlertKey(
+        policy=_read_policy(document["policy"]),
+        rule=document["rule"],
+        domain=document["subject"]["uuid"],
+        device=document.get("device", ""),
+    )
+
+
+def _policy(key: PolicyKey) -> Json:
+    return {
+        "kind": key.kind.value,
+        **({"namespace": key.namespace} if key.namespace else {}),
+        "name": key.name,
+    }
+
+
+def _read_policy(document: Json) -> PolicyKey:
+    return PolicyKey(PolicyKind(document["kind"]), document["name"], document.get("namespace"))
+
+
+def _subject(item: Subject) -> Json:
+    optional = {"namespace": item.namespace, "name": item.name, "vmiUID": item.vmi_uid}
+    return {
+        "domain": item.domain,
+        "uuid": item.uuid,
+        "node": item.node,
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _read_subject(document: Json) -> Subject:
+    return Subject(
+        domain=document["domain"],
+        uuid=document["uuid"],
+        node=document["node"],
+        namespace=document.get("namespace"),
+        name=document.get("name"),
+        vmi_uid=document.get("vmiUID"),
+    )
+
+
+def _evidence(item: Evidence) -> Json:
+    # Kubernetes objects hold no floats: numbers travel as text that reads back exactly.
+    numbers = {"value": item.value, "bound": item.bound}
+    return {
+        "subject": item.subject,
+        **{name: repr(value) for name, value in numbers.items() if value is not None},
+        **({"text": item.text[:MAX_TEXT]} if item.text else {}),
+    }
+
+
+def _read_evidence(document: Json) -> Evidence:
+    return Evidence(
+        subject=document["subject"],
+        value=float(document["value"]) if "value" in document else None,
+        bound=float(document["bound"]) if "bound" in document else None,
+        text=document.get("text", ""),
+    )
+
+
+def _firing(item: FiringAlert) -> Json:
+    return {
+        **_alert(item.alert),
+        "severity": item.severity.value,
+        "since": format_time(item.since),
+        "subject": _subject(item.subject),
+        "evidence": _evidence(item.evidence),
+        **({"traceparent": item.traceparent} if item.traceparent else {}),
+    }
+
+
+def _read_firing(document: Json) -> FiringAlert:
+    return FiringAlert(
+        alert=_read_alert(document),
+        severity=Severity(document["severity"]),
+        since=timestamp(document["since"]),
+        subject=_read_subject(document["subject"]),
+        evidence=_read_evidence(document["evidence"]),
+        traceparent=document.get("traceparent", ""),
+    )
+
+
+def _counts(item: Counts) -> Json:
+    return {"pending": item.pending, "warning": item.warning, "critical": item.critical}
+
+
+def _read_counts(document: Json) -> Counts:
+    return Counts(document.get("pending", 0), document.get("warning", 0), document.get("critical", 0))
+
+
+def _applied(item: Applied) -> Json:
+    return {
+        "policy": _policy(item.policy),
+        "hash": item.hash,
+        "virtualMachines": item.virtual_machines,
+        "alerts": _counts(item.counts),
+        "wouldHaveFired": item.would_have_fired,
+        **({"rejected": item.rejected[:MAX_TEXT]} if item.rejected else {}),
+    }
+
+
+def _read_applied(document: Json) -> Applied:
+    return Applied(
+        policy=_read_policy(document["policy"]),
+        hash=document["hash"],
+        virtual_machines=document.get("virtualMachines", 0),
+        counts=_read_counts(document.get("alerts", {})),
+        would_have_fired=document.get("wouldHaveFired", 0),
+        rejected=document.get("rejected", ""),
+    )

@@ -1,0 +1,45 @@
+"""Watch the VMs of this host by policies in files, without Kubernetes.
+
+Shows what is watched, and each alert as it fires, changes and resolves. An edited policy file is read again. Where
+OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics, events and traces go there. Ctrl-C ends it.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take policies, connections, the format and the state folder."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        action="extend",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="policy files, or folders of them",
+    )
+    parser.add_argument(
+        "--connect",
+        action="append",
+        metavar="URI",
+        help="a libvirt URI, as in test:///default; may be given more than once"
+        " (default: this host's libvirt, and on a KubeVirt node that of every virt-launcher pod)",
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="where alerts outlive a restart (default: they do not)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch until a signal ends it."""
+    from virtwatch_cli.watch.session import watch
+
+    return watch(
+        files=arguments.file,
+        uris=tuple(arguments.connect or ()),
+        as_json=arguments.output == "json",
+        state=arguments.state,
+    )

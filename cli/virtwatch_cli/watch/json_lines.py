@@ -1,0 +1,72 @@
+import json
+from typing import Any, TextIO
+
+from virtwatch_agent.observations import Domain
+from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.nodemonitor_codec import encode_transition, format_time
+from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.watch.terminal import Screen
+from virtwatch_cli.watch.watched import Watched, WatchedMachine
+
+
+class JsonScreen(Screen):
+    """Write one JSON object per line; `type` is watching, vm, transition or problem."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def overview(self, watched: Watched) -> None:
+        """Write all that is watched."""
+        policies = [
+            {
+                "kind": item.policy.kind.value,
+                "namespace": item.policy.namespace,
+                "name": item.policy.name,
+                "enforcement": item.enforcement.value,
+                "rules": [rule.name for rule in item.rules],
+            }
+            for item in watched.thresholds
+        ]
+        self._write(
+            "watching",
+            node=watched.node,
+            connections=list(watched.connections),
+            policies=policies,
+            virtualMachines=[_machine(item) for item in watched.machines()],
+        )
+
+    def appeared(self, watched: Watched, domain: Domain, *, at: float) -> None:
+        """Write a VM that is new, or whose state is."""
+        self._write("vm", at=format_time(at), **_machine(watched.machine(domain)))
+
+    def vanished(self, watched: Watched, domain: Domain, *, at: float, reason: str) -> None:
+        """Write that a VM is gone."""
+        self._write("vm", at=format_time(at), **_machine(watched.machine(domain)) | {"state": "gone", "reason": reason})
+
+    def transition(self, transition: Transition) -> None:
+        """Write a transition, in the shape that NodeMonitor's status holds."""
+        self._write("transition", **encode_transition(transition))
+
+    def problem(self, problem: Finding | str) -> None:
+        """Write what is wrong."""
+        if isinstance(problem, Finding):
+            where = {"file": str(problem.file), "line": problem.line, "field": problem.field, "reason": problem.reason}
+            self._write("problem", message=str(problem), **where)
+        else:
+            self._write("problem", message=problem)
+
+    def _write(self, type_: str, **fields: Any) -> None:
+        self._out.write(json.dumps({"type": type_, **fields}, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+
+def _machine(machine: WatchedMachine) -> dict[str, Any]:
+    domain = machine.domain
+    return {
+        "name": machine.name,
+        "domain": domain.name,
+        "uuid": domain.uuid,
+        "state": domain.state.value,
+        "connection": domain.connection,
+        "rules": [item.rule.name for item in machine.rules],
+    }

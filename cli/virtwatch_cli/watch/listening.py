@@ -1,0 +1,41 @@
+# Lets the terminal hear what the collector finds, and names the VMs of pods as the Kubernetes API does elsewhere.
+from collections.abc import Callable, Mapping
+
+from virtwatch_agent.observations import Appeared, Domain, Observation, Vanished
+from virtwatch_agent.seams import Collector, Deliver
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_cli.watch.watched import identities
+
+Found = Appeared | Vanished
+
+
+class ListeningCollector(Collector):
+    """Pass a collector's observations on, and tell `found` which VMs come and go."""
+
+    def __init__(self, collector: Collector, *, found: Callable[[Found], None]) -> None:
+        self._collector = collector
+        self._found = found
+        self._in_pods: dict[str, Domain] = {}
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin."""
+
+        def heard(observation: Observation) -> None:
+            if isinstance(observation, Appeared) and observation.domain.pod_uid is not None:
+                self._in_pods[observation.domain.uuid] = observation.domain
+                deliver(identities(iter(list(self._in_pods.values()))))
+            elif isinstance(observation, Vanished):
+                self._in_pods.pop(observation.uuid, None)
+            if isinstance(observation, Found):
+                self._found(observation)
+            deliver(observation)
+
+        self._collector.start(heard)
+
+    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+        """Pass a plan on."""
+        self._collector.plan(uuid, intervals)
+
+    def stop(self) -> None:
+        """End."""
+        self._collector.stop()

@@ -1,0 +1,106 @@
+# Plugs files, a terminal and this host's libvirt into the agent's core, and runs it until a signal comes.
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from virtwatch_agent.collect.collector import LibvirtCollector
+from virtwatch_agent.core.core import Core
+from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
+from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.watch.connections import choose
+from virtwatch_cli.watch.file_policies import FilePolicies
+from virtwatch_cli.watch.json_lines import JsonScreen
+from virtwatch_cli.watch.listening import ListeningCollector
+from virtwatch_cli.watch.terminal import Screen, TerminalReporter
+from virtwatch_cli.watch.text import TextScreen
+from virtwatch_cli.watch.watched import Watched
+from virtwatch_telemetry.providers import set_up
+
+_SHUTDOWN = 3.0  # seconds for the last telemetry
+
+
+def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: Path | None) -> int:
+    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is right."""
+    screen: Screen = JsonScreen(sys.stdout) if as_json else TextScreen(sys.stdout, os.environ)
+    ended = _until_a_signal()
+    with ExitStack() as stack:
+        node = socket.gethostname().lower()
+        found = choose(uris)
+        watched = Watched(node, found.names)
+        reporter = TerminalReporter(screen, watched, closed=ended.set)
+        policies = FilePolicies(files, changed=reporter.policies, wrong=reporter.problem)
+        problems = policies.read()
+        for problem in problems:
+            screen.problem(problem)
+        watched.thresholds = policies.thresholds
+        if not watched.thresholds:
+            screen.problem("There is no policy to judge by: mend what is said above, or name other files.")
+            return 1
+        if any(isinstance(problem, Finding) for problem in problems):
+            right = ", ".join(str(item.policy) for item in watched.thresholds)
+            screen.problem(f"Going on with the policies that are right: {right}.")
+        if found.problem:
+            screen.problem(found.problem)
+        logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
+        providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
+        stack.callback(providers.shutdown, _SHUTDOWN)
+        folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
+        core = Core(
+            node=node,
+            collector=ListeningCollector(LibvirtCollector(found.settings, time), found=reporter.found),
+            thresholds=policies,
+            reporter=reporter,
+            telemetry=AgentTelemetry(providers, time),
+            journal=Journal(folder),
+            clock=time,
+            new_epoch=lambda: uuid.uuid4().hex,
+            measure=_measure,
+        )
+        reporter.start(core.deliver)
+        stack.callback(reporter.stop)
+        core.start()
+        stack.callback(core.stop)
+        ended.wait()
+    return 0
+
+
+class _ProblemHandler(logging.Handler):
+    """Show what the agent logs as a warning or worse where problems are shown."""
+
+    def __init__(self, reporter: TerminalReporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.problem(self.format(record))
+
+
+def _until_a_signal() -> threading.Event:
+    ended = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        ended.set()
+        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    return ended
+
+
+def _measure() -> tuple[float, float]:
+    process = psutil.Process()
+    times = process.cpu_times()
+    return times.user + times.system, float(process.memory_info().rss)

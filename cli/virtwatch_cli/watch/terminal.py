@@ -1,0 +1,151 @@
+# Shows what happens, in the order in which it happens, on a thread of its own: a terminal that blocks stops no judging.
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from virtwatch_agent.observations import Appeared, Domain, NodeChanged, Observation, Vanished
+from virtwatch_agent.seams import Deliver, Reporter
+from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
+from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.watch.listening import Found
+from virtwatch_cli.watch.watched import Watched
+
+_SETTLED = 0.3  # seconds without news after which what was found at the start is shown
+_FIRST_LOOK = 1.0  # seconds after which it is shown anyway
+
+
+class Screen(Protocol):
+    """Write for a person or for a machine."""
+
+    def overview(self, watched: Watched) -> None:
+        """Show all that is watched."""
+        ...
+
+    def appeared(self, watched: Watched, domain: Domain, *, at: float) -> None:
+        """Show a VM that is new, or whose state is."""
+        ...
+
+    def vanished(self, watched: Watched, domain: Domain, *, at: float, reason: str) -> None:
+        """Show that a VM is gone."""
+        ...
+
+    def transition(self, transition: Transition) -> None:
+        """Show a transition of an alert."""
+        ...
+
+    def problem(self, problem: Finding | str) -> None:
+        """Show what is wrong."""
+        ...
+
+
+class TerminalReporter(Reporter):
+    """Show what is watched and each transition, and acknowledge what was shown."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        watched: Watched,
+        *,
+        closed: Callable[[], None],
+    ) -> None:
+        """`closed` is called when nobody reads what is written any more."""
+        self._screen = screen
+        self._watched = watched
+        self._closed = closed
+        self._deliver: Deliver = _nobody
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._newest: NodeStatus | None = None
+        self._shown = Acknowledged("", 0)
+        self._overview_shown = False
+        self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin to show; `deliver` is told what was shown: here nobody else takes transitions."""
+        self._deliver = deliver
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show what waits, then end; give up after a second on a terminal that blocks."""
+        self._queue.put(None)
+        self._thread.join(timeout=1.0)
+
+    def publish(self, status: NodeStatus) -> None:
+        """Take the newest status; never blocks."""
+        # Only the newest one is kept: what it no longer lists was shown and acknowledged.
+        with self._lock:
+            waiting, self._newest = self._newest, status
+        if waiting is None:
+            self._queue.put(self._show_status)
+
+    def found(self, found: Found) -> None:
+        """Take what the collector found; never blocks."""
+        self._queue.put(lambda: self._show_found(found))
+
+    def policies(self, thresholds: tuple[ThresholdSet, ...]) -> None:
+        """Take new policies; never blocks."""
+        self._queue.put(lambda: self._show_policies(thresholds))
+
+    def problem(self, problem: Finding | str) -> None:
+        """Take what is wrong; never blocks."""
+        self._queue.put(lambda: self._screen.problem(problem))
+
+    def _run(self) -> None:
+        first_look_ends = time.monotonic() + _FIRST_LOOK
+        try:
+            while True:
+                try:
+                    left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
+                    show = self._queue.get(timeout=None if self._overview_shown else left)
+                except queue.Empty:
+                    self._show_overview()
+                    continue
+                if show is None:
+                    break
+                show()
+        except BrokenPipeError:
+            self._closed()
+
+    def _show_overview(self) -> None:
+        if not self._overview_shown:
+            self._overview_shown = True
+            self._screen.overview(self._watched)
+
+    def _show_policies(self, thresholds: tuple[ThresholdSet, ...]) -> None:
+        self._watched.thresholds = thresholds
+        self._overview_shown = False
+        self._show_overview()
+
+    def _show_found(self, found: Found) -> None:
+        match found:
+            case Appeared(domain, at):
+                before = self._watched.domains.get(domain.uuid)
+                self._watched.domains[domain.uuid] = domain
+                if self._overview_shown and (before is None or before.state is not domain.state):
+                    self._screen.appeared(self._watched, domain, at=at)
+            case Vanished(uuid, at, reason):
+                gone = self._watched.domains.pop(uuid, None)
+                if self._overview_shown and gone is not None:
+                    self._screen.vanished(self._watched, gone, at=at, reason=reason)
+
+    def _show_status(self) -> None:
+        with self._lock:
+            status, self._newest = self._newest, None
+        assert status is not None
+        if self._shown.epoch != status.epoch:
+            self._shown = Acknowledged(status.epoch, 0)
+        fresh = [item for item in status.transitions if item.sequence > self._shown.sequence]
+        if not fresh:
+            return
+        self._show_overview()
+        for transition in fresh:
+            self._screen.transition(transition)
+        self._shown = Acknowledged(status.epoch, fresh[-1].sequence)
+        self._deliver(NodeChanged(labels={}, acknowledged=self._shown))
+
+
+def _nobody(_: Observation) -> None:
+    """Take what comes before there is somebody to tell."""

@@ -1,0 +1,132 @@
+"""Write docs/reference from the catalogue and the CRDs: `python -m docs.generate`; with --check, compare only."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from docs.crd_page import crd_section
+from virtwatch_api.catalogue.events import EVENTS
+from virtwatch_api.catalogue.readings import READINGS
+from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = Path("docs/reference")
+_WRITTEN_BY = "<!-- Written by `make docs`; edit the catalogue in api/virtwatch_api/catalogue, or crds/, instead. -->"
+_CRDS = ("monitorpolicies", "clustermonitorpolicies", "notificationchannels", "nodemonitors", "thresholdsets")
+_SHARED = {"spec.rules": "as in a MonitorPolicy"}
+_SIGNALS = """\
+What a rule judges. A signal's unit is fixed; ratios are shares of 1. A signal of a device (vCPU, disk, NIC) is judged,
+and alerts, for each device. *Source* tells what a look costs per VM: `kernel` 10 to 30 µs, `state` 0.1 to 0.3 ms,
+`balloon` 2 ms, `block` 3 ms. A *planned* signal is refused with `reason: NotImplemented`."""
+_METRICS = """\
+What OTLP carries for each VM, raw. The Resource is the VM: `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt
+`k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`, `k8s.pod.name`, `k8s.node.name`."""
+_EVENTS = """\
+What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
+`where` matches attributes by equality. After a gap the agent compares, and emits what it missed with
+`virtwatch.event.inferred=true`. A *planned* event is refused with `reason: NotImplemented`."""
+_KINDS = """\
+Group `virtwatch.io`, version `v1alpha1`. `kubectl explain mpol.spec --recursive` says the same on a cluster."""
+
+
+def pages() -> Mapping[Path, str]:
+    """Return every generated page by its path in the repository."""
+    return {
+        REFERENCE / "signals.md": _page("Signals", _signals()),
+        REFERENCE / "events.md": _page("Events", _events()),
+        REFERENCE / "crds.md": _page("Kinds", _crds()),
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with --check say which are out of date."""
+    check = "--check" in arguments
+    old = [path for path, text in pages().items() if not _same(ROOT / path, text)]
+    for path in old:
+        if check:
+            print(f"{path} is out of date: run make docs and commit it", file=sys.stderr)
+        else:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(pages()[path])
+            print(f"wrote {path}")
+    return 1 if check and old else 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
+def _page(title: str, body: Iterable[str]) -> str:
+    return "\n".join((_WRITTEN_BY, "", f"# {title}", "", *body)).rstrip() + "\n"
+
+
+def _signals() -> Iterable[str]:
+    yield _SIGNALS
+    yield ""
+    for target in TargetKind:
+        yield f"## {target}"
+        yield ""
+        found = [signal for signal in SIGNALS if signal.target is target]
+        rows = [(f"`{s.name}`", f"`{s.unit}`", "yes" if s.per_device else "", _source(s), s.description) for s in found]
+        yield from _table(("signal", "unit", "per device", "source", "description"), rows)
+    yield "## Exported metrics"
+    yield ""
+    yield _METRICS
+    yield ""
+    metrics = [
+        (
+            f"`{r.metric}`",
+            r.instrument.value,
+            f"`{r.unit}`",
+            ", ".join(
+                (*(f"`{key}={value}`" for key, value in r.attributes), *((f"`{r.device}`",) if r.device else ()))
+            ),
+            r.source.value,
+            r.description,
+        )
+        for r in READINGS
+    ]
+    yield from _table(("metric", "instrument", "unit", "attributes", "source", "description"), metrics)
+
+
+def _source(signal: Signal) -> str:
+    return ", ".join(sorted(source.value for source in signal.sources)) or "planned"
+
+
+def _events() -> Iterable[str]:
+    yield _EVENTS
+    yield ""
+    rows = [
+        (
+            f"`{event.name}`",
+            f"`{event.otel_name}`",
+            event.severity.value,
+            ", ".join(f"`{name}`" for name in event.attributes),
+            "" if event.implemented else "planned",
+            event.description,
+        )
+        for event in EVENTS
+    ]
+    yield from _table(("event", "OTel event name", "severity", "attributes", "", "description"), rows)
+
+
+def _crds() -> Iterable[str]:
+    yield _KINDS
+    yield ""
+    for plural in _CRDS:
+        crd = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
+        yield from crd_section(crd, elsewhere={} if plural == _CRDS[0] else _SHARED)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{' --- |' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

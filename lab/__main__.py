@@ -1,0 +1,92 @@
+"""python -m lab SUBCOMMAND: build what is cached, bring the lab up, show the demo, take it down."""
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+from lab.backend.jaeger import build_jaeger, fetch_page
+from lab.controlplane.binaries import find_tools
+from lab.demo.demo import demo
+from lab.errors import LabError
+from lab.guests.command import guest
+from lab.guests.image import guest_image
+from lab.keep import end_kept
+from lab.progress import note
+from lab.up import up
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def build() -> None:
+    """Build everything that the lab caches."""
+    find_tools()
+    build_jaeger()
+    fetch_page()
+    guest_image()
+
+
+def down() -> None:
+    """End the runs that this checkout kept, and leftovers of killed ones."""
+    if not end_kept():
+        print("Nothing of the lab is up.")
+
+
+def bench() -> None:
+    """Print every figure; what only this needs of virtwatch's own packages is imported here."""
+    from lab.bench.bench import bench as measure
+
+    measure()
+
+
+def main() -> int:
+    """Run the subcommand that the command line names."""
+    arguments = vars(_parser().parse_args())
+    action = arguments.pop("action")
+    for sig in ENDINGS:
+        signal.signal(sig, _unwind)
+    try:
+        action(**arguments)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab", description="The lab: virtwatch's real parts on one machine."
+    )
+    subcommands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+
+    def add(name: str, action: object, text: str) -> argparse.ArgumentParser:
+        subcommand = subcommands.add_parser(name, help=text, description=text)
+        subcommand.set_defaults(action=action)
+        return subcommand
+
+    add("build", build, "build everything that the lab caches")
+    add("up", up, "start the control plane and Jaeger and keep them")
+    add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
+    show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
+    show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
+    add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
+    ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
+    ask.add_argument("name", metavar="NAME")
+    ask.add_argument("request", metavar="REQUEST", nargs="*", help="cpu on, fill, free, resume, ...; none: its state")
+    return parser
+
+
+def _unwind(number: int, _: FrameType | None) -> None:
+    """Unwind, so that what was started is ended; once, or what ends it would be cut off itself."""
+    for sig in ENDINGS:
+        signal.signal(sig, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        note("interrupted: ending what was started")
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measure what virtwatch promises, on real parts: one JSON line per figure."""

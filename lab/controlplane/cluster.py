@@ -1,0 +1,225 @@
+"""Run one control plane: start it, reach it, and break and mend its parts one at a time."""
+
+import os
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from lab.controlplane.binaries import find_tools
+from lab.controlplane.kubeconfig import write_kubeconfig
+from lab.controlplane.pki import Pki, make_pki
+from lab.errors import LabError
+from lab.machine import ensure_packages
+from lab.process import Process, accepts, free_port, start, wait_for, with_other_ports
+from lab.rundir import RunDir
+
+READY_DEADLINE_S = 60.0
+VMI_CRD = Path(__file__).with_name("virtualmachineinstances.yaml")
+# No kubelet runs here, so nothing that acts for want of one: pod garbage collector, node lifecycle and taint
+# eviction would delete Pods of Nodes that never report, workload controllers would make Pods that never run.
+# (A Pod bound to a Node goes at once when deleted, its namespace too, if its terminationGracePeriodSeconds is 0.)
+CONTROLLERS = (
+    "garbage-collector-controller",
+    "namespace-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "validatingadmissionpolicy-status-controller",
+)
+# What acts on Nodes and Pods, for a lab whose nodes have kubelets.
+NODE_CONTROLLERS = (
+    "clusterrole-aggregation-controller",
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "job-controller",
+    "node-lifecycle-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "taint-eviction-controller",
+)
+# A token outlives any run that a person keeps; it ends with the Pod that it is bound to.
+TOKEN_DURATION = "168h"
+
+
+class ControlPlane:
+    """etcd, kube-apiserver and kube-controller-manager of one run, on loopback ports of their own.
+
+    `etcd`, `apiserver` and `controller_manager` are processes to stop, kill and restart singly (after a restart, call
+    `wait_ready`); their data outlives them. `kubeconfig` is the admin's.
+    """
+
+    etcd: Process
+    apiserver: Process
+    controller_manager: Process
+    server: str
+
+    def __init__(self, run: RunDir, *, controllers: Sequence[str] = CONTROLLERS) -> None:
+        self.folder = run.path / "controlplane"
+        self._controllers = controllers
+        self.kubeconfig = self.folder / "admin.kubeconfig"
+        self.bin = self.folder / "bin"
+        self._run = run
+        self._pki: Pki | None = None
+        self._parts: list[Process] = []
+
+    def start(self) -> None:
+        """Start all three and return when the API answers and gives new namespaces their ServiceAccount."""
+        ensure_packages(["openssl"])
+        self.folder.mkdir()
+        self.bin.mkdir()
+        for name, path in find_tools().items():
+            (self.bin / name).symlink_to(path.absolute())
+        self._pki = make_pki(self.folder / "pki")
+        with_other_ports(self._start_parts, self.stop)
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """Stop what runs, the last started first. Its folder stays until the run is cleaned."""
+        while self._parts:
+            self._parts.pop().stop()
+
+    def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
+        """Return when the API server is ready and the controllers have caught up."""
+        wait_for(self._ready, what="kube-apiserver to be ready", deadline=deadline, process=self.apiserver)
+        wait_for(self._populated, what="the default ServiceAccount", deadline=deadline, process=self.controller_manager)
+
+    def kubectl(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
+        """Run kubectl as the admin. Raises LabError with what it said when it fails, unless `check` is False."""
+        argv = [str(self.bin / "kubectl"), *args]
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        done = subprocess.run(argv, input=input, env=environment, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise LabError(f"kubectl {' '.join(args)} failed: {done.stderr.strip()}")
+        return done
+
+    def apply_crds(self, *files: Path) -> None:
+        """Apply CustomResourceDefinitions (files or folders) and return when the API serves them."""
+        sources = [part for file in files for part in ("-f", str(file))]
+        self.kubectl("apply", "--server-side", *sources)
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *sources)
+
+    def service_account_kubeconfig(self, namespace: str, name: str, *, bound_pod: str | None = None) -> Path:
+        """Write a kubeconfig with a fresh token of a ServiceAccount, as its Pod would have it.
+
+        Bound to a Pod, the token carries the Pod's node into the user's extra `authentication.kubernetes.io/node-name`;
+        neither Pod nor Node need run.
+        """
+        bound = ("--bound-object-kind=Pod", f"--bound-object-name={bound_pod}") if bound_pod else ()
+        made = self.kubectl("create", "token", name, f"--namespace={namespace}", f"--duration={TOKEN_DURATION}", *bound)
+        path = self.folder / "kubeconfigs" / f"{namespace}_{name}_{bound_pod or ''}"
+        return write_kubeconfig(
+            path, server=self.server, ca=self.pki.ca, token=made.stdout.strip(), namespace=namespace
+        )
+
+    @property
+    def pki(self) -> Pki:
+        if self._pki is None:
+            raise LabError("The control plane has no keys before start().")
+        return self._pki
+
+    def _start_parts(self) -> None:
+        client, peer, api, controllers = (free_port() for _ in range(4))
+        self.server = f"https://127.0.0.1:{api}"
+        write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, token=self.pki.admin_token)
+        self.etcd = self._part("etcd", *self._etcd_flags(client, peer))
+        self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api))
+        wait_for(partial(accepts, client), what="etcd to listen", deadline=READY_DEADLINE_S, process=self.etcd)
+        # The controller-manager gives up when the API server is not healthy within 10 s, which a busy machine may need.
+        wait_for(self._ready, what="kube-apiserver to be ready", deadline=READY_DEADLINE_S, process=self.apiserver)
+        self.controller_manager = self._part("kube-controller-manager", *self._controller_manager_flags(controllers))
+
+    def _part(self, name: str, *flags: str) -> Process:
+        part = start(name, [self.bin / name, *flags], run_dir=self._run.path)
+        self._parts.append(part)
+        return part
+
+    def _etcd_flags(self, client: int, peer: int) -> tuple[str, ...]:
+        here, there = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+        return (
+            "--name=lab",
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls={here}",
+            f"--advertise-client-urls={here}",
+            f"--listen-peer-urls={there}",
+            f"--initial-advertise-peer-urls={there}",
+            f"--initial-cluster=lab={there}",
+            # The page cache outlives a kill -9, and the lab's data need not outlive the machine's power.
+            "--unsafe-no-fsync",
+        )
+
+    def _apiserver_flags(self, etcd: int, port: int) -> tuple[str, ...]:
+        pki = self.pki
+        return (
+            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            f"--secure-port={port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--tls-cert-file={pki.certificate('apiserver')}",
+            f"--tls-private-key-file={pki.key('apiserver')}",
+            f"--client-ca-file={pki.ca}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki.verifying_key}",
+            f"--service-account-signing-key-file={pki.signing_key}",
+            f"--token-auth-file={pki.tokens}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            f"--requestheader-client-ca-file={pki.front_proxy_ca}",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={pki.certificate('front-proxy')}",
+            f"--proxy-client-key-file={pki.key('front-proxy')}",
+            "--enable-aggregator-routing=true",
+            # For kubectl logs and exec, where there are kubelets.
+            f"--kubelet-client-certificate={pki.certificate('kubelet-client')}",
+            f"--kubelet-client-key={pki.key('kubelet-client')}",
+            "--kubelet-preferred-address-types=InternalIP",
+        )
+
+    def _controller_manager_flags(self, port: int) -> tuple[str, ...]:
+        return (
+            f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={','.join(self._controllers)}",
+            f"--service-account-private-key-file={self.pki.signing_key}",
+            f"--root-ca-file={self.pki.ca}",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--cert-dir={self.folder / 'controller-manager'}",
+        )
+
+    def _ready(self) -> bool:
+        return self._get("/readyz") == 200
+
+    def _populated(self) -> bool:
+        return self._get("/api/v1/namespaces/default/serviceaccounts/default") == 200
+
+    def _get(self, path: str) -> int:
+        request = urllib.request.Request(
+            self.server + path, headers={"Authorization": f"Bearer {self.pki.admin_token}"}
+        )
+        context = ssl.create_default_context(cafile=str(self.pki.ca))
+        # No proxy of the environment stands between the lab and its own loopback.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        try:
+            with opener.open(request, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code
+        except OSError:
+            return 0

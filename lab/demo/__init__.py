@@ -1,0 +1,1 @@
+"""virtwatch's main job on real parts, told in a terminal: from a policy to an alert to its end."""

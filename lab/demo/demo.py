@@ -1,0 +1,59 @@
+"""Run the demo: set the stage, tell the story, then clean up or keep."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from lab.demo.kept import keep_for_a_person
+from lab.demo.stage import Stage
+from lab.demo.story import Story
+from lab.demo.teller import Teller
+from lab.progress import note, step
+from lab.rundir import CHECKOUT, RunDir, clean, leftovers
+
+
+def demo(*, keep: bool) -> float:
+    """Show virtwatch's main job on real parts; return after how many seconds the last alert had resolved.
+
+    LabError when any of it does not come true.
+    """
+    teller = Teller(started=time.monotonic())
+    for run in leftovers():
+        note(f"a killed run left {run.path} behind: make down ends it")
+    teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.")
+    os.chdir(CHECKOUT)  # Commands are shown, and run, as one types them there.
+    Stage.prepare()
+    run = RunDir.create("demo")
+    try:
+        return _tell(run, teller, keep=keep)
+    except Exception:
+        note(f"the logs of all parts: {_save_logs(run)}")
+        raise
+    finally:
+        if not run.kept:
+            with step("Ending all that was started"):
+                clean(run)
+
+
+def _tell(run: RunDir, teller: Teller, *, keep: bool) -> float:
+    stage = Stage(run)
+    teller.chapter("Real parts")
+    stage.start()
+    resolved_after = Story(stage, teller).tell()
+    teller.chapter("Shown")
+    teller.say(
+        "A policy was accepted, distributed and judged on the node. Two alerts fired, as Events, as status and as",
+        f"traces, and both resolved: {resolved_after:.0f} s from the start to the last alert's end.",
+    )
+    if keep:
+        teller.say("", *keep_for_a_person(stage))
+    return resolved_after
+
+
+def _save_logs(run: RunDir) -> Path:
+    """Copy the logs to where they outlive the run, in the place of those that failed before."""
+    saved = CHECKOUT / ".lab" / "failed"
+    shutil.rmtree(saved, ignore_errors=True)
+    shutil.copytree(run.path / "logs", saved, dirs_exist_ok=True)
+    return saved

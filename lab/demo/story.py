@@ -1,0 +1,168 @@
+"""The story: a policy is applied, two VMs get into trouble, alerts fire, the VMs recover, alerts resolve."""
+
+from collections.abc import Callable
+
+from lab.demo import drawing
+from lab.demo.drawing import Span
+from lab.demo.policy import Alert, Policy
+from lab.demo.stage import BROKEN, BUSY, NAMESPACE, NODE, PLAIN, Stage
+from lab.demo.teller import Teller
+from lab.errors import LabError
+from lab.process import wait_for
+from lab.progress import step
+from lab.rundir import CHECKOUT
+
+EXAMPLE = CHECKOUT / "manifests" / "examples" / "web-tier.yaml"
+POLICY, CPU_RULE, DISK_RULE = "web-tier", "cpu-busy", "paused-on-io-error"
+IN_SHOP = f"--namespace={NAMESPACE}"
+READY_DEADLINE_S = 60.0
+ALERT_DEADLINE_S = 90.0
+TRACE_DEADLINE_S = 30.0
+POLL_S = 0.5
+# As the backend names them.
+CPU_TIME, IO_ERROR = "libvirt_domain_vcpu_time_seconds_total", "libvirt.domain.io_error"
+# What one trace must hold: who did it, and the last word of the span's name.
+STAGES = (
+    ("virtwatch-agent", "sample"),
+    ("virtwatch-agent", "judge"),
+    ("virtwatch-agent", "journal"),
+    ("virtwatch-operator", "announce"),
+)
+
+
+class Story:
+    """Tell it on a stage that is set; what does not come true in time is a LabError."""
+
+    def __init__(self, stage: Stage, teller: Teller) -> None:
+        self._stage = stage
+        self._teller = teller
+
+    def tell(self) -> float:
+        """Tell all of it; return after how many seconds the last alert had resolved."""
+        self._introduce()
+        self._apply_policy()
+        alert = self._trouble()
+        self._show_alerts()
+        self._show_trace(alert)
+        return self._relief()
+
+    def _introduce(self) -> None:
+        self._teller.chapter("Three VMs on a node, and virtwatch's agent beside them")
+        self._wait("the agent to watch all three VMs", self._all_watched, READY_DEADLINE_S)
+        self._kubectl("get", "vmi,pods", IN_SHOP)
+        self._kubectl("get", "nodemonitors")
+        self._teller.say(
+            f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
+            "of the host's own libvirtd, of which Kubernetes knows nothing.",
+        )
+
+    def _apply_policy(self) -> None:
+        self._teller.chapter("A policy says what is too much")
+        self._teller.say(f"$ cat {EXAMPLE.relative_to(CHECKOUT)}")
+        self._teller.block(EXAMPLE.read_text().splitlines())
+        self._kubectl("apply", "-f", str(EXAMPLE.relative_to(CHECKOUT)))
+        for condition in ("Accepted", "Distributed"):
+            self._wait(f"the policy to be {condition}", lambda: self._condition(condition), READY_DEADLINE_S)  # noqa: B023
+        self._kubectl("get", "monitorpolicies", IN_SHOP)
+
+    def _trouble(self) -> Alert:
+        self._teller.chapter(f"{BUSY} burns CPU, and the file system under the disk of {BROKEN} runs full")
+        self._stage.guests[BROKEN].fill_disk()
+        self._stage.busy.launcher.prefer()
+        self._stage.guests[BUSY].busy(cpu=True)
+        self._stage.guests[BROKEN].wait_state("paused", "I/O error")
+        self._teller.say(f"QEMU paused {BROKEN} on a real I/O error (ENOSPC); {BUSY} computes.")
+        self._wait(f"the alert {DISK_RULE} of {BROKEN}", lambda: self._fires(DISK_RULE, BROKEN), ALERT_DEADLINE_S)
+        self._wait(f"the alert {CPU_RULE} of {BUSY}", lambda: self._fires(CPU_RULE, BUSY), ALERT_DEADLINE_S)
+        alert = self._policy().alert(CPU_RULE, f"{NAMESPACE}/{BUSY}")
+        assert alert is not None
+        return alert
+
+    def _show_alerts(self) -> None:
+        self._teller.chapter("What a person sees of it")
+        self._wait_event("AlertCritical", BROKEN)
+        self._kubectl("describe", "monitorpolicy", POLICY, IN_SHOP)
+        for name in (BUSY, BROKEN, POLICY):
+            self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={name}")
+        self._kubectl("get", "nodemonitors", "-o", "wide")
+
+    def _show_trace(self, alert: Alert) -> None:
+        self._teller.chapter("In the backend: one trace, from the sample to the announcement")
+        self._wait(
+            f"the trace {alert.trace_id} to hold {', '.join(stage for _, stage in STAGES)} (see Jaeger)",
+            lambda: not self._missing(alert),
+            TRACE_DEADLINE_S,
+        )
+        self._teller.say(f"In Jaeger: {self._stage.backend.trace_url(alert.trace_id)}", "")
+        self._teller.block(drawing.draw(self._spans(alert)))
+        backend = self._stage.backend
+        self._wait("metrics of all three VMs", self._all_measured, TRACE_DEADLINE_S)
+        self._wait("the I/O error among the events", lambda: IO_ERROR in backend.log.read_text(), TRACE_DEADLINE_S)
+        self._teller.say(
+            f"It has metrics of {BUSY}, {BROKEN} and {PLAIN} too ({backend.metrics_url}), and their events."
+        )
+
+    def _relief(self) -> float:
+        self._teller.chapter(f"{BUSY} is calmed, room is made for {BROKEN} and it is resumed")
+        self._stage.guests[BUSY].calm()
+        self._stage.guests[BROKEN].free_disk()
+        self._stage.guests[BROKEN].resume()
+        for name in (BROKEN, BUSY):
+            self._wait_event("AlertResolved", name)
+        self._wait("the policy to be Quiet", lambda: self._condition("Quiet"), ALERT_DEADLINE_S)
+        resolved_after = self._teller.elapsed
+        self._kubectl("describe", "monitorpolicy", POLICY, IN_SHOP, since="Status:")
+        return resolved_after
+
+    def _all_measured(self) -> bool:
+        measured = [line for line in self._stage.backend.metrics().splitlines() if line.startswith(CPU_TIME)]
+        domains = [guest.name for guest in self._stage.guests.values()]
+        return all(any(f'libvirt_domain_name="{name}"' in line for line in measured) for name in domains)
+
+    def _all_watched(self) -> bool:
+        watched = "jsonpath={.status.virtualMachines}"
+        said = self._stage.control_plane.kubectl("get", "nodemonitor", NODE, "-o", watched, check=False)
+        return said.stdout == str(len(self._stage.guests))
+
+    def _fires(self, rule: str, name: str) -> bool:
+        return self._policy().alert(rule, f"{NAMESPACE}/{name}") is not None
+
+    def _condition(self, name: str) -> bool:
+        return self._policy().conditions.get(name) == "True"
+
+    def _wait_event(self, reason: str, name: str) -> None:
+        selector = f"--field-selector=reason={reason},involvedObject.name={name}"
+
+        def told() -> bool:
+            return bool(self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, "-o", "name").stdout)
+
+        self._wait(f"the Event {reason} on {name}", told, ALERT_DEADLINE_S)
+
+    def _missing(self, alert: Alert) -> list[str]:
+        found = {(span.service, span.name.rpartition(".")[2]) for span in self._spans(alert)}
+        return [name for service, name in STAGES if (service, name) not in found]
+
+    def _spans(self, alert: Alert) -> list[Span]:
+        return drawing.spans(self._stage.backend.trace(alert.trace_id))
+
+    def _policy(self) -> Policy:
+        return Policy.read(self._stage.control_plane, POLICY, namespace=NAMESPACE)
+
+    def _policy_if_any(self) -> str:
+        try:
+            return str(self._policy())
+        except LabError as error:
+            return str(error)
+
+    def _kubectl(self, *args: str, since: str = "") -> None:
+        self._teller.kubectl(self._stage.control_plane, *args, since=since)
+
+    def _wait(self, what: str, condition: Callable[[], bool], deadline: float) -> None:
+        with step(f"Waiting for {what}"):
+            for process in (self._stage.agent, self._stage.operator):
+                if not process.alive:
+                    raise LabError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
+            try:
+                wait_for(condition, what=what, deadline=deadline, poll=POLL_S)
+            except LabError as error:
+                raise LabError(f"{error}. What the policy says: {self._policy_if_any()}") from error

@@ -1,0 +1,12 @@
+"""Do slow things side by side: guests boot on one CPU each."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+
+def side_by_side(actions: Iterable[Callable[[], object]]) -> None:
+    """Run the actions at the same time; return when all have ended, with the first one's error where there is one."""
+    actions = list(actions)
+    with ThreadPoolExecutor(max_workers=max(1, len(actions))) as pool:
+        for outcome in [pool.submit(action) for action in actions]:
+            outcome.result()

@@ -1,0 +1,94 @@
+"""Build virtwatch's own images from their Dockerfiles with buildah, without a registry and without a daemon."""
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.cache import build_log, cache_root, cached
+from lab.images.base import BASE, base_image
+from lab.machine import ensure_packages
+from lab.process import run_logged
+from lab.progress import step
+from lab.rundir import CHECKOUT
+
+# What .dockerignore lets in.
+SOURCES = ("LICENSE", "README.md", "agent", "api", "cli", "operator", "pyproject.toml", "requirements")
+TAG = "lab.local/virtwatch-{part}:0.1.0"
+AGENT, OPERATOR = TAG.format(part="agent"), TAG.format(part="operator")
+
+
+def agent_image() -> Path:
+    """Return the archive of the agent's image, built from the checkout as it is now."""
+    return _image("agent")
+
+
+def operator_image() -> Path:
+    """Return the archive of the operator's image, built from the checkout as it is now."""
+    return _image("operator")
+
+
+def _image(part: str) -> Path:
+    base = base_image()
+    return cached(f"image-{part}", list(_inputs(base)), lambda folder: _build(part, base, folder)) / "image.tar"
+
+
+def _inputs(base: Path) -> Iterator[bytes | Path]:
+    yield base.parent.name.encode()
+    for name in SOURCES:
+        source = CHECKOUT / name
+        if source.is_file():
+            yield source
+            continue
+        for file in sorted(source.rglob("*")):
+            if file.is_file() and file.parent.name != "__pycache__":
+                yield str(file.relative_to(CHECKOUT)).encode()
+                yield file.read_bytes()
+
+
+def _build(part: str, base: Path, folder: Path) -> None:
+    ensure_packages(["buildah"])
+    tag = TAG.format(part=part)
+    log = build_log(f"image-{part}")
+    with (
+        step(f"Building the image of virtwatch's {part}", why="2 minutes the first time, 1 when only code changed"),
+        tempfile.TemporaryDirectory(prefix="virtwatch-") as scratch,
+    ):
+        buildah = _buildah(Path(scratch))
+        _ensure_base(buildah, base, log)
+        argv = [
+            *(*buildah, "bud", "--layers", "--isolation=chroot", "--network=host", "--format=docker"),
+            *("--build-arg", f"BASE={BASE}", *_machine_settings(Path(scratch))),
+            *("--file", f"{part}/Dockerfile", "--tag", tag, "."),
+        ]
+        run_logged(argv, log=log, cwd=CHECKOUT)
+        argv = [*buildah, "push", "--quiet", tag, f"docker-archive:{folder / 'image.tar'}:{tag}"]
+        run_logged(argv, log=build_log(f"image-{part}-push"), cwd=CHECKOUT)
+
+
+def _buildah(scratch: Path) -> list[str]:
+    # Its steps are kept in the lab's cache; its mounts end with a mount namespace of its own.
+    store = cache_root() / "buildah"
+    private = ["unshare", "--mount", "--propagation=private"]
+    return [*private, "buildah", "--root", str(store), "--runroot", str(scratch / "run"), "--storage-driver=overlay"]
+
+
+def _ensure_base(buildah: list[str], base: Path, log: Path) -> None:
+    # It goes by name: an older base of that name would serve as well to the build, and wrongly.
+    run_logged([*buildah, "pull", "--quiet", f"docker-archive:{base}"], log=log, cwd=CHECKOUT)
+
+
+def _machine_settings(scratch: Path) -> Iterator[str]:
+    """Let pip inside trust and use what it does outside: certificate authorities and pip's own settings."""
+    authorities = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    if authorities and Path(authorities).exists():
+        yield from ("--volume", f"{authorities}:/etc/ssl/certs/ca-certificates.crt:ro")
+    settings = {"cert": "/etc/ssl/certs/ca-certificates.crt"}
+    for name in ("index-url", "extra-index-url", "timeout", "trusted-host"):
+        value = os.environ.get(f"PIP_{name.upper().replace('-', '_')}")
+        if value:
+            settings[name] = value
+    config = scratch / "pip.conf"
+    config.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    yield from ("--volume", f"{config}:/etc/pip.conf:ro")

@@ -1,0 +1,74 @@
+"""Listen to the Kubernetes Events of a namespace, and know when each became visible."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lab.errors import LabError
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.paths import EVENTS, resource
+from virtwatch_kube.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One Event; `at` is when this process saw it, in monotonic seconds."""
+
+    at: float
+    name: str
+    reason: str
+    about: str
+    note: str
+    count: int
+
+
+class EventLog:
+    """Every Event of a namespace in the order of its coming; a context manager. `about` is "Kind name"."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self._told: list[Told] = []
+        self._changed = threading.Condition()
+        self._watch = Watch(
+            resource(EVENTS, "events", namespace=namespace),
+            client=KubeClient.from_environment(str(kubeconfig)),
+            on_change=self._take,
+            name=f"events of {namespace}",
+        )
+
+    def __enter__(self) -> Self:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.stop()
+
+    def told(self, *, about: str = "", reason: str = "") -> list[Told]:
+        """Return the Events so far about an object, with a reason."""
+        with self._changed:
+            return [item for item in self._told if about in ("", item.about) and reason in ("", item.reason)]
+
+    def wait(self, wanted: Callable[[], bool], *, what: str, deadline: float) -> None:
+        """Return when `wanted()` holds, asked anew after each Event; fail after `deadline` seconds."""
+        with self._changed:
+            if not self._changed.wait_for(wanted, deadline):
+                last = "\n".join(f"    {item.reason} {item.about}: {item.note}" for item in self._told[-5:])
+                raise LabError(f"Waited in vain for {what}, {deadline:g} s; the last Events are:\n{last or '    none'}")
+
+    def _take(self, _: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if new is None:
+            return
+        regarding = new.get("regarding", {})
+        told = Told(
+            at=time.monotonic(),
+            name=new["metadata"]["name"],
+            reason=new.get("reason", ""),
+            about=f"{regarding.get('kind')} {regarding.get('name')}",
+            note=new.get("note", ""),
+            count=new.get("series", {}).get("count", 1),
+        )
+        with self._changed:
+            self._told.append(told)
+            self._changed.notify_all()

@@ -1,0 +1,33 @@
+"""Keep a run for a person to play with: the file to source, and the end of it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.progress import step
+from lab.rundir import CHECKOUT, RunDir, clean, leftovers, runs
+
+ENV_FILE = CHECKOUT / ".lab" / "env"
+
+
+def keep(run: RunDir, *, variables: Mapping[str, str], path: Sequence[Path]) -> Path:
+    """Let a run outlive this process and write `.lab/env`, to be sourced: variables, and folders put before PATH."""
+    run.keep()
+    ENV_FILE.parent.mkdir(exist_ok=True)
+    folders = ":".join(shlex.quote(str(folder)) for folder in path)
+    lines = [f"# The lab's run {run.path}; make down ends it."]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    lines.append(f"export PATH={folders}:$PATH")
+    ENV_FILE.write_text("\n".join(lines) + "\n")
+    return ENV_FILE
+
+
+def end_kept() -> int:
+    """End the runs that this checkout kept, and what killed runs left behind; return how many there were."""
+    ended = [run for run in runs() if run.kept and run.checkout == CHECKOUT] + leftovers()
+    for run in ended:
+        with step(f"Ending {run.purpose} {run.path}"):
+            clean(run)
+        if ENV_FILE.exists() and str(run.path) in ENV_FILE.read_text():
+            ENV_FILE.unlink()
+    return len(ended)

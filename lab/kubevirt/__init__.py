@@ -1,0 +1,1 @@
+"""KubeVirt itself, built from its module, installed by its own operator; its VMs are emulated."""

@@ -1,0 +1,152 @@
+"""A VirtualMachine of KubeVirt: made, started, paused, moved and deleted through KubeVirt's own API."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.controlplane.cluster import ControlPlane
+from lab.errors import LabError
+from lab.guests import control
+from lab.guests.domain import FAST_BOOT
+from lab.kubevirt.guestimage import DISK, KERNEL
+from lab.node.node import Node
+from lab.process import wait_for
+
+Document = dict[str, Any]
+SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
+# The addresses of the network that KubeVirt's masquerade binding makes in every pod.
+KERNEL_ARGUMENTS = f"console=ttyS0 {FAST_BOOT} lab.address=10.0.2.2/24 lab.peer=10.0.2.1"
+RUN_DEADLINE_S = 180.0
+# An emulated boot takes some seconds of CPU; several guests and a build may share the CPUs.
+BOOT_DEADLINE_S = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """One Linux guest. Without a disk it can be moved to another node; `host_disk` is a file of the node's."""
+
+    name: str
+    namespace: str = "default"
+    labels: dict[str, str] = field(default_factory=dict)
+    disk: bool = True
+    host_disk: Path | None = None
+
+
+class VirtualMachine:
+    """`create()` it and it runs; `ask()` its guest for load once it has booted."""
+
+    def __init__(self, control_plane: ControlPlane, spec: VmSpec) -> None:
+        self.spec = spec
+        self._kubectl = control_plane.kubectl
+
+    def create(self) -> None:
+        """Create the VirtualMachine, which starts at once."""
+        self._kubectl("create", "-f", "-", input=json.dumps(manifest(self.spec)))
+
+    def wait_running(self, deadline: float = RUN_DEADLINE_S) -> None:
+        """Return when KubeVirt says that the VM runs and has a node."""
+        wait_for(self._running, what=f"the VM {self.spec.name} to run", deadline=deadline, poll=0.3)
+
+    def vmi(self) -> Document:
+        """Return its VirtualMachineInstance, empty while there is none."""
+        done = self._kubectl("get", "vmi", self.spec.name, *self._namespace, "-o", "json", check=False)
+        found: Document = json.loads(done.stdout) if done.returncode == 0 else {}
+        return found
+
+    @property
+    def phase(self) -> str:
+        return str(self.vmi().get("status", {}).get("phase", ""))
+
+    @property
+    def node(self) -> str:
+        """The node that it runs on now."""
+        return str(self.vmi().get("status", {}).get("nodeName", ""))
+
+    def ask(self, request: str, *, on: Node, deadline: float = BOOT_DEADLINE_S) -> None:
+        """Let the guest do something (see the guest's init.sh), by its serial port; it answers once it has booted."""
+        spec = self.spec
+        pid = on.pods_process("qemu-system-x86", f"guest={spec.namespace}_{spec.name},".encode())
+        if pid is None:
+            raise LabError(f"No QEMU of {spec.namespace}/{spec.name} runs on {on.name}: see kubectl get vmi -o wide.")
+        uid = self.vmi()["metadata"]["uid"]
+        port = Path(f"/proc/{pid}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
+        control.ask(port, request, deadline=deadline)
+
+    def pause(self) -> None:
+        self._subresource("virtualmachineinstances", "pause")
+
+    def unpause(self) -> None:
+        self._subresource("virtualmachineinstances", "unpause")
+
+    def stop(self) -> None:
+        """Ask KubeVirt to end it; it stays defined."""
+        self._subresource("virtualmachines", "stop")
+
+    def start(self) -> None:
+        self._subresource("virtualmachines", "start")
+
+    def migrate(self) -> None:
+        """Ask KubeVirt to move it to another node."""
+        spec = self.spec
+        body = {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstanceMigration",
+            "metadata": {"generateName": f"{spec.name}-", "namespace": spec.namespace},
+            "spec": {"vmiName": spec.name},
+        }
+        self._kubectl("create", "-f", "-", input=json.dumps(body))
+
+    def delete(self) -> None:
+        self._kubectl("delete", "vm", self.spec.name, *self._namespace, "--ignore-not-found", "--timeout=120s")
+
+    @property
+    def _namespace(self) -> tuple[str, ...]:
+        return (f"--namespace={self.spec.namespace}",)
+
+    def _running(self) -> bool:
+        status = self.vmi().get("status", {})
+        return status.get("phase") == "Running" and bool(status.get("nodeName"))
+
+    def _subresource(self, kind: str, verb: str) -> None:
+        path = f"{SUBRESOURCES}/namespaces/{self.spec.namespace}/{kind}/{self.spec.name}/{verb}"
+        self._kubectl("replace", "--raw", path, "-f", "-", input="{}")
+
+
+def manifest(spec: VmSpec) -> Document:
+    """Return the VirtualMachine."""
+    volumes = _volumes(spec)
+    devices = {
+        "autoattachGraphicsDevice": False,
+        "interfaces": [{"name": "default", "masquerade": {}}],
+        "disks": [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes],
+    }
+    boot = {"image": KERNEL, "imagePullPolicy": "Never", "kernelPath": "/boot/vmlinux", "initrdPath": "/boot/initramfs"}
+    domain = {
+        "memory": {"guest": "128Mi"},
+        "cpu": {"cores": 1},
+        # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several.
+        "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "1"}},
+        "firmware": {"kernelBoot": {"kernelArgs": KERNEL_ARGUMENTS, "container": boot}},
+        "devices": devices,
+    }
+    template = {
+        "terminationGracePeriodSeconds": 0,
+        "domain": domain,
+        "networks": [{"name": "default", "pod": {}}],
+        "volumes": volumes,
+    }
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": spec.name, "namespace": spec.namespace, "labels": spec.labels},
+        "spec": {"runStrategy": "Always", "template": {"metadata": {"labels": spec.labels}, "spec": template}},
+    }
+
+
+def _volumes(spec: VmSpec) -> list[Document]:
+    if spec.host_disk is not None:
+        return [{"name": "disk", "hostDisk": {"path": str(spec.host_disk), "type": "Disk"}}]
+    if spec.disk:
+        return [{"name": "disk", "containerDisk": {"image": DISK, "imagePullPolicy": "Never"}}]
+    return []

@@ -1,0 +1,63 @@
+"""What the lab needs of the machine: Debian packages and compilers."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from lab.cache import build_log
+from lab.errors import LabError
+from lab.progress import step
+
+# lab/controlplane/go.mod asks for this version of the language.
+GO_MINIMUM = (1, 26)
+APT_LOCK_WAIT_S = 300
+
+
+def ensure_packages(names: Iterable[str]) -> None:
+    """Install the Debian packages that are missing; do nothing, quickly, when all are there."""
+    missing = [name for name in names if not _installed(name)]
+    if not missing:
+        return
+    listed = " ".join(missing)
+    if shutil.which("apt-get") is None:
+        raise LabError(f"Debian packages are missing and this machine has no apt-get: install {listed} by hand.")
+    if os.geteuid() != 0:
+        raise LabError(f"Debian packages are missing and only root may install them: sudo apt-get install {listed}")
+    with step(f"Installing {listed}", why="Debian packages, once"):
+        _apt("update")
+        _apt("install", "--yes", "--no-install-recommends", *missing)
+
+
+def require_go() -> str:
+    """Return the path of a Go that can build the lab's binaries."""
+    go = shutil.which("go")
+    if go is None:
+        raise LabError("The command go is missing: install Go 1.26 or newer (https://go.dev/dl) and put it on PATH.")
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+    version = re.match(r"go(\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < GO_MINIMUM:
+        raise LabError(f"{go} is {said.strip()}, too old: install Go 1.26 or newer (https://go.dev/dl).")
+    return go
+
+
+def find_cargo() -> str | None:
+    """Return the path of cargo, or None: what comes from crates is optional."""
+    return shutil.which("cargo")
+
+
+def _installed(name: str) -> bool:
+    query = ["dpkg-query", "--show", "--showformat=${Status}", name]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout == "install ok installed"
+
+
+def _apt(*arguments: str) -> None:
+    log = build_log("apt")
+    command = ["apt-get", "--quiet", f"--option=DPkg::Lock::Timeout={APT_LOCK_WAIT_S}", *arguments]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with log.open("ab") as out:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(command)} failed: mend what the log says and run it again by hand.", log=log)

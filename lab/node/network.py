@@ -1,0 +1,89 @@
+"""The pods' network: one bridge for all nodes of a run, and the few addresses of the machine that pods may reach."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from lab.controlplane.pki import SERVICE_ADDRESS
+from lab.errors import LabError
+from lab.machine import ensure_packages
+from lab.rundir import RunDir
+
+PACKAGES = ("containernetworking-plugins", "iproute2", "iptables", "procps")
+PLUGINS = "/usr/lib/cni"
+# Kubernetes' customary range for pods; each run takes a /24 of it.
+PODS = IPv4Network("10.244.0.0/16")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A bridge on the machine. It leads nowhere: no pod reaches more than other pods and what `publish()` names."""
+
+    run: RunDir
+    bridge: str
+    pods: IPv4Network
+
+    @classmethod
+    def make(cls, run: RunDir, *, api_port: int) -> "Network":
+        """Make the bridge; pods find the API server of that loopback port at the service address that they are told."""
+        ensure_packages(PACKAGES)
+        made = cls(run, f"vw{run.name[:8]}", _free_network(run))
+        run.record_undo("sh", "-c", f"! ip link show {made.bridge} > /dev/null 2>&1 || ip link delete {made.bridge}")
+        _run("ip", "link", "add", made.bridge, "type", "bridge")
+        _run("ip", "address", "add", f"{made.gateway}/{made.pods.prefixlen}", "dev", made.bridge)
+        _run("ip", "link", "set", made.bridge, "up")
+        # Only so may what comes from the bridge be led to the machine's loopback, where the control plane listens.
+        _run("sysctl", "--quiet", "--write", f"net.ipv4.conf.{made.bridge}.route_localnet=1")
+        made._lead(SERVICE_ADDRESS, 443, to=api_port)
+        return made
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's own address: the machine's, and so every node's, as pods see it."""
+        return str(next(self.pods.hosts()))
+
+    def publish(self, port: int) -> str:
+        """Let pods reach a port of the machine's loopback; return the address and port to give them."""
+        self._lead(self.gateway, port, to=port)
+        return f"{self.gateway}:{port}"
+
+    def write_cni(self, folder: Path) -> None:
+        """Write the configuration by which containerd connects pods. All nodes take addresses from one store."""
+        addresses = {
+            "type": "host-local",
+            "ranges": [[{"subnet": str(self.pods)}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+            "dataDir": str(self.run.path / "addresses"),
+        }
+        plugin = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "ipMasq": False, "ipam": addresses}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "10-lab.conflist").write_text(json.dumps({"cniVersion": "1.0.0", "name": "lab", "plugins": [plugin]}))
+
+    def _lead(self, address: str, port: int, *, to: int) -> None:
+        match = ["PREROUTING", "-i", self.bridge, "-d", address, "-p", "tcp", "--dport", str(port)]
+        rule = [*match, "-j", "DNAT", "--to-destination", f"127.0.0.1:{to}"]
+        iptables = ("iptables", "--wait", "--table", "nat")
+        self.run.record_undo(*iptables, "-D", *rule)
+        _run(*iptables, "-A", *rule)
+
+
+def _free_network(run: RunDir) -> IPv4Network:
+    """Choose a part that no route of the machine leads to."""
+    routes = json.loads(_run("ip", "-json", "-4", "route", "show"))
+    taken = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
+    parts = list(PODS.subnets(new_prefix=24))
+    first = hashlib.sha256(str(run.path).encode()).digest()[0]
+    for part in parts[first:] + parts[:first]:
+        if not any(part.overlaps(other) for other in taken):
+            return part
+    raise LabError(f"Every part of {PODS} has a route on this machine: end other runs (make down) or free one.")
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout

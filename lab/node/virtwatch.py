@@ -1,0 +1,42 @@
+"""virtwatch on real nodes, as a user installs it: kubectl apply -k, its images, its pods."""
+
+from lab.images.product import agent_image, operator_image
+from lab.node.cluster import Cluster
+from lab.rundir import CHECKOUT
+
+OVERLAY = CHECKOUT / "manifests" / "overlays" / "lab"
+NAMESPACE_FILE = CHECKOUT / "manifests" / "base" / "namespace.yaml"
+NAMESPACE = "virtwatch-system"
+WORKLOADS = ("deployment/virtwatch-operator", "daemonset/virtwatch-agent")
+ROLLOUT_DEADLINE_S = 180
+REMOVE_DEADLINE_S = 120
+
+
+def install(cluster: Cluster, *, otlp_port: int | None) -> None:
+    """Load the images into every node, apply the overlay and return when all pods are ready.
+
+    `otlp_port` is where a backend listens on the machine's loopback: pods are given an address that leads there.
+    """
+    kubectl = cluster.control_plane.kubectl
+    for node in cluster.nodes.values():
+        node.import_image(agent_image())
+        node.import_image(operator_image())
+    # Pods read where their telemetry goes when they start: so that is there before them.
+    kubectl("apply", "--server-side", "-f", str(NAMESPACE_FILE))
+    if otlp_port is not None:
+        endpoint = f"--from-literal=OTEL_EXPORTER_OTLP_ENDPOINT=http://{cluster.network.publish(otlp_port)}"
+        kubectl("create", "configmap", "virtwatch-telemetry", f"--namespace={NAMESPACE}", endpoint)
+    kubectl("apply", "--server-side", "-k", str(OVERLAY))
+    wait_ready(cluster)
+
+
+def wait_ready(cluster: Cluster) -> None:
+    """Return when every replica of the operator and the agent of every node is ready and of the newest revision."""
+    for workload in WORKLOADS:
+        waited = ("status", workload, f"--namespace={NAMESPACE}", f"--timeout={ROLLOUT_DEADLINE_S}s")
+        cluster.control_plane.kubectl("rollout", *waited)
+
+
+def remove(cluster: Cluster) -> None:
+    """Delete all of it, as kubectl delete -k does, and wait until it is gone."""
+    cluster.control_plane.kubectl("delete", "-k", str(OVERLAY), f"--timeout={REMOVE_DEADLINE_S}s")

@@ -1,0 +1,252 @@
+"""Start, watch, stop and kill the lab's processes, each by itself."""
+
+import os
+import pwd
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from lab.errors import LabError
+
+POLL_S = 0.05
+KILL_DEADLINE_S = 10.0
+TAIL_LINES = 15
+PORT_ATTEMPTS = 3
+# Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice
+# and its use.
+PORTS = range(20000, 32768)
+# Inherited by every descendant, so that a later clean-up finds those that nobody recorded.
+RUN_VARIABLE = "VIRTWATCH_LAB_RUN"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process for good: a pid alone is reused, together with its start time (ticks since boot) it is not."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """Return the identity of a live process, or None when there is none or it is a zombie."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str()` wrote."""
+        pid, started = text.split()
+        return cls(int(pid), int(started))
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.started}"
+
+    @property
+    def alive(self) -> bool:
+        return Identity.of(self.pid) == self
+
+    def send(self, sig: signal.Signals) -> None:
+        """Signal the process; one that has gone is no error."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a process is started with, and started again with."""
+
+    name: str
+    argv: tuple[str, ...]
+    run_dir: Path
+    env: Mapping[str, str]
+    user: str | int | None
+    cwd: Path
+
+
+class Process:
+    """A part of the lab that runs as its own process, in its own session. `start` makes one."""
+
+    def __init__(self, command: Command) -> None:
+        self.name = command.name
+        self.log = command.run_dir / "logs" / f"{command.name}.log"
+        self._command = command
+        self._pid_file = command.run_dir / "pids" / command.name
+        self._child = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        # WNOWAIT leaves a dead child unreaped: so its number stays reserved and `kill` can never hit a stranger.
+        return (
+            self._child.returncode is None
+            and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        )
+
+    def stop(self, deadline: float = KILL_DEADLINE_S) -> None:
+        """End it with SIGTERM; after `deadline` seconds, with SIGKILL. Return when it has ended."""
+        self.signal(signal.SIGTERM)
+        end = time.monotonic() + deadline
+        while self.alive and time.monotonic() < end:
+            time.sleep(POLL_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and its process group with SIGKILL. Return when it has ended."""
+        if self._child.returncode is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._child.wait(KILL_DEADLINE_S)
+            self._pid_file.unlink(missing_ok=True)
+
+    def signal(self, sig: signal.Signals) -> None:
+        """Send a signal to the process alone; one that has ended gets none."""
+        if self.alive:
+            os.kill(self.pid, sig)
+
+    def restart(self, deadline: float = KILL_DEADLINE_S) -> None:
+        """Stop it where it still runs and start it again with the same arguments; the log goes on."""
+        self.stop(deadline)
+        self._child = self._spawn()
+
+    def tail(self) -> str:
+        """Return the last lines of its log."""
+        return tail(self.log)
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        command = self._command
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+        uid, gid = _ids(command.user)
+        with self.log.open("ab") as out:
+            try:
+                child = subprocess.Popen(
+                    command.argv,
+                    env=command.env,
+                    cwd=command.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                    user=uid,
+                    group=gid,
+                    extra_groups=None if uid is None else [],
+                )
+            except OSError as error:
+                raise LabError(f"{self.name} could not be started ({command.argv[0]}): {error}.") from error
+        identity = Identity.of(child.pid)
+        if identity is not None:
+            self._pid_file.write_text(str(identity))
+        return child
+
+
+def start(
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    run_dir: Path,
+    env: Mapping[str, str] | None = None,
+    user: str | int | None = None,
+    cwd: Path | None = None,
+) -> Process:
+    """Start a process in its own session; log to `run_dir/logs/NAME.log`, identity in `run_dir/pids/NAME`.
+
+    `env` is added to this process' environment. `user` is a name or a uid (its group: the user's, or the same number).
+    """
+    environment = {**os.environ, RUN_VARIABLE: str(run_dir), **(env or {})}
+    return Process(Command(name, tuple(map(str, argv)), run_dir, environment, user, cwd or run_dir))
+
+
+def run_logged(argv: Sequence[str | Path], *, log: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a command to its end with its output in `log`; fail with the log's last lines."""
+    with log.open("wb") as out:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+        )
+    if done.returncode != 0:
+        command = " ".join(str(argument) for argument in argv[:3])
+        raise LabError(f"{command} ... ended with {done.returncode}:\n{tail(log)}", log=log)
+
+
+def wait_for(
+    condition: Callable[[], bool], *, what: str, deadline: float, process: Process | None = None, poll: float = POLL_S
+) -> None:
+    """Return when `condition()` holds; fail after `deadline` seconds, or at once when `process` has ended.
+
+    `what` completes the sentence "Waited in vain for ...".
+    """
+    end = time.monotonic() + deadline
+    while not condition():
+        if process is not None and not process.alive:
+            raise LabError(f"{process.name} ended while waiting for {what}:\n{process.tail()}", log=process.log)
+        if time.monotonic() > end:
+            said = "" if process is None else f"; {process.name} says:\n{process.tail()}"
+            raise LabError(f"Waited in vain for {what}, {deadline:g} s{said}", log=process.log if process else None)
+        time.sleep(poll)
+
+
+def free_port() -> int:
+    """Choose a TCP port that is free on loopback now. Another may take it first: such a caller chooses again."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise LabError(f"No free TCP port between {PORTS.start} and {PORTS.stop} on 127.0.0.1: end what holds them.")
+
+
+def accepts(port: int) -> bool:
+    """Tell whether something listens on this TCP port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def with_other_ports(begin: Callable[[], None], undo: Callable[[], None]) -> None:
+    """Begin again, with ports chosen anew by `begin`, when another process took one of them first."""
+    for attempt in range(1, PORT_ATTEMPTS + 1):
+        try:
+            begin()
+            break
+        except LabError as error:
+            undo()
+            if "address already in use" not in str(error) or attempt == PORT_ATTEMPTS:
+                raise
+
+
+def tail(log: Path) -> str:
+    """Return the last lines of a log, indented; empty when there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16384))
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(f"    {line[:400]}" for line in lines[-TAIL_LINES:])
+
+
+def _ids(user: str | int | None) -> tuple[int | None, int | None]:
+    if user is None:
+        return None, None
+    if isinstance(user, int):
+        return user, user
+    entry = pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid

@@ -1,0 +1,90 @@
+"""Make `.venv` from the lock files: `python3 -m lab.venv`. Runs on a bare Python, so it imports no package."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from lab.cache import build_log
+from lab.errors import LabError
+from lab.machine import ensure_packages
+from lab.progress import step
+from lab.rundir import CHECKOUT
+
+VENV = CHECKOUT / ".venv"
+STAMP = VENV / "virtwatch.stamp"
+BUILD_LOCK = CHECKOUT / "requirements" / "build.lock"
+LOCK = CHECKOUT / "requirements.lock"
+
+
+def make_venv() -> None:
+    """Install everything that the lock files name, and the project itself as an editable; do nothing when up to date.
+
+    The stamp is written last: what a kill interrupted is done again.
+    """
+    place, content = f"{sys.executable} {sys.version} {VENV}".replace("\n", " "), _content()
+    stamped = STAMP.read_text().splitlines() if STAMP.exists() else ["", ""]
+    if stamped == [place, content]:
+        return
+    ensure_packages(_missing_packages())
+    STAMP.unlink(missing_ok=True)
+    with step("Installing Python packages into .venv", why="libvirt-python is compiled: 1 to 2 minutes, once"):
+        if stamped[0] != place:
+            _run(sys.executable, "-m", "venv", "--clear", str(VENV))
+        _pip("--require-hashes", "--requirement", str(BUILD_LOCK))
+        # Built with what build.lock holds, not with whatever is newest today.
+        _pip("--require-hashes", "--no-build-isolation", "--requirement", str(LOCK))
+        _pip("--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
+    STAMP.write_text(f"{place}\n{content}\n")
+
+
+def _content() -> str:
+    """Return what the environment is made of: when any of it changes, the environment is out of date."""
+    pyproject = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    pyproject["tool"] = pyproject["tool"]["hatch"]
+    digest = hashlib.sha256(json.dumps(pyproject, sort_keys=True).encode())
+    for file in (BUILD_LOCK, LOCK):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _missing_packages() -> Iterator[str]:
+    """Name the Debian packages without which libvirt-python does not compile or venv does not work."""
+    if find_spec("ensurepip") is None:
+        yield "python3-venv"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        yield "python3-dev"
+    if shutil.which("gcc") is None:
+        yield "gcc"
+    if shutil.which("pkg-config") is None:
+        yield "pkg-config"
+        yield "libvirt-dev"
+    elif subprocess.run(["pkg-config", "--exists", "libvirt"], check=False).returncode != 0:
+        yield "libvirt-dev"
+
+
+def _pip(*arguments: str) -> None:
+    _run(str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments)
+
+
+def _run(*command: str) -> None:
+    log = build_log("venv")
+    with log.open("ab") as out:
+        done = subprocess.run(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(command)} failed: mend what the log says, then run make setup again.", log=log)
+
+
+if __name__ == "__main__":
+    try:
+        make_venv()
+    except LabError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""The operator: reconcile policies, announce transitions, roll up what nodes report."""

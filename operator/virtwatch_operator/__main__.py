@@ -1,0 +1,118 @@
+# The operator's process: settings, telemetry, health, election, and how it ends.
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import NoReturn
+
+from virtwatch_api import __version__
+from virtwatch_api.policy_codec import GROUP
+from virtwatch_kube.election import Election
+from virtwatch_kube.errors import KubeError
+from virtwatch_operator.config import OperatorSettings
+from virtwatch_operator.health import HealthServer
+from virtwatch_operator.leader import Leader
+from virtwatch_telemetry import Providers, set_up
+
+logger = logging.getLogger("virtwatch.operator")
+
+LEASE = "virtwatch-operator"
+_POLL_S = 0.2
+_STOP_S = 2.5  # of the 5 s that an end may take
+_FLUSH_S = 1.5
+_LOST_FLUSH_S = 0.5  # the Lease is gone: a follower may act from now on
+
+
+def main() -> NoReturn:
+    """Run the operator until SIGTERM (0) or until it lost the Lease or a thread (1); end at wrong settings (2)."""
+    code = _run()
+    logging.shutdown()
+    # What hangs in a request must not keep a replica alive that has lost the Lease.
+    os._exit(code)
+
+
+def _run() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    settings = OperatorSettings.from_environment(os.environ)
+    if not isinstance(settings, OperatorSettings):
+        for problem in settings:
+            logger.error("%s", problem)
+        return 2
+    providers = set_up("virtwatch-operator", resource_attributes=_resource(settings), env=os.environ)
+    try:
+        return _Operator(settings, providers).run()
+    except (KubeError, OSError) as error:
+        logger.error("The operator cannot start: %s", error)
+        return 2
+
+
+def _resource(settings: OperatorSettings) -> Mapping[str, str]:
+    return {
+        "service.version": __version__,
+        "service.instance.id": settings.pod,
+        "k8s.namespace.name": settings.namespace,
+        "k8s.pod.name": settings.pod,
+    }
+
+
+class _Operator:
+    def __init__(self, settings: OperatorSettings, providers: Providers) -> None:
+        self._providers = providers
+        self._stop = threading.Event()
+        self._leading = threading.Event()
+        self._failed = threading.Event()
+        self._leader = Leader(settings, providers)
+        self._election = (
+            Election(namespace=settings.namespace, name=LEASE, identity=settings.identity, elected=self._lead)
+            if settings.lease
+            else None
+        )
+        self._health = HealthServer(settings.health_port, alive=self._alive, ready=self._ready)
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self._health.start()
+        if self._election is not None:
+            self._election.start()
+        else:
+            threading.Thread(target=self._lead, name="leader", daemon=True).start()
+        logger.info("virtwatch operator %s, serving %s", __version__, GROUP)
+        while not self._stop.wait(_POLL_S):
+            if self._election is not None and self._election.lost:
+                logger.error("The Lease is lost: ending, so that one replica alone acts; kubelet starts this one again")
+                return self._end_at_once()
+            if self._failed.is_set():
+                return self._end_at_once()
+        self._leader.stop(_STOP_S)
+        if self._election is not None:
+            self._election.release()
+        self._providers.shutdown(_FLUSH_S)
+        return 0
+
+    def _end_at_once(self) -> int:
+        self._leader.halt()
+        self._providers.shutdown(_LOST_FLUSH_S)
+        return 1
+
+    def _lead(self) -> None:
+        self._leading.set()
+        try:
+            self._leader.run()
+        except Exception:
+            logger.exception("Leading failed: ending, so that another replica leads; please report this")
+            self._failed.set()
+
+    def _alive(self) -> Mapping[str, bool]:
+        return {"threads": self._leader.alive}
+
+    def _ready(self) -> Mapping[str, bool]:
+        if self._leading.is_set():
+            return self._leader.ready()
+        return {"the Lease can be read": self._election is not None and self._election.reached}
+
+
+if __name__ == "__main__":
+    main()

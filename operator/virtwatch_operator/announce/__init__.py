@@ -1,0 +1,1 @@
+"""From an agent's transitions to Kubernetes Events, once."""

@@ -1,0 +1,208 @@
+# The bodies of Events: pure, so that what people read is held by golden files.
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from virtwatch_api.alert import Action, Reason
+from virtwatch_api.nodemonitor import Subject, Transition
+from virtwatch_api.nodemonitor_codec import format_time
+from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_api.policy_codec import API_VERSION
+from virtwatch_kube.paths import EVENTS, KUBEVIRT
+from virtwatch_operator.tracing import trace_id
+
+Json = dict[str, Any]
+
+CONTROLLER = "virtwatch.io/operator"
+# Events about what has no namespace live here, as the API server demands.
+CLUSTER_NAMESPACE = "default"
+NOTE_BYTES = 1024  # the API server's limit
+_ENDED = {
+    Reason.RECOVERED: "the value is good again",
+    Reason.EVENT_CLEARED: "an event cleared it",
+    Reason.EXPIRED: "nothing renewed it",
+    Reason.NO_DATA: "its signal has no data",
+    Reason.DOMAIN_STOPPED: "the VM is not running any more",
+    Reason.POLICY_CHANGED: "its rule changed or does not select the VM any more",
+    Reason.POLICY_DELETED: "its policy was deleted",
+}
+_TELLING = (Reason.RECOVERED, Reason.EVENT_CLEARED, Reason.NO_DATA)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """Name an object as Events do; `uid` is empty where nobody knows it any more."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str | None = None
+    uid: str = ""
+
+    def encode(self) -> Json:
+        """Write the reference."""
+        optional = {"namespace": self.namespace, "uid": self.uid}
+        given = {name: value for name, value in optional.items() if value}
+        return {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, **given}
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Say where a transition comes from, `epoch` and `sequence` being the node's journal's, and who tells it."""
+
+    node: str
+    epoch: str
+    policy_uid: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Hold one Event to be: about what, where, and its whole body."""
+
+    regarding: ObjectReference
+    namespace: str
+    name: str
+    body: Json
+
+
+def announcements(transition: Transition, origin: Origin) -> tuple[Announcement, Announcement]:
+    """Write the two Events of a transition: about the VM, and about the policy.
+
+    Their names follow from alert, journal and sequence alone, so that whoever tells it again meets what is there.
+    """
+    machine, policy = _machine(transition.subject), _policy(transition.alert.policy, origin.policy_uid)
+    return (
+        _announcement(transition, origin, regarding=machine, related=policy, role="vm"),
+        _announcement(transition, origin, regarding=policy, related=machine, role="policy"),
+    )
+
+
+def withheld(first: Announcement, *, count: int, burst: int, last: float) -> Announcement:
+    """Write the one Event that says how many more would have been; `last` is the newest of them in seconds since 1970.
+
+    All but the count is the same for the same first one, since the API server lets nothing else be changed.
+    """
+    name = f"{first.name}.withheld"
+    note = (
+        f"Alerts of {first.regarding} change too often to tell each as an Event: after {burst} in a row, one per 5 min"
+        " is told. This Event's count says how many were withheld; telemetry and the policy's status have them all."
+    )
+    body = {
+        **first.body,
+        "metadata": {"name": name, "namespace": first.namespace},
+        "type": "Warning",
+        "reason": "AlertsWithheld",
+        "action": "Withheld",
+        "note": note,
+    }
+    if count > 1:
+        body["series"] = {"count": count, "lastObservedTime": format_time(last)}
+    return Announcement(first.regarding, first.namespace, name, body)
+
+
+def note(transition: Transition) -> str:
+    """Write the sentence that people read, within the API server's limit."""
+    subject, alert = transition.subject, transition.alert
+    was = f" (was {transition.previous})" if transition.previous else ""
+    head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} VM {subject}"
+    fired = "it fired " if transition.action is Action.RESOLVED else ""
+    tail = f"; {fired}since {_clock(transition.since)}. {alert.policy.kind} {alert.policy}."
+    if trace := trace_id(transition.traceparent):
+        tail += f" Trace {trace}."
+    begin = f"{head} on node {subject.node}: "
+    room = NOTE_BYTES - len((begin + tail).encode())
+    return _cut(f"{begin}{_cut(_why(transition), room)}{tail}", NOTE_BYTES)
+
+
+def _announcement(
+    transition: Transition, origin: Origin, *, regarding: ObjectReference, related: ObjectReference, role: str
+) -> Announcement:
+    namespace = regarding.namespace or CLUSTER_NAMESPACE
+    name = _name(transition, origin, role)
+    metadata: Json = {"name": name, "namespace": namespace, "labels": {"virtwatch.io/alert": transition.alert.id}}
+    if trace := trace_id(transition.traceparent):
+        metadata["annotations"] = {"virtwatch.io/trace-id": trace}
+    worsened = transition.action in (Action.FIRED, Action.ESCALATED)
+    body = {
+        "apiVersion": EVENTS,
+        "kind": "Event",
+        "metadata": metadata,
+        "eventTime": format_time(transition.at),
+        "type": "Warning" if worsened else "Normal",
+        "reason": _reason(transition),
+        "action": transition.action.value,
+        "note": note(transition),
+        "regarding": regarding.encode(),
+        "related": related.encode(),
+        "reportingController": CONTROLLER,
+        "reportingInstance": origin.instance[:128],
+    }
+    return Announcement(regarding, namespace, name, body)
+
+
+def _name(transition: Transition, origin: Origin, role: str) -> str:
+    journal = hashlib.sha256(f"{origin.node}\0{origin.epoch}".encode()).hexdigest()[:12]
+    return f"virtwatch.{transition.alert.id}.{journal}.{transition.sequence}.{role}"
+
+
+def _reason(transition: Transition) -> str:
+    match transition.action:
+        case Action.EASED:
+            return "AlertEased"
+        case Action.RESOLVED:
+            return "AlertResolved"
+        case _:
+            return "AlertCritical" if transition.severity is Severity.CRITICAL else "AlertWarning"
+
+
+def _machine(subject: Subject) -> ObjectReference:
+    if subject.namespace and subject.name:
+        return ObjectReference(
+            KUBEVIRT, "VirtualMachineInstance", subject.name, subject.namespace, subject.vmi_uid or ""
+        )
+    # Only libvirt knows the domain, so its Node stands for it; with kubelet's uid, `kubectl describe node` shows it.
+    return ObjectReference("v1", "Node", subject.node, uid=subject.node)
+
+
+def _policy(key: PolicyKey, uid: str) -> ObjectReference:
+    return ObjectReference(API_VERSION, key.kind.value, key.name, key.namespace, uid)
+
+
+def _verb(transition: Transition) -> str:
+    match transition.action:
+        case Action.FIRED:
+            return "fires for"
+        case Action.RESOLVED:
+            return "is over for"
+        case _:
+            return "still fires for"
+
+
+def _why(transition: Transition) -> str:
+    evidence = transition.evidence
+    said = evidence.text or evidence.subject
+    if not evidence.text and evidence.value is not None:
+        said = f"{evidence.subject} is {evidence.value:.4g}"
+        if evidence.bound is not None:
+            said += f", bound {evidence.bound:.4g}"
+    if transition.action is not Action.RESOLVED:
+        return said
+    ended = _ENDED.get(transition.reason, transition.reason.value)
+    # What ended it is in the evidence, or else the evidence is from before.
+    return f"{ended}, {said}" if transition.reason in _TELLING else f"{ended} (last: {said})"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cut(text: str, room: int) -> str:
+    data = text.encode()
+    if len(data) <= room:
+        return text
+    return data[: max(room - 3, 0)].decode(errors="ignore") + "…"

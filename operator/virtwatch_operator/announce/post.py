@@ -1,0 +1,122 @@
+# Posts one Event within its object's budget. What will never succeed is not tried again; what may, raises.
+import logging
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from virtwatch_kube.paths import EVENTS, resource
+from virtwatch_operator.announce.budget import Budget
+from virtwatch_operator.announce.events import Announcement, ObjectReference
+from virtwatch_operator.announce.withheld import Withheld
+
+logger = logging.getLogger(__name__)
+
+MANAGER = "virtwatch-events"
+# A quota, a webhook or a policy of the namespace's own says no: that must not hold up the node's other namespaces. A
+# missing right is another thing: it concerns everything, is the installation's mistake and gets mended.
+_DENIALS = ("exceeded quota", "denied the request", "denied request")
+
+
+class Outcome(StrEnum):
+    """Say what became of an Event."""
+
+    CREATED = "created"
+    ALREADY_TOLD = "already_told"
+    WITHHELD = "withheld"
+    NOWHERE = "nowhere"  # its namespace is gone, and with it whoever would read it
+    REFUSED = "refused"
+
+
+class Post:
+    """Create Events. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        burst: int,
+        count: Callable[[Outcome], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._count = count
+        self._clock = clock
+        self._budget = Budget(burst=burst)
+        self._withheld = Withheld(burst=burst)
+        self._lock = threading.Lock()
+
+    def post(self, announcement: Announcement, *, at: float) -> Outcome:
+        """Create an Event about what happened `at` seconds since 1970, unless it is there or its object had too many.
+
+        Raises:
+            KubeError: it was not created and should be tried again.
+        """
+        outcome = self._post(announcement, at)
+        self._count(outcome)
+        return outcome
+
+    def tell_withheld(self, about: ObjectReference | None = None) -> None:
+        """Write the counts of withheld Events that are due: of one object, or of all.
+
+        Raises:
+            KubeError: some were not written and stay due; the others were.
+        """
+        with self._lock:
+            due = self._withheld.due(now=self._clock())
+        failure: KubeError | None = None
+        for announcement, count in due:
+            if about in (None, announcement.regarding):
+                try:
+                    self._tell_withheld(announcement, count)
+                except KubeError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
+
+    def _tell_withheld(self, announcement: Announcement, count: int) -> None:
+        path = resource(EVENTS, "events", namespace=announcement.namespace, name=announcement.name)
+        try:
+            self._client.apply(path, announcement.body, manager=MANAGER)
+        except KubeError as error:
+            if _hopeless(announcement, error) is None:
+                raise
+        with self._lock:
+            self._withheld.told(announcement.regarding, count, now=self._clock())
+
+    def _post(self, announcement: Announcement, at: float) -> Outcome:
+        with self._lock:
+            if not self._budget.spend(announcement.regarding, now=self._clock()):
+                self._withheld.add(announcement, at=at, now=self._clock())
+                return Outcome.WITHHELD
+        try:
+            self._client.create(resource(EVENTS, "events", namespace=announcement.namespace), announcement.body)
+        except KubeError as error:
+            outcome = _hopeless(announcement, error)
+            if outcome is not Outcome.REFUSED:  # each of which is worth a line in the log
+                with self._lock:
+                    self._budget.refund(announcement.regarding, now=self._clock())
+            if outcome is None:
+                raise
+            return outcome
+        return Outcome.CREATED
+
+
+def _hopeless(announcement: Announcement, error: KubeError) -> Outcome | None:
+    """Name the outcome of a failure that will stay, None for one that may pass."""
+    match error:
+        case Conflict():
+            return Outcome.ALREADY_TOLD
+        case NotFound():
+            return Outcome.NOWHERE
+        case Forbidden() if "is being terminated" in str(error):
+            return Outcome.NOWHERE
+        case Forbidden() if not any(denial in str(error) for denial in _DENIALS):
+            return None
+        case Invalid() | Forbidden():
+            logger.error("The Event %s about %s is lost: %s", announcement.name, announcement.regarding, error)
+            return Outcome.REFUSED
+        case _:
+            return None

@@ -1,0 +1,57 @@
+# Counts the Events that the budget withheld, per object, and says when the count is due to be told. Pure.
+from dataclasses import dataclass
+
+from virtwatch_operator.announce.events import Announcement, ObjectReference, withheld
+
+TELL_EVERY_S = 10.0  # a growing count is written so often at most
+# The API server forgets Events after an hour by default; a new one begins before that.
+LIFE_S = 2700.0
+
+
+@dataclass(slots=True)
+class _Episode:
+    first: Announcement
+    begun: float
+    newest: str
+    last: float
+    count: int = 1
+    told: int = 0
+    told_at: float = float("-inf")
+
+
+class Withheld:
+    """Hold one episode per object. `now` is monotonic seconds, `at` seconds since 1970."""
+
+    def __init__(self, *, burst: int) -> None:
+        self._burst = burst
+        self._episodes: dict[ObjectReference, _Episode] = {}
+
+    def add(self, announcement: Announcement, *, at: float, now: float) -> None:
+        """Count one more; the same one again, from a turn that is tried anew, counts once."""
+        episode = self._episodes.get(announcement.regarding)
+        if episode is None or now - episode.begun >= LIFE_S:
+            self._episodes[announcement.regarding] = _Episode(announcement, now, announcement.name, at)
+        elif episode.newest != announcement.name:
+            episode.newest = announcement.name
+            episode.last = max(episode.last, at)
+            episode.count += 1
+
+    def due(self, *, now: float) -> list[tuple[Announcement, int]]:
+        """Return what is to be told now, each with the count that it tells; what was never told is due at once."""
+        self._drop_ended(now)
+        return [
+            (withheld(episode.first, count=episode.count, burst=self._burst, last=episode.last), episode.count)
+            for episode in self._episodes.values()
+            if episode.told < episode.count and now - episode.told_at >= TELL_EVERY_S
+        ]
+
+    def told(self, regarding: ObjectReference, count: int, *, now: float) -> None:
+        """Note that a count was told."""
+        episode = self._episodes.get(regarding)
+        if episode is not None:
+            episode.told, episode.told_at = count, now
+
+    def _drop_ended(self, now: float) -> None:
+        for regarding, episode in list(self._episodes.items()):
+            if episode.told == episode.count and now - episode.begun >= LIFE_S:
+                del self._episodes[regarding]

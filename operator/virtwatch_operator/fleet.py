@@ -1,0 +1,155 @@
+# All NodeMonitors as last heard: decoded once, indexed by policy, with who has fallen silent.
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
+from virtwatch_api.nodemonitor_codec import Json, decode_nodemonitor
+from virtwatch_api.policy import PolicyKey
+from virtwatch_api.policy_codec import timestamp
+from virtwatch_operator.rollup.reports import Presence, Report
+
+logger = logging.getLogger(__name__)
+
+# An agent writes its whole status at least every 5 min (with jitter up to 6); three of these missed is silence.
+SILENT_AFTER_S = 1080.0
+_LOOK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    monitor: NodeMonitor | None  # None: what it says cannot be read
+    at: float  # seconds since 1970 of the agent's last write
+    reports: Mapping[PolicyKey, Report]
+
+
+class Fleet:
+    """Hold the fleet's reports. Safe to use from several threads.
+
+    `waiting` is called with a node that has transitions to acknowledge, `reported` with a policy of which a node says
+    something new, `presence_changed` when nodes begin to report or fall silent.
+    """
+
+    def __init__(
+        self,
+        *,
+        waiting: Callable[[str], None],
+        reported: Callable[[PolicyKey], None],
+        presence_changed: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._waiting = waiting
+        self._reported = reported
+        self._presence_changed = presence_changed
+        self._clock = clock
+        self._nodes: dict[str, _Heard] = {}
+        self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
+        self._lock = threading.Lock()
+        self._presence = self._noticed = Presence()
+        self._looked = float("-inf")
+
+    def on_change(self, old: Json | None, new: Json | None) -> None:
+        """Take note of a NodeMonitor that came, went or changed."""
+        document = new or old
+        assert document is not None
+        node = document["metadata"]["name"]
+        fresh = None if new is None else self._read(node, new)
+        with self._lock:
+            silent = self._presence.silent
+            before = self._nodes.pop(node, None)
+            if fresh is not None:
+                self._nodes[node] = fresh
+            touched = self._index(node, before, fresh)
+            if (before is not None and _speaks(before)) != (fresh is not None and _speaks(fresh)) or node in silent:
+                self._looked = float("-inf")
+        for policy in touched:
+            self._reported(policy)
+        if fresh is not None and fresh.monitor is not None and fresh.monitor.unacknowledged:
+            self._waiting(node)
+
+    def monitor(self, node: str) -> NodeMonitor | None:
+        """Return a node's NodeMonitor; None where there is none or it cannot be read."""
+        with self._lock:
+            heard = self._nodes.get(node)
+        return heard.monitor if heard else None
+
+    def known(self, node: str) -> bool:
+        """Tell whether a node has a NodeMonitor."""
+        with self._lock:
+            return node in self._nodes
+
+    def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
+        """Return what nodes say of a policy, by node."""
+        with self._lock:
+            return dict(self._by_policy.get(policy, {}))
+
+    @property
+    def presence(self) -> Presence:
+        """Return who reports and who is silent, as of some seconds ago at most."""
+        with self._lock:
+            now = self._clock()
+            if not 0 <= now - self._looked < _LOOK_EVERY_S:
+                recent = {node: now - item.at < SILENT_AFTER_S for node, item in self._nodes.items() if _speaks(item)}
+                self._presence = Presence(
+                    frozenset(node for node, reports in recent.items() if reports),
+                    frozenset(node for node, reports in recent.items() if not reports),
+                )
+                self._looked = now
+            return self._presence
+
+    def notice_presence(self) -> None:
+        """Call `presence_changed` if it did; to be called now and then, since silence makes no sound."""
+        presence = self.presence
+        if presence != self._noticed:
+            self._noticed = presence
+            self._presence_changed()
+
+    def _read(self, node: str, document: Json) -> _Heard:
+        try:
+            monitor = decode_nodemonitor(document)
+        except (ValueError, KeyError, TypeError) as error:
+            if node not in self._nodes or self._nodes[node].monitor is not None:
+                logger.error(
+                    "NodeMonitor %s cannot be read, so it is skipped: bring operator and agent to one version (%s: %s)",
+                    node,
+                    type(error).__name__,
+                    error,
+                )
+            return _Heard(None, 0.0, {})
+        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor))
+
+    def _index(self, node: str, before: _Heard | None, fresh: _Heard | None) -> list[PolicyKey]:
+        old = before.reports if before else {}
+        new = fresh.reports if fresh else {}
+        touched = [policy for policy in {*old, *new} if old.get(policy) != new.get(policy)]
+        for policy in touched:
+            nodes = self._by_policy.setdefault(policy, {})
+            if policy in new:
+                nodes[node] = new[policy]
+            else:
+                nodes.pop(node, None)
+            if not nodes:
+                del self._by_policy[policy]
+        return touched
+
+
+def _speaks(heard: _Heard) -> bool:
+    return heard.monitor is not None and heard.monitor.status is not None
+
+
+def _by_policy(monitor: NodeMonitor) -> Mapping[PolicyKey, Report]:
+    if monitor.status is None:
+        return {}
+    applied = {item.policy: item for item in monitor.status.applied}
+    firing: dict[PolicyKey, list[FiringAlert]] = {}
+    for item in monitor.status.firing:
+        firing.setdefault(item.alert.policy, []).append(item)
+    return {policy: Report(applied.get(policy), tuple(firing.get(policy, ()))) for policy in (*applied, *firing)}
+
+
+def _written(document: Json) -> float:
+    """Return when the status was written last, by the API server's own note; 0 where it made none."""
+    notes: Iterable[Json] = document["metadata"].get("managedFields") or ()
+    return max((timestamp(note.get("time")) for note in notes if note.get("subresource") == "status"), default=0.0)

@@ -1,0 +1,45 @@
+# on.event alone: it writes nothing on objects. Its errors are never retried, so all that it does is mark a key.
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.policy_codec import GROUP, VERSION
+from virtwatch_operator.policies import PLURAL
+from virtwatch_operator.reconcile.channels import ChannelKey
+
+# (key, uid, generation); no uid where the object is gone or going.
+PolicyNoticed = Callable[[PolicyKey, str, int], None]
+ChannelNoticed = Callable[[ChannelKey], None]
+
+
+def make_registry(*, policy: PolicyNoticed, channel: ChannelNoticed) -> kopf.OperatorRegistry:
+    """Return a registry whose handlers tell of every policy and channel that may have changed."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_login)
+    kopf.on.event(GROUP, VERSION, "notificationchannels", registry=registry)(_channel_handler(channel))
+    for kind, plural in PLURAL.items():
+        kopf.on.event(GROUP, VERSION, plural, registry=registry)(_policy_handler(kind, policy))
+    return registry
+
+
+def _login(**context: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_via_client(**context)
+
+
+def _policy_handler(kind: PolicyKind, noticed: PolicyNoticed) -> Callable[..., Any]:
+    async def policy(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        metadata = body["metadata"]
+        going = type == "DELETED" or metadata.get("deletionTimestamp")
+        key = PolicyKey(kind, metadata["name"], metadata.get("namespace"))
+        noticed(key, "" if going else metadata["uid"], metadata["generation"])
+
+    return policy
+
+
+def _channel_handler(noticed: ChannelNoticed) -> Callable[..., Any]:
+    async def channel(body: kopf.Body, **_: Any) -> None:
+        noticed(ChannelKey(body["metadata"]["namespace"], body["metadata"]["name"]))
+
+    return channel

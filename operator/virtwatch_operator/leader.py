@@ -1,0 +1,258 @@
+# What the leading replica runs, and how its parts hang together: watches mark keys, queues order them, workers act.
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from opentelemetry.trace import Tracer
+
+from virtwatch_api.nodemonitor_codec import Json
+from virtwatch_api.policy import PolicyKey
+from virtwatch_kube.backoff import Backoff
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.errors import KubeError, NotFound
+from virtwatch_kube.outage import Outage
+from virtwatch_kube.paths import resource, virtwatch
+from virtwatch_kube.watch import OnChange, Watch
+from virtwatch_operator.announce.announcer import Announcer
+from virtwatch_operator.announce.post import Post
+from virtwatch_operator.config import OperatorSettings
+from virtwatch_operator.fleet import Fleet
+from virtwatch_operator.handlers.registry import make_registry
+from virtwatch_operator.handlers.serve import KopfThread
+from virtwatch_operator.kinds import check_kinds
+from virtwatch_operator.metrics import Metrics
+from virtwatch_operator.nodes.nodes import AGENT_LABELS, AgentPods, NodeReconciler
+from virtwatch_operator.policies import PLURAL, PolicyBook, policy_path
+from virtwatch_operator.reconcile.channels import ChannelKey, ChannelReconciler
+from virtwatch_operator.reconcile.namespaces import Namespaces
+from virtwatch_operator.reconcile.policies import PolicyReconciler
+from virtwatch_operator.reconcile.thresholds import read_stored
+from virtwatch_operator.rollup.writer import StatusWriter
+from virtwatch_operator.workers import Workers
+from virtwatch_operator.workqueue import K, WorkQueue
+from virtwatch_telemetry import Providers
+
+_SCOPE = "virtwatch.operator"
+
+_TICK_S = 2.0
+# Everything is looked at again so often, should a watch have missed something; labels of Nodes are read by it alone.
+_RESYNC_S = 300.0
+_POLL_S = 0.2
+_FIRST_RETRY_S = 0.5
+_MAX_RETRY_S = 5.0
+
+
+class Leader:
+    """Reconcile, create NodeMonitors, announce and roll up; `run` blocks until `halt` or `stop`."""
+
+    def __init__(self, settings: OperatorSettings, providers: Providers) -> None:
+        # A watch holds a connection for good: watches and workers draw from pools of their own.
+        self._watcher = KubeClient.from_environment()
+        self._client = KubeClient.from_environment()
+        self._stopping = threading.Event()
+        self._kinds_found = False
+        self._book = PolicyBook()
+        self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
+        self._channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
+        self._nodes: WorkQueue[str] = WorkQueue("nodes", spacing=1.0)
+        self._announce: WorkQueue[str] = WorkQueue("announce")
+        self._statuses: WorkQueue[PolicyKey] = WorkQueue("statuses", spacing=1.0)
+        self._namespaces = Namespaces(self._policies.add)
+        self._pods = AgentPods(self._nodes.add)
+        self._fleet = Fleet(
+            waiting=self._announce.add, reported=self._statuses.add, presence_changed=self._all_statuses
+        )
+        self._metrics = Metrics(providers.meter(_SCOPE))
+        self._post = Post(client=self._client, burst=settings.event_burst, count=self._metrics.event)
+        self._watches = self._make_watches(settings.namespace)
+        self._started: list[Watch] = []
+        self._workers: list[Workers[Any]] = []
+        self._make_workers(settings, providers.tracer(_SCOPE))
+        registry = partial(make_registry, policy=self._policy_noticed, channel=self._channels.add)
+        self._kopf = KopfThread(registry, check=partial(check_kinds, self._client))
+
+    def run(self) -> None:
+        """Start everything once the API server serves virtwatch's kinds, then look at it again now and then."""
+        if not self._await_kinds():
+            return
+        for watch in self._watches.values():
+            watch.start()
+            self._started.append(watch)
+        for workers in self._workers:
+            workers.start()
+        # A policy that selects by the labels of namespaces must not be compiled before they are known.
+        while not self._watches["namespaces"].synced:
+            if self._stopping.wait(_POLL_S):
+                return
+        self._kopf.start()
+        self._tick()
+
+    def halt(self) -> None:
+        """Begin nothing more; return at once."""
+        self._stopping.set()
+        for workers in self._workers:
+            workers.halt()
+
+    def stop(self, deadline: float) -> None:
+        """End within `deadline` seconds; what takes longer is left behind, as a kill would leave it."""
+        end = time.monotonic() + deadline
+        self.halt()
+        ends: list[Callable[[float], None]] = [
+            self._kopf.stop,
+            *(workers.stop for workers in self._workers),
+            *(watch.stop for watch in self._started),
+        ]
+        threads = [threading.Thread(target=stop, args=(deadline,), daemon=True) for stop in ends]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0.0))
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether no thread has died."""
+        return self._kopf.alive and all(workers.alive for workers in self._workers)
+
+    def ready(self) -> Mapping[str, bool]:
+        """Tell what has been found and heard of."""
+        return {
+            "custom resource definitions": self._kinds_found,
+            **{f"first list of {name}": watch.synced for name, watch in self._watches.items()},
+        }
+
+    def _make_watches(self, namespace: str) -> Mapping[str, Watch]:
+        def watch(name: str, path: str, on_change: OnChange, **more: Any) -> tuple[str, Watch]:
+            return name, Watch(path, client=self._watcher, on_change=on_change, name=name, **more)
+
+        pods = resource("v1", "pods", namespace=namespace)
+        return dict(
+            (
+                watch("namespaces", resource("v1", "namespaces"), self._namespaces.on_change),
+                watch("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed),
+                watch(
+                    "nodemonitors",
+                    virtwatch("nodemonitors"),
+                    self._nodemonitor_changed,
+                    on_synced=self._all_statuses,
+                ),
+                watch("agents' pods", pods, self._pods.on_change, labels=AGENT_LABELS),
+            )
+        )
+
+    def _make_workers(self, settings: OperatorSettings, tracer: Tracer) -> None:
+        client = self._client
+        policies = PolicyReconciler(
+            client=client,
+            operator_namespace=settings.namespace,
+            namespaces=self._namespaces,
+            book=self._book,
+            tracer=tracer,
+            decided=self._statuses.add,
+        )
+        nodes = NodeReconciler(client=client, pods=self._pods, known=self._fleet.known)
+        announcer = Announcer(
+            client=client,
+            post=self._post,
+            monitor_of=self._fleet.monitor,
+            policy_uid=self._policy_uid,
+            again=self._announce.add,
+            delayed=self._metrics.delay,
+            tracer=tracer,
+            instance=settings.pod,
+        )
+        statuses = StatusWriter(
+            client=client,
+            book=self._book,
+            fleet=self._fleet,
+            fleet_known=lambda: self._watches["nodemonitors"].synced,
+        )
+        # As many threads in all as the client keeps connections.
+        self._work(self._policies, policies.reconcile, threads=2)
+        self._work(self._channels, ChannelReconciler(client=client).reconcile, threads=1)
+        self._work(self._nodes, nodes.reconcile, threads=1)
+        self._work(self._announce, announcer.announce, threads=3)
+        self._work(self._statuses, statuses.write, threads=2)
+
+    def _work(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int) -> None:
+        self._workers.append(Workers(queue, work, threads=threads))
+        self._metrics.observe_queue(queue.name, lambda: queue.figures)
+
+    def _await_kinds(self) -> bool:
+        outage = Outage("virtwatch's part of the API", consequence="waiting for it")
+        backoff = Backoff(first=_FIRST_RETRY_S, cap=_MAX_RETRY_S)
+        while not self._stopping.is_set():
+            try:
+                check_kinds(self._client)
+            except KubeError as error:
+                outage.failed(error)
+                self._stopping.wait(backoff.delay())
+            else:
+                outage.healed()
+                self._kinds_found = True
+                return True
+        return False
+
+    def _tick(self) -> None:
+        """Do what no watch tells of, until the end."""
+        outage = Outage("The periodic look at everything", consequence="it is done again")
+        resync = time.monotonic() + _RESYNC_S
+        while not self._stopping.wait(_TICK_S):
+            self._fleet.notice_presence()
+            try:
+                self._post.tell_withheld()
+                if time.monotonic() >= resync:
+                    self._resync()
+                    resync = time.monotonic() + _RESYNC_S
+            except KubeError as error:
+                outage.failed(error)
+            else:
+                outage.healed()
+
+    def _resync(self) -> None:
+        for kind, plural in PLURAL.items():
+            for document in self._client.list(virtwatch(plural)):
+                metadata = document["metadata"]
+                self._policies.add(PolicyKey(kind, metadata["name"], metadata.get("namespace")))
+        # kopf never hears of what was deleted while it listed anew.
+        for facts in self._book.all():
+            self._policies.add(facts.key)
+        for node in self._pods.nodes():
+            self._nodes.add(node)
+
+    def _policy_noticed(self, key: PolicyKey, uid: str, generation: int) -> None:
+        """Mark a policy, unless all that changed is the status that was written here."""
+        facts = self._book.get(key)
+        if facts is None or (facts.uid, facts.generation) != (uid, generation):
+            self._policies.add(key)
+
+    def _thresholds_changed(self, old: Json | None, new: Json | None) -> None:
+        """Mark a ThresholdSet's policy if the ThresholdSet is not what was written here."""
+        document = new or old
+        assert document is not None
+        stored = read_stored(document)
+        facts = self._book.get(stored.policy)
+        in_force = facts.in_force if facts else None
+        if in_force is not None and (new is None or stored.in_force.hash != in_force.hash):
+            self._policies.add(stored.policy)
+
+    def _nodemonitor_changed(self, old: Json | None, new: Json | None) -> None:
+        self._fleet.on_change(old, new)
+        if new is None and old is not None:
+            self._nodes.add(old["metadata"]["name"])
+            self._announce.add(old["metadata"]["name"])  # to forget what was acknowledged
+
+    def _all_statuses(self) -> None:
+        for facts in self._book.all():
+            self._statuses.add(facts.key)
+
+    def _policy_uid(self, key: PolicyKey) -> str:
+        """Return a policy's uid, empty where the policy is gone."""
+        facts = self._book.get(key)
+        if facts is not None:
+            return facts.uid
+        try:
+            return str(self._client.get(policy_path(key))["metadata"]["uid"])
+        except NotFound:
+            return ""

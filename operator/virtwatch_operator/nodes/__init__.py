@@ -1,0 +1,1 @@
+"""NodeMonitors for the nodes that have an agent."""

@@ -1,0 +1,65 @@
+# What the operator knows of each policy: its identity, what was decided about it, what is in force.
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from virtwatch_api.nodemonitor_codec import Json
+from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind
+from virtwatch_kube.paths import virtwatch
+from virtwatch_operator.conditions import Finding
+
+PLURAL = {PolicyKind.MONITOR_POLICY: "monitorpolicies", PolicyKind.CLUSTER_MONITOR_POLICY: "clustermonitorpolicies"}
+
+
+def policy_path(key: PolicyKey, *, subresource: str | None = None) -> str:
+    """Return the path of a policy."""
+    return virtwatch(PLURAL[key.kind], namespace=key.namespace, name=key.name, subresource=subresource)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Say which ThresholdSet agents judge by: its hash, and the policy's generation whose meaning it holds."""
+
+    hash: str
+    generation: int
+    enforcement: Enforcement
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """Hold what reconciling a policy found; `status` is what the policy held when it was read."""
+
+    key: PolicyKey
+    uid: str
+    generation: int
+    accepted: Finding
+    in_force: InForce | None
+    status: Json
+
+
+class PolicyBook:
+    """Hold the facts of every policy. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._facts: dict[PolicyKey, PolicyFacts] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: PolicyKey) -> PolicyFacts | None:
+        """Return what is known of a policy."""
+        with self._lock:
+            return self._facts.get(key)
+
+    def put(self, facts: PolicyFacts) -> None:
+        """Replace what is known of a policy."""
+        with self._lock:
+            self._facts[facts.key] = facts
+
+    def forget(self, key: PolicyKey) -> None:
+        """Drop a policy that is gone."""
+        with self._lock:
+            self._facts.pop(key, None)
+
+    def all(self) -> Iterable[PolicyFacts]:
+        """Return all facts as they are now."""
+        with self._lock:
+            return tuple(self._facts.values())

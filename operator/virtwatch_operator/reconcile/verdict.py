@@ -1,0 +1,43 @@
+# What the Accepted condition says of a policy.
+from collections.abc import Sequence
+
+from virtwatch_api.problem import Problem, ProblemReason
+from virtwatch_operator.conditions import Finding, fails, holds
+
+ACCEPTED = "Accepted"
+_MAX_PROBLEMS = 8
+
+
+def accepted(generation: int) -> Finding:
+    """Say that a generation is in force."""
+    return holds(ACCEPTED, "Valid", f"Generation {generation} is valid and in force.")
+
+
+def refused(problems: Sequence[Problem], *, generation: int, in_force: int | None) -> Finding:
+    """Say what is wrong, field by field, and what stays in force; Invalid outweighs NotImplemented."""
+    reasons = {problem.reason for problem in problems}
+    reason = ProblemReason.INVALID if ProblemReason.INVALID in reasons else ProblemReason.NOT_IMPLEMENTED
+    said = "; ".join(str(problem) for problem in problems[:_MAX_PROBLEMS])
+    more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
+    return fails(ACCEPTED, reason.value, f"{said}{more}. {_stays(generation, in_force)}")
+
+
+def rejected_by_server(said: str, *, generation: int, in_force: int | None) -> Finding:
+    """Say that the API server refused the ThresholdSet."""
+    return fails(
+        ACCEPTED, "Refused", f"The API server refuses its ThresholdSet: {said}. {_stays(generation, in_force)}"
+    )
+
+
+def name_taken(place: tuple[str, str], other: str, *, generation: int) -> Finding:
+    """Say that another policy's ThresholdSet has the name that this one needs."""
+    taken = (
+        f'The ThresholdSet "{place[1]}" in namespace {place[0]} belongs to {other}; give one of the two another name'
+    )
+    return fails(ACCEPTED, "NameTaken", f"{taken}. {_stays(generation, None)}")
+
+
+def _stays(generation: int, in_force: int | None) -> str:
+    if in_force is None:
+        return f"Nothing is in force until generation {generation} is mended."
+    return f"Generation {in_force} stays in force until generation {generation} is mended."

@@ -1,0 +1,1 @@
+"""From what nodes report to the status of policies."""

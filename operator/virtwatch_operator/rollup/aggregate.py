@@ -1,0 +1,140 @@
+# A policy's status as the sum of what its nodes say. Pure.
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from virtwatch_api.nodemonitor import Counts, FiringAlert
+from virtwatch_api.policy import Enforcement, Severity
+from virtwatch_operator.conditions import Finding, fails, holds, unknown
+from virtwatch_operator.policies import PolicyFacts
+from virtwatch_operator.rollup.reports import Presence, Report
+from virtwatch_operator.rollup.wording import count, names, since
+
+MAX_ACTIVE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """Hold what a policy's status says, but for the times of its conditions."""
+
+    findings: tuple[Finding, ...]
+    effective_generation: int | None
+    virtual_machines: int
+    nodes: int
+    nodes_applied: int
+    counts: Counts
+    would_have_fired: int
+    active: tuple[FiringAlert, ...]  # at most MAX_ACTIVE, worst first
+
+
+def roll_up(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report]) -> Rollup:
+    """Sum up what nodes say of a policy; silent nodes count for what they said last, but nobody waits for them."""
+    applied = [report.applied for report in reports.values() if report.applied is not None]
+    counts = sum((item.counts for item in applied), Counts())
+    active = _worst_first(alert for report in reports.values() for alert in report.firing)
+    in_force = facts.in_force
+    applying = frozenset(
+        node
+        for node in presence.reporting
+        if in_force and (report := reports.get(node)) and report.applied
+        if report.applied.hash == in_force.hash and not report.applied.rejected
+    )
+    virtual_machines = sum(item.virtual_machines for item in applied)
+    distributed = _distributed(facts, presence, reports, applying)
+    return Rollup(
+        findings=(
+            facts.accepted,
+            distributed,
+            _ready(facts, distributed, virtual_machines),
+            _quiet(facts, presence, counts, active),
+        ),
+        effective_generation=in_force.generation if in_force else None,
+        virtual_machines=virtual_machines,
+        nodes=len(presence.reporting),
+        nodes_applied=len(applying),
+        counts=counts,
+        would_have_fired=sum(item.would_have_fired for item in applied),
+        active=active[:MAX_ACTIVE],
+    )
+
+
+def _worst_first(alerts: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
+    # While a VM migrates, both nodes may report its alert: it is one alert, and the worse report of it counts.
+    unique: dict[str, FiringAlert] = {}
+    for alert in sorted(alerts, key=lambda item: (-item.severity.rank, item.since, item.alert.id, item.subject.node)):
+        unique.setdefault(alert.alert.id, alert)
+    return tuple(unique.values())
+
+
+def _distributed(
+    facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report], applying: frozenset[str]
+) -> Finding:
+    if facts.in_force is None:
+        return fails("Distributed", "NothingInForce", "No generation is valid yet, so nodes have nothing to apply.")
+    if not presence.reporting:
+        silent = _silent(presence)
+        asked = f"No node reports; is the agent running? `kubectl get nodemonitors` shows those that did.{silent}"
+        return fails("Distributed", "NoNodes", asked)
+    share = (
+        f"{len(applying)} of {count(len(presence.reporting), 'node')} "
+        f"{'applies' if len(applying) == 1 else 'apply'} generation {facts.in_force.generation}"
+    )
+    missing = presence.reporting - applying
+    if not missing:
+        return holds("Distributed", "Applied", f"{share}.{_silent(presence)}")
+    rejecting = sorted(
+        (node, report.applied.rejected)
+        for node in missing
+        if (report := reports.get(node)) and report.applied and report.applied.rejected
+    )
+    if rejecting:
+        node, why = rejecting[0]
+        more = f" (and {count(len(rejecting) - 1, 'node')} more)" if len(rejecting) > 1 else ""
+        return fails("Distributed", "Rejected", f"{share}; node {node} rejects it{more}: {why}{_silent(presence)}")
+    return fails("Distributed", "Waiting", f"{share}; waiting for {names(missing)}.{_silent(presence)}")
+
+
+def _silent(presence: Presence) -> str:
+    if not presence.silent:
+        return ""
+    verb = "has" if len(presence.silent) == 1 else "have"
+    return f" {count(len(presence.silent), 'node')} {verb} fallen silent: {names(presence.silent)}."
+
+
+def _ready(facts: PolicyFacts, distributed: Finding, virtual_machines: int) -> Finding:
+    if not facts.accepted.status:
+        stays = f" Generation {facts.in_force.generation} stays in force." if facts.in_force else ""
+        message = f"Generation {facts.generation} is not accepted: see Accepted.{stays}"
+        return fails("Ready", "NotAccepted", message)
+    if not distributed.status:
+        return fails("Ready", "NotDistributed", distributed.message)
+    return holds("Ready", "Watching", f"Watching {count(virtual_machines, 'VM')}: {distributed.message}")
+
+
+def _quiet(facts: PolicyFacts, presence: Presence, counts: Counts, active: tuple[FiringAlert, ...]) -> Finding:
+    firing = max(counts.warning + counts.critical, len(active))
+    if firing:
+        critical = max(counts.critical, sum(alert.severity is Severity.CRITICAL for alert in active))
+        total = f"{count(firing, 'alert')} {'fires' if firing == 1 else 'fire'}, {critical} critical."
+        return fails("Quiet", "Firing", f"{total}{_worst(active)}")
+    if facts.in_force is None:
+        return unknown("Quiet", "NothingInForce", "Nothing is judged: no generation is valid yet.")
+    if not presence.reporting:
+        return unknown("Quiet", "NoNodes", "Nobody judges: no node reports.")
+    match facts.in_force.enforcement:
+        case Enforcement.SUSPENDED:
+            return holds("Quiet", "Suspended", "Nothing is judged: enforcement is Suspended.")
+        case Enforcement.OBSERVE:
+            return holds("Quiet", "Observing", "Nothing is announced: enforcement is Observe.")
+        case Enforcement.ENFORCE:
+            return holds("Quiet", "NoAlert", "No alert fires.")
+
+
+def _worst(active: tuple[FiringAlert, ...]) -> str:
+    if not active:
+        return ""
+    worst = active[0]
+    why = worst.evidence.text or worst.evidence.subject
+    return (
+        f" Worst: {worst.severity} {worst.alert.rule} for VM {worst.subject} on node {worst.subject.node}"
+        f" since {since(worst.since)}: {why}."
+    )

@@ -1,0 +1,49 @@
+# A rollup as a policy's status document.
+from virtwatch_api.nodemonitor import FiringAlert
+from virtwatch_api.nodemonitor_codec import Json, encode_condition
+from virtwatch_operator.conditions import read_conditions, settle
+from virtwatch_operator.rollup.aggregate import Rollup
+from virtwatch_operator.rollup.wording import since
+from virtwatch_operator.tracing import trace_id
+
+_VALUE_CHARACTERS = 253  # the CRD's bound
+
+
+def policy_status(rollup: Rollup, *, generation: int, previous: Json, now: float) -> Json:
+    """Write a policy's status; `previous` is the one before it, whose conditions say when they flipped last."""
+    conditions = settle(rollup.findings, read_conditions(previous), generation=generation, now=now)
+    effective = rollup.effective_generation
+    return {
+        "observedGeneration": generation,
+        **({"effectiveGeneration": effective} if effective is not None else {}),
+        "conditions": [encode_condition(item) for item in conditions],
+        "targets": {
+            "virtualMachines": rollup.virtual_machines,
+            "nodes": rollup.nodes,
+            "nodesApplied": rollup.nodes_applied,
+        },
+        "alerts": {
+            "pending": rollup.counts.pending,
+            "warning": rollup.counts.warning,
+            "critical": rollup.counts.critical,
+            "wouldHaveFired24h": rollup.would_have_fired,
+        },
+        "activeAlerts": [_active(item) for item in rollup.active],
+    }
+
+
+def _active(item: FiringAlert) -> Json:
+    evidence = item.evidence
+    # An event has no value: what happened stands for it.
+    value = f"{evidence.value:.4g}" if evidence.value is not None else evidence.text or evidence.subject
+    trace = trace_id(item.traceparent)
+    return {
+        "rule": item.alert.rule,
+        "severity": item.severity.value,
+        "target": f"{item.subject} {item.alert.device}".rstrip(),
+        "node": item.subject.node,
+        "value": value[:_VALUE_CHARACTERS],
+        **({"threshold": f"{evidence.bound:.4g}"} if evidence.bound is not None else {}),
+        "since": since(item.since),
+        **({"traceID": trace} if trace else {}),
+    }

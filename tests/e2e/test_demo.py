@@ -1,0 +1,145 @@
+"""The demo as a person runs it: told, kept, interrupted, killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.keep import ENV_FILE
+from lab.process import RUN_VARIABLE, wait_for
+from lab.rundir import CHECKOUT
+
+DEADLINE_S = 280
+
+
+class Lab:
+    """The command `python -m lab` with a folder of runs of its own."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self._env = {**os.environ, "VIRTWATCH_RUN": str(runs)}
+
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-u", "-m", "lab", *arguments]
+        return subprocess.Popen(
+            command, cwd=CHECKOUT, env=self._env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run it to its end, which must be a good one; return all that it printed."""
+        with self.begin(*arguments) as process:
+            try:
+                printed, _ = process.communicate(timeout=DEADLINE_S)
+            finally:
+                process.kill()
+        assert process.returncode == 0, printed
+        return printed
+
+    def processes(self) -> list[str]:
+        """Give the command lines of all processes that belong to any run of ours."""
+        mark = f"{RUN_VARIABLE}={self.runs}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    # Short: sockets are below it. A file of a person's own kept run is not ours to replace.
+    runs = Path(tempfile.mkdtemp(prefix="vw", dir="/tmp"))
+    before = ENV_FILE.read_text() if ENV_FILE.exists() else None
+    made = Lab(runs)
+    yield made
+    made.run("down")
+    shutil.rmtree(runs)
+    if before is not None:
+        ENV_FILE.write_text(before)
+
+
+def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read what a process prints until a line holds the text; return all that was read."""
+    assert process.stdout is not None
+    read = []
+    for line in process.stdout:
+        read.append(line)
+        if text in line:
+            return "".join(read)
+    raise AssertionError(f"{text!r} was not printed:\n{''.join(read)}")
+
+
+def assert_nothing_is_left(lab: Lab) -> None:
+    assert list(lab.runs.iterdir()) == []
+    assert lab.processes() == []
+    assert str(lab.runs) not in Path("/proc/self/mountinfo").read_text()
+
+
+def kept(command: str) -> str:
+    """Run a command as a person does who sourced the file that a kept demo writes."""
+    done = subprocess.run(["bash", "-c", f"source {ENV_FILE} && {command}"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def in_order(text: str, *parts: str) -> None:
+    position = 0
+    for part in parts:
+        found = text.find(part, position)
+        assert found >= 0, f"{part!r} is missing, or comes too early, in:\n{text}"
+        position = found + len(part)
+
+
+def test_the_demo_comes_true_stays_to_be_played_with_and_goes_without_a_trace(lab: Lab) -> None:
+    told = lab.run("demo", "--keep")
+    in_order(
+        told,
+        "monitorpolicy.virtwatch.io/web-tier created",
+        "$ kubectl describe monitorpolicy web-tier",
+        "paused-on-io-error",
+        "Status:                False\n    Type:                  Quiet",
+        "AlertWarning",
+        "$ kubectl get events --namespace=shop --field-selector=involvedObject.name=web-1",
+        "virtualmachineinstance/web-1",
+        "$ kubectl get nodemonitors -o wide",
+        "In Jaeger: http://127.0.0.1:",
+        "virtwatch.sample",
+        "virtwatch.judge",
+        "virtwatch.journal",
+        "announce",
+        "It has metrics of web-1, web-2 and billing too",
+        "Status:                True\n    Type:                  Quiet",
+        "AlertResolved",
+        "both resolved",
+        "make down ends it.",
+    )
+    in_order(kept("kubectl get vmi -n shop && virsh -c $LIBVIRT_HOST list"), "web-1", "billing")
+    wait_for(
+        lambda: "libvirt_domain_vcpu_time" in kept("curl -sf $METRICS"), what="VM metrics in the backend", deadline=30
+    )
+    assert lab.run("guest", "web-1", "pause") == "web-1: paused (user)\n"
+    assert "Ending demo" in lab.run("down")
+    assert_nothing_is_left(lab)
+
+
+def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_next(lab: Lab) -> None:
+    with lab.begin("demo") as killed:
+        wait_for_line(killed, "Waiting for Linux to boot")
+        killed.kill()
+    (left,) = lab.runs.iterdir()
+    with lab.begin("demo") as interrupted:
+        assert f"a killed run left {left} behind" in wait_for_line(interrupted, "Starting the VM web-1")
+        interrupted.send_signal(signal.SIGINT)
+        printed, _ = interrupted.communicate(timeout=DEADLINE_S)
+    assert interrupted.returncode == 130, printed
+    assert list(lab.runs.iterdir()) == [left]
+    lab.run("down")
+    assert_nothing_is_left(lab)

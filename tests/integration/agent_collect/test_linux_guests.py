@@ -1,0 +1,220 @@
+"""Guests that run Linux: real load, real faults, in the agent's words."""
+
+from itertools import pairwise
+from pathlib import Path
+
+from lab.guests.guest import Guest
+from lab.guests.host import HostLibvirt
+from lab.guests.launcher import Launcher
+from tests.integration.agent_collect.collected import Collected
+from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample, Vanished
+from virtwatch_api.catalogue.readings import READING, Source
+
+
+def grown(collected: Collected, guest: Guest, source: Source, key: str, device: str, by: float) -> Sample:
+    """Wait until a counter has grown by that much since now."""
+    before = collected.sample(guest.uuid, source, since=collected.mark())
+    start = before.values[key, device]
+    return collected.sample(
+        guest.uuid,
+        source,
+        since=collected.mark(),
+        holding=lambda sample: sample.incarnation == before.incarnation and sample.values[key, device] >= start + by,
+    )
+
+
+def state_of(collected: Collected, guest: Guest) -> Domain:
+    appeared = [one for one in collected.all if isinstance(one, Appeared) and one.domain.uuid == guest.uuid]
+    return appeared[-1].domain
+
+
+def test_every_reading_of_the_catalogue_is_there(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+    collected = collect(pods_dir=pods_dir)
+    for source in (Source.KERNEL, Source.BLOCK, Source.BALLOON):
+        wanted = {key for key, reading in READING.items() if reading.source is source}
+        collected.sample(
+            linux_launcher.guest.uuid,
+            source,
+            holding=lambda sample, wanted=wanted: {key for key, _ in sample.values} == wanted,
+        )
+
+
+def test_load_shows_in_the_readings(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    guest.busy(cpu=True, disk=True)
+    grown(collected, guest, Source.KERNEL, "cpu.time", "0", 0.5)
+    grown(collected, guest, Source.KERNEL, "cpu.delay", "0", 0.001)
+    grown(collected, guest, Source.BLOCK, "disk.write.bytes", "vda", 1 << 20)
+    grown(collected, guest, Source.BLOCK, "disk.read.operations", "vda", 10)
+    grown(collected, guest, Source.BLOCK, "disk.write.time", "vda", 1e-6)
+
+
+def test_what_the_guest_sends_is_transmitted_and_what_it_gets_is_received(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    guest.busy(net=True)
+    end = grown(collected, guest, Source.KERNEL, "network.transmit.packets", "tap0", 50)
+    # A ping and its answer have one size; the tap is the guest's own end of nothing else.
+    sent, got = (end.values[f"network.{way}.bytes", "tap0"] for way in ("transmit", "receive"))
+    assert 0.5 < sent / got < 2
+
+
+def test_direction_is_libvirts_own(collect: Collect, linux_host: HostLibvirt) -> None:
+    """libvirt counts as the guest does, whatever the host's end says."""
+    guest, *_ = linux_host.guests
+    collected = collect(host_socket=linux_host.socket)
+    tap = guest.domain.interface.tap
+    values = collected.sample(guest.uuid, Source.KERNEL).values
+    said = linux_host.daemon.virsh("domifstat", guest.name, tap)
+    figures = {line.split()[1]: int(line.split()[2]) for line in said.splitlines() if len(line.split()) == 3}
+    assert set(figures) >= {"rx_bytes", "tx_bytes"}
+    host = Path(f"/sys/class/net/{tap}/statistics")
+    assert values["network.transmit.bytes", tap] <= int((host / "rx_bytes").read_text())
+    assert values["network.receive.bytes", tap] <= int((host / "tx_bytes").read_text())
+
+
+def test_memory_that_the_guest_uses_is_not_usable(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+
+    def usable() -> float:
+        sample = collected.sample(
+            guest.uuid, Source.BALLOON, since=collected.mark(), holding=lambda one: ("memory.usable", "") in one.values
+        )
+        assert sample.values["memory.guest.age", ""] < 60
+        return sample.values["memory.usable", ""]
+
+    before = usable()
+    guest.busy(memory=True)
+    collected.sample(
+        guest.uuid,
+        Source.BALLOON,
+        since=collected.mark(),
+        holding=lambda one: one.values.get(("memory.usable", ""), before) < before - (16 << 20),
+    )
+
+
+def test_a_full_disk_pauses_the_vm_and_is_told_once(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    collected.appeared(guest.uuid)
+    for _ in range(2):  # each time it happens it is told
+        since = collected.mark()
+        guest.fill_disk()
+        error = collected.event(guest.uuid, "vm.io_error", since=since)
+        assert error.attributes == {"action": "pause", "reason": "enospc", "device": "vda"}
+        assert collected.event(guest.uuid, "vm.paused", since=since).attributes == {"reason": "ioerror"}
+        guest.free_disk()
+        guest.resume()
+        collected.event(guest.uuid, "vm.resumed", since=since)
+        told = [event.type for event in collected.events(guest.uuid, since=since)]
+        assert sorted(told) == ["vm.io_error", "vm.paused", "vm.resumed"]
+
+
+def test_an_io_error_that_happens_while_libvirt_is_down_is_inferred(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    collected.sample(guest.uuid, Source.KERNEL)
+    since = collected.mark()
+    linux_launcher.daemon.kill()
+    guest.fill_disk()
+    linux_launcher.daemon.start()
+    error = collected.event(guest.uuid, "vm.io_error", since=since)
+    assert error.attributes["action"] == "pause"
+    collected.event(guest.uuid, "vm.paused", since=since)
+    guest.free_disk()
+    guest.resume()
+    collected.event(guest.uuid, "vm.resumed", since=since)
+    assert [event.type for event in collected.events(guest.uuid, since=since)].count("vm.io_error") == 1
+
+
+def test_a_reboot_is_told_once(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    before = collected.appeared(guest.uuid).domain
+    guest.reboot()
+    collected.event(guest.uuid, "vm.rebooted")
+    guest.wait_ready()  # libvirt's repeats have come by then
+    assert [event.type for event in collected.events(guest.uuid)] == ["vm.rebooted"]
+    assert state_of(collected, guest).incarnation == before.incarnation
+
+
+def test_a_watchdog_that_is_not_fed_is_told_with_what_qemu_did(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    collected.appeared(guest.uuid)
+    guest.starve_watchdog()
+    assert collected.event(guest.uuid, "vm.watchdog").attributes == {"action": "reset"}
+    collected.event(guest.uuid, "vm.rebooted")
+    guest.wait_ready()
+
+
+def test_a_panic_is_a_crash_and_the_vm_stays_there_crashed(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    collected.appeared(guest.uuid)
+    guest.crash()
+    assert collected.event(guest.uuid, "vm.crashed").attributes == {"reason": "panicked"}
+    assert state_of(collected, guest).state is DomainState.CRASHED
+    collected.sample(guest.uuid, Source.KERNEL, since=collected.mark())
+    since = collected.mark()
+    guest.destroy()
+    assert collected.event(guest.uuid, "vm.stopped").attributes == {"reason": "destroyed"}
+    assert "vm.crashed" not in [event.type for event in collected.events(guest.uuid, since=since)]
+
+
+def test_a_killed_qemu_is_a_crash_and_its_vm_vanishes(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    collected.appeared(guest.uuid)
+    guest.kill_qemu()
+    collected.wait(
+        lambda all_: next((one for one in all_ if isinstance(one, Vanished) and one.reason == "failed"), None),
+        "it to vanish",
+    )
+    told = [(event.type, event.attributes) for event in collected.events(guest.uuid)]
+    assert told == [("vm.crashed", {"reason": "failed"}), ("vm.stopped", {"reason": "failed"})]
+
+
+def test_a_guest_that_powers_off_stops_without_a_crash(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path
+) -> None:
+    guest = linux_launcher.guest
+    collected = collect(pods_dir=pods_dir)
+    before = collected.appeared(guest.uuid).domain
+    guest.poweroff()
+    assert collected.event(guest.uuid, "vm.stopped").attributes == {"reason": "shutdown"}
+    since = collected.mark()
+    guest.start()
+    collected.event(guest.uuid, "vm.started", since=since)
+    assert collected.appeared(guest.uuid, since=since).domain.incarnation != before.incarnation
+    fresh = collected.sample(guest.uuid, Source.KERNEL, since=since)
+    assert fresh.incarnation == state_of(collected, guest).incarnation
+    assert [event.type for event in collected.events(guest.uuid)].count("vm.crashed") == 0
+    guest.wait_ready()
+
+
+def test_samples_of_one_vm_move_forward(collect: Collect, linux_host: HostLibvirt) -> None:
+    guest, *_ = linux_host.guests
+    collected = collect(host_socket=linux_host.socket)
+
+    def kernel() -> list[Sample]:
+        return [one for one in collected.all if isinstance(one, Sample) and one.source is Source.KERNEL]
+
+    collected.wait(lambda _: len(kernel()) >= 5, "five samples")
+    assert guest.uuid in {one.uuid for one in kernel()}
+    for earlier, later in pairwise(one for one in kernel() if one.uuid == guest.uuid):
+        assert later.clock > earlier.clock
+        assert later.values["cpu.time", "0"] >= earlier.values["cpu.time", "0"]

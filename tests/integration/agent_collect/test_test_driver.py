@@ -1,0 +1,109 @@
+"""libvirt's own test driver: no daemon, no process, and events all the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.collect.event_loop import run_event_loop
+from virtwatch_agent.observations import Appeared, DomainState, Vanished
+from virtwatch_api.catalogue.readings import READING, Source
+
+URI = "test:///default"
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+
+@pytest.fixture
+def domain() -> Iterator[libvirt.virDomain]:
+    """The driver's one domain, running; a process shares its state among all connections that are open at once."""
+    run_event_loop()
+    connection = libvirt.open(URI)
+    domain = connection.lookupByUUIDString(UUID)
+    yield domain
+    domain.free() if hasattr(domain, "free") else None
+    connection.close()
+
+
+def test_its_domain_appears_and_is_sampled_from_every_source(collect: Collect, domain: libvirt.virDomain) -> None:
+    collected = collect(uris=(URI,))
+    assert collected.appeared(UUID).domain.name == "test"
+    kernel = collected.sample(UUID, Source.KERNEL)
+    assert {key for key, _ in kernel.values} >= {"cpu.time", "cpu.count", "network.receive.bytes"}
+    block = collected.sample(UUID, Source.BLOCK)
+    assert ("disk.read.bytes", "vda") in block.values
+    balloon = collected.sample(UUID, Source.BALLOON)
+    assert balloon.values["memory.maximum", ""] == domain.maxMemory() * 1024
+    for sample in (kernel, block, balloon):
+        assert all(READING[key].source is sample.source for key, _ in sample.values)
+
+
+def test_its_cpu_time_grows(collect: Collect, domain: libvirt.virDomain) -> None:
+    collected = collect(uris=(URI,))
+    first = collected.sample(UUID, Source.KERNEL)
+    later = collected.sample(
+        UUID,
+        Source.KERNEL,
+        holding=lambda sample: sample.values["cpu.time", "0"] > first.values["cpu.time", "0"],
+    )
+    assert later.clock > first.clock
+    assert later.incarnation == first.incarnation
+
+
+def test_a_life_is_told_turn_by_turn(collect: Collect, domain: libvirt.virDomain) -> None:
+    collected = collect(uris=(URI,))
+    collected.appeared(UUID)
+    since = collected.mark()
+    domain.suspend()
+    assert collected.event(UUID, "vm.paused").attributes == {"reason": "user"}
+    domain.resume()
+    collected.event(UUID, "vm.resumed")
+    domain.destroy()
+    assert collected.event(UUID, "vm.stopped").attributes == {"reason": "destroyed"}
+    domain.create()
+    collected.event(UUID, "vm.started")
+    told = collected.events(UUID, since=since)
+    assert [event.type for event in told] == ["vm.paused", "vm.resumed", "vm.stopped", "vm.started"]
+    assert not any(event.inferred for event in told)
+    states = [one.domain.state for one in collected.all[since:] if isinstance(one, Appeared)]
+    assert states == [DomainState.PAUSED, DomainState.RUNNING, DomainState.RUNNING]
+
+
+def test_a_domain_that_is_gone_is_sampled_no_more(collect: Collect, domain: libvirt.virDomain) -> None:
+    collected = collect(uris=(URI,))
+    collected.sample(UUID, Source.KERNEL)
+    domain.destroy()
+    collected.wait(lambda all_: next((o for o in all_ if isinstance(o, Vanished)), None), "the domain to vanish")
+    since = collected.mark()
+    domain.create()
+    restarted = collected.sample(UUID, Source.KERNEL, since=since)
+    appeared = collected.appeared(UUID, since=since)
+    assert restarted.incarnation == appeared.domain.incarnation
+    between = collected.all[since : collected.all.index(appeared)]
+    assert between == []
+
+
+def test_a_wrong_uri_is_one_problem_that_says_what_to_do(
+    collect: Collect, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    uri = f"test://{tmp_path}/absent.xml"
+    collected = collect(uris=(uri,))
+    problem = collected.connection(uri, well=False).problem
+    assert uri in problem
+    assert "virsh -c URI list" in problem
+    collected.wait(lambda _: len(caplog.records) > 0, "the log to say so")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [problem]
+
+
+def test_a_uri_that_is_repaired_is_found_without_a_restart(collect: Collect, tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    uri = f"test://{node}"
+    collected = collect(uris=(uri,))
+    collected.connection(uri, well=False)
+    node.write_text(
+        f"<node><domain type='test'><name>a</name><uuid>{UUID}</uuid><memory>1024</memory>"
+        "<os><type>hvm</type></os></domain></node>"
+    )
+    collected.connection(uri, well=True)
+    assert collected.appeared(UUID).domain.connection == uri

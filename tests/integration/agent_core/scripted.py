@@ -1,0 +1,157 @@
+# The core with a scripted outside: observations come from the test, the journal is a real file.
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from virtwatch_agent.core.core import Core
+from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.observations import (
+    Appeared,
+    Domain,
+    DomainEvent,
+    DomainState,
+    NodeChanged,
+    Observation,
+    Sample,
+    ThresholdsChanged,
+)
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.compile import compile_policy
+from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
+from virtwatch_api.policy import Policy
+from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.thresholdset import ThresholdSet
+
+UUID = "6a1c1f0e-0000-4000-8000-000000000001"
+_EPOCHS = itertools.count(1)
+
+
+def policy(*rules: dict[str, Any], name: str = "web", **spec: Any) -> ThresholdSet:
+    parsed = parse_policy(
+        {
+            "apiVersion": "virtwatch.io/v1alpha1",
+            "kind": "ClusterMonitorPolicy",
+            "metadata": {"name": name, "uid": "p", "generation": 1},
+            "spec": {"collection": {"interval": "1s"}, "rules": list(rules), **spec},
+        }
+    )
+    assert isinstance(parsed, Policy), parsed
+    compiled = compile_policy(parsed)
+    assert isinstance(compiled, ThresholdSet), compiled
+    return compiled
+
+
+BUSY = {"name": "busy", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}}}
+PAUSED = {"name": "paused", "severity": "Critical", "event": {"type": "vm.paused", "resolveOn": ["vm.resumed"]}}
+
+
+def domain(*, state: DomainState = DomainState.RUNNING, incarnation: str = "1") -> Domain:
+    return Domain(UUID, "db-1", "test", incarnation, state)
+
+
+class Outside:
+    """Stand for collector, thresholds, reporter, telemetry; keep what the core says."""
+
+    problem = ""
+
+    def __init__(self) -> None:
+        self.statuses: list[NodeStatus] = []
+        self.plans: dict[str, Mapping[Source, float]] = {}
+        self.spans: list[Transition] = []
+        self.applied_sets: list[tuple[str, int]] = []
+
+    def start(self, deliver: Callable[[Observation], None]) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+        self.plans[uuid] = dict(intervals)
+
+    def publish(self, status: NodeStatus) -> None:
+        self.statuses.append(status)
+
+    def sample(self, subject: object, domain: object, sample: Sample) -> None: ...
+
+    def forget(self, uuid: str) -> None: ...
+
+    def event(self, subject: object, event: DomainEvent) -> None: ...
+
+    def transition_context(self) -> str:
+        return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    def transition(self, transition: Transition, **_: object) -> None:
+        self.spans.append(transition)
+
+    def applied(self, thresholds: ThresholdSet, *, started: float, virtual_machines: int) -> None:
+        self.applied_sets.append((thresholds.policy.name, virtual_machines))
+
+
+@dataclass
+class Agent:
+    """Run one core; `restart` kills it as a power cut would: nothing is written any more."""
+
+    folder: Path
+    outside: Outside = field(default_factory=Outside)
+    clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.core = Core(
+            node="n1",
+            collector=self.outside,
+            thresholds=self.outside,
+            reporter=self.outside,
+            telemetry=self.outside,
+            journal=Journal(self.folder),
+            clock=time,
+            new_epoch=lambda: f"epoch-{next(_EPOCHS)}",
+            measure=lambda: (0.0, 0.0),
+        )
+        self.core.start()
+
+    def restart(self, folder: Path | None = None) -> None:
+        self.core.stop()
+        self.folder = folder or self.folder
+        self.outside = Outside()
+        self._begin()
+
+    def say(self, *observations: Observation) -> "Agent":
+        for observation in observations:
+            self.core.deliver(observation)
+        return self
+
+    def judge_by(self, *thresholds: ThresholdSet) -> "Agent":
+        return self.say(ThresholdsChanged(thresholds))
+
+    def see(self, *values: float) -> "Agent":
+        for value in values:
+            self.clock += 1
+            now = time.time()
+            self.say(Sample(UUID, Source.KERNEL, "1", now, now, self.clock, {("memory.rss", ""): value}))
+        return self
+
+    def appear(self, **changes: Any) -> "Agent":
+        return self.say(Appeared(domain(**changes), time.time()))
+
+    def hear(self, type_: str, **attributes: str) -> "Agent":
+        return self.say(DomainEvent(type_, UUID, time.time(), attributes))
+
+    def acknowledge(self, epoch: str, sequence: int) -> "Agent":
+        return self.say(NodeChanged({}, Acknowledged(epoch, sequence)))
+
+    @property
+    def status(self) -> NodeStatus:
+        return self.outside.statuses[-1]
+
+    def until(self, condition: Callable[[NodeStatus], bool], deadline: float = 10.0) -> NodeStatus:
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            if self.outside.statuses and condition(self.status):
+                return self.status
+            time.sleep(0.005)
+        raise AssertionError(f"not within {deadline} s; the last status was {self.outside.statuses[-1:]}")

@@ -1,0 +1,368 @@
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, policy
+from virtwatch_agent.observations import (
+    Appeared,
+    Domain,
+    DomainState,
+    IdentitiesChanged,
+    KubernetesIdentity,
+    Rejected,
+    Sample,
+    ThresholdsChanged,
+    Vanished,
+)
+from virtwatch_api.alert import Action, Reason
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import NodeStatus
+from virtwatch_api.policy import Severity
+
+IN_A_POD = Domain(UUID, "shop_db-1", "test", "1", DomainState.RUNNING, pod_uid="pod-1")
+SHOP_DB = KubernetesIdentity("shop", "db-1", "vmi-1", ("pod-1",), {}, {})
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    started = Agent(tmp_path)
+    yield started
+    started.core.stop()
+
+
+def actions(status: NodeStatus) -> list[Action]:
+    return [item.action for item in status.transitions]
+
+
+def condition(status: NodeStatus, name: str) -> tuple[bool | None, str]:
+    found = next(item for item in status.conditions if item.type == name)
+    return found.status, found.message
+
+
+def test_a_breach_becomes_a_transition_and_a_firing_alert(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(50, 150)
+
+    status = agent.until(lambda status: bool(status.firing))
+
+    assert actions(status) == [Action.FIRED]
+    assert status.transitions[0].sequence == 1
+    assert status.firing[0].severity is Severity.WARNING
+    assert status.firing[0].evidence.text == "vm.memory.rss is 150 B, above 100 B"
+    assert status.counts.warning == 1
+    assert status.applied[0].virtual_machines == 1
+
+
+def test_what_is_acknowledged_leaves_the_journal(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150, 50)
+    epoch = agent.until(lambda status: len(status.transitions) == 2).epoch
+
+    agent.acknowledge(epoch, 1)
+    status = agent.until(lambda status: len(status.transitions) == 1)
+
+    assert actions(status) == [Action.RESOLVED]
+
+
+def test_an_acknowledgement_of_another_epoch_means_nothing(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.transitions))
+
+    agent.acknowledge("another", 1).see(50)
+    status = agent.until(lambda status: len(status.transitions) == 2)
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED]
+
+
+def test_an_alert_survives_a_restart_with_its_since_and_fires_once(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    before = agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(BUSY)).appear().see(160, 170)
+    after = agent.until(lambda status: bool(status.firing) and status.virtual_machines == 1)
+
+    assert after.epoch == before.epoch
+    assert after.firing[0].since == before.firing[0].since
+    assert actions(after) == [Action.FIRED]
+    agent.see(50)
+    assert actions(agent.until(lambda status: not status.firing)) == [Action.FIRED, Action.RESOLVED]
+
+
+def test_a_restored_alert_is_reported_before_the_policies_are_known(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+
+    assert condition(agent.until(lambda status: bool(status.firing)), "Ready")[0] is False
+
+
+def test_a_rule_deleted_during_a_restart_resolves_its_alert(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(PAUSED)).appear()
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.POLICY_CHANGED
+
+
+def test_a_deleted_policy_resolves_its_alerts_and_says_why(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.judge_by()
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.POLICY_DELETED
+
+
+def test_an_edit_that_does_not_touch_the_rule_keeps_its_alert(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    since = agent.until(lambda status: bool(status.firing)).firing[0].since
+
+    agent.judge_by(policy(BUSY, PAUSED)).see(150)
+    status = agent.until(lambda status: status.applied[0].hash == policy(BUSY, PAUSED).hash)
+
+    assert actions(status) == [Action.FIRED]
+    assert status.firing[0].since == since
+
+
+def test_an_event_fires_and_another_resolves(agent: Agent) -> None:
+    agent.judge_by(policy(PAUSED)).appear().hear("vm.paused", reason="user").hear("vm.resumed")
+
+    status = agent.until(lambda status: len(status.transitions) == 2)
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED]
+    assert status.transitions[0].evidence.text == "vm.paused (reason user)"
+
+
+def test_a_resume_while_the_agent_was_down_is_inferred(agent: Agent) -> None:
+    agent.judge_by(policy(PAUSED)).appear(state=DomainState.PAUSED).hear("vm.paused", reason="user")
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(PAUSED)).appear(state=DomainState.RUNNING)
+    status = agent.until(lambda status: len(status.transitions) == 2)
+
+    assert status.transitions[1].evidence.text == "vm.resumed, found after a gap"
+
+
+def test_a_stopped_vm_ends_its_threshold_alerts_but_not_the_crash_that_stopped_it(agent: Agent) -> None:
+    crash = {"name": "crash", "severity": "Critical", "event": {"type": "vm.crashed", "resolveOn": ["vm.started"]}}
+    agent.judge_by(policy(BUSY, crash)).appear().see(150).hear("vm.crashed", reason="failed")
+    agent.until(lambda status: len(status.firing) == 2)
+
+    agent.say(Vanished(UUID, 1.0, "crashed"))
+    status = agent.until(lambda status: len(status.firing) == 1)
+
+    assert status.firing[0].alert.rule == "crash"
+    assert status.transitions[-1].reason is Reason.DOMAIN_STOPPED
+    agent.appear(incarnation="2").hear("vm.started", reason="booted")
+    assert not agent.until(lambda status: not status.firing).firing
+
+
+def test_observe_counts_what_would_have_fired_and_alerts_nobody(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY, enforcement="Observe")).appear().see(150, 50, 150)
+
+    status = agent.until(lambda status: bool(status.applied) and status.applied[0].would_have_fired == 2)
+
+    assert status.transitions == ()
+    assert status.firing == ()
+
+
+def test_enforcing_an_observed_policy_fires_what_is_in_breach(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY, enforcement="Observe")).appear().see(150)
+    agent.until(lambda status: bool(status.applied) and status.applied[0].would_have_fired == 1)
+
+    agent.judge_by(policy(BUSY)).see(150)
+
+    assert actions(agent.until(lambda status: bool(status.firing))) == [Action.FIRED]
+
+
+def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent) -> None:
+    disk = {"name": "slow", "threshold": {"signal": "vm.disk.write.latency", "warning": {"above": "10m"}}}
+    agent.judge_by(policy(disk, collection={"interval": "5s"})).appear()
+    agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
+
+    assert agent.outside.plans[UUID] == {Source.KERNEL: 15.0, Source.BLOCK: 5.0}
+
+
+def test_an_unreadable_thresholdset_leaves_the_last_one_in_force_and_says_so(agent: Agent) -> None:
+    good = policy(BUSY)
+    agent.judge_by(good).appear()
+    agent.say(ThresholdsChanged((), (Rejected(good.policy, "new", "spec.rules: unknown rule kind; upgrade"),)))
+    agent.see(150)
+
+    status = agent.until(lambda status: bool(status.firing))
+
+    assert [(item.hash, item.rejected, item.counts.warning) for item in status.applied] == [
+        (good.hash, "spec.rules: unknown rule kind; upgrade", 1)
+    ]
+
+
+def test_the_alert_of_a_policy_that_became_unreadable_during_a_restart_does_not_end_as_deleted(agent: Agent) -> None:
+    good = policy(BUSY)
+    agent.judge_by(good).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.say(ThresholdsChanged((), (Rejected(good.policy, "new", "spec.rules: unknown rule kind; upgrade"),)))
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.POLICY_CHANGED
+
+
+def test_a_stuck_vm_is_a_named_blind_spot_until_it_recovers(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().hear("vm.telemetry_stuck", reason="a monitor call has been pending for 9 s")
+    status = agent.until(lambda status: condition(status, "Collecting")[0] is False)
+
+    assert condition(status, "Collecting")[1] == "VM db-1: a monitor call has been pending for 9 s"
+    agent.hear("vm.telemetry_recovered")
+    agent.until(lambda status: condition(status, "Collecting")[0] is True)
+
+
+def test_a_stuck_vm_that_gets_its_name_while_it_is_stuck_is_no_blind_spot_once_it_recovers(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).say(Appeared(IN_A_POD, 1.0)).hear("vm.telemetry_stuck", reason="no answer for 9 s")
+    agent.until(lambda status: condition(status, "Collecting")[0] is False)
+
+    agent.say(IdentitiesChanged((SHOP_DB,))).hear("vm.telemetry_recovered")
+
+    agent.until(lambda status: condition(status, "Collecting")[0] is True)
+
+
+def test_a_vm_of_a_pod_is_judged_after_a_restart_before_the_api_server_answers(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).say(Appeared(IN_A_POD, 1.0), IdentitiesChanged((SHOP_DB,))).see(50)
+    agent.until(lambda status: status.applied[0].virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(BUSY))
+    agent.until(lambda status: bool(status.applied))
+    agent.say(Appeared(IN_A_POD, 2.0)).see(150)
+    status = agent.until(lambda status: bool(status.firing))
+
+    assert str(status.firing[0].subject) == "shop/db-1"
+
+
+def test_a_vm_made_again_in_a_new_pod_is_judged_by_its_own_policies_under_its_own_name(agent: Agent) -> None:
+    agent.judge_by(policy(PAUSED)).say(Appeared(IN_A_POD, 1.0), IdentitiesChanged((SHOP_DB,)))
+    agent.hear("vm.paused", reason="user")
+    agent.until(lambda status: bool(status.firing))
+
+    again = replace(IN_A_POD, incarnation="2", pod_uid="pod-2")
+    agent.say(Vanished(UUID, time.time(), "destroyed"), Appeared(again, time.time())).hear("vm.resumed")
+    agent.say(IdentitiesChanged((replace(SHOP_DB, vmi_uid="vmi-2", pod_uids=("pod-2",)),)))
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].subject.vmi_uid == "vmi-2"
+
+
+def test_policies_that_are_gone_are_not_counted_for(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY, enforcement="Observe")).appear().see(150)
+    agent.until(lambda status: bool(status.applied) and status.applied[0].would_have_fired == 1)
+
+    agent.judge_by()
+    agent.until(lambda status: not status.applied)
+    agent.judge_by(policy(BUSY, enforcement="Observe"))
+
+    assert agent.until(lambda status: bool(status.applied)).applied[0].would_have_fired == 0
+
+
+def test_the_alert_of_a_vm_that_went_during_a_restart_ends_though_policies_come_later(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.say(Vanished(UUID, 2.0, "lost")).judge_by(policy(BUSY))
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.DOMAIN_STOPPED
+
+
+def test_a_state_folder_that_went_back_in_time_begins_a_new_epoch(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    old = agent.until(lambda status: bool(status.firing))
+
+    agent.acknowledge(old.epoch, 7)
+    status = agent.until(lambda status: status.epoch != old.epoch)
+
+    assert [item.sequence for item in status.transitions] == [1]
+
+
+def test_a_lost_state_folder_begins_a_new_epoch(agent: Agent, tmp_path: Path) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    old = agent.until(lambda status: bool(status.firing))
+
+    agent.restart(tmp_path / "fresh")
+    agent.judge_by(policy(BUSY)).appear().see(150)
+
+    assert agent.until(lambda status: bool(status.firing)).epoch != old.epoch
+
+
+def test_a_broken_journal_is_put_aside_and_a_new_epoch_begins(
+    agent: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.core.stop()
+    for leftover in tmp_path.glob("journal.db*"):
+        leftover.unlink()
+    (tmp_path / "journal.db").write_bytes(b"not a database, but long enough to look like one" * 100)
+
+    agent.restart()
+    agent.judge_by(policy(BUSY)).appear().see(150)
+
+    assert actions(agent.until(lambda status: bool(status.firing))) == [Action.FIRED]
+    assert list(tmp_path.glob("journal.broken-*"))
+    assert "is no journal" in caplog.text
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_once_and_everything_goes_on_and_is_written_later(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = Agent(small_disk)
+    try:
+        agent.judge_by(policy(BUSY)).appear().see(50)
+        agent.until(lambda status: status.virtual_machines == 1)
+        filler = small_disk / "filler"
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=1k"], check=False, capture_output=True)
+
+        agent.see(*[150, 50] * 20)
+        status = agent.until(lambda status: status.sequence == 40)
+        assert condition(status, "Journaling")[0] is False
+        assert "free space" in condition(status, "Journaling")[1]
+        assert len([record for record in caplog.records if "cannot write" in record.message]) == 1
+
+        filler.unlink()
+        agent.until(lambda status: condition(status, "Journaling")[0] is True)
+        agent.restart()
+        status = agent.until(lambda status: status.sequence == 40)
+        assert len(status.transitions) + status.waiting == 40
+    finally:
+        agent.core.stop()
+
+
+def test_a_defect_that_every_observation_meets_is_told_once_and_the_others_are_judged(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Sample("other", Source.KERNEL, "1", 1.0, 1.0, 1.0, None)  # type: ignore[arg-type]
+    agent.judge_by(policy(BUSY)).appear()
+    agent.say(Appeared(Domain("other", "db-2", "test", "1", DomainState.RUNNING), 1.0))
+
+    agent.say(*[replace(broken, clock=float(clock)) for clock in range(50)]).see(150)
+
+    assert agent.until(lambda status: bool(status.firing)).agent.errors == 50
+    assert len([record for record in caplog.records if "could not be judged" in record.message]) == 1

@@ -1,0 +1,193 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.cli.conftest import Virtwatch
+
+DRIVER = ("--connect", "test:///default")
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_it_shows_what_is_watched_and_what_fires(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy.parent, *DRIVER)
+
+    assert "Watching 1 VM" in command.line("Watching")
+    assert command.line("default/laptop").split()[:3] == ["default/laptop", "cpu-busy", "vm.cpu.utilization"]
+    assert command.line("running").split() == ["test", "running", "cpu-busy"]
+    fired = command.line("Warning test")
+    assert "cpu-busy: vm.cpu.utilization is 0.5, above 0.1 [default/laptop]" in " ".join(fired.split())
+
+
+def test_machines_are_told_the_same_in_json(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER)
+
+    watching = command.document(type="watching")
+    assert watching["policies"][0]["rules"] == ["cpu-busy"]
+    assert watching["virtualMachines"][0]["name"] == "test"
+    assert watching["virtualMachines"][0]["rules"] == ["cpu-busy"]
+    fired = command.document(type="transition", action="Fired", rule="cpu-busy", severity="Warning")
+    assert fired["subject"]["domain"] == "test"
+    assert fired["evidence"]["subject"] == "vm.cpu.utilization"
+    assert all(line.startswith("{") for line in command.output.splitlines())
+
+
+def test_a_wrong_policy_is_named_by_file_field_and_reason_and_nothing_is_watched(
+    virtwatch: Virtwatch, policy: Path
+) -> None:
+    _edit(policy, "vm.cpu.utilization", "vm.cpu.usage")
+
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+
+    assert command.exit_code() == 1
+    assert f'{policy}:9: spec.rules[0].threshold.signal: unknown signal "vm.cpu.usage"' in command.output
+    assert "Traceback" not in command.output
+
+
+def test_a_wrong_policy_does_not_stop_a_right_one(virtwatch: Virtwatch, policy: Path) -> None:
+    (policy.parent / "wrong.yaml").write_text(policy.read_text().replace("rules:", "rule:"))
+
+    command = virtwatch("watch", "-f", policy.parent, *DRIVER)
+
+    command.line("wrong.yaml:6: spec.rule: unknown field")
+    command.line("Going on with the policies that are right: default/laptop.")
+    command.line("Warning test")
+
+
+def test_ctrl_c_ends_it_cleanly(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+    command.line("Watching")
+
+    assert command.interrupt() == 0
+    assert "Traceback" not in command.output
+
+
+def test_sigterm_ends_it_cleanly_while_a_connection_hangs(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, "--connect", "test+tcp://192.0.2.1/default")
+    command.line("Watching no VMs")
+
+    assert command.interrupt(signal.SIGTERM) == 0
+    assert "Traceback" not in command.output
+
+
+def test_an_edit_is_applied_live(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+    command.line("Warning test")
+
+    _edit(policy, "0.1", "0.9")
+
+    command.line("Warning above 0.9")
+    assert "recovered after" in command.line("Resolved test")
+
+    _edit(policy, 'warning: {above: "0.9"}', 'critical: {above: "0.2"}')
+
+    command.line("Critical above 0.2")
+    command.line("Critical test")
+
+
+def test_a_wrong_edit_keeps_what_was_right_and_says_so(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+    command.line("Warning test")
+
+    _edit(policy, "spec:", "spec: [")
+
+    command.line(f"{policy}:")
+    command.line("stays in force: default/laptop")
+
+    _edit(policy, "spec: [", "spec:")
+    _edit(policy, "cpu-busy", "cpu-used")
+
+    assert "the policy changed" in command.line("Resolved test")
+    assert "cpu-used" in command.line("Warning test")
+
+
+def test_a_policy_whose_file_goes_is_no_longer_judged(virtwatch: Virtwatch, policy: Path) -> None:
+    other = policy.with_name("other.yaml")
+    other.write_text(policy.read_text().replace("laptop", "other").replace("cpu-busy", "other-rule"))
+    command = virtwatch("watch", "-f", policy.parent, *DRIVER)
+    command.line("other-rule: vm.cpu.utilization")
+
+    other.unlink()
+
+    assert "the policy is gone" in command.line("Resolved test")
+
+
+def test_a_selector_on_labels_is_said_to_select_no_vm(virtwatch: Virtwatch, policy: Path) -> None:
+    _edit(policy, "spec:", "spec:\n  target: {selector: {matchLabels: {tier: web}}}")
+
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+
+    command.line("default/laptop selects by labels, which VMs have in Kubernetes only")
+    assert command.line("running").split() == ["test", "running", "none"]
+
+
+def test_libvirt_that_is_absent_is_said_once_and_waited_for(virtwatch: Virtwatch, policy: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "libvirt-sock"
+
+    command = virtwatch("watch", "-f", policy, "--connect", f"qemu+unix:///session?socket={socket}")
+
+    said = command.line("cannot be reached")
+    assert str(socket) in said
+    assert command.interrupt() == 0
+    assert command.output.count("cannot be reached") == 1
+    assert "Traceback" not in command.output
+
+
+def test_a_firing_alert_outlives_a_restart_with_a_state_folder(
+    virtwatch: Virtwatch, policy: Path, tmp_path: Path
+) -> None:
+    arguments = ("watch", "-f", policy, "--state", tmp_path / "state", "-o", "json", *DRIVER)
+    first = virtwatch(*arguments)
+    fired = first.document(type="transition")
+    first.process.kill()
+    first.exit_code()
+
+    second = virtwatch(*arguments)
+    second.document(type="watching")
+    _edit(policy, "0.1", "0.9")
+
+    resolved = second.document(type="transition", action="Resolved", id=fired["id"])
+    assert resolved["since"] == fired["since"]
+    assert resolved["sequence"] == fired["sequence"] + 1
+
+
+def test_a_reader_that_goes_away_ends_it(policy: Path) -> None:
+    command = [sys.executable, "-m", "virtwatch_cli.__main__", "watch", "-f", str(policy), "-o", "json", *DRIVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert '"type": "watching"' in process.stdout.readline()
+            process.stdout.close()
+            _edit(policy, "0.1", "0.2")
+
+            assert process.wait(30) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+def test_it_imports_neither_kubernetes_nor_kopf(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    command.line("Warning test")
+    command.interrupt()
+
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in command.output.splitlines()}
+    assert "libvirt" in imported
+    assert imported.isdisjoint({"kubernetes", "kopf", "virtwatch_kube", "virtwatch_operator", "pydantic", "aiohttp"})
+
+
+def test_a_state_folder_that_cannot_be_written_is_said_and_judging_goes_on(
+    virtwatch: Virtwatch, policy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+
+    command = virtwatch("watch", "-f", policy, "--state", tmp_path / "state", *DRIVER)
+
+    command.line(str(tmp_path / "state"))
+    command.line("Warning test")
+    assert command.interrupt() == 0
+    assert "Traceback" not in command.output

@@ -1,0 +1,107 @@
+"""Schema and parser judge alike, whatever is put wherever into a good policy."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.policy_cases import changed, good_policy
+from virtwatch_api.policy_codec import parse_policy
+
+KINDS = ("MonitorPolicy", "ClusterMonitorPolicy")
+MISSING = None
+STRANGE = ("", "zzz", "1s", "5", "Warning", "vm.memory.rss", "x" * 300, -1, 1, 5000, 1.5, True, [], {}, ["zzz"])
+COMPARISON = {"signal": "vm.memory.rss", "above": 1}
+KNOWN_ELSEWHERE = {
+    "above": "5",
+    "below": "5",
+    "recover": "5",
+    "signal": "vm.memory.rss",
+    "aggregate": {"function": "Max", "window": "1m"},
+    "function": "Rate",
+    "window": "5m",
+    "for": "1m",
+    "keepFiringFor": "1m",
+    "allOf": [COMPARISON],
+    "anyOf": [COMPARISON],
+    "type": "vm.paused",
+    "where": {"reason": "user"},
+    "absent": ["vm.paused"],
+    "resolveOn": ["vm.started"],
+    "atLeast": 4,
+    "count": {"type": "vm.paused"},
+    "sequence": [{"type": "vm.paused"}, {"type": "vm.resumed"}],
+    "severity": "Warning",
+    "threshold": {"signal": "vm.memory.rss", "warning": {"above": 1}},
+    "event": {"type": "vm.paused"},
+    "pattern": {"count": {"type": "vm.paused"}, "within": "1h"},
+    "kind": "Node",
+    "share": "0.5",
+    "names": ["b"],
+    "matchLabels": {"a": "b"},
+    "values": ["a"],
+}
+
+
+def places(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    yield path, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from places(part, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}")
+
+
+def disagreement(policy: dict[str, Any], refusal: Callable[[dict[str, Any]], str]) -> str:
+    server, parser = refusal(policy), parse_policy(policy)
+    if bool(server) == isinstance(parser, tuple):
+        return ""
+    return f"only the API server refuses it: {server}" if server else f"only the parser refuses it: {parser}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_strange_or_missing_value_is_accepted_by_both_or_by_none(kind, refusal):
+    good = good_policy(kind)
+    disagreements = {
+        f"{path} = {value!r}": found
+        for path, _ in places(good["spec"], "spec")
+        for value in (MISSING, *STRANGE)
+        if (found := disagreement(changed(good, {path: value}), refusal))
+    }
+
+    assert disagreements == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_field_in_another_place_is_accepted_by_both_or_by_none(kind, refusal):
+    good = good_policy(kind)
+    disagreements = {
+        f"{path}.{name}": found
+        for path, here in places(good["spec"], "spec")
+        if isinstance(here, dict)
+        for name, value in KNOWN_ELSEWHERE.items()
+        if (found := disagreement(changed(good, {f"{path}.{name}": value}), refusal))
+    }
+
+    assert disagreements == {}
+
+
+QUANTITIES = (
+    *("+5", "--5", ".5", "5.", " 5", "5 ", "5\n", "1e3", "1n", "1u", "1E", "1P", "0x10", "1.5Gi", "½", "\u0665"),
+    *("12345Ti", "123456Ti", "1000000000000000000", "1000000000000000001"),
+    *("0.000000000000001", "0.0000000000000001"),
+)
+DURATIONS = (
+    *("0s", "0h0m0s", "24h", "24h1ms", "86400s", "86401s", "99999s", "100000ms", "00005s", "5s1h", "1h1m1s1ms"),
+    *("1h1m1s1ms1ms", "1.5h", "1h 30m", "1m\n", "-1s", "1d", "1us", "\u0665s"),
+)
+
+
+@pytest.mark.parametrize("text", QUANTITIES)
+def test_both_know_the_same_quantities(text, refusal):
+    change = {"spec.rules[0].threshold.critical": None, "spec.rules[0].threshold.warning": {"above": text}}
+
+    assert disagreement(changed(good_policy("MonitorPolicy"), change), refusal) == ""
+
+
+@pytest.mark.parametrize("text", DURATIONS)
+def test_both_know_the_same_durations(text, refusal):
+    assert disagreement(changed(good_policy("MonitorPolicy"), {"spec.rules[0].threshold.for": text}), refusal) == ""

@@ -1,0 +1,159 @@
+# The agent as a process, against a real API server and libvirt's built-in test driver.
+import signal
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from lab.process import free_port, start, wait_for
+from lab.rundir import RunDir, clean
+from tests.unit.agent.thresholds.test_documents import document
+from virtwatch_api.nodemonitor_codec import decode_nodemonitor
+from virtwatch_kube import paths
+from virtwatch_kube.errors import NotFound
+
+NODE = "process-n1"
+PATH = paths.virtwatch("nodemonitors", name=NODE)
+BODY = {"apiVersion": paths.VIRTWATCH, "kind": "NodeMonitor", "metadata": {"name": NODE}}
+
+
+@pytest.fixture
+def folder():
+    made = RunDir.create("tests-agent")
+    yield made
+    clean(made)
+
+
+@pytest.fixture
+def health_port():
+    return free_port()
+
+
+@pytest.fixture
+def agent(cluster, folder, health_port):
+    """Return a way to start the agent."""
+    started = []
+
+    def begin(**env):
+        settings = {
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "VIRTWATCH_NODE": NODE,
+            "VIRTWATCH_LIBVIRT_URIS": "test:///default",
+            "VIRTWATCH_LIBVIRT_SOCKET": str(folder.path / "no-socket"),
+            "VIRTWATCH_STATE_DIR": str(folder.path / "state"),
+            "VIRTWATCH_HEALTH_PORT": str(health_port),
+        }
+        process = start(
+            "agent", [sys.executable, "-m", "virtwatch_agent"], run_dir=folder.path, env={**settings, **env}
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def cluster_policy(client):
+    """Hold a ThresholdSet in force that selects any VM."""
+    path = paths.virtwatch("thresholdsets", namespace="default", name="all")
+    body = document("all")
+    body["metadata"] = {"name": "all"}
+    body["spec"]["policy"] = {"kind": "ClusterMonitorPolicy", "name": "all"}
+    del body["spec"]["namespaces"]
+    client.apply(path, body, manager="test")
+    yield
+    client.delete(path)
+
+
+def status(client):
+    try:
+        return decode_nodemonitor(client.get(PATH)).status
+    except NotFound:
+        return None
+
+
+def readiness(port):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+    except OSError:
+        return 0
+
+
+def test_an_agent_reports_its_vms_and_the_policies_that_it_judges_them_by(client, agent, cluster_policy, health_port):
+    process = agent()
+    # The operator makes the NodeMonitor when it sees the node: later than the agent starts.
+    wait_for(
+        lambda: "is lost" in process.tail(), what="the agent to miss its NodeMonitor", deadline=30, process=process
+    )
+    client.create(paths.virtwatch("nodemonitors"), BODY)
+    try:
+        wait_for(
+            lambda: (
+                (found := status(client)) is not None
+                and found.virtual_machines == 1
+                and [(item.policy.name, item.virtual_machines) for item in found.applied] == [("all", 1)]
+            ),
+            what="a report of the test driver's VM",
+            deadline=30,
+            process=process,
+        )
+        assert readiness(health_port) == 200
+    finally:
+        client.delete(PATH)
+
+
+def test_an_agent_ends_in_order_when_it_is_told_to(agent, health_port):
+    process = agent()
+    wait_for(lambda: readiness(health_port) == 200, what="readiness", deadline=30, process=process)
+    process.signal(signal.SIGTERM)
+    wait_for(lambda: not process.alive, what="the agent to end", deadline=5)
+    assert process._child.wait(1) == 0
+
+
+def test_an_agent_ends_in_order_while_the_api_server_is_gone(cluster, agent, health_port):
+    process = agent()
+    wait_for(lambda: readiness(health_port) == 200, what="readiness", deadline=30, process=process)
+    cluster.apiserver.kill()
+    try:
+        wait_for(lambda: process.log.read_text().count("is lost") >= 2, what="lost watches", deadline=20)
+        process.signal(signal.SIGTERM)
+        wait_for(lambda: not process.alive, what="the agent to end", deadline=5)
+        assert process._child.wait(1) == 0
+    finally:
+        cluster.apiserver.restart()
+        cluster.wait_ready()
+
+
+def test_an_agent_judges_by_the_last_known_policies_without_an_api_server(cluster, agent, cluster_policy, health_port):
+    first = agent()
+    wait_for(lambda: readiness(health_port) == 200, what="readiness", deadline=30, process=first)
+    first.stop()
+    cluster.apiserver.kill()
+    try:
+        second = agent()
+        wait_for(lambda: readiness(health_port) == 200, what="readiness", deadline=30, process=second)
+    finally:
+        cluster.apiserver.restart()
+        cluster.wait_ready()
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"VIRTWATCH_HEALTH_PORT": "none", "VIRTWATCH_STATE_DIR": "here"}, "VIRTWATCH_STATE_DIR: must be an absolute"),
+        ({"KUBECONFIG": "/nonexistent"}, "set KUBECONFIG"),
+    ],
+)
+def test_an_agent_that_cannot_start_says_why_and_ends(agent, env, says):
+    process = agent(**env)
+    wait_for(lambda: not process.alive, what="the agent to end", deadline=20)
+    assert process._child.wait(1) == 2
+    assert says in process.log.read_text()

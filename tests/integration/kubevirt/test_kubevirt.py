@@ -1,0 +1,62 @@
+"""KubeVirt itself in the lab: its VMs boot, obey, pause, fail and move, as they would on any cluster."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.kubevirt.installation import install, prepare
+from lab.kubevirt.vm import VirtualMachine, VmSpec
+from lab.node.cluster import Cluster
+from lab.process import wait_for
+from lab.rundir import RunDir
+
+DEADLINE_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def cluster(run: RunDir) -> Iterator[Cluster]:
+    """Run KubeVirt on two nodes."""
+    started = Cluster(run)
+    started.start()
+    for name in ("node-1", "node-2"):
+        prepare(started.add_node(name))
+    install(started)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def vm(cluster: Cluster) -> Iterator[VirtualMachine]:
+    """Run a Linux guest without a disk."""
+    made = VirtualMachine(cluster.control_plane, VmSpec(name="web-1", disk=False))
+    made.create()
+    made.wait_running()
+    yield made
+    made.delete()
+
+
+def test_a_guest_boots_and_obeys(cluster: Cluster, vm: VirtualMachine) -> None:
+    vm.ask("cpu on", on=cluster.nodes[vm.node])
+    vm.ask("cpu off", on=cluster.nodes[vm.node])
+
+
+def test_a_vm_pauses_and_goes_on(cluster: Cluster, vm: VirtualMachine) -> None:
+    vm.pause()
+    wait_for(lambda: _condition(vm, "Paused") == "True", what="the VMI to be paused", deadline=DEADLINE_S)
+    vm.unpause()
+    wait_for(lambda: _condition(vm, "Paused") != "True", what="the VMI to go on", deadline=DEADLINE_S)
+
+
+def test_a_vm_moves_to_the_other_node_and_goes_on(cluster: Cluster, vm: VirtualMachine) -> None:
+    source = vm.node
+    vm.ask("cpu on", on=cluster.nodes[source])
+
+    vm.migrate()
+
+    wait_for(lambda: vm.node not in ("", source), what="the VM to be on the other node", deadline=DEADLINE_S)
+    vm.ask("cpu off", on=cluster.nodes[vm.node])
+
+
+def _condition(vm: VirtualMachine, name: str) -> str:
+    conditions = vm.vmi().get("status", {}).get("conditions", [])
+    return next((item["status"] for item in conditions if item["type"] == name), "")

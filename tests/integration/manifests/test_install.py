@@ -1,0 +1,145 @@
+"""`kubectl apply -k manifests/base` installs virtwatch, says nothing that surprises, and may be repeated."""
+
+import json
+
+import pytest
+
+from lab.rundir import CHECKOUT
+from tests.integration.manifests.conftest import AGENT, BASE, OPERATOR
+from virtwatch_api.compile import compile_policy
+from virtwatch_api.policy import Policy
+from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_kube.paths import resource
+
+EXAMPLES = sorted((CHECKOUT / "manifests" / "examples").glob("*.yaml"))
+
+
+def versions(installed) -> dict[str, str]:
+    objects = json.loads(installed.control_plane.kubectl("get", "-k", BASE, "-o", "json").stdout)["items"]
+    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in objects}
+
+
+def test_everything_is_created(installed):
+    said = installed.first_apply.stdout.splitlines()
+
+    assert installed.first_apply.returncode == 0
+    assert said
+    assert all(line.endswith(" created") for line in said)
+
+
+def test_the_only_warning_lists_what_the_agent_takes_beyond_restricted(installed):
+    [warning] = installed.first_apply.stderr.splitlines()
+
+    assert 'would violate PodSecurity "restricted:latest"' in warning
+    for exemption in (
+        'type "spc_t"',
+        '"DAC_OVERRIDE"',
+        'volume type "hostPath"',
+        "runAsNonRoot != true",
+        "runAsUser=0",
+    ):
+        assert exemption in warning
+    assert "privileged" not in warning
+    assert "host namespaces" not in warning
+    assert "operator" not in warning
+
+
+def test_applying_again_changes_nothing(installed):
+    before = versions(installed)
+    said = installed.control_plane.kubectl("apply", "-k", BASE).stdout.splitlines()
+
+    assert versions(installed) == before
+    # kubectl says "configured" of every PodDisruptionBudget, whose selector it always sends whole.
+    assert [line for line in said if not line.endswith(" unchanged")] == [
+        f"poddisruptionbudget.policy/{OPERATOR} configured"
+    ]
+
+
+def test_applying_on_the_servers_side_conflicts_with_nothing(installed):
+    said = installed.control_plane.kubectl("apply", "--server-side", "--dry-run=server", "-k", BASE).stdout.splitlines()
+
+    assert all(line.endswith(" serverside-applied (server dry run)") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("workload", "level", "admitted"),
+    [
+        (f"deployment/{OPERATOR}", "restricted", True),
+        (f"daemonset/{AGENT}", "baseline", False),
+        (f"daemonset/{AGENT}", "privileged", True),
+    ],
+)
+def test_pods_are_admitted_where_they_should_be(installed, workload, level, admitted):
+    name = f"only-{level}"
+    labels = {"pod-security.kubernetes.io/enforce": level}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    installed.admin.apply(f"/api/v1/namespaces/{name}", namespace, manager="test")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": name}}
+    template = installed.pod_template(workload)
+    account["metadata"]["name"] = template["spec"]["serviceAccountName"]
+    installed.admin.apply(
+        resource("v1", "serviceaccounts", namespace=name, name=account["metadata"]["name"]), account, manager="test"
+    )
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "trial", "namespace": name},
+        "spec": template["spec"],
+    }
+    created = installed.control_plane.kubectl(
+        "create", "--dry-run=server", "-f", "-", input=json.dumps(pod), check=False
+    )
+
+    assert (created.returncode == 0) == admitted, created.stderr
+
+
+def test_the_admission_policy_is_free_of_type_errors(installed):
+    status = installed.control_plane.kubectl(
+        "get", "validatingadmissionpolicy", AGENT, "-o", "jsonpath={.status}"
+    ).stdout
+
+    assert "expressionWarnings" not in status
+
+
+def test_the_agents_requests_have_a_queue_of_their_own(installed, agent):
+    name = "virtwatch-agents"
+    schema = installed.admin.get(resource("flowcontrol.apiserver.k8s.io/v1", "flowschemas", name=name))
+    answer = agent.stream("/apis/virtwatch.io/v1alpha1/thresholdsets", query=[], read_timeout=10.0)
+    flow = answer.headers["X-Kubernetes-PF-FlowSchema-UID"]
+    answer.release_conn()
+
+    assert flow == schema["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_accepted_and_every_rule_of_it_has_an_engine(installed, example):
+    installed.control_plane.kubectl("create", "namespace", "shop", check=False)
+    said = installed.control_plane.kubectl("apply", "-f", str(example), "-o", "json").stdout
+    document = json.loads(said)
+    for item in document.get("items", [document]):
+        policy = parse_policy(item)
+
+        assert isinstance(policy, Policy)
+        assert isinstance(compile_policy(policy), ThresholdSet)
+
+
+def test_whoever_may_edit_a_namespace_may_write_its_policies_and_nothing_of_the_cluster(installed):
+    # The controller that aggregates roles does not run here: what it would give them is read instead.
+    aggregated = installed.admin.list(
+        resource("rbac.authorization.k8s.io/v1", "clusterroles"),
+        labels="rbac.authorization.k8s.io/aggregate-to-edit=true,app.kubernetes.io/part-of=virtwatch",
+    )
+
+    assert [(role["metadata"]["name"], role["rules"]) for role in aggregated] == [
+        (
+            "virtwatch-edit",
+            [
+                {
+                    "apiGroups": ["virtwatch.io"],
+                    "resources": ["monitorpolicies", "notificationchannels"],
+                    "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+                }
+            ],
+        )
+    ]

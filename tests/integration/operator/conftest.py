@@ -1,0 +1,58 @@
+"""The operator as a real process on a real API server of these tests' own: they kill it and take its kinds away."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from lab.controlplane.cluster import ControlPlane
+from lab.rundir import CHECKOUT, RunDir, clean
+from tests.integration.operator.place import Place
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.paths import resource, virtwatch
+
+_TESTS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ControlPlane]:
+    own = RunDir.create("tests-operator")
+    started = ControlPlane(own)
+    try:
+        started.start()
+        started.apply_crds(CHECKOUT / "crds")
+        yield started
+    finally:
+        started.stop()
+        clean(own)
+
+
+@pytest.fixture(scope="session")
+def client(cluster: ControlPlane) -> KubeClient:
+    return KubeClient.from_environment(str(cluster.kubeconfig))
+
+
+@pytest.fixture
+def place(cluster: ControlPlane, client: KubeClient, request: pytest.FixtureRequest) -> Iterator[Place]:
+    made = Place(cluster, client, f"t{next(_TESTS)}", [], itertools.count())
+    for namespace in (made.name, made.system, made.other):
+        client.create(
+            resource("v1", "namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        )
+    yield made
+    for process in made.started:
+        process.kill()
+        print(f"{process.name} said:\n{process.tail()}")  # pytest shows it where the test failed
+    _clean(made)
+
+
+def _clean(place: Place) -> None:
+    client = place.client
+    for kind in ("monitorpolicies", "clustermonitorpolicies", "nodemonitors"):
+        for item in client.list(virtwatch(kind)):
+            metadata = item["metadata"]
+            client.delete(virtwatch(kind, namespace=metadata.get("namespace"), name=metadata["name"]))
+    for item in client.list(resource("v1", "nodes")):
+        client.delete(resource("v1", "nodes", name=item["metadata"]["name"]))
+    for namespace in (place.name, place.system, place.other):
+        client.delete(resource("v1", "namespaces", name=namespace))

@@ -1,0 +1,165 @@
+from tests.integration.operator.place import NOT_YET, RULE, Place, eventually
+from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
+from virtwatch_kube.errors import NotFound
+from virtwatch_kube.paths import resource, virtwatch
+
+
+def accepted(place, key, status, *, generation):
+    def look():
+        found = place.condition(key, "Accepted")
+        return found if (found["status"], found.get("observedGeneration")) == (status, generation) else None
+
+    return eventually(look, what=f"Accepted={status} of generation {generation}")
+
+
+def test_a_policy_goes_in_force_stays_in_force_while_a_newer_one_is_wrong_and_leaves_no_trace(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    first = parse_thresholdset(place.thresholds(key))
+    assert isinstance(first, ThresholdSet)
+    assert first.policy == key
+
+    place.policy(RULE, NOT_YET)
+    refused = accepted(place, key, "False", generation=2)
+    assert refused["reason"] == "NotImplemented"
+    assert 'spec.rules[1].pattern: rule "crash-loop"' in refused["message"]
+    assert "Generation 1 stays in force" in refused["message"]
+    assert place.status(key)["effectiveGeneration"] == 1
+    assert place.status(key)["observedGeneration"] == 2
+    assert parse_thresholdset(place.thresholds(key)) == first
+
+    place.policy({**RULE, "name": "renamed"})
+    accepted(place, key, "True", generation=3)
+    assert place.status(key)["effectiveGeneration"] == 3
+    assert parse_thresholdset(place.thresholds(key)).rules[0].name == "renamed"
+
+    place.client.delete(place.path(key))
+    eventually(lambda: place.thresholds(key) is None, what="the ThresholdSet to be collected")
+
+
+def test_an_edit_without_a_new_meaning_writes_no_thresholds(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    before = place.thresholds(key)["metadata"]["resourceVersion"]
+    place.policy(enforcement="Enforce", collection={"mode": "Hybrid", "interval": "15000ms"})
+    accepted(place, key, "True", generation=2)
+    assert place.status(key)["effectiveGeneration"] == 2
+    assert place.thresholds(key)["metadata"]["resourceVersion"] == before
+    place.policy(NOT_YET)
+    accepted(place, key, "False", generation=3)
+    assert place.status(key)["effectiveGeneration"] == 2
+
+
+def test_a_wrong_policy_touches_no_other(place: Place):
+    place.operator()
+    wrong, right = place.policy(NOT_YET, name="wrong"), place.policy(name="right")
+    accepted(place, wrong, "False", generation=1)
+    accepted(place, right, "True", generation=1)
+    assert place.thresholds(wrong) is None
+    assert "effectiveGeneration" not in place.status(wrong)
+
+
+def test_thresholds_that_somebody_deleted_come_back(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    uid = place.thresholds(key)["metadata"]["uid"]
+    place.client.delete(virtwatch("thresholdsets", namespace=key.namespace, name=key.name))
+    eventually(lambda: (found := place.thresholds(key)) and found["metadata"]["uid"] != uid, what="a new ThresholdSet")
+
+
+def test_a_policy_made_anew_under_its_name_gets_thresholds_of_its_own(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    place.client.delete(place.path(key))
+    place.policy()
+    uid = place.client.get(place.path(key))["metadata"]["uid"]
+
+    def settled():
+        found = place.thresholds(key)
+        return found and [owner["uid"] for owner in found["metadata"]["ownerReferences"]] == [uid]
+
+    eventually(settled, what="a ThresholdSet that the new policy owns")
+    assert place.thresholds(key)["spec"]["policy"]["uid"] == uid
+
+
+def test_a_cluster_policy_follows_the_labels_of_namespaces(place: Place):
+    place.operator()
+    key = place.cluster_policy(target={"namespaceSelector": {"matchLabels": {"test": place.name}}})
+    accepted(place, key, "True", generation=1)
+    assert place.thresholds(key)["spec"]["namespaces"] == []
+    labels = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.name, "labels": {"test": place.name}}}
+    place.client.apply(resource("v1", "namespaces", name=place.name), labels, manager="user")
+    eventually(lambda: place.thresholds(key)["spec"]["namespaces"] == [place.name], what="the namespace to be chosen")
+    place.client.delete(place.path(key))
+    eventually(lambda: place.thresholds(key) is None, what="the ThresholdSet to be collected")
+
+
+def test_two_policies_never_share_a_thresholdset(place: Place):
+    place.operator()
+    taken = place.cluster_policy()
+    accepted(place, taken, "True", generation=1)
+    body = {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": "MonitorPolicy",
+        "metadata": {"name": f"cluster.{taken.name}", "namespace": place.system},
+        "spec": {"rules": [RULE]},
+    }
+    path = virtwatch("monitorpolicies", namespace=place.system, name=body["metadata"]["name"])
+    place.client.apply(path, body, manager="user")
+
+    def reason():
+        conditions = (place.client.get(path).get("status") or {}).get("conditions", [])
+        return [item["reason"] for item in conditions if item["type"] == "Accepted"] == ["NameTaken"]
+
+    eventually(reason, what="Accepted=False, NameTaken")
+    assert place.thresholds(taken)["spec"]["policy"]["kind"] == "ClusterMonitorPolicy"
+
+
+def test_a_channel_is_told_that_it_cannot_be_used_yet(place: Place):
+    place.operator()
+    path = virtwatch("notificationchannels", namespace=place.name, name="oncall")
+    body = {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": "NotificationChannel",
+        "metadata": {"name": "oncall", "namespace": place.name},
+        "spec": {"type": "Email", "urlSecretRef": {"name": "secret"}},
+    }
+    place.client.apply(path, body, manager="user")
+
+    def condition():
+        return (place.client.get(path).get("status") or {}).get("conditions")
+
+    (found,) = eventually(condition, what="the channel's status")
+    assert (found["type"], found["status"], found["reason"]) == ("Accepted", "False", "NotImplemented")
+
+
+def test_nothing_is_written_on_what_users_own(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    metadata = place.client.get(place.path(key))["metadata"]
+    assert "annotations" not in metadata
+    assert "finalizers" not in metadata
+    assert {note["manager"] for note in metadata["managedFields"]} == {"user", "virtwatch-status"}
+
+
+def test_a_nodemonitor_is_there_for_each_agent_and_comes_back(place: Place):
+    place.operator()
+    agent = place.agent("n1")
+    path = virtwatch("nodemonitors", name=agent.node)
+    found = place.client.get(path)
+    assert found["metadata"]["labels"] == {"zone": "a"}
+    assert [owner["kind"] for owner in found["metadata"]["ownerReferences"]] == ["Node"]
+    place.client.delete(path)
+
+    def made_anew():
+        try:
+            return place.client.get(path)["metadata"]["uid"] != found["metadata"]["uid"]
+        except NotFound:
+            return False
+
+    eventually(made_anew, what="a new NodeMonitor")

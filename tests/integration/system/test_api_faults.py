@@ -1,0 +1,56 @@
+import pytest
+
+from lab.backend.sink import Sink
+from tests.integration.system.watched import Watched
+
+
+def test_transitions_wait_for_an_api_server_that_was_killed(watched: Watched) -> None:
+    control_plane = watched.system.control_plane
+    control_plane.apiserver.kill()
+    watched.pause()
+    watched.wait_log("lost")
+    control_plane.apiserver.restart()
+    control_plane.wait_ready()
+    watched.wait_told("AlertCritical")
+    watched.resume()
+    watched.wait_told("AlertCritical", "AlertResolved")
+    # One line each for the report and the three watches: ThresholdSets, VMIs, NodeMonitor.
+    assert len(watched.complaints) <= 4, watched.log
+
+
+@pytest.mark.parametrize("restarted", ["agent", "operator"])
+def test_a_process_that_starts_without_an_api_server_waits_for_it(watched: Watched, restarted: str) -> None:
+    control_plane = watched.system.control_plane
+    control_plane.apiserver.stop()
+    process = getattr(watched.system, restarted)
+    process.restart()
+    watched.pause()
+    watched.system.wait(lambda: "lost" in process.log.read_text(), what=f"the {restarted} to say what it misses")
+    assert process.alive
+    control_plane.apiserver.restart()
+    control_plane.wait_ready()
+    watched.wait_told("AlertCritical")
+
+
+def test_an_agent_without_an_api_server_judges_by_what_it_knew_and_keeps_it_over_a_kill(
+    watched: Watched, otlp: Sink
+) -> None:
+    control_plane = watched.system.control_plane
+    before = len(transitions(otlp))
+    control_plane.apiserver.stop()
+    watched.system.agent.restart()
+    watched.pause()
+    otlp.wait(lambda sink: transitions(sink)[before:] == ["Fired"], deadline=60)
+    watched.system.agent.kill()
+    watched.resume()
+    watched.system.agent.restart()
+    otlp.wait(lambda sink: transitions(sink)[before:] == ["Fired", "Resolved"], deadline=60)
+    control_plane.apiserver.restart()
+    control_plane.wait_ready()
+    watched.wait_told("AlertCritical", "AlertResolved")
+
+
+def transitions(sink: Sink) -> list[str]:
+    """Give the actions of all transitions that were exported."""
+    found = [record for record in sink.logs if record.message.event_name == "virtwatch.alert.transition"]
+    return [record.attributes["virtwatch.alert.action"] for record in found]

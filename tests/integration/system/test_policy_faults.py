@@ -1,0 +1,71 @@
+import json
+
+from lab.installed.system import monitor_policy
+from lab.rundir import CHECKOUT
+from tests.integration.system.conftest import RULE
+from tests.integration.system.watched import Watched
+
+NOT_YET = {
+    "name": "crash-loop",
+    "severity": "Critical",
+    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3}, "within": "10m"},
+}
+OTHER = {"name": "other", "severity": "Warning", "event": {"type": "vm.paused", "resolveOn": ["vm.resumed"]}}
+
+
+def test_a_policy_that_turns_wrong_says_why_and_its_last_good_meaning_stays_in_force(watched: Watched) -> None:
+    system = watched.system
+    system.apply(monitor_policy("paused", system.namespace, RULE, NOT_YET, target={"names": ["web-1"]}))
+    system.wait(lambda: system.condition("paused", "Accepted") == "False", what="the policy to be refused")
+    status = system.get("monitorpolicy", "paused")["status"]
+    (accepted,) = (item for item in status["conditions"] if item["type"] == "Accepted")
+    assert accepted["reason"] == "NotImplemented"
+    assert "spec.rules[1]" in accepted["message"]
+    assert (status["observedGeneration"], status["effectiveGeneration"]) == (2, 1)
+    watched.pause()
+    watched.wait_told("AlertCritical")
+    system.put_in_force("paused", RULE, target={"names": ["web-1"]})
+    watched.resume()
+    watched.wait_told("AlertCritical", "AlertResolved")
+
+
+def test_thresholds_that_an_agent_cannot_read_are_said_and_touch_no_other_policy(watched: Watched) -> None:
+    system = watched.system
+    system.put_in_force("other", OTHER, target={"names": ["web-1"]})
+    let_any_rule_pass(watched)
+    try:
+        (name,) = (item for item in threshold_sets(watched) if "other" in item)
+        patch = [{"op": "replace", "path": "/spec/rules", "value": [{"name": "other", "telepathy": {}}]}]
+        system.control_plane.kubectl(
+            "patch",
+            "thresholdset",
+            name,
+            f"--namespace={system.namespace}",
+            "--type=json",
+            f"--patch={json.dumps(patch)}",
+        )
+        watched.wait_log("cannot be read")
+        system.wait(lambda: system.condition("other", "Distributed") == "False", what="the policy to say so too")
+        watched.pause()
+        watched.wait_firing("other", "paused")
+        assert len(watched.complaints) == 1, watched.log
+    finally:
+        system.control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CHECKOUT / "crds"))
+
+
+def let_any_rule_pass(watched: Watched) -> None:
+    """Loosen the kind, as when a newer operator writes what this agent does not know yet."""
+    at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/rules/items"
+    loose = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"name": {"type": "string"}}}
+    patch = json.dumps([{"op": "replace", "path": at, "value": {**loose, "required": ["name"]}}])
+    watched.system.control_plane.kubectl(
+        "patch", "crd", "thresholdsets.virtwatch.io", "--type=json", f"--patch={patch}"
+    )
+
+
+def threshold_sets(watched: Watched) -> list[str]:
+    system = watched.system
+    listed = system.control_plane.kubectl(
+        "get", "thresholdsets", f"--namespace={system.namespace}", "-o", "jsonpath={.items[*].metadata.name}"
+    )
+    return listed.stdout.split()

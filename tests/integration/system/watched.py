@@ -1,0 +1,81 @@
+from lab.installed.events import EventLog, Told
+from lab.installed.system import System
+from lab.installed.virtualmachine import VirtualMachine
+
+DEADLINE_S = 60.0
+
+
+class Watched:
+    """A VM under a rule that fires while it is paused, and what is told of it; counts begin anew with each test."""
+
+    def __init__(self, system: System, machine: VirtualMachine, events: EventLog) -> None:
+        self.system, self.machine = system, machine
+        self._events = events
+        self._about = f"VirtualMachineInstance {machine.name}"
+        self._before = len(events.told(about=self._about))
+        self._log = system.agent.log
+        self._log_start = self._log.stat().st_size
+
+    @property
+    def told(self) -> list[str]:
+        """Give the reasons of the Events about the VM so far."""
+        return [event.reason for event in self._told()]
+
+    @property
+    def names(self) -> list[str]:
+        return [event.name for event in self._told()]
+
+    def pause(self) -> None:
+        self.machine.guest.pause()
+
+    def resume(self) -> None:
+        self.machine.guest.resume()
+
+    def wait_told(self, *reasons: str, deadline: float = DEADLINE_S) -> None:
+        """Return when exactly these Events have been told."""
+        self._events.wait(
+            lambda: self.told == list(reasons), what=f"the Events {', '.join(reasons)}", deadline=deadline
+        )
+
+    def wait_log(self, text: str, deadline: float = DEADLINE_S) -> None:
+        """Return when the agent has logged this text since the test began."""
+        self.system.wait(lambda: text in self.log, what=f"the agent to log {text!r}", deadline=deadline)
+
+    @property
+    def log(self) -> str:
+        """What the agent logged since the test began."""
+        with self._log.open() as file:
+            file.seek(self._log_start)
+            return file.read()
+
+    def wait_virtual_machines(self, number: int) -> None:
+        """Return when the agent watches this many VMs."""
+        self.system.wait(
+            lambda: self.system.status().get("virtualMachines") == number, what=f"{number} VMs to be watched"
+        )
+
+    def wait_firing(self, *rules: str) -> None:
+        """Return when alerts of exactly these rules fire on the node."""
+        self.system.wait(
+            lambda: sorted(item["rule"] for item in self.system.status().get("firing", [])) == sorted(rules),
+            what=f"the rules {', '.join(rules)} to fire",
+        )
+
+    @property
+    def complaints(self) -> list[str]:
+        """Give the lines in which the agent complained since the test began."""
+        return [line for line in self.log.splitlines() if " WARNING " in line or " ERROR " in line]
+
+    def wait_condition(self, type_: str, status: str, *, saying: str = "", deadline: float = DEADLINE_S) -> None:
+        """Return when a condition of the NodeMonitor has this status and its message holds the text."""
+
+        def holds() -> bool:
+            conditions = self.system.status().get("conditions", [])
+            return any(
+                item["type"] == type_ and item["status"] == status and saying in item["message"] for item in conditions
+            )
+
+        self.system.wait(holds, what=f"the NodeMonitor to be {type_}={status} {saying}", deadline=deadline)
+
+    def _told(self) -> list[Told]:
+        return self._events.told(about=self._about)[self._before :]

@@ -1,0 +1,77 @@
+"""A node's report in which every field is set."""
+
+from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.nodemonitor import (
+    AgentHealth,
+    Applied,
+    Condition,
+    ConditionType,
+    Counts,
+    Evidence,
+    FiringAlert,
+    NodeStatus,
+    Subject,
+    Transition,
+)
+from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def full_status() -> NodeStatus:
+    policy = PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop")
+    alert = AlertKey(policy, "cpu-starved", "5a6a1f0e-9a58-4b5a-8d0e-0d6c3a0e3a11", "vda")
+    subject = Subject(
+        domain="shop_web-1",
+        uuid=alert.domain,
+        node="node-a",
+        namespace="shop",
+        name="web-1",
+        vmi_uid="0d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a11",
+    )
+    evidence = Evidence("vm.cpu.utilization", value=1e-7, bound=0.1, text="0.9 is above 0.1")
+    plain = Subject(domain="Win 10", uuid="7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12", node="node-a")
+    cluster = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "defaults")
+    transitions = tuple(
+        Transition(
+            sequence=number,
+            alert=alert,
+            action=action,
+            reason=reason,
+            severity=None if action is Action.RESOLVED else Severity.CRITICAL,
+            previous=None if action is Action.FIRED else Severity.WARNING,
+            at=1_800_000_000.123456,
+            since=1_799_999_999.5,
+            subject=subject,
+            evidence=evidence,
+            traceparent=TRACEPARENT,
+        )
+        for number, (action, reason) in enumerate(((a, r) for a in Action for r in Reason), start=1)
+    )
+    return NodeStatus(
+        epoch="6f1c2b",
+        sequence=99,
+        transitions=transitions[:32],
+        waiting=len(transitions) - 32,
+        firing=(
+            FiringAlert(alert, Severity.CRITICAL, 1_799_999_999.5, subject, evidence, TRACEPARENT),
+            FiringAlert(
+                AlertKey(cluster, "crashed", plain.uuid),
+                Severity.WARNING,
+                1_800_000_000.0,
+                plain,
+                Evidence("vm.crashed"),
+            ),
+        ),
+        counts=Counts(1, 2, 3),
+        applied=(
+            Applied(policy, "0123456789abcdef", 3, Counts(1, 1, 1), 4),
+            Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),
+        ),
+        virtual_machines=3,
+        agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5),
+        conditions=tuple(
+            Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
+            for kind, status in zip(ConditionType, (True, False, None, True), strict=True)
+        ),
+    )

@@ -1,0 +1,130 @@
+# Due times with a clock that the test moves.
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtwatch_agent.collect.schedule import Schedule
+from virtwatch_api.catalogue.readings import Source
+
+
+def plan(schedule: Schedule, uuid: str, *, now: float, group: str = "host", **intervals: float) -> None:
+    schedule.plan(uuid, group, {Source(name): seconds for name, seconds in intervals.items()}, now=now)
+
+
+def run(schedule: Schedule, *, until: float) -> list[tuple[float, str, Source]]:
+    found = []
+    while (due := schedule.next_due()) is not None and due <= until:
+        found += [(due, uuid, source) for uuid, source in schedule.due(due)]
+    return found
+
+
+def test_a_new_plan_is_due_at_once_and_then_each_interval():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=100.0, kernel=1.0)
+    assert [at for at, _, _ in run(schedule, until=103.0)] == [100.0, 101.0, 102.0, 103.0]
+
+
+def test_a_second_sample_that_would_come_too_soon_is_left_out():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=99.9, kernel=1.0)
+    assert [at for at, _, _ in run(schedule, until=102.0)] == [99.9, 101.0, 102.0]
+
+
+def test_the_domains_of_one_connection_are_due_together():
+    schedule = Schedule(phase=lambda _: 0.37)
+    plan(schedule, "a", now=0.0, block=10.0)
+    plan(schedule, "b", now=4.0, block=10.0)
+    run(schedule, until=12.0)
+    assert set(schedule.due(schedule.next_due())) == {("a", Source.BLOCK), ("b", Source.BLOCK)}
+
+
+def test_connections_are_spread_over_the_interval():
+    schedule = Schedule()
+    for number in range(200):
+        plan(schedule, str(number), group=f"pod/{number}", now=0.0, kernel=1.0)
+    run(schedule, until=5.0)
+    tenths = Counter(int(at % 1.0 * 10) for at, _, _ in run(schedule, until=6.0))
+    assert len(tenths) == 10
+    assert max(tenths.values()) < 50
+
+
+def test_a_source_that_is_not_planned_any_more_is_not_due():
+    schedule = Schedule()
+    plan(schedule, "a", now=0.0, kernel=1.0, block=5.0)
+    plan(schedule, "a", now=0.0, kernel=1.0)
+    assert {source for _, _, source in run(schedule, until=30.0)} == {Source.KERNEL}
+
+
+def test_the_same_plan_again_changes_nothing():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, kernel=10.0)
+    schedule.due(0.0)
+    plan(schedule, "a", now=3.0, kernel=10.0)
+    assert schedule.due(3.0) == []
+
+
+def test_a_shorter_interval_holds_at_once():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, kernel=60.0)
+    schedule.due(0.0)
+    plan(schedule, "a", now=5.0, kernel=1.0)
+    assert schedule.next_due() == 6.0
+
+
+def test_what_was_missed_is_not_made_up_for():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, kernel=1.0)
+    schedule.due(0.0)
+    assert schedule.due(30.2) == [("a", Source.KERNEL)]
+    assert schedule.due(30.2) == []
+    assert schedule.next_due() == 31.0
+
+
+def test_a_domain_that_was_dropped_is_never_due():
+    schedule = Schedule()
+    plan(schedule, "a", now=0.0, kernel=1.0, block=2.0)
+    schedule.drop("a")
+    assert schedule.next_due() is None
+
+
+def test_hastening_brings_a_planned_source_forward_once():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, block=60.0)
+    schedule.due(0.0)
+    schedule.hasten("a", Source.BLOCK, 5.0)
+    schedule.hasten("a", Source.BALLOON, 5.0)  # not planned: nothing to bring forward
+    assert schedule.due(5.0) == [("a", Source.BLOCK)]
+    assert schedule.next_due() == 60.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["plan", "drop", "hasten", "due"]),
+            st.sampled_from(["a", "b", "c"]),
+            st.sampled_from([0.5, 1.0, 7.0]),
+            st.floats(0.0, 20.0),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_happens_only_planned_domains_are_due_and_never_twice_at_once(steps):
+    schedule, planned, now = Schedule(), set(), 0.0
+    for step, uuid, interval, later in steps:
+        now += later
+        match step:
+            case "plan":
+                plan(schedule, uuid, now=now, kernel=interval)
+                planned.add(uuid)
+            case "drop":
+                schedule.drop(uuid)
+                planned.discard(uuid)
+            case "hasten":
+                schedule.hasten(uuid, Source.KERNEL, now)
+            case "due":
+                due = [uuid for uuid, _ in schedule.due(now)]
+                assert len(due) == len(set(due))
+                assert set(due) <= planned
+                assert schedule.due(now) == []
+        assert (schedule.next_due() is None) == (not planned)

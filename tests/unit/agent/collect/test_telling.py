@@ -1,0 +1,103 @@
+# What is said of an I/O error that libvirt tells, or does not tell; time is the test's.
+import sched
+
+import pytest
+
+from virtwatch_agent.collect.devices import Devices
+from virtwatch_agent.collect.events import IoErrorHeard, RebootHeard
+from virtwatch_agent.collect.peer import Means
+from virtwatch_agent.collect.telling import Teller
+from virtwatch_agent.observations import DomainEvent, Vanished
+
+DEVICES = Devices(disk_of_alias={"ua-rootdisk": "vda"})
+
+
+class Told:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.all = []
+        self.forgotten = []
+        self.paused = True
+        means = Means(
+            pool=None,
+            post=None,
+            timers=sched.scheduler(self.monotonic, self.wait),
+            clock=self,
+            deliver=self.all.append,
+            processes=None,
+            keepalive=None,
+        )
+        self.timers = means.timers
+        self.teller = Teller(means, self.forgotten.append, is_paused=lambda _: self.paused)
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def pause(self, reason="ioerror") -> None:
+        self.teller.tell([DomainEvent("vm.paused", "a", self.now, {"reason": reason})])
+
+    def error(self, action="pause", reason="enospc") -> None:
+        self.teller.happened("a", IoErrorHeard("ua-rootdisk", action, reason), DEVICES, at=self.now)
+
+    def errors(self):
+        return [(event.attributes, event.inferred) for event in self.all if event.type == "vm.io_error"]
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
+def test_an_error_that_libvirt_tells_names_the_disk_as_its_readings_do(told):
+    told.error()
+    told.pause()
+    told.timers.run()
+    assert told.errors() == [({"action": "pause", "reason": "enospc", "device": "vda"}, False)]
+
+
+def test_an_error_without_a_reason_has_none(told):
+    told.error(reason="")
+    assert told.errors() == [({"action": "pause", "device": "vda"}, False)]
+
+
+def test_a_pause_by_an_error_that_libvirt_does_not_tell_is_told_as_an_error(told):
+    told.pause()
+    assert told.errors() == []
+    told.timers.run()
+    assert told.errors() == [({"action": "pause"}, True)]
+
+
+def test_an_error_that_is_told_after_its_pause_is_told_once(told):
+    told.pause()
+    told.error()
+    told.timers.run()
+    told.error()
+    assert len(told.errors()) == 1
+
+
+def test_a_vm_that_runs_again_at_once_had_nothing_to_infer(told):
+    told.pause()
+    told.paused = False
+    told.timers.run()
+    assert told.errors() == []
+
+
+def test_the_next_error_after_a_resume_is_told_again(told):
+    told.error()
+    told.teller.tell([DomainEvent("vm.resumed", "a", told.now)])
+    told.error()
+    assert len(told.errors()) == 2
+
+
+def test_a_vm_that_vanishes_is_forgotten(told):
+    told.teller.happened("a", RebootHeard(), DEVICES, at=100.0)
+    told.teller.tell([Vanished("a", 100.0, "lost")])
+    told.teller.happened("a", RebootHeard(), DEVICES, at=100.1)
+    assert told.forgotten == ["a"]
+    assert [getattr(one, "type", "vanished") for one in told.all] == ["vm.rebooted", "vanished", "vm.rebooted"]

@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+from virtwatch_agent.journal.records import AlertRecord
+from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.observations import Domain, DomainState, Sample
+from virtwatch_api.alert import AlertKey, AlertState
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import (
+    Aggregate,
+    Bound,
+    Collection,
+    Enforcement,
+    EventMatch,
+    EventRule,
+    Level,
+    MissingData,
+    PolicyKey,
+    PolicyKind,
+    Rule,
+    RuleBody,
+    Severity,
+    Target,
+    ThresholdRule,
+    Timing,
+)
+from virtwatch_api.resolution import EffectiveRule, Resolution
+from virtwatch_api.thresholdset import ThresholdSet
+
+POLICY = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "web")
+DB = Domain("uuid-1", "db-1", "test", "1", DomainState.RUNNING)
+LEVEL = Level(Bound.ABOVE, 100.0, 100.0)
+SILENCE_ENDS_IT = ThresholdRule("vm.memory.rss", Aggregate(), LEVEL, None, Timing(missing_data=MissingData.RESOLVE))
+CRASH = EventRule(Severity.CRITICAL, EventMatch("vm.crashed"), (), 3600.0)
+FIRING = AlertState(severity=Severity.WARNING, since=1.0, warning_since=1.0)
+
+
+def resolution(body: RuleBody) -> Resolution:
+    rule = Rule("r", body)
+    collection = Collection(interval=1.0)
+    thresholds = ThresholdSet(POLICY, "p", 1, 0.0, "h", Enforcement.ENFORCE, True, Target(), None, collection, (rule,))
+    return Resolution({"r": EffectiveRule(rule, thresholds, "because")})
+
+
+def restarted(**record: float | None) -> Machine:
+    machine = Machine(DB, "n1")
+    key = AlertKey(POLICY, "r", "uuid-1")
+    machine.restore(AlertRecord(key, FIRING, machine.subject, Evidence("s"), **record))  # type: ignore[arg-type]
+    return machine
+
+
+def put_in_force(machine: Machine, body: RuleBody, *, clock: float, now: float) -> list[object]:
+    return list(machine.apply(resolution(body), [POLICY], clock=clock, now=now))
+
+
+def test_time_in_which_a_vm_was_not_found_yet_is_no_silence_of_its_signals() -> None:
+    machine = restarted()
+    assert put_in_force(machine, SILENCE_ENDS_IT, clock=10.0, now=1010.0) == []
+
+    machine.appear(DB, clock=40.0)
+
+    assert list(machine.tick(clock=41.0, now=1041.0)) == []
+    assert [item.change.reason for item in machine.tick(clock=46.0, now=1046.0)] == ["NoData"]
+
+
+def test_a_vm_that_came_back_during_a_restart_is_not_taken_for_gone() -> None:
+    machine = restarted(last_event=5000.0, absent_since=1000.0)
+
+    machine.appear(DB, clock=10.0)
+
+    assert put_in_force(machine, CRASH, clock=11.0, now=5001.0) == []
+    assert list(machine.tick(clock=12.0, now=5002.0)) == []
+
+
+def test_a_vm_that_went_before_its_rules_were_known_keeps_alerts_on_events_alone() -> None:
+    crashed, busy = restarted(last_event=5000.0), restarted()
+
+    assert list(crashed.vanish(now=5001.0)) == []
+    assert [item.change.reason for item in busy.vanish(now=5001.0)] == ["DomainStopped"]
+
+    assert [record.absent_since for record in crashed.records()] == [5001.0]
+    assert list(busy.records()) == []
+
+
+def test_a_repeated_appearance_does_not_hide_silence() -> None:
+    machine = Machine(DB, "n1")
+    machine.appear(DB, clock=0.0)
+    put_in_force(machine, SILENCE_ENDS_IT, clock=0.0, now=1000.0)
+    sample = Sample("uuid-1", Source.KERNEL, "1", 0.0, 1001.0, 1.0, {("memory.rss", ""): 150.0})
+    assert [item.change.action for item in machine.sample(sample)] == ["Fired"]
+
+    machine.appear(DB, clock=5.0)
+
+    assert [item.change.reason for item in machine.tick(clock=6.0, now=1006.0)] == ["NoData"]
+
+
+def test_a_signal_that_never_had_data_fires_where_missing_data_shall_alert() -> None:
+    silence_fires = replace(SILENCE_ENDS_IT, timing=Timing(missing_data=MissingData.ALERT))
+    machine = Machine(DB, "n1")
+    put_in_force(machine, silence_fires, clock=0.0, now=1000.0)
+    assert list(machine.tick(clock=9.0, now=1009.0)) == []
+
+    machine.appear(DB, clock=10.0)
+    put_in_force(machine, silence_fires, clock=10.0, now=1010.0)
+
+    assert list(machine.tick(clock=14.0, now=1014.0)) == []
+    (verdict,) = machine.tick(clock=15.0, now=1015.0)
+    assert (verdict.change.action, verdict.change.reason) == ("Fired", "NoData")
+    assert verdict.evidence.text == "vm.memory.rss has had no data for 5 s"

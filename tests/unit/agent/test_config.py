@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from virtwatch_agent.config import AgentSettings
+
+
+def test_an_empty_environment_is_enough():
+    settings = AgentSettings.from_environment({})
+    assert isinstance(settings, AgentSettings)
+    assert settings.node
+    assert settings.pods_dir is None
+    assert settings.libvirt_uris == ()
+    assert settings.export_interval == 15.0
+
+
+def test_every_setting_can_be_given():
+    settings = AgentSettings.from_environment(
+        {
+            "VIRTWATCH_NODE": "n1.example.com",
+            "VIRTWATCH_PODS_DIR": "/p",
+            "VIRTWATCH_LIBVIRT_SOCKET": "/l/sock",
+            "VIRTWATCH_LIBVIRT_URIS": "test:///default, qemu+ssh://h/system",
+            "VIRTWATCH_PROC": "/host/proc",
+            "VIRTWATCH_STATE_DIR": "/s",
+            "VIRTWATCH_HEALTH_PORT": "9000",
+            "VIRTWATCH_EXPORT_INTERVAL": "1m",
+        }
+    )
+    assert settings == AgentSettings(
+        node="n1.example.com",
+        pods_dir=Path("/p"),
+        libvirt_socket=Path("/l/sock"),
+        libvirt_uris=("test:///default", "qemu+ssh://h/system"),
+        proc=Path("/host/proc"),
+        state_dir=Path("/s"),
+        health_port=9000,
+        export_interval=60.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("VIRTWATCH_NODE", "Node_1", "spec.nodeName"),
+        ("VIRTWATCH_PODS_DIR", "pods", "absolute path"),
+        ("VIRTWATCH_LIBVIRT_SOCKET", "sock", "absolute path"),
+        ("VIRTWATCH_LIBVIRT_URIS", "qemu:///system,nonsense", "qemu:///system"),
+        ("VIRTWATCH_HEALTH_PORT", "0", "1 to 65535"),
+        ("VIRTWATCH_HEALTH_PORT", "eighty", "1 to 65535"),
+        ("VIRTWATCH_EXPORT_INTERVAL", "15", "15s"),
+        ("VIRTWATCH_EXPORT_INTERVAL", "10ms", "between 1s and 1h"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_hold(name, value, says):
+    problems = AgentSettings.from_environment({name: value})
+    assert isinstance(problems, tuple)
+    (problem,) = problems
+    assert problem.path == name
+    assert says in problem.message
+
+
+def test_all_wrong_settings_are_named_at_once():
+    problems = AgentSettings.from_environment({"VIRTWATCH_PROC": "proc", "VIRTWATCH_HEALTH_PORT": "x"})
+    assert {problem.path for problem in problems} == {"VIRTWATCH_PROC", "VIRTWATCH_HEALTH_PORT"}

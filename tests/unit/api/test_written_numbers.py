@@ -1,0 +1,31 @@
+"""What is written of a number or a duration is read back the same, and is within the bounds of the schemas."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtwatch_api.duration import MAX_LENGTH, format_duration, parse_duration
+from virtwatch_api.duration import PATTERN as DURATION
+from virtwatch_api.quantity import PATTERN as QUANTITY
+from virtwatch_api.quantity import format_quantity, parse_quantity
+
+LONGEST_QUANTITY = 40  # maxLength of quantities in the CRDs
+
+
+@given(st.from_regex(QUANTITY, fullmatch=True, alphabet=st.characters(max_codepoint=127)))
+def test_a_quantity_of_a_policy_is_one_of_a_thresholdset(text):
+    written = format_quantity(parse_quantity(text))
+
+    assert re.fullmatch(QUANTITY, written)
+    assert len(written) <= LONGEST_QUANTITY
+    assert parse_quantity(written) == parse_quantity(text)
+
+
+@given(st.integers(min_value=0, max_value=604_800_000))
+def test_a_duration_up_to_a_week_is_written_exactly_and_short_enough(milliseconds):
+    written = format_duration(milliseconds / 1000)
+
+    assert re.fullmatch(DURATION, written)
+    assert len(written) <= MAX_LENGTH
+    assert parse_duration(written) == milliseconds / 1000

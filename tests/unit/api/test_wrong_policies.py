@@ -1,0 +1,35 @@
+"""A wrong policy is refused with a sentence that says where, what and what instead."""
+
+import pytest
+
+from tests.policy_cases import WRONG_POLICIES, WrongPolicy, good_policy
+from virtwatch_api.policy import Policy
+from virtwatch_api.policy_codec import parse_policy
+
+
+@pytest.mark.parametrize("kind", ["MonitorPolicy", "ClusterMonitorPolicy"])
+def test_the_good_policies_are_read(kind):
+    assert isinstance(parse_policy(good_policy(kind)), Policy)
+
+
+@pytest.mark.parametrize("case", WRONG_POLICIES, ids=str)
+def test_one_thing_wrong_is_one_problem_with_its_path_and_a_sentence(case: WrongPolicy):
+    problems = parse_policy(case.policy)
+
+    assert isinstance(problems, tuple)
+    assert [str(problem) for problem in problems] == [case.parser]
+
+
+def test_one_wrong_number_is_one_problem_and_no_consequences() -> None:
+    levels = {"warning": {"above": 0.4, "recover": "0.6"}, "critical": {"above": "0.9"}}
+    found = parse_policy(
+        {
+            "apiVersion": "virtwatch.io/v1alpha1",
+            "kind": "MonitorPolicy",
+            "metadata": {"name": "p", "namespace": "n"},
+            "spec": {"rules": [{"name": "r", "threshold": {"signal": "vm.memory.rss", **levels}}]},
+        }
+    )
+
+    assert isinstance(found, tuple)
+    assert [item.path for item in found] == ["spec.rules[0].threshold.warning.above"]

@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from virtwatch_api.catalogue.events import EVENTS
+from virtwatch_api.catalogue.signals import SIGNALS
+from virtwatch_cli.__main__ import main
+
+
+@pytest.mark.parametrize(("subcommand", "names"), [("signals", SIGNALS), ("events", EVENTS)])
+def test_the_catalogue_is_listed_whole_for_people_and_for_machines(
+    subcommand: str, names: tuple, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([subcommand]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [item.name for item in names]
+
+    assert main([subcommand, "-o", "json"]) == 0
+    assert [item["name"] for item in json.loads(capsys.readouterr().out)] == [item.name for item in names]
+
+
+def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "apiVersion: virtwatch.io/v1alpha1\nkind: ClusterMonitorPolicy\n"
+    event = "spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}\n"
+    (tmp_path / "a.yaml").write_text(f"{head}metadata: {{name: right}}\n{event}")
+
+    assert main(["check", "-f", str(tmp_path)]) == 0
+    assert "ClusterMonitorPolicy right is right" in capsys.readouterr().out
+
+    (tmp_path / "b.yaml").write_text(f"{head}metadata: {{name: wrong}}\n{event.replace('vm.crashed', 'vm.crash')}")
+
+    assert main(["check", "-f", str(tmp_path / "a.yaml"), "-f", str(tmp_path / "b.yaml")]) == 1
+    assert f'{tmp_path}/b.yaml:4: spec.rules[0].event.type: unknown event "vm.crash"' in capsys.readouterr().out
+
+
+def test_check_fails_where_there_is_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "-f", str(tmp_path)]) == 1
+    assert "there is no MonitorPolicy" in capsys.readouterr().err
+
+
+def test_a_subcommand_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "usage: virtwatch" in capsys.readouterr().err

@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+
+from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
+
+RIGHT = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: NAME}
+spec:
+  rules:
+  - name: cpu-busy
+    threshold:
+      signal: vm.cpu.utilization
+      warning: {above: "0.9"}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(RIGHT.replace("NAME", "first"))
+    return path
+
+
+def _findings(path: Path, text: str) -> list[Finding]:
+    path.write_text(text)
+    return list(read_policy_file(path).findings)
+
+
+def test_a_right_policy_is_compiled(policy: Path) -> None:
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    assert [str(item.policy) for item in read.thresholds] == ["default/first"]
+
+
+def test_a_finding_names_file_line_field_and_reason(policy: Path) -> None:
+    findings = _findings(policy, RIGHT.replace("vm.cpu.utilization", "vm.cpu.usage"))
+
+    assert [str(finding) for finding in findings] == [
+        f'{policy}:8: spec.rules[0].threshold.signal: unknown signal "vm.cpu.usage"; `virtwatch signals` lists them'
+    ]
+
+
+def test_a_missing_field_is_named_at_what_should_hold_it(policy: Path) -> None:
+    findings = _findings(policy, RIGHT.replace('      warning: {above: "0.9"}\n', ""))
+
+    assert [(finding.line, finding.field) for finding in findings] == [(7, "spec.rules[0].threshold")]
+
+
+def test_all_that_is_wrong_is_said_at_once(policy: Path) -> None:
+    findings = _findings(policy, RIGHT.replace("cpu-busy", "CPU").replace('"0.9"', "0.9"))
+
+    assert {finding.field for finding in findings} == {"spec.rules[0].name", "spec.rules[0].threshold.warning.above"}
+
+
+def test_a_key_that_stands_twice_is_wrong(policy: Path) -> None:
+    findings = _findings(policy, RIGHT + '      warning: {above: "0.8"}\n')
+
+    assert [(finding.line, finding.reason) for finding in findings] == [(10, "stands here twice; remove one")]
+
+
+def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
+    rule = "  - {name: odd, severity: Warning, anomaly: {signals: [vm.cpu.utilization]}}\n"
+
+    findings = _findings(policy, RIGHT + rule)
+
+    assert [(finding.line, finding.field) for finding in findings] == [(10, "spec.rules[1].anomaly")]
+    assert "not implemented" in findings[0].reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a: [1\nb: 2", "is not YAML"),
+        (b"a: \x01", "is not YAML"),
+        (b"a: !!python/object/apply:os.system [ls]", "is not YAML"),
+        (b"? [a, {b: c}]\n: d", "is not YAML"),
+        (b"a: 2026-99-99", "is not YAML"),
+        (b"\xff\xfe\x00", "is not text in UTF-8"),
+        (b"- just\n- a list", "must be a mapping"),
+        (b"kind: MonitorPolicy", "must be a non-empty string"),
+        (b"[" * 10_000, "is not YAML"),
+    ],
+)
+def test_what_is_no_policy_at_all_is_said_and_kills_nothing(policy: Path, content: bytes, reason: str) -> None:
+    policy.write_bytes(content)
+
+    read = read_policy_file(policy)
+
+    assert read.thresholds == ()
+    assert reason in read.findings[0].reason
+
+
+def test_aliases_that_grow_or_go_round_kill_nothing(policy: Path) -> None:
+    doubled = "".join(f"  a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    growing = f"apiVersion: virtwatch.io/v1alpha1\nkind: MonitorPolicy\nspec:\n  a0: &a0 [x]\n{doubled}"
+
+    assert _findings(policy, growing)
+    assert _findings(policy, "apiVersion: virtwatch.io/v1alpha1\nkind: MonitorPolicy\nspec: &a {rules: [*a]}\n")
+
+
+def test_a_wrong_document_leaves_the_others_of_its_file(policy: Path) -> None:
+    policy.write_text(RIGHT.replace("NAME", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("NAME", "two"))
+
+    read = read_policy_file(policy)
+
+    assert [str(item.policy) for item in read.thresholds] == ["default/two"]
+    assert {finding.line for finding in read.findings} == {4, 5}
+
+
+def test_other_kinds_beside_policies_are_left_out_and_named(policy: Path) -> None:
+    policy.write_text(RIGHT + "---\n# nothing\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    assert read.others == (f"{policy}:13: a Namespace of v1 is no policy; left out",)
+
+
+def test_a_policy_that_stands_twice_counts_where_it_stands_first(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.yaml"):
+        (tmp_path / name).write_text(RIGHT)
+
+    first, second = read_policy_files(list_policy_files([tmp_path]))
+
+    assert (len(first.thresholds), len(second.thresholds)) == (1, 0)
+    assert "stands in" in second.findings[0].reason
+    assert "a.yaml" in second.findings[0].reason
+
+
+def test_a_folder_gives_its_yaml_and_json_files_in_order(tmp_path: Path) -> None:
+    for name in ("b.yml", "a.yaml", "c.json", "README.md"):
+        (tmp_path / name).touch()
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "d.yaml").touch()
+
+    assert [path.name for path in list_policy_files([tmp_path])] == ["a.yaml", "b.yml", "c.json"]
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    read = read_policy_file(tmp_path / "none.yaml")
+
+    assert str(read.findings[0]) == f"{tmp_path}/none.yaml: cannot be read: No such file or directory"

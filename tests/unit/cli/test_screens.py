@@ -1,0 +1,106 @@
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.examples import FIRED, compiled
+from virtwatch_agent.observations import Domain, DomainState
+from virtwatch_api.alert import Action, Reason
+from virtwatch_api.policy import Severity
+from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.watch.json_lines import JsonScreen
+from virtwatch_cli.watch.text import TextScreen
+from virtwatch_cli.watch.watched import Watched
+
+DOMAIN = Domain("u1", "web-1", "qemu:///system", "1", DomainState.PAUSED)
+WATCHED = Watched("node-1", ("qemu:///system",), (compiled("cpu"),), {"u1": DOMAIN})
+RESOLVED = replace(FIRED, action=Action.RESOLVED, reason=Reason.DOMAIN_STOPPED, severity=None, since=1_000_000.0)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    return io.StringIO()
+
+
+def _words(out: io.StringIO) -> list[str]:
+    return [" ".join(line.split()) for line in out.getvalue().splitlines() if line]
+
+
+def test_the_overview_tells_a_person_what_is_judged_and_when_it_fires(out: io.StringIO) -> None:
+    TextScreen(out, {}).overview(WATCHED)
+
+    assert _words(out) == [
+        "Watching 1 VM on node-1 through qemu:///system. Ctrl-C ends it.",
+        "POLICY RULE JUDGES FIRES ENFORCEMENT",
+        "default/cpu cpu vm.cpu.utilization Warning above 0.7, Critical above 0.9 for 30s Enforce",
+        "VM STATE RULES",
+        "web-1 paused cpu",
+    ]
+
+
+def test_a_transition_is_one_line_with_severity_vm_rule_and_why(out: io.StringIO) -> None:
+    TextScreen(out, {}).transition(FIRED)
+
+    (line,) = _words(out)
+    assert line.endswith("Critical web-1 cpu: vm.cpu.utilization is 0.97, above 0.9 [default/cpu]")
+
+
+def test_an_end_says_why_and_after_how_long(out: io.StringIO) -> None:
+    TextScreen(out, {}).transition(RESOLVED)
+
+    assert "Resolved web-1 cpu: the VM stopped after 1m30s" in _words(out)[0]
+
+
+def test_another_severity_says_what_it_was(out: io.StringIO) -> None:
+    eased = replace(FIRED, action=Action.EASED, severity=Severity.WARNING, previous=Severity.CRITICAL)
+
+    TextScreen(out, {}).transition(eased)
+
+    assert "(was Critical)" in _words(out)[0]
+
+
+@pytest.mark.parametrize(
+    ("out", "env", "coloured"),
+    [(_Terminal(), {}, True), (_Terminal(), {"NO_COLOR": "1"}, False), (io.StringIO(), {}, False)],
+)
+def test_there_is_colour_on_a_terminal_only(out: io.StringIO, env: dict[str, str], coloured: bool) -> None:
+    TextScreen(out, env).transition(FIRED)
+
+    assert ("\x1b[" in out.getvalue()) is coloured
+
+
+def test_vms_that_come_and_go_are_lines(out: io.StringIO) -> None:
+    screen = TextScreen(out, {})
+
+    screen.appeared(WATCHED, DOMAIN, at=1.0)
+    screen.vanished(WATCHED, DOMAIN, at=2.0, reason="shutdown")
+
+    assert [line.partition(" ")[2] for line in _words(out)] == [
+        "VM web-1 paused; rules: cpu",
+        "VM web-1 gone: shutdown",
+    ]
+
+
+def test_every_line_for_machines_is_one_object_with_a_type(out: io.StringIO) -> None:
+    screen = JsonScreen(out)
+    screen.overview(WATCHED)
+    screen.appeared(WATCHED, DOMAIN, at=1.0)
+    screen.transition(FIRED)
+    screen.vanished(WATCHED, DOMAIN, at=2.0, reason="shutdown")
+    screen.problem(Finding(Path("a.yaml"), 3, "spec.rules", "must be a list"))
+    screen.problem("libvirt is absent")
+
+    documents = [json.loads(line) for line in out.getvalue().splitlines()]
+
+    assert [item["type"] for item in documents] == ["watching", "vm", "transition", "vm", "problem", "problem"]
+    assert documents[0]["policies"][0]["rules"] == documents[0]["virtualMachines"][0]["rules"] == ["cpu"]
+    assert documents[2]["evidence"]["value"] == "0.97"
+    assert documents[3]["state"] == "gone"
+    assert (documents[4]["file"], documents[4]["line"], documents[4]["field"]) == ("a.yaml", 3, "spec.rules")

@@ -1,0 +1,137 @@
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.cli.examples import FIRED
+from virtwatch_agent.observations import Appeared, Domain, DomainState, NodeChanged, Observation
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, NodeStatus
+from virtwatch_cli.watch.terminal import Screen, TerminalReporter
+from virtwatch_cli.watch.watched import Watched
+
+DEADLINE_S = 10.0
+
+
+class _Screen(Screen):
+    """Note what is shown; a broken one is a pipe that nobody reads."""
+
+    def __init__(self) -> None:
+        self.shown: list[object] = []
+        self.news = threading.Condition()
+        self.broken = False
+
+    def overview(self, watched) -> None:
+        self._note(("overview", *watched.domains))
+
+    def appeared(self, watched, domain, *, at) -> None:
+        self._note(("appeared", domain.uuid))
+
+    def vanished(self, watched, domain, *, at, reason) -> None:
+        self._note(("vanished", domain.uuid))
+
+    def transition(self, transition) -> None:
+        self._note(transition.sequence)
+
+    def problem(self, problem) -> None:
+        self._note(problem)
+
+    def wait(self, fits: Callable[[list[object]], bool]) -> None:
+        with self.news:
+            assert self.news.wait_for(lambda: fits(self.shown), DEADLINE_S), self.shown
+
+    def _note(self, item: object) -> None:
+        if self.broken:
+            raise BrokenPipeError
+        with self.news:
+            self.shown.append(item)
+            self.news.notify_all()
+
+
+def _status(*sequences: int, epoch: str = "e1") -> NodeStatus:
+    return NodeStatus(
+        epoch=epoch,
+        sequence=max(sequences, default=0),
+        transitions=tuple(replace(FIRED, sequence=number) for number in sequences),
+        waiting=0,
+        firing=(),
+        counts=Counts(),
+        applied=(),
+        virtual_machines=0,
+        agent=AgentHealth("", 0.0, 0.0, 0.0, 0, 0),
+        conditions=(),
+    )
+
+
+class _Terminal:
+    def __init__(self) -> None:
+        self.screen = _Screen()
+        self.closed = threading.Event()
+        self.delivered: list[Observation] = []
+        self.reporter = TerminalReporter(self.screen, Watched("node", ()), closed=self.closed.set)
+        self.reporter.start(self.delivered.append)
+
+
+@pytest.fixture
+def terminal() -> Iterator[_Terminal]:
+    made = _Terminal()
+    yield made
+    made.reporter.stop()
+
+
+def test_each_transition_is_shown_once_and_then_acknowledged(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(1, 2))
+    terminal.screen.wait(lambda shown: shown[-1:] == [2])
+    terminal.reporter.publish(_status(1, 2, 3))
+    terminal.screen.wait(lambda shown: shown[-1:] == [3])
+    terminal.reporter.stop()
+
+    assert terminal.screen.shown == [("overview",), 1, 2, 3]
+    assert terminal.delivered == [
+        NodeChanged(labels={}, acknowledged=Acknowledged("e1", 2)),
+        NodeChanged(labels={}, acknowledged=Acknowledged("e1", 3)),
+    ]
+
+
+def test_a_new_epoch_begins_to_count_anew(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(5))
+    terminal.screen.wait(lambda shown: shown[-1:] == [5])
+    terminal.reporter.publish(_status(1, epoch="e2"))
+
+    terminal.screen.wait(lambda shown: shown[-1:] == [1])
+
+
+def test_what_was_there_at_the_start_is_one_overview_and_what_comes_later_is_a_line(terminal: _Terminal) -> None:
+    def domain(uuid: str) -> Domain:
+        return Domain(uuid, uuid, "c", "1", DomainState.RUNNING)
+
+    terminal.reporter.found(Appeared(domain("a"), 1.0))
+    terminal.reporter.found(Appeared(domain("b"), 1.0))
+    terminal.screen.wait(lambda shown: shown == [("overview", "a", "b")])
+    terminal.reporter.found(Appeared(domain("b"), 2.0))
+    terminal.reporter.found(Appeared(replace(domain("b"), state=DomainState.PAUSED), 3.0))
+
+    terminal.screen.wait(lambda shown: shown[1:] == [("appeared", "b")])
+
+
+def test_new_policies_are_a_new_overview(terminal: _Terminal) -> None:
+    terminal.screen.wait(lambda shown: shown == [("overview",)])
+    terminal.reporter.policies(())
+
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("overview",)])
+
+
+def test_a_reader_that_went_away_is_told_to_whoever_started_it(terminal: _Terminal) -> None:
+    terminal.screen.broken = True
+    terminal.reporter.publish(_status(1))
+
+    assert terminal.closed.wait(DEADLINE_S)
+    assert terminal.delivered == []
+
+
+def test_what_waits_is_shown_before_the_end(terminal: _Terminal) -> None:
+    for number in range(100):
+        terminal.reporter.problem(str(number))
+    terminal.reporter.stop()
+
+    assert len(terminal.screen.shown) == 100

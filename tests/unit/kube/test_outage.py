@@ -1,0 +1,63 @@
+import logging
+
+import pytest
+
+from virtwatch_kube.errors import Forbidden, NotFound, Unavailable
+from virtwatch_kube.outage import Outage
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, logger="virtwatch_kube")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+def outage():
+    return Outage("The watch of VMs", consequence="going on with what is known")
+
+
+def test_an_outage_is_said_once_and_its_end_once(outage, lines):
+    for _ in range(100):
+        outage.failed(Unavailable("GET /x: no answer"))
+    outage.healed()
+    outage.healed()
+    lost, back = lines()
+    assert lost == "The watch of VMs is lost; going on with what is known. GET /x: no answer"
+    assert back.startswith("The watch of VMs is back after ")
+
+
+def test_a_second_outage_is_said_again(outage, lines):
+    for _ in range(2):
+        outage.failed(Unavailable("no answer"))
+        outage.healed()
+    assert len(lines()) == 4
+
+
+def test_nothing_is_said_while_all_is_well(outage, lines):
+    outage.healed()
+    assert lines() == []
+
+
+def test_another_reason_is_said_once_it_lasts(outage, lines):
+    outage.failed(Unavailable("no answer"))
+    outage.failed(Forbidden("not yet allowed"))
+    outage.failed(Unavailable("no answer"))
+    assert len(lines()) == 1
+    for _ in range(10):
+        outage.failed(Forbidden("not allowed"))
+    assert [line for line in lines() if "not allowed" in line] == lines()[1:]
+    assert "RBAC" in lines()[1]
+
+
+def test_what_to_do_is_said(outage, lines):
+    outage.failed(NotFound("404"))
+    outage.healed()
+    outage.failed(NotFound("404"), advice="start the operator")
+    assert "crds/" in lines()[0]
+    assert lines()[2].endswith("(start the operator)")
+
+
+def test_a_defect_is_called_one(outage, lines):
+    outage.failed(KeyError("metadata"))
+    assert "KeyError, a defect" in lines()[0]

@@ -1,0 +1,51 @@
+import re
+
+import pytest
+
+from lab.progress import note, step
+
+
+def without_seconds(text: str) -> list[str]:
+    return re.sub(r"\d+\.\d s", "N s", text).splitlines()
+
+
+def test_a_step_says_what_it_does_why_and_how_long_it_took(capsys: pytest.CaptureFixture[str]) -> None:
+    with step("Building", why="once"):
+        note("from the cache")
+    assert without_seconds(capsys.readouterr().err) == [
+        "==> Building ... (once)",
+        "    from the cache",
+        "    done in N s",
+    ]
+
+
+def test_a_step_that_fails_says_so_and_lets_the_error_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="wrong"), step("Building"):
+        raise ValueError("wrong")
+    assert without_seconds(capsys.readouterr().err)[-1] == "    failed after N s"
+
+
+def test_steps_that_run_at_the_same_time_say_which_one_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    with step("Outer"), step("Inner"):
+        pass
+    assert without_seconds(capsys.readouterr().err) == [
+        "==> Outer ...",
+        "==> Inner ...",
+        "    Inner: done in N s",
+        "    Outer: done in N s",
+    ]
+
+
+def test_a_step_is_done_though_nobody_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def isatty(self) -> bool:
+            return False
+
+        def write(self, _: str) -> None:
+            raise OSError("the terminal was closed")
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    done = []
+    with step("Cleaning up"):
+        done.append(True)
+    assert done

@@ -1,0 +1,113 @@
+# Made-up transitions, reports and policies, with everything that a test does not care about filled in.
+from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.nodemonitor import (
+    Acknowledged,
+    AgentHealth,
+    Applied,
+    Counts,
+    Evidence,
+    FiringAlert,
+    NodeMonitor,
+    NodeStatus,
+    Subject,
+    Transition,
+)
+from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Severity
+from virtwatch_operator.conditions import Finding, holds
+from virtwatch_operator.policies import InForce, PolicyFacts
+
+AT = 1_795_000_000.25
+POLICY = PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop")
+CLUSTER_POLICY = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "base")
+VMI = Subject(
+    domain="shop_web-1",
+    uuid="4dea22b3-1d52-48f3-9b5a-0a7e1c5e0001",
+    node="n1",
+    namespace="shop",
+    name="web-1",
+    vmi_uid="7f0f7d0e-vmi",
+)
+PLAIN = Subject(domain="builder", uuid="4dea22b3-1d52-48f3-9b5a-0a7e1c5e0002", node="n1")
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+NO_ALERTS = Counts()
+IN_FORCE = InForce("h1", 3, Enforcement.ENFORCE)
+DELAY = Evidence("vm.cpu.delay.ratio", 0.12, 0.1, "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1")
+
+
+def transition(
+    sequence: int = 1,
+    action: Action = Action.FIRED,
+    *,
+    reason: Reason = Reason.BREACH,
+    severity: Severity | None = Severity.CRITICAL,
+    previous: Severity | None = None,
+    policy: PolicyKey = POLICY,
+    rule: str = "cpu-starved",
+    subject: Subject = VMI,
+    evidence: Evidence = DELAY,
+    at: float = AT,
+    traceparent: str = TRACEPARENT,
+) -> Transition:
+    return Transition(
+        sequence=sequence,
+        alert=AlertKey(policy, rule, subject.uuid),
+        action=action,
+        reason=reason,
+        severity=severity,
+        previous=previous,
+        at=at,
+        since=AT - 120,
+        subject=subject,
+        evidence=evidence,
+        traceparent=traceparent,
+    )
+
+
+def firing(
+    subject: Subject = VMI,
+    severity: Severity = Severity.CRITICAL,
+    *,
+    rule: str = "cpu-starved",
+    since: float = AT,
+    evidence: Evidence = DELAY,
+    device: str = "",
+) -> FiringAlert:
+    return FiringAlert(AlertKey(POLICY, rule, subject.uuid, device), severity, since, subject, evidence, TRACEPARENT)
+
+
+def applied(hash_: str = "h1", *, vms: int = 2, counts: Counts = NO_ALERTS, rejected: str = "") -> Applied:
+    return Applied(POLICY, hash_, vms, counts, rejected=rejected)
+
+
+def status(
+    *transitions: Transition, epoch: str = "e1", firing: tuple[FiringAlert, ...] = (), applied: tuple[Applied, ...] = ()
+) -> NodeStatus:
+    return NodeStatus(
+        epoch=epoch,
+        sequence=max((item.sequence for item in transitions), default=0),
+        transitions=transitions,
+        waiting=0,
+        firing=firing,
+        counts=Counts(),
+        applied=applied,
+        virtual_machines=2,
+        agent=AgentHealth("0.1.0", AT - 3600, 0.01, 50e6, 10, 0),
+        conditions=(),
+    )
+
+
+def monitor(
+    status: NodeStatus | None, *, node: str = "n1", uid: str = "u1", acknowledged: Acknowledged | None = None
+) -> NodeMonitor:
+    return NodeMonitor(node, uid, status, acknowledged, {})
+
+
+def facts(
+    *,
+    generation: int = 3,
+    accepted: Finding | None = None,
+    in_force: InForce | None = IN_FORCE,
+    status: dict | None = None,
+) -> PolicyFacts:
+    found = accepted or holds("Accepted", "Valid", "Valid.")
+    return PolicyFacts(POLICY, "policy-uid", generation, found, in_force, status or {})

@@ -1,0 +1,128 @@
+import pytest
+
+from tests.unit.operator.builders import CLUSTER_POLICY, POLICY
+from virtwatch_api.compile import compile_policy
+from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind
+from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.problem import Problem, ProblemReason
+from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
+from virtwatch_operator.nodes.nodes import AgentPods, nodemonitor_body
+from virtwatch_operator.policies import InForce
+from virtwatch_operator.reconcile.namespaces import Namespaces
+from virtwatch_operator.reconcile.thresholds import place, read_stored, thresholdset_body
+from virtwatch_operator.reconcile.verdict import name_taken, refused, rejected_by_server
+
+INVALID = Problem("spec.rules[0].threshold.signal", 'unknown signal "vm.cpu"')
+LATER = Problem("spec.rules[1].pattern", "judging a pattern is not implemented", ProblemReason.NOT_IMPLEMENTED)
+
+
+def document(kind="MonitorPolicy", **metadata):
+    return {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": "p", "uid": "u", "generation": 2, "creationTimestamp": "2026-11-01T10:00:00Z", **metadata},
+        "spec": {"rules": [{"name": "r", "threshold": {"signal": "vm.cpu.utilization", "warning": {"above": "0.9"}}}]},
+    }
+
+
+def compiled(policy):
+    thresholds = compile_policy(parse_policy(policy))
+    assert isinstance(thresholds, ThresholdSet)
+    return thresholds
+
+
+def test_a_thresholdset_lives_beside_its_policy_and_a_clusters_beside_the_operator():
+    assert place(POLICY, operator_namespace="vw") == ("shop", "web-tier")
+    assert place(CLUSTER_POLICY, operator_namespace="vw") == ("vw", "cluster.base")
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace"), [("MonitorPolicy", {"namespace": "shop"}), ("ClusterMonitorPolicy", {})]
+)
+def test_a_thresholdset_reads_back_as_what_was_compiled(kind, namespace):
+    policy = document(kind, **namespace)
+    body = thresholdset_body(compiled(policy), place=("ns", "name"), created=policy["metadata"]["creationTimestamp"])
+    assert parse_thresholdset(body) == compiled(policy)
+    assert [(owner["kind"], owner["uid"]) for owner in body["metadata"]["ownerReferences"]] == [(kind, "u")]
+    stored = read_stored(body)
+    assert stored.policy == PolicyKey(PolicyKind(kind), "p", namespace.get("namespace"))
+    assert stored.in_force == InForce(compiled(policy).hash, 2, Enforcement.ENFORCE)
+
+
+def test_a_refusal_names_every_field_and_what_stays_in_force():
+    finding = refused([INVALID, LATER], generation=4, in_force=3)
+    assert (finding.status, finding.reason) == (False, "Invalid")
+    assert finding.message == (
+        'spec.rules[0].threshold.signal: unknown signal "vm.cpu"; '
+        "spec.rules[1].pattern: judging a pattern is not implemented. "
+        "Generation 3 stays in force until generation 4 is mended."
+    )
+
+
+def test_what_is_merely_not_there_yet_is_not_called_invalid():
+    finding = refused([LATER], generation=1, in_force=None)
+    assert finding.reason == "NotImplemented"
+    assert finding.message.endswith("Nothing is in force until generation 1 is mended.")
+
+
+def test_a_long_list_of_problems_is_cut_and_counted():
+    finding = refused([INVALID] * 30, generation=1, in_force=None)
+    assert "; and 22 more." in finding.message
+
+
+def test_the_other_refusals_say_what_to_do():
+    assert "The API server refuses" in rejected_by_server("422", generation=1, in_force=None).message
+    taken = name_taken(("vw", "cluster.base"), "MonitorPolicy vw/cluster.base", generation=1)
+    assert "give one of the two another name" in taken.message
+
+
+def namespace(name, **labels):
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+def test_a_policy_that_selects_by_namespace_labels_is_marked_when_these_change():
+    marked = []
+    namespaces = Namespaces(marked.append)
+    old = namespace("shop", team="a")
+    namespaces.on_change(None, old)
+    assert namespaces.labels_for(CLUSTER_POLICY) == {"shop": {"team": "a"}}
+    assert marked == []
+    namespaces.on_change(old, {**old, "status": {"phase": "Active"}})
+    assert marked == []
+    namespaces.on_change(old, namespace("shop", team="b"))
+    namespaces.on_change(None, namespace("new"))
+    namespaces.on_change(namespace("new"), None)
+    assert marked == [CLUSTER_POLICY] * 3
+    assert namespaces.labels_for(CLUSTER_POLICY) == {"shop": {"team": "b"}}
+    namespaces.forget(CLUSTER_POLICY)
+    namespaces.on_change(None, namespace("more"))
+    assert len(marked) == 3
+
+
+def pod(node=None):
+    return {"metadata": {"name": "agent"}, "spec": {"nodeName": node} if node else {}}
+
+
+def test_a_node_gets_its_nodemonitor_once_an_agent_is_scheduled_there():
+    arrived = []
+    pods = AgentPods(arrived.append)
+    pods.on_change(None, pod())
+    pods.on_change(pod(), pod("n1"))
+    pods.on_change(pod("n1"), pod("n1"))
+    pods.on_change(None, pod("n1"))
+    assert arrived == ["n1", "n1"]
+    assert pods.nodes() == ["n1"]
+    pods.on_change(pod("n1"), None)
+    assert pods.on_node("n1")
+    pods.on_change(pod("n1"), None)
+    assert not pods.on_node("n1")
+    assert pods.nodes() == []
+
+
+def test_a_nodemonitor_has_its_nodes_labels_and_ends_with_it():
+    body = nodemonitor_body({"metadata": {"name": "n1", "uid": "u", "labels": {"zone": "a"}}})
+    assert body["metadata"] == {
+        "name": "n1",
+        "labels": {"zone": "a"},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"}],
+    }

@@ -1,0 +1,167 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.operator.builders import AT, PLAIN, VMI, applied, facts, firing
+from virtwatch_api.nodemonitor import Counts, Evidence
+from virtwatch_api.policy import Enforcement, Severity
+from virtwatch_operator.conditions import fails
+from virtwatch_operator.policies import InForce
+from virtwatch_operator.rollup.aggregate import MAX_ACTIVE, roll_up
+from virtwatch_operator.rollup.reports import Presence, Report
+from virtwatch_operator.rollup.status import policy_status
+
+
+def presence(*reporting, silent=()):
+    return Presence(frozenset(reporting), frozenset(silent))
+
+
+def finding(rollup, name):
+    return next(item for item in rollup.findings if item.type == name)
+
+
+def said(rollup, name):
+    found = finding(rollup, name)
+    return found.status, found.reason, found.message
+
+
+ALL = {node: Report(applied(), ()) for node in ("n1", "n2", "n3")}
+
+
+def test_a_policy_that_every_node_applies_is_ready_and_quiet():
+    rollup = roll_up(facts(), presence("n1", "n2", "n3"), ALL)
+    assert said(rollup, "Distributed") == (True, "Applied", "3 of 3 nodes apply generation 3.")
+    assert said(rollup, "Ready") == (True, "Watching", "Watching 6 VMs: 3 of 3 nodes apply generation 3.")
+    assert said(rollup, "Quiet") == (True, "NoAlert", "No alert fires.")
+    assert (rollup.virtual_machines, rollup.nodes, rollup.nodes_applied) == (6, 3, 3)
+
+
+def test_a_node_with_another_hash_or_none_is_waited_for_by_name():
+    reports = {"n1": Report(applied(), ()), "n2": Report(applied("old"), ())}
+    rollup = roll_up(facts(), presence("n1", "n2", "n3"), reports)
+    message = "1 of 3 nodes applies generation 3; waiting for n2, n3."
+    assert said(rollup, "Distributed") == (False, "Waiting", message)
+    assert said(rollup, "Ready") == (False, "NotDistributed", message)
+
+
+def test_many_missing_nodes_are_not_all_named():
+    rollup = roll_up(facts(), presence(*(f"n{index}" for index in range(9))), {})
+    assert said(rollup, "Distributed")[2] == "0 of 9 nodes apply generation 3; waiting for n0, n1, n2 and 6 more."
+
+
+def test_a_node_that_rejects_says_why():
+    reports = {**ALL, "n2": Report(applied(rejected="spec.rules: upgrade the agent"), ())}
+    status, reason, message = said(roll_up(facts(), presence(*ALL), reports), "Distributed")
+    assert (status, reason) == (False, "Rejected")
+    assert "node n2 rejects it: spec.rules: upgrade the agent" in message
+
+
+def test_nobody_waits_for_a_silent_node_but_it_is_named():
+    rollup = roll_up(facts(), presence("n1", "n2", silent=["n3"]), ALL)
+    assert said(rollup, "Distributed") == (
+        True,
+        "Applied",
+        "2 of 2 nodes apply generation 3. 1 node has fallen silent: n3.",
+    )
+
+
+def test_where_no_node_reports_nothing_is_called_quiet():
+    rollup = roll_up(facts(), presence(), {})
+    assert said(rollup, "Distributed")[:2] == (False, "NoNodes")
+    assert said(rollup, "Quiet")[:2] == (None, "NoNodes")
+
+
+def test_a_policy_that_was_never_valid_has_nothing_in_force():
+    refused = fails("Accepted", "Invalid", "spec.rules: …")
+    rollup = roll_up(facts(accepted=refused, in_force=None), presence("n1"), {})
+    assert finding(rollup, "Accepted") is refused
+    assert said(rollup, "Distributed")[:2] == (False, "NothingInForce")
+    assert said(rollup, "Ready")[:2] == (False, "NotAccepted")
+    assert said(rollup, "Quiet")[:2] == (None, "NothingInForce")
+    assert rollup.effective_generation is None
+
+
+def test_a_policy_that_turned_invalid_goes_on_with_what_it_had():
+    refused = fails("Accepted", "Invalid", "spec.rules: …")
+    rollup = roll_up(facts(generation=4, accepted=refused), presence(*ALL), ALL)
+    assert said(rollup, "Distributed")[0] is True
+    assert said(rollup, "Ready")[2] == "Generation 4 is not accepted: see Accepted. Generation 3 stays in force."
+    assert rollup.effective_generation == 3
+
+
+@pytest.mark.parametrize(
+    ("enforcement", "reason"), [(Enforcement.SUSPENDED, "Suspended"), (Enforcement.OBSERVE, "Observing")]
+)
+def test_quiet_says_why_nothing_can_fire(enforcement, reason):
+    rollup = roll_up(facts(in_force=InForce("h1", 3, enforcement)), presence(*ALL), ALL)
+    assert said(rollup, "Quiet")[:2] == (True, reason)
+
+
+def test_what_fires_is_listed_worst_first_and_the_worst_is_told():
+    warning = firing(PLAIN, Severity.WARNING, since=AT - 900)
+    late, early = firing(rule="b", since=AT), firing(rule="a", since=AT - 60)
+    reports = {
+        "n1": Report(applied(counts=Counts(1, 1, 1)), (late, warning)),
+        "n2": Report(applied(counts=Counts(0, 0, 1)), (early,)),
+    }
+    rollup = roll_up(facts(), presence("n1", "n2"), reports)
+    assert rollup.active == (early, late, warning)
+    assert rollup.counts == Counts(1, 1, 2)
+    status, reason, message = said(rollup, "Quiet")
+    assert (status, reason) == (False, "Firing")
+    assert message == (
+        "3 alerts fire, 2 critical. Worst: Critical a for VM shop/web-1 on node n1 since 2026-11-18T11:05:40Z: "
+        "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1."
+    )
+
+
+def test_an_alert_that_migrates_counts_once():
+    moved = firing(replace(VMI, node="n2"), since=AT + 5)
+    reports = {"n1": Report(applied(), (firing(),)), "n2": Report(applied(), (moved,))}
+    assert roll_up(facts(), presence("n1", "n2"), reports).active == (firing(),)
+
+
+def test_counts_tell_what_a_node_cut_from_its_list():
+    reports = {"n1": Report(applied(counts=Counts(0, 40, 2)), (firing(),))}
+    assert said(roll_up(facts(), presence("n1"), reports), "Quiet")[2].startswith("42 alerts fire, 2 critical.")
+
+
+def test_the_status_holds_no_more_than_its_schema_allows():
+    many = tuple(firing(rule=f"r{index}") for index in range(50))
+    rollup = roll_up(facts(), presence("n1"), {"n1": Report(applied(), many)})
+    status = policy_status(rollup, generation=3, previous={}, now=AT)
+    assert len(status["activeAlerts"]) == MAX_ACTIVE
+
+
+def test_an_active_alert_reads_well():
+    event = Evidence("vm.io_error", text="vm.io_error (action pause)")
+    active = (firing(device="vda"), firing(PLAIN, Severity.WARNING, rule="paused", evidence=event))
+    rollup = roll_up(facts(), presence("n1"), {"n1": Report(applied(), active)})
+    status = policy_status(rollup, generation=3, previous={}, now=AT)
+    assert status["activeAlerts"] == [
+        {
+            "rule": "cpu-starved",
+            "severity": "Critical",
+            "target": "shop/web-1 vda",
+            "node": "n1",
+            "value": "0.12",
+            "threshold": "0.1",
+            "since": "2026-11-18T11:06:40Z",
+            "traceID": "4bf92f3577b34da6a3ce929d0e0e4736",
+        },
+        {
+            "rule": "paused",
+            "severity": "Warning",
+            "target": "builder",
+            "node": "n1",
+            "value": "vm.io_error (action pause)",
+            "since": "2026-11-18T11:06:40Z",
+            "traceID": "4bf92f3577b34da6a3ce929d0e0e4736",
+        },
+    ]
+
+
+def test_a_status_that_says_nothing_new_is_the_same_document():
+    rollup = roll_up(facts(), presence(*ALL), ALL)
+    first = policy_status(rollup, generation=3, previous={}, now=AT)
+    assert policy_status(rollup, generation=3, previous=first, now=AT + 500) == first

@@ -1,0 +1,49 @@
+from collections import Counter
+
+import pytest
+
+from virtwatch_api.catalogue.events import EVENTS
+from virtwatch_api.catalogue.readings import READING, READINGS
+from virtwatch_api.catalogue.signals import SIGNALS, Signal
+
+IMPLEMENTED = [signal for signal in SIGNALS if signal.formula is not None]
+
+
+def _twice(names: list[object]) -> list[object]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+@pytest.mark.parametrize("signal", IMPLEMENTED, ids=lambda signal: signal.name)
+def test_every_signal_has_exactly_one_source(signal: Signal) -> None:
+    assert signal.readings <= READING.keys()
+    assert len(signal.sources) == 1
+
+
+def test_names_are_unique() -> None:
+    assert _twice([signal.name for signal in SIGNALS]) == []
+    assert _twice([event.name for event in EVENTS]) == []
+    assert _twice([event.otel_name for event in EVENTS]) == []
+    assert _twice([reading.key for reading in READINGS]) == []
+
+
+def test_no_two_readings_write_the_same_series() -> None:
+    assert _twice([(reading.metric, reading.attributes) for reading in READINGS]) == []
+
+
+def test_one_metric_has_one_unit_and_one_instrument() -> None:
+    described = {(reading.metric, reading.unit, reading.instrument) for reading in READINGS}
+
+    assert _twice([metric for metric, _, _ in described]) == []
+
+
+def test_units_are_those_of_opentelemetry() -> None:
+    base = {"s", "By", "1"}
+    for unit in (*(signal.unit for signal in SIGNALS), *(reading.unit for reading in READINGS)):
+        amount = unit.removesuffix("/s")
+        assert amount in base or (amount.startswith("{") and amount.endswith("}")), unit
+
+
+def test_every_description_is_a_sentence() -> None:
+    for entry in (*SIGNALS, *EVENTS, *READINGS):
+        assert entry.description[0].isupper() or entry.description.startswith("vCPU"), entry
+        assert entry.description.endswith((".", "…")), entry

@@ -1,0 +1,175 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from virtwatch_agent.observations import Sample
+from virtwatch_agent.telemetry.identity import machine_resource
+from virtwatch_agent.telemetry.machine_metrics import MachineMetrics
+from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
+from virtwatch_api.nodemonitor import Subject
+
+_UUID = "3f1c0f5e-0000-4000-8000-000000000001"
+_RESOURCE = {"libvirt.domain.uuid": _UUID, "service.instance.id": _UUID}
+_CPU, _RSS = ("cpu.time", "0"), ("memory.rss", "")
+_DISK = ("disk.read.bytes", "vda")
+
+
+def _sample(values, *, at=100.0, source=Source.KERNEL, incarnation="first"):
+    return Sample(_UUID, source, incarnation, at - 0.01, at, at, values)
+
+
+def _read(body):
+    """Return {(metric, sorted attributes): point} and the number of Resources."""
+    request = ExportMetricsServiceRequest.FromString(body)
+    points = {
+        (metric.name, tuple(sorted((item.key, item.value.string_value) for item in point.attributes))): point
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in (metric.sum if metric.HasField("sum") else metric.gauge).data_points
+    }
+    return points, request.resource_metrics
+
+
+_CPU_POINT = ("libvirt.domain.vcpu.time", (("libvirt.vcpu.id", "0"),))
+_RSS_POINT = ("libvirt.domain.memory.rss", ())
+_DISK_POINT = ("libvirt.domain.disk.io", (("disk.io.direction", "read"), ("system.device", "vda")))
+
+
+def test_every_reading_of_the_catalogue_has_its_name_unit_instrument_and_attributes():
+    for reading in READINGS:
+        device = "x1" if reading.device else ""
+        body = MachineMetrics(_RESOURCE).render([_sample({(reading.key, device): 7.0}, source=reading.source)])
+        points, (resource,) = _read(body)
+        (metric,) = resource.scope_metrics[0].metrics
+        assert (metric.name, metric.unit, metric.description) == (reading.metric, reading.unit, reading.description)
+        assert metric.HasField("sum") is (reading.instrument is Instrument.COUNTER)
+        assert metric.sum.is_monotonic is (reading.instrument is Instrument.COUNTER)
+        expected = {*reading.attributes, *([(reading.device, device)] if reading.device else [])}
+        ((_, attributes),) = points
+        assert set(attributes) == expected
+        assert [point.as_double for point in points.values()] == [7.0]
+
+
+def test_readings_that_share_a_metric_share_its_message():
+    values = {("disk.read.bytes", "vda"): 1.0, ("disk.write.bytes", "vda"): 2.0, ("disk.read.bytes", "vdb"): 3.0}
+    points, (resource,) = _read(MachineMetrics(_RESOURCE).render([_sample(values, source=Source.BLOCK)]))
+    assert len(resource.scope_metrics[0].metrics) == 1
+    assert len(points) == 3
+
+
+def test_samples_of_several_sources_are_one_resource():
+    body = MachineMetrics(_RESOURCE).render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    points, resources = _read(body)
+    assert set(points) == {_CPU_POINT, _DISK_POINT}
+    assert [{item.key: item.value.string_value for item in entry.resource.attributes} for entry in resources] == [
+        _RESOURCE
+    ]
+
+
+def test_only_sources_with_a_new_sample_have_points():
+    machine = MachineMetrics(_RESOURCE)
+    machine.render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    points, _ = _read(machine.render([_sample({_CPU: 3.0}, at=115.0)]))
+    assert set(points) == {_CPU_POINT}
+
+
+def test_a_counter_starts_when_its_incarnation_was_first_seen_and_a_gauge_has_no_start():
+    machine = MachineMetrics(_RESOURCE)
+    machine.render([_sample({_CPU: 1.0, _RSS: 5.0}, at=100.0)])
+    points, _ = _read(machine.render([_sample({_CPU: 2.0, _RSS: 6.0}, at=115.0)]))
+    assert points[_CPU_POINT].start_time_unix_nano == 100 * 10**9
+    assert points[_CPU_POINT].time_unix_nano == 115 * 10**9
+    assert points[_RSS_POINT].start_time_unix_nano == 0
+
+
+def test_a_new_incarnation_starts_its_counters_anew():
+    machine = MachineMetrics(_RESOURCE)
+    machine.render([_sample({_CPU: 900.0}, at=100.0)])
+    points, _ = _read(machine.render([_sample({_CPU: 2.0}, at=115.0, incarnation="second")]))
+    assert points[_CPU_POINT].as_double == 2.0
+    assert points[_CPU_POINT].start_time_unix_nano == 115 * 10**9
+
+
+def test_a_device_that_is_gone_ends_its_series_once():
+    machine = MachineMetrics(_RESOURCE)
+    machine.render([_sample({_DISK: 2.0, ("disk.read.bytes", "vdb"): 3.0}, source=Source.BLOCK)])
+    unplugged = ("libvirt.domain.disk.io", (("disk.io.direction", "read"), ("system.device", "vdb")))
+    points, _ = _read(machine.render([_sample({_DISK: 4.0}, at=115.0, source=Source.BLOCK)]))
+    assert points[unplugged].flags == 1
+    assert not points[unplugged].HasField("as_double")
+    assert points[_DISK_POINT].flags == 0
+    points, _ = _read(machine.render([_sample({_DISK: 5.0}, at=130.0, source=Source.BLOCK)]))
+    assert set(points) == {_DISK_POINT}
+
+
+def test_the_end_of_a_vm_ends_all_its_series():
+    machine = MachineMetrics(_RESOURCE)
+    machine.render([_sample({_CPU: 1.0, _RSS: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    points, resources = _read(machine.end(120.0))
+    assert set(points) == {_CPU_POINT, _RSS_POINT, _DISK_POINT}
+    assert {point.flags for point in points.values()} == {1}
+    assert {point.time_unix_nano for point in points.values()} == {120 * 10**9}
+    assert len(resources) == 1
+    assert machine.end(130.0) == b""
+
+
+def test_what_is_no_number_or_no_reading_is_left_out_and_costs_nothing_else():
+    machine = MachineMetrics(_RESOURCE)
+    values = {_CPU: math.nan, _RSS: 5.0, ("no.such.reading", ""): 1.0, ("cpu.time", "1"): math.inf}
+    points, _ = _read(machine.render([_sample(values)]))
+    assert set(points) == {_RSS_POINT}
+    points, _ = _read(machine.render([_sample({_CPU: 1.0, _RSS: 6.0}, at=115.0)]))
+    assert set(points) == {_CPU_POINT, _RSS_POINT}
+
+
+_SERIES = st.sampled_from(
+    [(key, device) for key, reading in READING.items() for device in (["a", "b"] if reading.device else [""])]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.dictionaries(_SERIES, st.floats(allow_nan=False, allow_infinity=False)), st.sampled_from("xy")),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_the_last_message_holds_exactly_the_last_sample_whatever_came_before(history):
+    machine = MachineMetrics(_RESOURCE)
+    for index, (values, incarnation) in enumerate(history):
+        body = machine.render([_sample(values, at=100.0 + index, incarnation=incarnation)])
+    points, _ = _read(body)
+    recorded = [point.as_double for point in points.values() if point.flags == 0]
+    assert sorted(recorded) == sorted(history[-1][0].values())
+
+
+def test_a_vms_resource_never_tells_of_the_agents_host_pod_or_process():
+    agent = {
+        "service.name": "virtwatch-agent",
+        "service.instance.id": "node-1",
+        "service.version": "0.1",
+        "deployment.environment.name": "prod",
+        "k8s.cluster.name": "east",
+        "k8s.namespace.name": "virtwatch-system",
+        "k8s.pod.name": "virtwatch-agent-x",
+        "host.name": "node-1",
+        "process.pid": 7,
+        "telemetry.sdk.name": "opentelemetry",
+    }
+    subject = Subject("shop_web-1", _UUID, "node-1", "shop", "web-1", "vmi-uid")
+    assert machine_resource(subject, "pod-uid", agent) == {
+        "service.name": "virtwatch-agent",
+        "service.instance.id": _UUID,
+        "deployment.environment.name": "prod",
+        "k8s.cluster.name": "east",
+        "libvirt.domain.uuid": _UUID,
+        "libvirt.domain.name": "shop_web-1",
+        "k8s.namespace.name": "shop",
+        "kubevirt.vm.name": "web-1",
+        "kubevirt.vmi.uid": "vmi-uid",
+        "k8s.node.name": "node-1",
+        "k8s.pod.uid": "pod-uid",
+    }
