@@ -23,7 +23,7 @@ MANAGER = "round-trip"
 # What compile refuses so far; when an engine comes, its rule moves from here into the compiled policy.
 WITHOUT_ENGINE = {
     "MonitorPolicy": {
-        "spec.collection": {"mode": "Sampled", "interval": "15s"},
+        "spec.collection": {"mode": "Hybrid", "interval": "15s"},
         "spec.notify": None,
         "spec.rules[6]": None,
         "spec.rules[5]": None,
