@@ -222,6 +222,11 @@ class NodeMonitor:
         """Return the sequence at which each handover was taken, by the handover's id."""
         return {item.handover: item.sequence for item in (self.status.adopted if self.status is not None else ())}
 
+    @property
+    def settling(self) -> bool:
+        """Tell whether a handover was taken and is still held."""
+        return any(item.id in self.adopted for item in self.handovers)
+
     def brought(self, transition: Transition) -> Severity | None:
         """Return with which severity the alert of a transition of this node came from another one, after it."""
         for item in self.handovers:

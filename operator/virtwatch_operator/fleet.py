@@ -29,8 +29,8 @@ class _Heard:
 class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
-    `waiting` is called with a node that has transitions to acknowledge, `reported` with a policy of which a node says
-    something new, `presence_changed` when nodes begin to report or fall silent.
+    `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy of
+    which a node says something new, `presence_changed` when nodes begin to report or fall silent.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Fleet:
         self._nodes: dict[str, _Heard] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
         self._holders: dict[str, dict[str, Severity]] = {}  # by alert and node
+        self._settling: set[str] = set()  # nodes that have taken a handover which they still hold
         self._lock = threading.Lock()
         self._presence = self._noticed = Presence()
         self._looked = float("-inf")
@@ -68,11 +69,19 @@ class Fleet:
                 self._looked = float("-inf")
         for policy in touched:
             self._reported(policy)
-        monitor = fresh.monitor if fresh is not None else None
-        if monitor is not None and (
-            monitor.unacknowledged or any(item.id in monitor.adopted for item in monitor.handovers)
-        ):
-            self._waiting(node)
+        for waiting in self._who_waits(node, before, fresh):
+            self._waiting(waiting)
+
+    def _who_waits(self, node: str, before: _Heard | None, fresh: _Heard | None) -> set[str]:
+        old, new = (heard.monitor if heard is not None else None for heard in (before, fresh))
+        with self._lock:
+            self._settling.discard(node)
+            if new is not None and new.settling:
+                self._settling.add(node)
+            # What was handed over is held until its sender's transition is acknowledged, or nobody sends it again.
+            acknowledged = new is None or old is None or new.acknowledged != old.acknowledged
+            waiting = set(self._settling) if acknowledged else self._settling & {node}
+        return waiting | ({node} if new is not None and new.unacknowledged else set())
 
     def monitor(self, node: str) -> NodeMonitor | None:
         """Return a node's NodeMonitor; None where there is none or it cannot be read."""

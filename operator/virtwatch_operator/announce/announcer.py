@@ -137,8 +137,6 @@ class Announcer:
         try:
             self._client.apply(virtwatch("nodemonitors", name=monitor.node), body, manager=MANAGER)
             self._done[monitor.node] = done
-            for node in {item.move.to for item, _ in told if item.move is not None}:
-                self._again(node)  # to drop what is taken there once this is known
         except (NotFound, Conflict):
             pass  # the node is gone, or its NodeMonitor was made anew and will be told again
         finally:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.operator.builders import AT, TRACEPARENT, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import Acknowledged, Adopted, Handover, Move, NodeMonitor
-from virtwatch_api.nodemonitor_codec import decode_handover, encode_status
+from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status
 from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
@@ -189,3 +189,27 @@ def test_what_cannot_be_read_of_the_target_is_tried_again(monkeypatch):
     monkeypatch.setattr(world.api, "get", lambda path: (_ for _ in ()).throw(Unavailable("down")))
     with pytest.raises(Unavailable):
         world.tell(MOVED)
+
+
+def test_a_node_that_took_a_handover_is_looked_at_again_when_its_source_is_acknowledged():
+    waiting = []
+    known = Fleet(waiting=waiting.append, reported=lambda policy: None, presence_changed=lambda: None)
+    source = document("n1", transitions=(MOVED,))
+    known.on_change(None, source)
+    taken = replace(status(), adopted=(Adopted(HANDOVER.id, 0),))
+    known.on_change(
+        None,
+        {
+            "metadata": {"name": "n2"},
+            "spec": {"handovers": [encode_handover(HANDOVER)]},
+            "status": encode_status(taken),
+        },
+    )
+    waiting.clear()
+
+    known.on_change(source, source)
+    assert waiting == ["n1"]
+    waiting.clear()
+
+    known.on_change(source, {**source, "spec": {"acknowledged": {"epoch": "e1", "sequence": 7}}})
+    assert waiting == ["n2"]
