@@ -29,8 +29,8 @@ class _Heard:
 class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
-    `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy of
-    which a node says something new, `presence_changed` when nodes begin to report or fall silent.
+    `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy
+    of which a node says something new, `presence_changed` when nodes begin to report or fall silent.
     """
 
     def __init__(
