@@ -43,5 +43,5 @@ def wait_ready(cluster: Cluster) -> None:
 
 
 def remove(cluster: Cluster, *, source: Sequence[str] = OVERLAY) -> None:
-    """Delete what was applied and wait until it is gone."""
-    cluster.control_plane.kubectl("delete", *source, f"--timeout={REMOVE_DEADLINE_S}s")
+    """Delete what is left of what was applied, and wait until it is gone."""
+    cluster.control_plane.kubectl("delete", "--ignore-not-found", *source, f"--timeout={REMOVE_DEADLINE_S}s")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,19 +21,11 @@ ONE_FILE = ("-f", str(FILE))
 LIBVIRT = ("-k", str(CHECKOUT / "manifests" / "overlays" / "libvirt"))
 LIBVIRT_LABEL = "virtwatch.io/libvirt"
 PAUSED = {
-    "apiVersion": "virtwatch.io/v1alpha1",
-    "kind": "ClusterMonitorPolicy",
-    "metadata": {"name": "paused"},
-    "spec": {
-        "rules": [
-            {
-                "name": "paused",
-                "severity": "Critical",
-                "event": {"type": "vm.paused", "resolveOn": ["vm.resumed", "vm.stopped"]},
-            }
-        ]
-    },
+    "name": "paused",
+    "severity": "Critical",
+    "event": {"type": "vm.paused", "resolveOn": ["vm.resumed", "vm.stopped"]},
 }
+RESIDENT = {"name": "resident", "threshold": {"signal": "vm.memory.rss", "critical": {"above": "1"}}}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +54,7 @@ def installed(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def test_an_alert_outlives_a_restart_of_every_pod_and_an_upgrade_and_is_said_once(installed: Site) -> None:
-    installed.judge_by("-f", "-", name="paused", input=json.dumps(PAUSED))
+    installed.judge_by("-f", "-", name="paused", input=json.dumps(_policy("paused", PAUSED)))
     with EventLog(installed.cluster.control_plane.kubeconfig, "default") as log:
         told = lambda: [event for event in log.told() if event.reason.startswith("Alert")]  # noqa: E731
         installed.guest.pause()
@@ -86,10 +79,16 @@ def test_an_alert_outlives_a_restart_of_every_pod_and_an_upgrade_and_is_said_onc
         # Nothing was said in between, not even in another epoch: an Event's name holds the transition's number.
         [fired], [resolved] = _transitions(told()[:2]), _transitions(told()[2:])
         assert resolved == (*fired[:-1], fired[-1] + 1)
-    images = installed.kubectl(
-        "get", "pods", "--namespace", NAMESPACE, "-o", "jsonpath={.items[*].spec..image}"
-    ).split()
-    assert {image.rpartition(":")[2] for image in images} == {"upgraded"}
+    installed.wait(lambda: _tags(installed) == {"upgraded"}, what="the pods of the first image to be gone")
+
+
+def _policy(name: str, rule: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": "ClusterMonitorPolicy",
+        "metadata": {"name": name},
+        "spec": {"collection": {"interval": "1s"}, "rules": [rule]},
+    }
 
 
 def _standing(site: Site) -> object:
@@ -97,6 +96,11 @@ def _standing(site: Site) -> object:
     status = site.status()
     [alert] = status["firing"]
     return status["epoch"], status["sequence"], alert["id"], alert["severity"], alert["since"]
+
+
+def _tags(site: Site) -> set[str]:
+    said = site.kubectl("get", "pods", "--namespace", NAMESPACE, "-o", "jsonpath={.items[*].spec.containers[*].image}")
+    return {image.rpartition(":")[2] for image in said.split()}
 
 
 def _transitions(told: list[Told]) -> set[tuple[str, str, int]]:
@@ -137,8 +141,9 @@ def test_without_kubevirt_an_agent_watches_where_it_is_asked_to_and_has_no_capab
 
     installed.kubectl("label", "node", installed.node.name, f"{LIBVIRT_LABEL}=true")
     try:
-        installed.judge_by(*DEFAULTS, name="cluster-defaults")
-        installed.wait(lambda: installed.status()["agent"].get("samples", 0) > 0, what="the VM's samples")
+        installed.judge_by("-f", "-", name="resident", input=json.dumps(_policy("resident", RESIDENT)))
+        # Read in the kernel's files of a QEMU process.
+        installed.wait(lambda: len(installed.status().get("firing", [])) == 1, what="the VM's memory to be measured")
         conditions = {item["type"]: item["status"] for item in installed.status()["conditions"]}
         pid = installed.node.pods_process("virtwatch-agent", b"virtwatch-agent")
         process = Path(f"/proc/{pid}")
