@@ -16,6 +16,8 @@ from lab.images.product import agent_image, buildah_command, operator_image
 from lab.rundir import CHECKOUT
 from virtwatch_api import __version__
 
+# The first test builds: from Debian's packages and pip's, where the cache holds nothing.
+pytestmark = pytest.mark.timeout(900)
 LIMIT_BYTES = 120_000_000
 ARCHIVES = {"agent": agent_image, "operator": operator_image}
 COMPILERS = re.compile(r"(.*-)?(as|c\+\+|cc|cc1|clang|cpp|g\+\+|gcc|go|ld|make|rustc|tcc)(-?[\d.]+)?")
