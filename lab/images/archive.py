@@ -1,17 +1,12 @@
-"""Image archives (docker-archive), which containerd, docker and podman load: configuration, layers, manifest."""
+"""Write image archives (docker-archive), which containerd, docker and podman load: configuration, layers, manifest."""
 
 import hashlib
 import io
 import json
 import tarfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
-
-GZIP = 16 + zlib.MAX_WBITS
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,26 +56,6 @@ def write_archive(to: Path, *images: Image) -> Path:
             manifest.append({"Config": named, "RepoTags": [image.name], "Layers": layers})
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode())
     return to
-
-
-def compressed_size(archive: Path) -> int:
-    """Return the bytes of an archive's layers as a registry holds them and nodes pull them: in gzip."""
-    with tarfile.open(archive) as tar:
-        [image] = json.loads(_member(tar, "manifest.json").read())
-        return sum(_gzipped(_member(tar, layer)) for layer in image["Layers"])
-
-
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    file = tar.extractfile(name)
-    assert file is not None, f"{name} is a folder"
-    return file
-
-
-def _gzipped(file: IO[bytes]) -> int:
-    compress, size = zlib.compressobj(wbits=GZIP), 0
-    while chunk := file.read(CHUNK):
-        size += len(compress.compress(chunk))
-    return size + len(compress.flush())
 
 
 def _configuration(image: Image, digests: Sequence[str]) -> bytes:

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from lab.cache import build_log
-from lab.images.archive import compressed_size
 from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
+from lab.images.size import compressed_size
 from lab.process import run_logged
 from lab.progress import step
 from lab.rundir import CHECKOUT

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from lab.images.archive import compressed_size
 from lab.images.product import agent_image, buildah_command, operator_image
+from lab.images.size import compressed_size
 from lab.rundir import CHECKOUT
 from virtwatch_api import __version__
 
