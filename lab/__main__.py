@@ -8,9 +8,11 @@ from types import FrameType
 from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.controlplane.binaries import find_tools
 from lab.demo.demo import demo
+from lab.dist import dist
 from lab.errors import LabError
 from lab.guests.command import guest
 from lab.guests.image import guest_image
+from lab.images.release import images
 from lab.keep import end_kept
 from lab.progress import note
 from lab.up import up
@@ -71,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
+    add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
+    write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
+    write.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
     add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")
