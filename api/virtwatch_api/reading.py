@@ -82,7 +82,7 @@ class Cursor:
         if self.value is None:
             return default
         bounds = f"from {format_duration(at_least)} to {format_duration(at_most)}"
-        sentence = f'must be a duration {bounds}, for example "500ms", "15s", "2m" or "1h30m"'
+        sentence = f'must be a duration {bounds}, for example "90s", "2m" or "1h"'
         return self._number(self.value, parse_duration, default, at_least=at_least, at_most=at_most, sentence=sentence)
 
     def quantity(

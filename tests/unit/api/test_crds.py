@@ -406,3 +406,15 @@ def test_every_sentence_of_a_policys_schema_is_shown_by_a_wrong_policy(kind):
             sentence = item["message"].removeprefix("the function")
 
             assert any(sentence in text for text in shown), f"{path}: {sentence}"
+
+
+@pytest.mark.parametrize("kind", WITH_RULES)
+def test_an_example_of_a_duration_keeps_the_bounds_that_its_sentence_names(kind):
+    sentences = {item["message"] for _, node in nodes(kind) for item in node.get(VALIDATIONS, [])}
+    for sentence in sentences:
+        if bounds := re.match(r"must be a duration from (\w+) to (\w+), for example (.*)", sentence):
+            low, high = (duration.parse_duration(text) for text in bounds.groups()[:2])
+            examples = re.findall(r'"(\w+)"', bounds[3])
+
+            assert examples
+            assert all(low <= duration.parse_duration(example) <= high for example in examples), sentence
