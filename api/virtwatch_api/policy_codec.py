@@ -39,7 +39,7 @@ def parse_policy(document: Any) -> Policy | tuple[Problem, ...]:
     root = Cursor(document, "", problems)
     if not root.mapping("apiVersion", "kind", "metadata", "spec", "status"):
         return (Problem("(document)", "must be a mapping with apiVersion, kind, metadata and spec"),)
-    if root["apiVersion"].text() != API_VERSION:
+    if root["apiVersion"].value != API_VERSION:
         root["apiVersion"].problem(f"must be {API_VERSION}")
     kind = root["kind"].choice(PolicyKind)
     metadata = root["metadata"]

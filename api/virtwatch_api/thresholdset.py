@@ -73,7 +73,7 @@ def parse_thresholdset(document: Any) -> ThresholdSet | tuple[Problem, ...]:
     """Read a ThresholdSet object; an unreadable one comes back as problems and is reported, never half applied."""
     problems: list[Problem] = []
     root = Cursor(document, "", problems)
-    if root["apiVersion"].text() != API_VERSION:
+    if root["apiVersion"].value != API_VERSION:
         root["apiVersion"].problem(f"must be {API_VERSION}; upgrade the agent or the operator so that both agree")
     thresholds = _spec(root["spec"])
     return tuple(problems) if problems or thresholds is None else thresholds

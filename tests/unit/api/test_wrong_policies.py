@@ -33,3 +33,11 @@ def test_one_wrong_number_is_one_problem_and_no_consequences() -> None:
 
     assert isinstance(found, tuple)
     assert [item.path for item in found] == ["spec.rules[0].threshold.warning.above"]
+
+
+@pytest.mark.parametrize("version", [None, "", 1, "virtwatch.io/v2"])
+def test_a_missing_or_other_version_is_one_problem_that_names_the_right_one(version) -> None:
+    found = parse_policy({**good_policy("MonitorPolicy"), "apiVersion": version})
+
+    assert isinstance(found, tuple)
+    assert [str(item) for item in found] == ["apiVersion: must be virtwatch.io/v1alpha1"]

@@ -81,7 +81,7 @@ def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
         (b"a: 2026-99-99", "is not YAML"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"- just\n- a list", "must be a mapping"),
-        (b"kind: MonitorPolicy", "must be a non-empty string"),
+        (b"kind: MonitorPolicy", "must be virtwatch.io/v1alpha1"),
         (b"[" * 10_000, "is not YAML"),
     ],
 )
