@@ -21,7 +21,8 @@ class Connections:
 def choose(uris: Sequence[str]) -> Connections:
     """Take the URIs that were given; without any, what this host has."""
     if uris:
-        return Connections(CollectSettings(uris=tuple(uris)), tuple(uris))
+        once = tuple(dict.fromkeys(uris))
+        return Connections(CollectSettings(uris=once), once)
     pods = _PODS if _PODS.is_dir() else None
     socket = next((path for path in _SOCKETS if path.exists()), None)
     problem = ""

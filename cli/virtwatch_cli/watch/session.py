@@ -55,7 +55,6 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
             screen.problem(found.problem)
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
         providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
-        stack.callback(providers.shutdown, _SHUTDOWN)
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
         core = Core(
             node=node,
@@ -70,6 +69,7 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
         )
         reporter.start(core.deliver)
         stack.callback(reporter.stop)
+        stack.callback(providers.shutdown, _SHUTDOWN)  # before the terminal ends: what was not delivered is shown
         core.start()
         stack.callback(core.stop)
         ended.wait()

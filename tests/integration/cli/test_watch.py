@@ -191,3 +191,20 @@ def test_a_state_folder_that_cannot_be_written_is_said_and_judging_goes_on(
     command.line("Warning test")
     assert command.interrupt() == 0
     assert "Traceback" not in command.output
+
+
+def test_what_the_backend_did_not_take_is_said_although_ctrl_c_comes_before_the_first_export(
+    virtwatch: Virtwatch, policy: Path
+) -> None:
+    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    command = virtwatch("watch", "-f", policy, *DRIVER, env=nowhere)
+    command.line("Watching")
+
+    assert command.interrupt() == 0
+    assert "Telemetry: http://127.0.0.1:9/v1/" in command.output
+
+
+def test_a_uri_that_is_named_twice_is_watched_once(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER, *DRIVER)
+
+    assert "through test:///default. " in command.line("Watching 1 VM")
