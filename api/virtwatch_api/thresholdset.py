@@ -74,7 +74,7 @@ def parse_thresholdset(document: Any) -> ThresholdSet | tuple[Problem, ...]:
     problems: list[Problem] = []
     root = Cursor(document, "", problems)
     if root["apiVersion"].value != API_VERSION:
-        root["apiVersion"].problem(f"must be {API_VERSION}; upgrade the agent or the operator so that both agree")
+        root["apiVersion"].problem(f"must be {API_VERSION}")
     thresholds = _spec(root["spec"])
     return tuple(problems) if problems or thresholds is None else thresholds
 

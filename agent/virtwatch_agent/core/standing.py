@@ -28,7 +28,11 @@ class Standing:
         thresholds.extend(before[policy] for policy in before if policy in kept)
         for rejected in changed.rejected:
             if rejected not in self.rejected:
-                _LOG.error("the ThresholdSet of %s cannot be read: %s", rejected.policy, rejected.message)
+                _LOG.error(
+                    "the thresholds of %s cannot be read, what was in force stays: %s",
+                    rejected.policy,
+                    rejected.message,
+                )
         self.thresholds, self.rejected, self.known = tuple(thresholds), changed.rejected, True
         return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
 

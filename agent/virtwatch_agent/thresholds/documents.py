@@ -83,7 +83,7 @@ def _rejected(document: Json, why: str) -> Rejected:
             namespace if isinstance(namespace, str) and namespace else None,
         ),
         hash=hash_ if isinstance(hash_, str) else "",
-        message=f"ThresholdSet {where}: {why}"[:1000],
+        message=f"ThresholdSet {where}: {why}"[:900] + "; upgrade the agent or the operator so that both agree",
     )
 
 

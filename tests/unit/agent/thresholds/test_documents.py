@@ -55,10 +55,19 @@ def test_an_unreadable_one_hinders_no_other_and_is_named_with_its_reason():
     assert rejected.message.startswith("ThresholdSet shop/db: spec.rules")
 
 
-def test_one_of_a_later_version_says_who_is_to_be_upgraded():
-    later = {**document(), "apiVersion": "virtwatch.io/v1"}
-    (rejected,) = ThresholdReader().read([later]).rejected
-    assert "upgrade the agent or the operator" in rejected.message
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"apiVersion": "virtwatch.io/v1"},
+        {"spec": {**document()["spec"], "rules": [{"name": "r", "telepathy": {}}]}},
+        {"spec": {**document()["spec"], **{f"field-{number}": 1 for number in range(500)}}},
+    ],
+    ids=["another version", "an unknown kind of rule", "more unknown fields than a message holds"],
+)
+def test_one_that_another_version_wrote_says_what_to_do(later):
+    (rejected,) = ThresholdReader().read([{**document(), **later}]).rejected
+    assert rejected.message.endswith("; upgrade the agent or the operator so that both agree")
+    assert len(rejected.message) <= 1024  # as much as NodeMonitor holds
 
 
 JSON = st.recursive(
