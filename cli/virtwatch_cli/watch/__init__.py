@@ -5,6 +5,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics, events and traces go there. Ctrl-C 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 
@@ -35,8 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until a signal ends it."""
-    from virtwatch_cli.watch.session import watch
-
+    try:
+        from virtwatch_cli.watch.session import watch
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
+            file=sys.stderr,
+        )
+        return 1
     return watch(
         files=arguments.file,
         uris=tuple(arguments.connect or ()),

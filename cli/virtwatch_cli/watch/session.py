@@ -46,7 +46,9 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
             screen.problem(problem)
         watched.thresholds = policies.thresholds
         if not watched.thresholds:
-            screen.problem("There is no policy to judge by: mend what is said above, or name other files.")
+            mend = "mend what is said above, or " if problems else ""
+            named = ", ".join(map(str, files))
+            screen.problem(f"There is no policy to judge by in {named}: {mend}name other files.")
             return 1
         if any(isinstance(problem, Finding) for problem in problems):
             right = ", ".join(str(item.policy) for item in watched.thresholds)

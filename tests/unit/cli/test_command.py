@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,20 @@ def test_a_subcommand_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([])
     assert "usage: virtwatch" in capsys.readouterr().err
+
+
+def test_watch_says_where_it_found_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "-f", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"There is no policy to judge by in {tmp_path}: name other files.\n"
+
+
+def test_watch_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("virtwatch_cli.watch.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+
+    assert main(["watch", "-f", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == "error: the Python package psutil is missing; pip install 'virtwatch[cli]' brings it\n"
