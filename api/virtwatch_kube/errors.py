@@ -21,6 +21,10 @@ class NotFound(KubeError):
     """Say that the object or its kind does not exist."""
 
 
+class NotServed(NotFound):
+    """Say that the object's kind does not exist, or is being deleted: no object of it can be had."""
+
+
 class Conflict(KubeError):
     """Say that the object exists already, has changed meanwhile, or that another manager owns the field."""
 
@@ -41,6 +45,9 @@ class Unavailable(KubeError):
     """Say that the API server is absent, overloaded or answered nonsense: the same request may succeed later."""
 
 
+# Of an object that is missing the API server says it in a Status.
+_NO_SUCH_PATH = b"404 page not found"
+_KIND_IS_GOING = "custom resource definition is terminating"
 _BY_STATUS: Mapping[int, type[KubeError]] = {
     401: Forbidden,
     403: Forbidden,
@@ -58,6 +65,8 @@ def refusal(request: str, status: int, body: bytes, headers: Mapping[str, str]) 
     said = str(document.get("message") or body[:300].decode(errors="replace").strip() or "nothing")
     reason = str(document.get("reason") or "")
     kind = _BY_STATUS.get(status, Invalid if 400 <= status < 500 else Unavailable)
+    if (status == 404 and body.strip() == _NO_SUCH_PATH) or _KIND_IS_GOING in said:
+        kind = NotServed
     return kind(
         f"{request}: the API server answered {status}{f' {reason}' if reason else ''}: {said[:1000]}",
         status=status,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Generic
 
-from virtwatch_kube.errors import KubeError, Unavailable
+from virtwatch_kube.errors import KubeError, NotServed, Unavailable
 from virtwatch_kube.outage import Outage
 from virtwatch_operator.workqueue import K, WorkQueue
 
@@ -25,7 +25,7 @@ class Workers(Generic[K]):
         self._queue = queue
         self._work = work
         self._lock = threading.Lock()
-        # An absent API server is one fact, not one per key.
+        # An absent API server, or kind, is one fact, not one per key.
         self._server = Outage(f"The API server for {queue.name}", consequence="what waits is tried again")
         self._said: dict[K, str] = {}
         self._threads = [
@@ -77,7 +77,7 @@ class Workers(Generic[K]):
         """Log a failure once, not once per try."""
         kind = type(error).__name__
         with self._lock:
-            if isinstance(error, Unavailable) and error.status in _NO_ANSWER:
+            if _concerns_all(error):
                 self._server.failed(error)
             elif self._said.get(key) != kind:
                 self._said[key] = kind
@@ -85,3 +85,7 @@ class Workers(Generic[K]):
                 logger.error(
                     "%s: %s fails and is tried again: %s: %s", self._queue.name, key, kind, error, exc_info=trace
                 )
+
+
+def _concerns_all(error: Exception) -> bool:
+    return isinstance(error, NotServed) or (isinstance(error, Unavailable) and error.status in _NO_ANSWER)

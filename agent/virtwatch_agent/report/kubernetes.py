@@ -13,7 +13,7 @@ from virtwatch_api.nodemonitor_codec import encode_status
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
-from virtwatch_kube.errors import KubeError, NotFound
+from virtwatch_kube.errors import KubeError, NotFound, NotServed
 from virtwatch_kube.outage import Outage
 
 MANAGER = "virtwatch-agent"  # the field manager: one name for all agents, so that an upgrade keeps its fields
@@ -140,4 +140,6 @@ def _meaning(status: NodeStatus) -> NodeStatus:
 
 
 def _advice(error: KubeError) -> str:
-    return "the operator creates it: see that virtwatch-operator runs" if isinstance(error, NotFound) else ""
+    if isinstance(error, NotFound) and not isinstance(error, NotServed):
+        return "the operator creates it: see that virtwatch-operator runs"
+    return ""

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from virtwatch_kube.errors import Conflict, Expired, Forbidden, Invalid, NotFound, Unavailable, refusal
+from virtwatch_kube.errors import Conflict, Expired, Forbidden, Invalid, NotFound, NotServed, Unavailable, refusal
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,17 @@ from virtwatch_kube.errors import Conflict, Expired, Forbidden, Invalid, NotFoun
 )
 def test_each_answer_has_its_kind_of_error(status, kind):
     assert type(refusal("GET /x", status, b"", {})) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"404 page not found\n"),
+        (403, b'{"message": "x is forbidden: create not allowed while custom resource definition is terminating"}'),
+    ],
+)
+def test_a_kind_that_is_not_there_or_going_is_told_from_an_object_that_is_not(status, body):
+    assert type(refusal("GET /x", status, body, {})) is NotServed
 
 
 def test_a_message_names_the_request_the_status_and_what_the_server_said():

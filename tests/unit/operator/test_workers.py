@@ -2,7 +2,9 @@ import logging
 import threading
 import time
 
-from virtwatch_kube.errors import Forbidden, Unavailable
+import pytest
+
+from virtwatch_kube.errors import Forbidden, NotServed, Unavailable
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
 
@@ -37,7 +39,8 @@ def test_a_key_that_fails_is_tried_until_it_succeeds_and_said_once(caplog):
     ]
 
 
-def test_an_absent_api_server_is_one_line_not_one_per_key(caplog):
+@pytest.mark.parametrize("absent", [Unavailable("connection refused"), NotServed("PATCH /x: 404", status=404)])
+def test_an_absent_api_server_or_kind_is_one_line_not_one_per_key(caplog, absent):
     caplog.set_level(logging.INFO)
     down, seen, all_tried = [True], set(), threading.Event()
     succeeded, all_succeeded = set(), threading.Event()
@@ -47,7 +50,7 @@ def test_an_absent_api_server_is_one_line_not_one_per_key(caplog):
         if len(seen) == 20:
             all_tried.set()
         if down[0]:
-            raise Unavailable("connection refused")
+            raise absent
         succeeded.add(key)
         if len(succeeded) == 20:
             all_succeeded.set()

@@ -8,7 +8,7 @@ from opentelemetry.trace import NoOpTracer
 from lab.process import wait_for
 from tests.unit.agent.report.statuses import status, transition
 from virtwatch_agent.report.kubernetes import NodeMonitorReporter
-from virtwatch_kube.errors import NotFound, Unavailable
+from virtwatch_kube.errors import NotFound, NotServed, Unavailable
 
 
 class Server:
@@ -185,6 +185,15 @@ def test_an_absent_nodemonitor_is_said_with_who_creates_it(reporter, server, cap
     reporter.publish(status())
     wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
     assert "see that virtwatch-operator runs" in caplog.text
+
+
+def test_a_kind_that_is_missing_is_not_put_down_to_the_operator(reporter, server, caplog):
+    server.error = NotServed("PATCH: 404 page not found", status=404)
+    reporter.start()
+    reporter.publish(status())
+    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
+    assert "apply virtwatch's crds/" in caplog.text
+    assert "virtwatch-operator" not in caplog.text
 
 
 def test_a_defect_in_one_status_does_not_end_the_reports(reporter, server, clock, caplog):
