@@ -49,8 +49,12 @@ def test_thresholds_that_an_agent_cannot_read_are_said_and_touch_no_other_policy
         watched.pause()
         watched.wait_firing("other", "paused")
         assert len(watched.complaints) == 1, watched.log
+        assert "upgrade the agent or the operator" in watched.complaints[0]
     finally:
         system.control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CHECKOUT / "crds"))
+    # What the operator writes next can be read: nobody has to be restarted.
+    system.put_in_force("other", {**OTHER, "severity": "Critical"}, target={"names": ["web-1"]})
+    assert len(watched.complaints) == 1, watched.log
 
 
 def let_any_rule_pass(watched: Watched) -> None:
