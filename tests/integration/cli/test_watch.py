@@ -1,11 +1,16 @@
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from lab.rundir import CHECKOUT
 from tests.integration.cli.conftest import Virtwatch
 
 DRIVER = ("--connect", "test:///default")
+
+
+README = (CHECKOUT / "README.md").read_text()
 
 
 def _edit(path: Path, old: str, new: str) -> None:
@@ -208,3 +213,14 @@ def test_a_uri_that_is_named_twice_is_watched_once(virtwatch: Virtwatch, policy:
     command = virtwatch("watch", "-f", policy, *DRIVER, *DRIVER)
 
     assert "through test:///default. " in command.line("Watching 1 VM")
+
+
+def test_the_readmes_command_shows_what_the_readme_shows(virtwatch: Virtwatch) -> None:
+    (example,) = re.findall(r"virtwatch watch -f (\S+) --connect test:///default", README)
+
+    command = virtwatch("watch", "-f", CHECKOUT / example, *DRIVER)
+
+    for line in (command.line("POLICY"), command.line("cpu-busy"), command.line("paused"), command.line("running")):
+        assert line.strip() in README
+    _, fired = command.line("Critical test").split("  ", maxsplit=1)
+    assert fired.strip() in README
