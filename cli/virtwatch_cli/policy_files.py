@@ -91,6 +91,7 @@ def read_policy_file(path: Path) -> PolicyFile:
                 findings.append(item)
             case str():
                 others.append(item)
+    findings.sort(key=lambda finding: finding.line)
     return PolicyFile(path, tuple(thresholds), tuple(findings), tuple(others))
 
 

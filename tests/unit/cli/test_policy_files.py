@@ -56,6 +56,13 @@ def test_all_that_is_wrong_is_said_at_once(policy: Path) -> None:
     assert {finding.field for finding in findings} == {"spec.rules[0].name", "spec.rules[0].threshold.warning.above"}
 
 
+def test_findings_come_in_the_order_of_their_lines(policy: Path) -> None:
+    wrong = RIGHT.replace("vm.cpu.utilization", "vm.cpu.usage").replace('"0.9"', '"0.9", recover: "1"')
+    findings = _findings(policy, f"{wrong}---\n{wrong}")
+
+    assert [finding.line for finding in findings] == [8, 9, 18, 19]
+
+
 def test_a_key_that_stands_twice_is_wrong(policy: Path) -> None:
     findings = _findings(policy, RIGHT + '      warning: {above: "0.8"}\n')
 
