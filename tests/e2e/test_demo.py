@@ -41,17 +41,22 @@ class Lab:
         assert process.returncode == 0, printed
         return printed
 
-    def processes(self) -> list[str]:
+    def processes(self) -> dict[int, str]:
         """Give the command lines of all processes that belong to any run of ours."""
         mark = f"{RUN_VARIABLE}={self.runs}".encode()
-        found = []
+        found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
         return found
+
+    def kill(self, name: str) -> None:
+        """Kill the one process whose command line has the name."""
+        [pid] = [pid for pid, command in self.processes().items() if name in command]
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def wait_for_line(process: "subprocess.Popen[str]", text: str) -> str:
 
 def assert_nothing_is_left(lab: Lab) -> None:
     assert list(lab.runs.iterdir()) == []
-    assert lab.processes() == []
+    assert lab.processes() == {}
     assert str(lab.runs) not in Path("/proc/self/mountinfo").read_text()
 
 
@@ -142,4 +147,24 @@ def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_nex
     assert interrupted.returncode == 130, printed
     assert list(lab.runs.iterdir()) == [left]
     lab.run("down")
+    assert_nothing_is_left(lab)
+
+
+def test_a_demo_that_cannot_come_true_says_why_and_leaves_nothing(lab: Lab) -> None:
+    with lab.begin("demo") as failing:
+        wait_for_line(failing, "A policy says what is too much")
+        lab.kill("virtwatch_agent")
+        printed, _ = failing.communicate(timeout=DEADLINE_S)
+
+    assert failing.returncode == 1, printed
+    assert "error: " in printed
+    assert "virtwatch-agent-node-1 ended" in printed
+    assert_nothing_is_left(lab)
+
+
+def test_two_demos_at_once_both_come_true(lab: Lab) -> None:
+    with lab.begin("demo") as first, lab.begin("demo") as second:
+        told = [process.communicate(timeout=DEADLINE_S)[0] for process in (first, second)]
+
+    assert [first.returncode, second.returncode] == [0, 0], told
     assert_nothing_is_left(lab)
