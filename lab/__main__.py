@@ -5,25 +5,15 @@ import signal
 import sys
 from types import FrameType
 
-from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.controlplane.binaries import find_tools
+from lab.build import build
 from lab.demo.demo import demo
 from lab.errors import LabError
 from lab.guests.command import guest
-from lab.guests.image import guest_image
 from lab.keep import end_kept
 from lab.progress import note
 from lab.up import up
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def build() -> None:
-    """Build everything that the lab caches."""
-    find_tools()
-    build_jaeger()
-    fetch_page()
-    guest_image()
 
 
 def down() -> None:

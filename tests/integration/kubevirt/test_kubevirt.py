@@ -4,28 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.kubevirt.installation import install, prepare
 from lab.kubevirt.vm import VirtualMachine, VmSpec
 from lab.node.cluster import Cluster
 from lab.process import wait_for
-from lab.rundir import RunDir
 
+# The first test waits for KubeVirt to install itself.
+pytestmark = pytest.mark.timeout(900)
 DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def cluster(run: RunDir) -> Iterator[Cluster]:
-    """Run KubeVirt on two nodes."""
-    started = Cluster(run)
-    started.start()
-    for name in ("node-1", "node-2"):
-        prepare(started.add_node(name))
-    install(started)
-    yield started
-    started.stop()
-
-
-@pytest.fixture
 def vm(cluster: Cluster) -> Iterator[VirtualMachine]:
     """Run a Linux guest without a disk."""
     made = VirtualMachine(cluster.control_plane, VmSpec(name="web-1", disk=False))
