@@ -8,8 +8,8 @@ from types import FrameType
 from lab.build import build
 from lab.demo.demo import demo
 from lab.errors import LabError
-from lab.guests.command import guest
 from lab.keep import end_kept
+from lab.kubevirt.command import guest
 from lab.progress import note
 from lab.up import up
 
@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
+    show.add_argument(
+        "--kubevirt", action="store_true", help="on real nodes, with KubeVirt itself and a live migration"
+    )
     add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")

@@ -69,6 +69,13 @@ class VirtualMachine:
         """The node that it runs on now."""
         return str(self.vmi().get("status", {}).get("nodeName", ""))
 
+    @property
+    def paused(self) -> str:
+        """Why KubeVirt calls it paused, in its word (PausedByUser, PausedIOError, ...); empty while it is not."""
+        conditions = self.vmi().get("status", {}).get("conditions", [])
+        paused = (item["reason"] for item in conditions if (item["type"], item["status"]) == ("Paused", "True"))
+        return next(paused, "")
+
     def ask(self, request: str, *, on: Node, deadline: float = BOOT_DEADLINE_S) -> None:
         """Let the guest do something (see the guest's init.sh), by its serial port; it answers once it has booted."""
         uid = self.vmi()["metadata"]["uid"]

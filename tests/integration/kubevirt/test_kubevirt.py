@@ -30,9 +30,9 @@ def test_a_guest_boots_and_obeys(cluster: Cluster, vm: VirtualMachine) -> None:
 
 def test_a_vm_pauses_and_goes_on(cluster: Cluster, vm: VirtualMachine) -> None:
     vm.pause()
-    wait_for(lambda: _condition(vm, "Paused") == "True", what="the VMI to be paused", deadline=DEADLINE_S)
+    wait_for(lambda: vm.paused == "PausedByUser", what="the VMI to be paused", deadline=DEADLINE_S)
     vm.unpause()
-    wait_for(lambda: _condition(vm, "Paused") != "True", what="the VMI to go on", deadline=DEADLINE_S)
+    wait_for(lambda: vm.paused == "", what="the VMI to go on", deadline=DEADLINE_S)
 
 
 def test_a_vm_moves_to_the_other_node_and_goes_on(cluster: Cluster, vm: VirtualMachine) -> None:
@@ -43,8 +43,3 @@ def test_a_vm_moves_to_the_other_node_and_goes_on(cluster: Cluster, vm: VirtualM
 
     wait_for(lambda: vm.node not in ("", source), what="the VM to be on the other node", deadline=DEADLINE_S)
     vm.ask("cpu off", on=cluster.nodes[vm.node])
-
-
-def _condition(vm: VirtualMachine, name: str) -> str:
-    conditions = vm.vmi().get("status", {}).get("conditions", [])
-    return next((item["status"] for item in conditions if item["type"] == name), "")
