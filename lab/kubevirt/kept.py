@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.guests.kept import FILE as GUESTS
 from lab.keep import newest_kept
 from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.vm import VirtualMachine, VmSpec
@@ -31,8 +32,8 @@ def remember_vms(run: RunDir, *, nodes: Iterable[str], specs: Iterable[VmSpec]) 
 
 def find_vm(name: str) -> KeptVm | None:
     """Return a VM of the run that this checkout kept last, None where that has no such VM."""
-    run = newest_kept(FILE)
-    if run is None:
+    run = newest_kept(GUESTS)
+    if run is None or not (run.path / FILE).exists():
         return None
     kept = json.loads((run.path / FILE).read_text())
     found = next((entry for entry in kept["vms"] if entry["name"] == name), None)
