@@ -24,9 +24,9 @@ BUSY = {
 
 @pytest.fixture
 def vm(watched: Watched) -> Iterator[VirtualMachine]:
-    """Run a VM that is watched each second."""
-    watched.put_in_force(POLICY, BUSY, target={"names": ["moving-1"]}, collection={"interval": "1s"})
+    """Run a VM that is watched each second, once it has booted: that keeps it busy too."""
     made = watched.vm("moving-1", disk=False)
+    watched.put_in_force(POLICY, BUSY, target={"names": ["moving-1"]}, collection={"interval": "1s"})
     yield made
     made.delete()
     watched.kubectl("delete", "monitorpolicy", POLICY, "--namespace=shop")
@@ -38,8 +38,7 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
     watched.ask(vm, "cpu on")
     of_vm.wait(RULE, "AlertCritical")
     of_policy.wait(RULE, "AlertCritical")
-    wait_for(lambda: len(watched.alerts(POLICY, vm)) == 1, what="the status to show the alert", deadline=DEADLINE_S)
-    [before] = watched.alerts(POLICY, vm)
+    before = watched.wait_alert(POLICY, vm)
 
     with PolicyStatuses(watched.cluster.control_plane.kubeconfig, "shop", POLICY) as statuses:
         vm.migrate()

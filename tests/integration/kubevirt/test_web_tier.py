@@ -18,7 +18,8 @@ LABELS = {"tier": "web"}
 
 
 @pytest.fixture(scope="module")
-def policy(watched: Watched) -> Iterator[str]:
+def policy(watched: Watched, web: VirtualMachine, writer: VirtualMachine) -> Iterator[str]:
+    """Put the example in force on VMs that have booted: that keeps them busy too."""
     watched.kubectl("apply", "-f", str(EXAMPLE))
     watched.wait_ready(POLICY)
     yield POLICY
@@ -26,8 +27,8 @@ def policy(watched: Watched) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def web(watched: Watched, policy: str) -> Iterator[VirtualMachine]:
-    """Run a VM that the policy selects."""
+def web(watched: Watched) -> Iterator[VirtualMachine]:
+    """Run a VM that the example selects."""
     made = watched.vm("web-1", labels=LABELS, disk=False)
     yield made
     made.delete()
@@ -41,8 +42,8 @@ def disk(watched: Watched) -> HostDisk:
 
 
 @pytest.fixture(scope="module")
-def writer(watched: Watched, policy: str, disk: HostDisk) -> Iterator[VirtualMachine]:
-    """Run a VM that the policy selects, on the disk that can run out of room."""
+def writer(watched: Watched, disk: HostDisk) -> Iterator[VirtualMachine]:
+    """Run a VM that the example selects, on the disk that can run out of room."""
     made = watched.vm("web-2", labels=LABELS, host_disk=disk.path, node="node-2")
     yield made
     made.delete()
@@ -60,28 +61,26 @@ def test_the_agents_watch_kubevirts_vms_and_a_plain_libvirts_beside_them(
     wait_for(lambda: seen() == expected, what=f"the agents to report {dict(expected)} VMs", deadline=DEADLINE_S)
 
 
-def test_a_policy_judges_the_vms_that_its_labels_select_on_every_node(
-    watched: Watched, web: VirtualMachine, writer: VirtualMachine
-) -> None:
+def test_a_policy_judges_the_vms_that_its_labels_select_on_every_node(watched: Watched, policy: str) -> None:
     wait_for(
-        lambda: watched.policy(POLICY).get("targets") == {"virtualMachines": 2, "nodes": 2, "nodesApplied": 2},
+        lambda: watched.policy(policy).get("targets") == {"virtualMachines": 2, "nodes": 2, "nodesApplied": 2},
         what="the policy to have two targets",
         deadline=DEADLINE_S,
     )
 
 
 def test_a_busy_guest_fires_an_alert_on_vm_and_policy_and_a_calm_one_resolves_it(
-    watched: Watched, web: VirtualMachine
+    watched: Watched, policy: str, web: VirtualMachine
 ) -> None:
-    of_vm, of_policy = told_of_vm(watched, web), Told(watched, "MonitorPolicy", POLICY)
+    of_vm, of_policy = told_of_vm(watched, web), Told(watched, "MonitorPolicy", policy)
 
     watched.ask(web, "cpu on")
     for told in (of_vm, of_policy):
         told.wait(CPU, "AlertWarning")
-    [alert] = watched.alerts(POLICY, web)
+    alert = watched.wait_alert(policy, web)
     watched.ask(web, "cpu off")
     wait_for(lambda: of_vm.of(CPU)[-1] == "AlertResolved", what="the alert to resolve", deadline=DEADLINE_S)
-    watched.wait_quiet(POLICY, web)
+    watched.wait_quiet(policy, web)
 
     assert float(alert["value"]) > float(alert["threshold"]) >= 0.5
     assert alert["node"] == web.node
@@ -90,14 +89,14 @@ def test_a_busy_guest_fires_an_alert_on_vm_and_policy_and_a_calm_one_resolves_it
 
 
 def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
-    watched: Watched, writer: VirtualMachine, disk: HostDisk
+    watched: Watched, policy: str, writer: VirtualMachine, disk: HostDisk
 ) -> None:
     told = told_of_vm(watched, writer)
 
     disk.fill()
     watched.ask(writer, "fill")
     told.wait(DISK, "AlertCritical")
-    [alert] = watched.alerts(POLICY, writer)
+    alert = watched.wait_alert(policy, writer)
     disk.free()
     writer.unpause()
     told.wait(DISK, "AlertCritical", "AlertResolved")

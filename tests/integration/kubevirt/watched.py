@@ -61,6 +61,12 @@ class Watched:
         active = self.policy(policy).get("activeAlerts", [])
         return [alert for alert in active if alert["target"].split()[0] == f"{NAMESPACE}/{vm.spec.name}"]
 
+    def wait_alert(self, policy: str, vm: VirtualMachine) -> dict[str, Any]:
+        """Return the one alert of the VM that fires, once the policy's status has it."""
+        what = f"one alert of {vm.spec.name} in the status of {policy}"
+        wait_for(lambda: len(self.alerts(policy, vm)) == 1, what=what, deadline=DEADLINE_S, poll=0.3)
+        return self.alerts(policy, vm)[0]
+
     def wait_quiet(self, policy: str, vm: VirtualMachine) -> None:
         """Return when no alert of the VM fires."""
         what = f"no alert of {vm.spec.name} to fire"
