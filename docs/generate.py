@@ -25,7 +25,9 @@ What OTLP carries for each VM, raw. The Resource is the VM: `libvirt.domain.uuid
 `k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`, `k8s.pod.name`, `k8s.node.name`."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
-`where` matches attributes by equality. After a gap the agent compares, and emits what it missed with
+`where` matches attributes by equality. What a live migration does to a VM on both of its nodes (reason `migrated`,
+`migration` or `postcopy`) is no stop, pause or start: it matches only a rule whose `where` names `reason`, and ends
+only such a rule's alert. After a gap the agent compares, and emits what it missed with
 `virtwatch.event.inferred=true`. A *planned* event is refused with `reason: NotImplemented`."""
 _KINDS = """\
 Group `virtwatch.io`, version `v1alpha1`. `kubectl explain mpol.spec --recursive` says the same on a cluster."""

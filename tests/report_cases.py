@@ -1,7 +1,8 @@
 """A node's report in which every field is set."""
 
-from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.nodemonitor import (
+    Adopted,
     AgentHealth,
     Applied,
     Condition,
@@ -9,6 +10,7 @@ from virtwatch_api.nodemonitor import (
     Counts,
     Evidence,
     FiringAlert,
+    Move,
     NodeStatus,
     Subject,
     Transition,
@@ -32,6 +34,8 @@ def full_status() -> NodeStatus:
     evidence = Evidence("vm.cpu.utilization", value=1e-7, bound=0.1, text="0.9 is above 0.1")
     plain = Subject(domain="Win 10", uuid="7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12", node="node-a")
     cluster = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "defaults")
+    since = 1_799_999_999.5
+    move = Move("node-b", AlertState(Severity.CRITICAL, since, since, since, since, since), TRACEPARENT, since)
     transitions = tuple(
         Transition(
             sequence=number,
@@ -45,8 +49,9 @@ def full_status() -> NodeStatus:
             subject=subject,
             evidence=evidence,
             traceparent=TRACEPARENT,
+            move=move if action is Action.HANDED_OVER else None,
         )
-        for number, (action, reason) in enumerate(((a, r) for a in Action for r in Reason), start=1)
+        for number, (action, reason) in enumerate(((a, r) for r in Reason for a in Action), start=1)
     )
     return NodeStatus(
         epoch="6f1c2b",
@@ -70,6 +75,7 @@ def full_status() -> NodeStatus:
         ),
         virtual_machines=3,
         agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5),
+        adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
             for kind, status in zip(ConditionType, (True, False, None, True), strict=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.nodemonitor import Acknowledged
+from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 
@@ -111,7 +111,10 @@ class ThresholdsChanged:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesIdentity:
-    """Hold what the Kubernetes API says of a VM; `pod_uids` are its active launcher pods on this node."""
+    """Hold what the Kubernetes API says of a VM; `pod_uids` are its active launcher pods on this node.
+
+    `migration_target` is the other node to which a live migration takes it, or took it, empty without one.
+    """
 
     namespace: str
     name: str
@@ -119,6 +122,7 @@ class KubernetesIdentity:
     pod_uids: tuple[str, ...]
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    migration_target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class NodeChanged:
 
     labels: Mapping[str, str]
     acknowledged: Acknowledged | None
+    handovers: tuple[Handover, ...] = ()
 
 
 Observation = (

@@ -29,6 +29,7 @@ class Action(StrEnum):
     ESCALATED = "Escalated"
     EASED = "Eased"
     RESOLVED = "Resolved"
+    HANDED_OVER = "HandedOver"
 
 
 class Reason(StrEnum):
@@ -41,6 +42,7 @@ class Reason(StrEnum):
     EVENT_CLEARED = "EventCleared"
     EXPIRED = "Expired"
     DOMAIN_STOPPED = "DomainStopped"
+    MIGRATED = "Migrated"
     POLICY_CHANGED = "PolicyChanged"
     POLICY_DELETED = "PolicyDeleted"
 
@@ -140,6 +142,31 @@ def resolve(state: AlertState, *, now: float, reason: Reason) -> Step:
     if state.severity is None:
         return INACTIVE, None
     return INACTIVE, Change(Action.RESOLVED, reason, None, state.severity, state.since or now)
+
+
+def standing(state: AlertState) -> Severity | None:
+    """Return the severity with which an alert fires, or else the level that it is pending for."""
+    if state.severity is not None:
+        return state.severity
+    if state.critical_since is not None:
+        return Severity.CRITICAL
+    return Severity.WARNING if state.warning_since is not None else None
+
+
+def hand_over(state: AlertState, *, now: float) -> Change:
+    """Let an alert go to the node to which its domain migrates; it is neither resolved nor said again by that."""
+    return Change(Action.HANDED_OVER, Reason.MIGRATED, state.severity, state.severity, state.since or now)
+
+
+def carry_on(here: AlertState, before: AlertState) -> AlertState:
+    """Continue an alert that another node judged before: the worse of both counts, since the earlier."""
+    worse = here if _rank(here) > _rank(before) else before
+    times = [state.since for state in (here, before) if state.since is not None]
+    return replace(worse, since=min(times, default=None))
+
+
+def _rank(state: AlertState) -> int:
+    return 0 if state.severity is None else state.severity.rank
 
 
 def _move(state: AlertState, severity: Severity | None, now: float, reason: Reason) -> Step:

@@ -1,13 +1,15 @@
 # What an agent reports of its node and what the operator acknowledges: the bus between both.
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.policy import PolicyKey, Severity
 
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
+MAX_HANDOVERS = 256  # that wait for one agent; more wait in the journals that they come from
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Hold what an alert takes along to the node to which its VM migrates; `traceparent` is of its last worsening."""
+
+    to: str
+    state: AlertState
+    traceparent: str = ""
+    last_event: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """Hold one entry of the journal; (epoch, sequence) orders entries of one node, times in seconds since 1970."""
 
@@ -53,6 +65,29 @@ class Transition:
     subject: Subject
     evidence: Evidence
     traceparent: str = ""
+    move: Move | None = None  # of an alert that is handed over, and of no other
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Hold an alert that came to this node with its VM; `epoch` is the other node's journal's."""
+
+    epoch: str
+    transition: Transition
+    move: Move
+
+    @property
+    def id(self) -> str:
+        """Return what names this handover and no other."""
+        return f"{self.epoch}.{self.transition.sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Say that an agent took a handover; its own journal's transitions up to `sequence` are from before that."""
+
+    handover: str
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +178,7 @@ class NodeStatus:
     virtual_machines: int
     agent: AgentHealth
     conditions: tuple[Condition, ...]
+    adopted: tuple[Adopted, ...] = ()  # of the handovers in spec, those that the agent has taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +198,42 @@ class NodeMonitor:
     status: NodeStatus | None
     acknowledged: Acknowledged | None
     labels: dict[str, str]
+    handovers: tuple[Handover, ...] = ()
+
+    @property
+    def moving(self) -> tuple[FiringAlert, ...]:
+        """Return alerts that fire and are on their way: from here, or to here and not taken yet."""
+        arriving = [item.transition for item in self.handovers if item.id not in self.adopted]
+        return tuple(
+            FiringAlert(
+                alert=item.alert,
+                severity=item.severity,
+                since=item.since,
+                subject=item.subject,
+                evidence=item.evidence,
+                traceparent=item.move.traceparent,
+            )
+            for item in (*arriving, *self.unacknowledged)
+            if item.move is not None and item.severity is not None
+        )
+
+    @property
+    def adopted(self) -> Mapping[str, int]:
+        """Return the sequence at which each handover was taken, by the handover's id."""
+        return {item.handover: item.sequence for item in (self.status.adopted if self.status is not None else ())}
+
+    @property
+    def settling(self) -> bool:
+        """Tell whether a handover was taken and is still held."""
+        return any(item.id in self.adopted for item in self.handovers)
+
+    def brought(self, transition: Transition) -> Severity | None:
+        """Return with which severity the alert of a transition of this node came from another one, after it."""
+        for item in self.handovers:
+            taken = self.adopted.get(item.id)
+            if item.transition.alert == transition.alert and (taken is None or transition.sequence <= taken):
+                return item.transition.severity
+        return None
 
     @property
     def unacknowledged(self) -> tuple[Transition, ...]:

@@ -1,15 +1,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.nodemonitor import (
     Acknowledged,
+    Adopted,
     AgentHealth,
     Applied,
     Condition,
     Counts,
     Evidence,
     FiringAlert,
+    Handover,
+    Move,
     NodeMonitor,
     NodeStatus,
     Subject,
@@ -22,6 +25,12 @@ Json = dict[str, Any]
 # Characters, as in the CRDs: one overlong sentence must not make the API server refuse a whole report.
 MAX_TEXT = 1024
 MAX_MESSAGE = 32_768
+_TIMERS = {
+    "warningSince": "warning_since",
+    "warningGoodSince": "warning_good_since",
+    "criticalSince": "critical_since",
+    "criticalGoodSince": "critical_good_since",
+}
 _STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -51,6 +60,7 @@ def encode_status(status: NodeStatus) -> Json:
             "reported": format_time(status.agent.reported),
         },
         "conditions": [encode_condition(item) for item in status.conditions],
+        "adopted": [{"handover": item.handover, "sequence": item.sequence} for item in status.adopted],
     }
 
 
@@ -68,7 +78,25 @@ def encode_transition(item: Transition) -> Json:
         "subject": _subject(item.subject),
         "evidence": _evidence(item.evidence),
         **({"traceparent": item.traceparent} if item.traceparent else {}),
+        **({"move": _move(item.move)} if item.move else {}),
     }
+
+
+def encode_handover(item: Handover) -> Json:
+    """Write one of spec.handovers."""
+    return {"epoch": item.epoch, **encode_transition(item.transition)}
+
+
+def decode_handover(document: Json) -> Handover:
+    """Read one of spec.handovers.
+
+    Raises:
+        ValueError, KeyError, TypeError: an operator of another version wrote what this one does not know.
+    """
+    transition = decode_transition(document)
+    if transition.move is None:
+        raise ValueError(f"handover {document['epoch']}.{transition.sequence} does not say what moves")
+    return Handover(document["epoch"], transition, transition.move)
 
 
 def encode_condition(item: Condition) -> Json:
@@ -115,6 +143,7 @@ def decode_nodemonitor(document: Json) -> NodeMonitor:
         status=_status(status) if status and status.get("epoch") else None,
         acknowledged=Acknowledged(acknowledged["epoch"], acknowledged["sequence"]) if acknowledged else None,
         labels=dict(metadata.get("labels") or {}),
+        handovers=tuple(decode_handover(item) for item in (document.get("spec") or {}).get("handovers") or ()),
     )
 
 
@@ -124,18 +153,44 @@ def decode_transition(document: Json) -> Transition:
     Raises:
         ValueError, KeyError: the text is not a transition of this version.
     """
+    severity = Severity(document["severity"]) if "severity" in document else None
+    since = timestamp(document["since"])
+    move = document.get("move")
     return Transition(
         sequence=document["sequence"],
         alert=_read_alert(document),
         action=Action(document["action"]),
         reason=Reason(document["reason"]),
-        severity=Severity(document["severity"]) if "severity" in document else None,
+        severity=severity,
         previous=Severity(document["previous"]) if "previous" in document else None,
         at=timestamp(document["at"]),
-        since=timestamp(document["since"]),
+        since=since,
         subject=_read_subject(document["subject"]),
         evidence=_read_evidence(document["evidence"]),
         traceparent=document.get("traceparent", ""),
+        move=_read_move(move, severity=severity, since=since) if move else None,
+    )
+
+
+def _move(item: Move) -> Json:
+    # Severity and since stand in the transition itself.
+    times = {key: getattr(item.state, name) for key, name in _TIMERS.items()}
+    times["lastEvent"] = item.last_event
+    return {
+        "to": item.to,
+        **{key: format_time(value) for key, value in times.items() if value is not None},
+        **({"traceparent": item.traceparent} if item.traceparent else {}),
+    }
+
+
+def _read_move(document: Json, *, severity: Severity | None, since: float) -> Move:
+    times = {key: timestamp(document[key]) for key in (*_TIMERS, "lastEvent") if key in document}
+    timers = {name: times.get(key) for key, name in _TIMERS.items()}
+    return Move(
+        to=document["to"],
+        state=AlertState(severity=severity, since=since if severity else None, **timers),
+        traceparent=document.get("traceparent", ""),
+        last_event=times.get("lastEvent"),
     )
 
 
@@ -160,6 +215,7 @@ def _status(document: Json) -> NodeStatus:
             reported=timestamp(agent.get("reported")),
         ),
         conditions=tuple(decode_condition(item) for item in document.get("conditions", [])),
+        adopted=tuple(Adopted(item["handover"], item["sequence"]) for item in document.get("adopted", ())),
     )
 
 

@@ -3,11 +3,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json, decode_nodemonitor
-from virtwatch_api.policy import PolicyKey
+from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import timestamp
 from virtwatch_operator.rollup.reports import Presence, Report
 
@@ -23,13 +23,14 @@ class _Heard:
     monitor: NodeMonitor | None  # None: what it says cannot be read
     at: float  # seconds since 1970 of the agent's last write
     reports: Mapping[PolicyKey, Report]
+    held: Mapping[str, Severity] = field(default_factory=dict)  # alerts that fire there or are on their way, by id
 
 
 class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
-    `waiting` is called with a node that has transitions to acknowledge, `reported` with a policy of which a node says
-    something new, `presence_changed` when nodes begin to report or fall silent.
+    `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy
+    of which a node says something new, `presence_changed` when nodes begin to report or fall silent.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Fleet:
         self._clock = clock
         self._nodes: dict[str, _Heard] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
+        self._holders: dict[str, dict[str, Severity]] = {}  # by alert and node
+        self._settling: set[str] = set()  # nodes that have taken a handover which they still hold
         self._lock = threading.Lock()
         self._presence = self._noticed = Presence()
         self._looked = float("-inf")
@@ -66,8 +69,19 @@ class Fleet:
                 self._looked = float("-inf")
         for policy in touched:
             self._reported(policy)
-        if fresh is not None and fresh.monitor is not None and fresh.monitor.unacknowledged:
-            self._waiting(node)
+        for waiting in self._who_waits(node, before, fresh):
+            self._waiting(waiting)
+
+    def _who_waits(self, node: str, before: _Heard | None, fresh: _Heard | None) -> set[str]:
+        old, new = (heard.monitor if heard is not None else None for heard in (before, fresh))
+        with self._lock:
+            self._settling.discard(node)
+            if new is not None and new.settling:
+                self._settling.add(node)
+            # What was handed over is held until its sender's transition is acknowledged, or nobody sends it again.
+            acknowledged = new is None or old is None or new.acknowledged != old.acknowledged
+            waiting = set(self._settling) if acknowledged else self._settling & {node}
+        return waiting | ({node} if new is not None and new.unacknowledged else set())
 
     def monitor(self, node: str) -> NodeMonitor | None:
         """Return a node's NodeMonitor; None where there is none or it cannot be read."""
@@ -79,6 +93,15 @@ class Fleet:
         """Tell whether a node has a NodeMonitor."""
         with self._lock:
             return node in self._nodes
+
+    def held_elsewhere(self, alert_id: str, node: str) -> Severity | None:
+        """Return the worst severity with which other nodes than this one hold an alert, None where none does.
+
+        A node lists its worst alerts only: of more than that this knows nothing.
+        """
+        with self._lock:
+            holders = self._holders.get(alert_id, {})
+            return max((item for other, item in holders.items() if other != node), key=_rank, default=None)
 
     def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
         """Return what nodes say of a policy, by node."""
@@ -118,7 +141,11 @@ class Fleet:
                     error,
                 )
             return _Heard(None, 0.0, {})
-        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor))
+        held = {
+            item.alert.id: item.severity
+            for item in (*monitor.moving, *(monitor.status.firing if monitor.status else ()))
+        }
+        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor), held)
 
     def _index(self, node: str, before: _Heard | None, fresh: _Heard | None) -> list[PolicyKey]:
         old = before.reports if before else {}
@@ -132,7 +159,21 @@ class Fleet:
                 nodes.pop(node, None)
             if not nodes:
                 del self._by_policy[policy]
+        self._hold(node, before.held if before else {}, fresh.held if fresh else {})
         return touched
+
+    def _hold(self, node: str, old: Mapping[str, Severity], new: Mapping[str, Severity]) -> None:
+        for alert_id in old.keys() - new.keys():
+            holders = self._holders[alert_id]
+            del holders[node]
+            if not holders:
+                del self._holders[alert_id]
+        for alert_id, severity in new.items():
+            self._holders.setdefault(alert_id, {})[node] = severity
+
+
+def _rank(severity: Severity) -> int:
+    return severity.rank
 
 
 def _speaks(heard: _Heard) -> bool:
@@ -140,13 +181,21 @@ def _speaks(heard: _Heard) -> bool:
 
 
 def _by_policy(monitor: NodeMonitor) -> Mapping[PolicyKey, Report]:
-    if monitor.status is None:
-        return {}
-    applied = {item.policy: item for item in monitor.status.applied}
-    firing: dict[PolicyKey, list[FiringAlert]] = {}
-    for item in monitor.status.firing:
-        firing.setdefault(item.alert.policy, []).append(item)
-    return {policy: Report(applied.get(policy), tuple(firing.get(policy, ()))) for policy in (*applied, *firing)}
+    status = monitor.status
+    applied = {item.policy: item for item in (status.applied if status else ())}
+    firing = _grouped(status.firing if status else ())
+    moving = _grouped(monitor.moving)
+    return {
+        policy: Report(applied.get(policy), firing.get(policy, ()), moving.get(policy, ()))
+        for policy in (*applied, *firing, *moving)
+    }
+
+
+def _grouped(alerts: Iterable[FiringAlert]) -> Mapping[PolicyKey, tuple[FiringAlert, ...]]:
+    grouped: dict[PolicyKey, tuple[FiringAlert, ...]] = {}
+    for item in alerts:
+        grouped[item.alert.policy] = (*grouped.get(item.alert.policy, ()), item)
+    return grouped
 
 
 def _written(document: Json) -> float:

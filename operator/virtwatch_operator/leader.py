@@ -16,6 +16,7 @@ from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
+from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.post import Post
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.fleet import Fleet
@@ -155,6 +156,9 @@ class Leader:
         announcer = Announcer(
             client=client,
             post=self._post,
+            continuity=Continuity(
+                client=client, held_elsewhere=self._fleet.held_elsewhere, monitor_of=self._fleet.monitor
+            ),
             monitor_of=self._fleet.monitor,
             policy_uid=self._policy_uid,
             again=self._announce.add,

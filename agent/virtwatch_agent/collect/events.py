@@ -20,6 +20,7 @@ _SUSPENDED = (
     "postcopy",
     "postcopy_failed",
 )
+_RESUMED = ("", "migrated", "snapshot", "postcopy", "postcopy_failed")
 _STOPPED = ("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot")
 _CRASHED = ("panicked", "crashloaded")
 # virDomain*Reason, where they are kept in the same words, so that what is heard and what is listed compare
@@ -108,7 +109,7 @@ def lifecycle(event: int, detail: int) -> LifecycleHeard | None:
         case 3:
             return LifecycleHeard(Turn.PAUSED, _word(_SUSPENDED, detail))
         case 4:
-            return LifecycleHeard(Turn.RESUMED, "")
+            return LifecycleHeard(Turn.RESUMED, _word(_RESUMED, detail))
         case 5:
             return LifecycleHeard(Turn.STOPPED, _word(_STOPPED, detail))
         case 7:

@@ -129,7 +129,7 @@ def _said(turn: LifecycleHeard, uuid: str, at: float) -> Iterator[DomainEvent]:
         case Turn.PAUSED:
             yield DomainEvent("vm.paused", uuid, at, {"reason": turn.reason})
         case Turn.RESUMED:
-            yield DomainEvent("vm.resumed", uuid, at)
+            yield DomainEvent("vm.resumed", uuid, at, {"reason": turn.reason} if turn.reason else {})
         case Turn.CRASHED:
             yield DomainEvent("vm.crashed", uuid, at, {"reason": turn.reason})
 
@@ -143,7 +143,8 @@ def _stopped(before: Sighting, reason: str, at: float, *, inferred: bool) -> Ite
 
 def _born(seen: Sighting, at: float) -> Iterator[DomainEvent]:
     running = seen.domain.state is DomainState.RUNNING
-    reason = seen.reason if running else "unknown"
+    incoming = seen.domain.state is DomainState.PAUSED and seen.reason == "migration"
+    reason = seen.reason if running else "migrated" if incoming else "unknown"
     yield DomainEvent("vm.started", seen.domain.uuid, at, {"reason": reason}, inferred=True)
     if not running:
         yield from _entered(seen, at)
@@ -166,7 +167,11 @@ def _entered(now: Sighting, at: float) -> Iterator[DomainEvent]:
         case DomainState.CRASHED:
             yield DomainEvent("vm.crashed", uuid, at, {"reason": now.reason}, inferred=True)
         case DomainState.RUNNING:
-            yield DomainEvent("vm.resumed", uuid, at, inferred=True)
+            yield DomainEvent("vm.resumed", uuid, at, _came_in(now), inferred=True)
+
+
+def _came_in(now: Sighting) -> Mapping[str, str]:
+    return {"reason": now.reason} if now.reason == "migrated" else {}
 
 
 def _failure(seen: Sighting, at: float) -> Iterator[DomainEvent]:

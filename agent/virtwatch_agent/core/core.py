@@ -10,7 +10,7 @@ from virtwatch_agent.core.demand import demand
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.standing import Standing
-from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.journal.records import DomainRecord, adopted
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.judge.verdict import Verdict
@@ -26,6 +26,7 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
+from virtwatch_api.nodemonitor import Handover
 from virtwatch_api.resolution import resolve_rules
 
 _LOG = logging.getLogger(__name__)
@@ -189,7 +190,11 @@ class Core:
         self._telemetry.forget(vanished.uuid)
         self._standing.forget(machine)
         self._outcome.changed = True
-        self._emit(machine, machine.vanish(now=vanished.at))
+        destination = self._inventory.destination(machine, vanished.reason)
+        if destination:
+            self._emit(machine, machine.leave(destination, now=vanished.at))
+        else:
+            self._emit(machine, machine.vanish(now=vanished.at))
 
     def _connection(self, state: ConnectionState) -> None:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
@@ -216,6 +221,16 @@ class Core:
                 self._apply(machine)
         if changed.acknowledged is not None:
             self._outcome.acknowledge(changed.acknowledged)
+        for handover in self._outcome.adopt(changed.handovers):
+            self._adopt(handover)
+
+    def _adopt(self, handover: Handover) -> None:
+        """Go on with an alert that came along with its VM."""
+        machine = self._inventory.expect(handover.transition.subject, clock=self._clock.monotonic())
+        machine.adopt(adopted(handover))
+        self._save_domain(machine)
+        self._touched.add(machine.domain.uuid)
+        self._apply(machine)
 
     def _apply(self, machine: Machine) -> None:
         """Put the rules in force for a VM, as far as both policies and the VM's identity are known."""

@@ -5,8 +5,10 @@ from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity
+from virtwatch_api.nodemonitor import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
+_UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 
 
 class Inventory:
@@ -55,6 +57,33 @@ class Inventory:
                 changed.append(machine)
         return changed
 
+    def expect(self, subject: Subject, *, clock: float) -> Machine:
+        """Return the VM of an alert from another node; one that is not here yet must be found as after a restart."""
+        machine = self.machines.get(subject.uuid)
+        if machine is None:
+            domain = Domain(subject.uuid, subject.domain, "", _UNSEEN, DomainState.RUNNING, pod_uid="")
+            machine = self.machines[subject.uuid] = Machine(domain, self._node)
+            if subject.namespace and subject.name:
+                machine.identity = KubernetesIdentity(
+                    subject.namespace, subject.name, subject.vmi_uid or "", (), labels={}, annotations={}
+                )
+        if not machine.present and subject.uuid not in self._unseen:
+            self._unseen[subject.uuid] = DomainRecord(machine.domain, machine.identity)
+            self._found_by[subject.uuid] = clock + _GRACE
+        return machine
+
+    def destination(self, machine: Machine, reason: str) -> str:
+        """Name the node to which a VM that is gone from here migrated; empty when it did not, or nobody knows.
+
+        One that left while the agent was down is known by its VMI, which is another node's now.
+        """
+        identity = machine.identity
+        if identity is None:
+            return ""
+        here = any(item.vmi_uid == identity.vmi_uid for item in self._by_pod.values())
+        migrated = reason == "migrated" or (reason == "lost" and not here)
+        return identity.migration_target if migrated else ""
+
     def awaits(self, uuid: str) -> bool:
         """Tell whether a domain from before a restart may still be found again."""
         return uuid in self._unseen
@@ -79,6 +108,8 @@ class Inventory:
 
 def _inferred(before: Domain, now: Domain, at: float) -> Iterator[DomainEvent]:
     """Compare a domain with what it was before a gap."""
+    if before.incarnation == _UNSEEN:
+        return
 
     def event(type_: str, attributes: Mapping[str, str] | None = None) -> DomainEvent:
         return DomainEvent(type_, now.uuid, at, attributes or {}, inferred=True)

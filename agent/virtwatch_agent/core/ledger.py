@@ -1,12 +1,12 @@
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from virtwatch_agent.journal.records import AlertRecord, DomainRecord
 from virtwatch_agent.journal.store import Batch, Journal, JournalError, Restored
 from virtwatch_api.alert import AlertState
-from virtwatch_api.nodemonitor import Acknowledged, Transition
+from virtwatch_api.nodemonitor import Acknowledged, Handover, Transition
 
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 10_000  # transitions; about 10 MB. Beyond it the oldest go, and the node's Journaling condition says so.
@@ -33,6 +33,7 @@ class Ledger:
         self.epoch = ""
         self.sequence = 0
         self.pending: deque[Transition] = deque(maxlen=_MAX_PENDING)
+        self.adopted: Mapping[str, int] = {}  # handovers that were taken and are still held -> sequence then
         self.lost = 0
         self.problem = ""
 
@@ -52,6 +53,7 @@ class Ledger:
         self.epoch, self.sequence = restored.epoch, restored.sequence
         self._saved = restored.sequence
         self.pending.extend(restored.transitions)
+        self.adopted = restored.adopted
         self._saved_states = {item.key.id: _timers(item) for item in restored.alerts}
         return restored
 
@@ -106,6 +108,14 @@ class Ledger:
             self.lost = 0
         return True
 
+    def adopt(self, handovers: Sequence[Handover]) -> list[Handover]:
+        """Note what is handed over as taken; return what was not before. What is held no more is forgotten."""
+        fresh = [item for item in handovers if item.id not in self.adopted]
+        held = {item.id: self.adopted.get(item.id, self.sequence) for item in handovers}
+        self._meta_changed |= held != self.adopted
+        self.adopted = held
+        return fresh
+
     def commit(self) -> bool:
         """Write what changed; False when the disk failed, which was then said once."""
         if not self.dirty:
@@ -119,6 +129,7 @@ class Ledger:
             transitions=unsaved,
             alerts=dict(self._alerts),
             domains=dict(self._domains),
+            adopted=self.adopted,
             begins=self._begins,
         )
         try:

@@ -12,7 +12,7 @@ from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.seams import Clock, Reporter, Telemetry
 from virtwatch_api import __version__
 from virtwatch_api.alert import Action
-from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Transition
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, Transition
 from virtwatch_api.policy import PolicyKey
 
 _REFRESH = 60.0  # seconds after which a status with nothing new but its cost is published again
@@ -81,6 +81,7 @@ class Outcome:
                 subject=machine.subject,
                 evidence=verdict.evidence,
                 traceparent=traceparent,
+                move=verdict.move,
             )
         )
         alert = machine.alerts.get(verdict.key)
@@ -106,6 +107,12 @@ class Outcome:
     def acknowledge(self, acknowledged: Acknowledged) -> None:
         """Drop what the operator has taken."""
         self.changed |= self._ledger.acknowledge(acknowledged)
+
+    def adopt(self, handovers: Sequence[Handover]) -> list[Handover]:
+        """Take what is handed over to this node; return what was not taken before."""
+        fresh = self._ledger.adopt(handovers)
+        self.changed |= self._ledger.dirty
+        return fresh
 
     def settle(self, machines: Sequence[Machine], standing: Standing) -> None:
         """Write the journal, emit the spans of what is new, publish the status when there is news."""

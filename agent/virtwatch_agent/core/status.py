@@ -9,6 +9,7 @@ from virtwatch_api.nodemonitor import (
     MAX_APPLIED,
     MAX_FIRING,
     MAX_TRANSITIONS,
+    Adopted,
     AgentHealth,
     Applied,
     Condition,
@@ -71,6 +72,7 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         virtual_machines=sum(machine.present for machine in view.machines),
         agent=view.health,
         conditions=tuple(_conditions(view, conditions, now=now)),
+        adopted=tuple(Adopted(handover, sequence) for handover, sequence in sorted(view.ledger.adopted.items())),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
 from virtwatch_api.alert import AlertKey, AlertState
-from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.nodemonitor import Evidence, Handover, Subject, Transition
 from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 
@@ -28,6 +28,19 @@ class DomainRecord:
 
     domain: Domain
     identity: KubernetesIdentity | None
+
+
+def adopted(handover: Handover) -> AlertRecord:
+    """Return an alert from another node as one of this node's."""
+    transition, move = handover.transition, handover.move
+    return AlertRecord(
+        key=transition.alert,
+        state=move.state,
+        subject=transition.subject,
+        evidence=transition.evidence,
+        traceparent=move.traceparent,
+        last_event=move.last_event,
+    )
 
 
 def encode_alert(record: AlertRecord) -> str:

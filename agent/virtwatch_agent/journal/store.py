@@ -1,11 +1,12 @@
 # The agent's memory on disk. One SQLite transaction holds a transition together with the alert state that it leaves, so
 # that a kill at any moment can neither lose a transition nor make it happen twice.
+import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +51,7 @@ class Batch:
     transitions: Sequence[Transition]
     alerts: Mapping[str, AlertRecord | None]
     domains: Mapping[str, DomainRecord | None]
+    adopted: Mapping[str, int] = field(default_factory=dict)
     begins: bool = False
 
 
@@ -62,6 +64,7 @@ class Restored:
     transitions: tuple[Transition, ...]
     alerts: tuple[AlertRecord, ...]
     domains: tuple[DomainRecord, ...]
+    adopted: Mapping[str, int] = field(default_factory=dict)
 
 
 class Journal:
@@ -142,6 +145,7 @@ class Journal:
             transitions=tuple(self._rows("SELECT body FROM transitions ORDER BY sequence", decode_entry)),
             alerts=tuple(self._rows("SELECT body FROM alerts", decode_alert)),
             domains=tuple(self._rows("SELECT body FROM domains", decode_domain)),
+            adopted=json.loads(meta.get("adopted", "{}")),
         )
 
     def _rows(self, query: str, decode: Callable[[str], R]) -> Iterator[R]:
@@ -155,7 +159,7 @@ class Journal:
         if batch.begins:
             for table in ("transitions", "alerts", "domains"):
                 database.execute(f"DELETE FROM {table}")  # noqa: S608 - names are ours
-        meta = {"epoch": batch.epoch, "sequence": str(batch.sequence)}
+        meta = {"epoch": batch.epoch, "sequence": str(batch.sequence), "adopted": json.dumps(dict(batch.adopted))}
         database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
         database.execute("DELETE FROM transitions WHERE sequence <= ?", (batch.dropped,))
         database.executemany(

@@ -5,7 +5,7 @@ from virtwatch_agent.judge.window import Window
 from virtwatch_agent.judge.wording import describe_silence, describe_value
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api import alert as machine
-from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason
+from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason, standing
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Enforcement, EventRule, Level, MissingData, Severity, ThresholdRule, Timing
 
@@ -14,6 +14,7 @@ NO_EVIDENCE = Evidence("")
 _AT_ONCE = Timing()
 _STALE_INTERVALS = 3
 _STALE_AT_LEAST = 5.0  # seconds; below it a slow sample would look like missing data
+_SETTLE_INTERVALS = 2
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class ThresholdAlert:
     state: AlertState = INACTIVE
     evidence: Evidence = NO_EVIDENCE
     traceparent: str = ""
+    taken_back: bool = False
+    settled_at: float | None = None  # monotonic seconds
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
         """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
@@ -38,6 +41,8 @@ class ThresholdAlert:
         if judged is None:
             return None
         holds = self._holds(judged)
+        if self._settles(clock) and _rank(holds) < _rank(standing(self.state)):
+            return None
         level = self._level(holds or self.state.severity)
         self.state, change = machine.judge(self.state, holds, timing=self.rule.timing, now=now, reason=Reason.BREACH)
         if change is not None or self.state != INACTIVE:
@@ -69,6 +74,12 @@ class ThresholdAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
+
+    def _settles(self, clock: float) -> bool:
+        """Tell whether the window, and the rates in it, are still too young to say that a restored alert got better."""
+        if self.taken_back and self.settled_at is None:
+            self.settled_at = clock + max(self.rule.aggregate.window, _SETTLE_INTERVALS * self.interval)
+        return self.settled_at is not None and clock < self.settled_at
 
     def _holds(self, value: float) -> Severity | None:
         firing = self.state.severity
@@ -139,6 +150,10 @@ class EventAlert:
 
 
 Alert = ThresholdAlert | EventAlert
+
+
+def _rank(severity: Severity | None) -> int:
+    return 0 if severity is None else severity.rank
 
 
 def _describe(event: DomainEvent) -> str:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
-from virtwatch_agent.judge.rules import matches, new_threshold_alert, renew
-from virtwatch_agent.judge.verdict import Verdict, on_alert, on_record, rule_gone
+from virtwatch_agent.judge.rules import clears, matches, new_threshold_alert, renew, taken_back
+from virtwatch_agent.judge.verdict import Verdict, on_alert, on_move, on_record, rule_gone
 from virtwatch_agent.observations import Domain, DomainEvent, KubernetesIdentity, Sample
 from virtwatch_agent.signals.derive import Deriver
-from virtwatch_api.alert import INACTIVE, AlertKey, Reason
+from virtwatch_api.alert import INACTIVE, AlertKey, Reason, carry_on
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey, ThresholdRule
@@ -35,8 +35,8 @@ class Machine:
 
     @property
     def known(self) -> bool:
-        """Tell whether policies can be chosen: a KubeVirt VM needs what the API says of it."""
-        return self.domain.pod_uid is None or self.identity is not None
+        """Tell whether policies can be chosen: the VM was seen, and the API says of a KubeVirt VM what it is."""
+        return bool(self.domain.incarnation) and (self.domain.pod_uid is None or self.identity is not None)
 
     @property
     def policies(self) -> frozenset[PolicyKey]:
@@ -68,6 +68,14 @@ class Machine:
         """Take back an alert from before a restart; it waits until the rules for the VM are known."""
         self._restored[record.key] = record
 
+    def adopt(self, record: AlertRecord) -> None:
+        """Take an alert that came along with the VM from another node; it waits as one from before a restart does."""
+        mine = self.alerts.get(record.key)
+        if mine is not None and mine.enforcement is Enforcement.ENFORCE:
+            del self.alerts[record.key]
+            record = replace(record, state=carry_on(mine.state, record.state))
+        self.restore(record)
+
     def records(self) -> Iterator[AlertRecord]:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
         yield from self._restored.values()
@@ -98,8 +106,11 @@ class Machine:
         self._deriver.want(self._by_signal)
         restored, self._restored = self._restored, {}
         for record in restored.values():
-            if not self._take_back(record, clock):
+            alert = taken_back(record, self._effective(record.key), clock=clock)
+            if alert is None:
                 yield from on_record(record, rule_gone(record.key, existing), now=now)
+            else:
+                self.alerts[record.key] = alert
         for key, alert in list(self.alerts.items()):
             standing = self._effective(key)
             if standing is not None and renew(alert, standing):
@@ -137,7 +148,7 @@ class Machine:
                 change = alert.event(event, now=event.at)
                 if change is not None:
                     yield on_alert(alert, change, effective, event)
-            elif event.type in body.resolve_on:
+            elif clears(body, event):
                 yield from self._clear(effective, event)
 
     def tick(self, *, clock: float, now: float) -> Iterator[Verdict]:
@@ -190,6 +201,12 @@ class Machine:
                 del self._restored[key]
                 yield from on_record(record, Reason.DOMAIN_STOPPED, now=now)
 
+    def leave(self, to: str, *, now: float) -> Iterator[Verdict]:
+        """Let the alerts go with the VM, which has migrated to the node `to`."""
+        going = [on_move(record, to, now=now) for record in self.records()]
+        self.present, self.alerts, self._restored = False, {}, {}
+        yield from going
+
     def _effective(self, key: AlertKey) -> EffectiveRule | None:
         effective = self.rules.get(key.rule)
         return effective if effective is not None and effective.thresholds.policy == key.policy else None
@@ -230,21 +247,3 @@ class Machine:
                 change = alert.clear(event, now=event.at)
                 if change is not None:
                     yield on_alert(alert, change, effective, event)
-
-    def _take_back(self, record: AlertRecord, clock: float) -> bool:
-        """Make an alert from its record; False when its rule is gone."""
-        effective = self._effective(record.key)
-        if effective is None or effective.thresholds.enforcement is not Enforcement.ENFORCE:
-            return False
-        body = effective.rule.body
-        alert: Alert
-        if isinstance(body, ThresholdRule):
-            alert = new_threshold_alert(record.key, body, effective.thresholds, clock=clock)
-        elif isinstance(body, EventRule):
-            alert = EventAlert(key=record.key, rule=body, enforcement=effective.thresholds.enforcement)
-            alert.last_event, alert.absent_since = record.last_event, record.absent_since
-        else:
-            return False
-        alert.state, alert.evidence, alert.traceparent = record.state, record.evidence, record.traceparent
-        self.alerts[record.key] = alert
-        return True

@@ -1,12 +1,16 @@
+from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api.alert import AlertKey
-from virtwatch_api.policy import Collection, EventMatch, EventRule, Mode, ThresholdRule
+from virtwatch_api.policy import Collection, Enforcement, EventMatch, EventRule, Mode, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_api.thresholdset import ThresholdSet
 
 _CONTINUOUS_INTERVAL = 1.0  # seconds
+# What a live migration does on both nodes, and a start before it is done, is no stop, pause or start of the VM, but to
+# a rule that names the reason.
+_PASSING = frozenset({"migrated", "migration", "postcopy", "starting"})
 
 
 def interval(collection: Collection) -> float:
@@ -30,6 +34,24 @@ def new_threshold_alert(
     )
 
 
+def taken_back(record: AlertRecord, effective: EffectiveRule | None, *, clock: float) -> Alert | None:
+    """Make an alert from what was kept of it; None when its rule is gone."""
+    if effective is None or effective.thresholds.enforcement is not Enforcement.ENFORCE:
+        return None
+    body = effective.rule.body
+    alert: Alert
+    if isinstance(body, ThresholdRule):
+        alert = new_threshold_alert(record.key, body, effective.thresholds, clock=clock)
+        alert.taken_back = True
+    elif isinstance(body, EventRule):
+        alert = EventAlert(key=record.key, rule=body, enforcement=effective.thresholds.enforcement)
+        alert.last_event, alert.absent_since = record.last_event, record.absent_since
+    else:
+        return None
+    alert.state, alert.evidence, alert.traceparent = record.state, record.evidence, record.traceparent
+    return alert
+
+
 def renew(alert: Alert, effective: EffectiveRule) -> bool:
     """Give an alert its rule's newest text; False when the rule became something else and the alert must end."""
     body = effective.rule.body
@@ -49,4 +71,18 @@ def renew(alert: Alert, effective: EffectiveRule) -> bool:
 
 def matches(wanted: EventMatch, event: DomainEvent) -> bool:
     """Tell whether an event is of the type and has the attributes that a rule asks for."""
-    return wanted.type == event.type and all(event.attributes.get(key) == value for key, value in wanted.where)
+    has_them = all(event.attributes.get(key) == value for key, value in wanted.where)
+    return wanted.type == event.type and has_them and (not _passes(event) or _names_a_reason(wanted))
+
+
+def clears(rule: EventRule, event: DomainEvent) -> bool:
+    """Tell whether an event ends the alert of a rule."""
+    return event.type in rule.resolve_on and (not _passes(event) or _names_a_reason(rule.event))
+
+
+def _passes(event: DomainEvent) -> bool:
+    return event.attributes.get("reason") in _PASSING
+
+
+def _names_a_reason(wanted: EventMatch) -> bool:
+    return any(key == "reason" for key, _ in wanted.where)

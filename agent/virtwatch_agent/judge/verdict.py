@@ -3,8 +3,8 @@ from dataclasses import dataclass
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert
 from virtwatch_agent.observations import DomainEvent, Sample
-from virtwatch_api.alert import AlertKey, Change, Reason, resolve
-from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.alert import AlertKey, Change, Reason, hand_over, resolve
+from virtwatch_api.nodemonitor import Evidence, Move
 from virtwatch_api.policy import Enforcement, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 
@@ -19,6 +19,7 @@ class Verdict:
     enforced: bool  # False while a policy only observes
     effective: EffectiveRule | None
     cause: Sample | DomainEvent | None = None
+    move: Move | None = None
 
 
 def on_alert(
@@ -33,6 +34,13 @@ def on_record(record: AlertRecord, reason: Reason, *, now: float) -> list[Verdic
     """End an alert from before a restart that was not taken back; one that was pending ends without a word."""
     _, change = resolve(record.state, now=now, reason=reason)
     return [] if change is None else [Verdict(record.key, change, record.evidence, enforced=True, effective=None)]
+
+
+def on_move(record: AlertRecord, to: str, *, now: float) -> Verdict:
+    """Let an alert go with its VM to the node `to`."""
+    change = hand_over(record.state, now=now)
+    move = Move(to, record.state, record.traceparent, record.last_event)
+    return Verdict(record.key, change, record.evidence, enforced=True, effective=None, move=move)
 
 
 def rule_gone(key: AlertKey, policies: frozenset[PolicyKey]) -> Reason:

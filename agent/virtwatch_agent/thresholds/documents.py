@@ -1,11 +1,15 @@
 # Reads what the API server holds into observations: pure.
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, NodeChanged, Rejected, ThresholdsChanged
-from virtwatch_api.nodemonitor import Acknowledged
+from virtwatch_api.nodemonitor import Acknowledged, Handover
+from virtwatch_api.nodemonitor_codec import decode_handover
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
+
+_LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -42,7 +46,17 @@ def read_node(document: Json) -> NodeChanged:
     return NodeChanged(
         labels=dict(_mapping(document["metadata"].get("labels"))),
         acknowledged=Acknowledged(epoch, sequence) if isinstance(epoch, str) and isinstance(sequence, int) else None,
+        handovers=tuple(_handovers(_mapping(document.get("spec")).get("handovers"))),
     )
+
+
+def _handovers(documents: Any) -> Iterator[Handover]:
+    for document in documents if isinstance(documents, list) else ():
+        try:
+            yield decode_handover(document)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # It stays where it is: an agent that is upgraded takes it.
+            _LOG.error("an alert handed over to this node cannot be read; upgrade the agent or the operator: %r", error)
 
 
 def _threshold_set(document: Json) -> ThresholdSet | Rejected:
@@ -83,7 +97,14 @@ def _identity(vmi: Json, node: str) -> KubernetesIdentity:
         pod_uids=tuple(sorted(uid for uid, where in pods.items() if where == node)),
         labels=dict(_mapping(metadata.get("labels"))),
         annotations=dict(_mapping(metadata.get("annotations"))),
+        migration_target=_migration_target(vmi, node),
     )
+
+
+def _migration_target(vmi: Json, node: str) -> str:
+    migration = _mapping(_mapping(vmi.get("status")).get("migrationState"))
+    target = migration.get("targetNode")
+    return target if isinstance(target, str) and target != node and not migration.get("failed") else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ _ENDED = {
     Reason.EVENT_CLEARED: "cleared by an event",
     Reason.EXPIRED: "it did not happen again",
     Reason.DOMAIN_STOPPED: "the VM stopped",
+    Reason.MIGRATED: "the VM moved away",
     Reason.NO_DATA: "no more data",
     Reason.POLICY_CHANGED: "the policy changed",
     Reason.POLICY_DELETED: "the policy is gone",

@@ -13,6 +13,7 @@ from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
+from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.events import Origin, announcements
 from virtwatch_operator.announce.post import Outcome, Post
 from virtwatch_telemetry.traceparent import parent
@@ -39,6 +40,7 @@ class Announcer:
         *,
         client: KubeClient,
         post: Post,
+        continuity: Continuity,
         monitor_of: Callable[[str], NodeMonitor | None],
         policy_uid: Callable[[PolicyKey], str],
         again: Callable[[str], None],
@@ -48,6 +50,7 @@ class Announcer:
     ) -> None:
         self._client = client
         self._post = post
+        self._continuity = continuity
         self._monitor_of = monitor_of
         self._policy_uid = policy_uid
         self._again = again
@@ -77,6 +80,8 @@ class Announcer:
         finally:
             if told:
                 self._acknowledge(monitor, told)
+        if monitor.handovers:
+            self._continuity.settle(monitor)
 
     def _waiting(self, monitor: NodeMonitor) -> Sequence[Transition]:
         assert monitor.status is not None
@@ -98,9 +103,11 @@ class Announcer:
         }
         span = self._tracer.start_span("announce", context=parent(transition.traceparent), attributes=attributes)
         try:
+            said = self._continuity.to_tell(monitor, transition)
+            span.set_attribute("virtwatch.alert.continues", said is None)
             uid = self._policy_uid(transition.alert.policy)
             origin = Origin(monitor.node, monitor.status.epoch, uid, self._instance)
-            for announcement in announcements(transition, origin):
+            for announcement in announcements(said, origin) if said is not None else ():
                 with self._tracer.start_as_current_span("event", context=set_span_in_context(span)) as child:
                     outcome = self._post.post(announcement, at=transition.at)
                     child.set_attributes(

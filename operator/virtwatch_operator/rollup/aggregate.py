@@ -29,8 +29,13 @@ class Rollup:
 def roll_up(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report]) -> Rollup:
     """Sum up what nodes say of a policy; silent nodes count for what they said last, but nobody waits for them."""
     applied = [report.applied for report in reports.values() if report.applied is not None]
-    counts = sum((item.counts for item in applied), Counts())
-    active = _worst_first(alert for report in reports.values() for alert in report.firing)
+    firing = [alert for report in reports.values() for alert in report.firing]
+    moving = _between(firing, [alert for report in reports.values() for alert in report.moving])
+    active = _worst_first([*firing, *moving])
+    counts = sum((item.counts for item in applied), Counts()) + Counts(
+        warning=sum(alert.severity is Severity.WARNING for alert in moving),
+        critical=sum(alert.severity is Severity.CRITICAL for alert in moving),
+    )
     in_force = facts.in_force
     applying = frozenset(
         node
@@ -55,6 +60,12 @@ def roll_up(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report
         would_have_fired=sum(item.would_have_fired for item in applied),
         active=active[:MAX_ACTIVE],
     )
+
+
+def _between(firing: Iterable[FiringAlert], moving: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
+    """Return alerts that one node has let go and the other has not taken yet: nobody else counts them."""
+    counted = {alert.alert.id for alert in firing}
+    return _worst_first(alert for alert in moving if alert.alert.id not in counted)
 
 
 def _worst_first(alerts: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:

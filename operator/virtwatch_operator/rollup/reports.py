@@ -9,6 +9,7 @@ class Report:
 
     applied: Applied | None
     firing: tuple[FiringAlert, ...]
+    moving: tuple[FiringAlert, ...] = ()  # on their way to another node, or to this one
 
 
 @dataclass(frozen=True, slots=True)

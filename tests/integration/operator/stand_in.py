@@ -8,6 +8,7 @@ from dataclasses import replace
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.nodemonitor import (
     MAX_TRANSITIONS,
+    Adopted,
     AgentHealth,
     Applied,
     Counts,
@@ -38,6 +39,7 @@ class StandIn:
         self.acknowledged = 0
         self.applied: tuple[Applied, ...] = ()
         self.firing: tuple[FiringAlert, ...] = ()
+        self.adopted: tuple[Adopted, ...] = ()
         self._client = client
         self._resting = threading.Event()
         self._left = threading.Event()
@@ -101,6 +103,7 @@ class StandIn:
             virtual_machines=1,
             agent=AgentHealth("test", self._begun, 0.0, 0.0, 0, 0),
             conditions=(),
+            adopted=self.adopted,
         )
         body = {
             "apiVersion": "virtwatch.io/v1alpha1",

@@ -2,16 +2,19 @@
 
 from hypothesis import strategies as st
 
-from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS, TargetKind
 from virtwatch_api.nodemonitor import (
+    Adopted,
     AgentHealth,
     Applied,
     Condition,
     Counts,
     Evidence,
     FiringAlert,
+    Handover,
+    Move,
     NodeStatus,
     Subject,
     Transition,
@@ -205,19 +208,35 @@ traceparents = st.just("") | st.just("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067
 @st.composite
 def transitions(draw):
     subject = draw(subjects)
+    severity, since = draw(st.none() | severities), draw(times)
+    move = draw(st.none() | moves(severity=severity, since=since))
     return Transition(
         sequence=draw(st.integers(1, 2**53)),
         alert=AlertKey(draw(policy_keys()), draw(names), subject.uuid, draw(st.just("") | names)),
         action=draw(st.sampled_from(Action)),
         reason=draw(st.sampled_from(Reason)),
-        severity=draw(st.none() | severities),
+        severity=severity,
         previous=draw(st.none() | severities),
         at=draw(times),
-        since=draw(times),
+        since=since,
         subject=subject,
         evidence=draw(evidence),
         traceparent=draw(traceparents),
+        move=move,
     )
+
+
+@st.composite
+def moves(draw, *, severity, since):
+    timers = [draw(st.none() | times) for _ in range(4)]
+    state = AlertState(severity, since if severity else None, *timers)
+    return Move(draw(names), state, draw(traceparents), draw(st.none() | times))
+
+
+@st.composite
+def handovers(draw):
+    transition = draw(transitions().filter(lambda item: item.move is not None))
+    return Handover(draw(names), transition, transition.move)
 
 
 @st.composite
@@ -260,4 +279,5 @@ statuses = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    adopted=st.lists(st.builds(Adopted, names, st.integers(0, 2**53)), max_size=2).map(tuple),
 )

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from virtwatch_agent.journal.records import AlertRecord, decode_alert, encode_alert
-from virtwatch_api.alert import INACTIVE, Action, AlertKey, Reason, judge, resolve
+from virtwatch_api.alert import INACTIVE, Action, AlertKey, AlertState, Reason, carry_on, hand_over, judge, resolve
 from virtwatch_api.nodemonitor import Evidence, Subject
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity, Timing
 
@@ -222,3 +222,36 @@ def test_a_clock_that_steps_back_delays_an_alert_by_its_timer_at_most(step):
     good, _ = judge(good, None, timing=timing, now=now - step, reason=Reason.BREACH)
     _, resolved = judge(good, None, timing=timing, now=now - step + 60.0, reason=Reason.BREACH)
     assert resolved is not None
+
+
+states = st.builds(
+    AlertState,
+    severity=st.none() | st.sampled_from(Severity),
+    since=st.none() | st.floats(1, 100),
+    warning_since=st.none() | st.floats(1, 100),
+)
+
+
+@given(states, states)
+def test_an_alert_that_another_node_judged_before_is_as_bad_as_the_worse_and_as_old_as_the_older(here, before):
+    together = carry_on(here, before)
+
+    ranks = [state.severity.rank if state.severity else 0 for state in (here, before)]
+    assert (together.severity.rank if together.severity else 0) == max(ranks)
+    assert together.since == min((state.since for state in (here, before) if state.since is not None), default=None)
+
+
+@given(states)
+def test_what_is_carried_on_twice_is_the_same(before):
+    assert carry_on(carry_on(INACTIVE, before), before) == before
+
+
+def test_an_alert_that_is_handed_over_stays_as_it_is():
+    change = hand_over(AlertState(Severity.CRITICAL, 5.0), now=9.0)
+
+    assert (change.action, change.severity, change.previous, change.since) == (
+        Action.HANDED_OVER,
+        Severity.CRITICAL,
+        Severity.CRITICAL,
+        5.0,
+    )

@@ -16,6 +16,7 @@ from virtwatch_api.nodemonitor_codec import (
     decode_nodemonitor,
     decode_transition,
     encode_acknowledged,
+    encode_handover,
     encode_status,
     encode_transition,
     format_time,
@@ -85,15 +86,27 @@ def test_a_transition_that_went_through_the_journal_is_the_same(transition):
     assert decode_transition(_through_json(encode_transition(transition))) == transition
 
 
-@given(draw.statuses, st.none() | st.builds(Acknowledged, draw.names, st.integers(0, 2**53)))
-def test_a_nodes_report_that_went_through_the_api_server_is_the_same(status, acknowledged):
+@given(
+    draw.statuses,
+    st.none() | st.builds(Acknowledged, draw.names, st.integers(0, 2**53)),
+    st.lists(draw.handovers(), max_size=2).map(tuple),
+)
+def test_a_nodes_report_that_went_through_the_api_server_is_the_same(status, acknowledged, handovers):
     document = {
         "metadata": {"name": "node-1", "uid": "u", "labels": {"zone": "a"}},
-        "spec": {"acknowledged": encode_acknowledged(acknowledged)} if acknowledged else {},
+        "spec": {
+            **({"acknowledged": encode_acknowledged(acknowledged)} if acknowledged else {}),
+            "handovers": [encode_handover(item) for item in handovers],
+        },
         "status": encode_status(status),
     }
     assert decode_nodemonitor(_through_json(document)) == NodeMonitor(
-        node="node-1", uid="u", status=status, acknowledged=acknowledged, labels={"zone": "a"}
+        node="node-1",
+        uid="u",
+        status=status,
+        acknowledged=acknowledged,
+        labels={"zone": "a"},
+        handovers=handovers,
     )
 
 

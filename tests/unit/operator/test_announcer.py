@@ -8,6 +8,7 @@ from tests.unit.operator.builders import PLAIN, monitor, status, transition
 from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from virtwatch_operator.announce.announcer import Announcer
+from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.post import Outcome, Post
 
 
@@ -78,6 +79,9 @@ class World:
         self.announcer = Announcer(
             client=self.api,
             post=Post(client=self.api, burst=self.burst, count=self.outcomes.append),
+            continuity=Continuity(
+                client=self.api, held_elsewhere=lambda alert, node: None, monitor_of=lambda node: self.monitor
+            ),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",
             again=self.again.append,

@@ -165,3 +165,15 @@ def test_a_status_that_says_nothing_new_is_the_same_document():
     rollup = roll_up(facts(), presence(*ALL), ALL)
     first = policy_status(rollup, generation=3, previous={}, now=AT)
     assert policy_status(rollup, generation=3, previous=first, now=AT + 500) == first
+
+
+def test_an_alert_on_its_way_between_two_nodes_fires_and_is_counted_once():
+    moving = (firing(VMI),)
+    between = {"n1": Report(applied(), (), moving), "n2": Report(applied(), (), moving)}
+    arrived = {"n1": Report(applied(), (), moving), "n2": Report(applied(counts=Counts(critical=1)), moving)}
+
+    for reports in (between, arrived):
+        rollup = roll_up(facts(), presence("n1", "n2"), reports)
+        assert rollup.counts == Counts(critical=1)
+        assert [item.alert for item in rollup.active] == [firing(VMI).alert]
+        assert finding(rollup, "Quiet").status is False

@@ -174,3 +174,18 @@ def test_a_domain_vanishes_once_and_nothing_is_said_of_it_afterwards(turns):
     vanished = [index for index, one in enumerate(said) if isinstance(one, Vanished)]
     assert len(vanished) == any(turn.turn is Turn.STOPPED for turn in turns)
     assert vanished in ([], [len(said) - 1])
+
+
+def test_a_vm_that_comes_in_by_a_live_migration_says_so_at_each_turn():
+    them = Sightings()
+    came = them.saw(seen(PAUSED, "migration"), at=1.0, new=True)
+    goes_on = them.heard("host", "a", LifecycleHeard(Turn.RESUMED, "migrated"), at=2.0)
+
+    assert events(came) == [("vm.started", "migrated", True), ("vm.paused", "migration", True)]
+    assert events(goes_on) == [("vm.resumed", "migrated", False)]
+
+
+def test_a_vm_whose_coming_in_was_found_running_says_so_too():
+    them = known(seen(PAUSED, "migration"))
+
+    assert events(them.saw(seen(RUNNING, "migrated"), at=2.0, new=False)) == [("vm.resumed", "migrated", True)]

@@ -1,7 +1,10 @@
+import pytest
+
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
-from virtwatch_agent.observations import Domain, DomainState
+from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
+from virtwatch_api.nodemonitor import Subject
 
 DB = Domain("uuid-1", "db-1", "qemu:///system", "1", DomainState.RUNNING)
 
@@ -36,3 +39,61 @@ def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
 
     assert (machine.present, inferred) == (True, [])
     assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+
+
+WEB = KubernetesIdentity("shop", "web-1", "vmi-1", ("pod-1",), {"tier": "web"}, {}, migration_target="n2")
+CAME = Subject("shop_web-1", "uuid-2", "n2", "shop", "web-1", "vmi-1")
+
+
+def test_a_vm_of_which_only_an_alert_came_must_be_found_in_time() -> None:
+    inventory = Inventory("n1")
+
+    machine = inventory.expect(CAME, clock=100.0)
+
+    assert not machine.known  # by what would its policies be chosen?
+    assert str(machine.subject) == "shop/web-1"
+    assert machine.subject.node == "n1"
+    assert inventory.awaits("uuid-2")
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == ["uuid-2"]
+
+
+def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> None:
+    inventory = Inventory("n1")
+    expected = inventory.expect(CAME, clock=100.0)
+    inventory.identify([WEB])
+
+    domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
+    machine, inferred = inventory.appear(domain, at=0.0, clock=110.0)
+
+    assert machine is expected
+    assert (machine.known, machine.identity, inferred) == (True, WEB, [])
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+
+
+def test_a_vm_that_is_here_is_not_waited_for() -> None:
+    inventory = Inventory("n1")
+    machine, _ = inventory.appear(DB, at=0.0, clock=0.0)
+
+    assert inventory.expect(Subject("db-1", "uuid-1", "n2"), clock=1.0) is machine
+    assert not inventory.awaits("uuid-1")
+
+
+@pytest.mark.parametrize(
+    ("reason", "still_here", "to"),
+    [
+        ("migrated", True, "n2"),  # the API tells of it later
+        ("migrated", False, "n2"),
+        ("lost", False, "n2"),  # it went while nobody looked
+        ("lost", True, ""),
+        ("shutdown", False, ""),
+    ],
+)
+def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, still_here: bool, to: str) -> None:
+    inventory = Inventory("n1")
+    domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
+    inventory.identify([WEB])
+    machine, _ = inventory.appear(domain, at=0.0, clock=0.0)
+    if not still_here:
+        inventory.identify([])
+
+    assert inventory.destination(machine, reason) == to

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.observations import Domain, DomainState, Sample
+from virtwatch_agent.observations import Domain, DomainEvent, DomainState, Sample
 from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Evidence
@@ -13,6 +13,7 @@ from virtwatch_api.policy import (
     Enforcement,
     EventMatch,
     EventRule,
+    Function,
     Level,
     MissingData,
     PolicyKey,
@@ -107,3 +108,106 @@ def test_a_signal_that_never_had_data_fires_where_missing_data_shall_alert() -> 
     (verdict,) = machine.tick(clock=15.0, now=1015.0)
     assert (verdict.change.action, verdict.change.reason) == ("Fired", "NoData")
     assert verdict.evidence.text == "vm.memory.rss has had no data for 5 s"
+
+
+BUSY = replace(SILENCE_ENDS_IT, timing=Timing(), aggregate=Aggregate(Function.AVG, 5.0))
+PAUSE = EventRule(Severity.CRITICAL, EventMatch("vm.paused"), ("vm.resumed", "vm.stopped"), 3600.0)
+
+
+def rss(value: float, *, clock: float) -> Sample:
+    return Sample("uuid-1", Source.KERNEL, "1", 0.0, 1000.0 + clock, clock, {("memory.rss", ""): value})
+
+
+def running(body: RuleBody) -> Machine:
+    machine = Machine(DB, "n1")
+    machine.appear(DB, clock=0.0)
+    put_in_force(machine, body, clock=0.0, now=1000.0)
+    return machine
+
+
+def heard(machine: Machine, type_: str, reason: str) -> list[str]:
+    event = DomainEvent(type_, "uuid-1", 1000.0, {"reason": reason} if reason else {})
+    return [item.change.action for item in machine.event(event)]
+
+
+def test_an_alert_leaves_with_its_vm_and_takes_along_what_it_remembers() -> None:
+    machine = running(BUSY)
+    list(machine.sample(rss(150.0, clock=1.0)))
+    (before,) = machine.records()
+
+    (verdict,) = machine.leave("n2", now=1002.0)
+
+    assert (verdict.change.action, verdict.change.since) == ("HandedOver", before.state.since)
+    assert verdict.move is not None
+    assert (verdict.move.to, verdict.move.state) == ("n2", before.state)
+    assert list(machine.records()) == []
+
+
+def test_an_alert_that_is_still_pending_leaves_too() -> None:
+    machine = running(replace(BUSY, timing=Timing(for_=60.0)))
+    list(machine.sample(rss(150.0, clock=1.0)))
+
+    (verdict,) = machine.leave("n2", now=1002.0)
+
+    assert verdict.change.severity is None
+    assert verdict.move is not None
+    assert verdict.move.state.warning_since == 1001.0
+
+
+def test_an_alert_that_came_goes_on_and_does_not_end_before_its_window_is_whole() -> None:
+    machine = running(BUSY)
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    assert put_in_force(machine, BUSY, clock=0.0, now=1000.0) == []
+    assert [record.state for record in machine.records()] == [FIRING]
+
+    early = [item for clock in range(1, 6) for item in machine.sample(rss(50.0, clock=clock))]
+    (whole,) = machine.sample(rss(50.0, clock=6.0))
+
+    assert early == []
+    assert (whole.change.action, whole.change.since) == ("Resolved", 1.0)
+
+
+def test_an_alert_that_came_is_worsened_at_once() -> None:
+    worse = replace(BUSY, critical=Level(Bound.ABOVE, 200.0, 200.0))
+    machine = running(worse)
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    put_in_force(machine, worse, clock=0.0, now=1000.0)
+
+    assert [item.change.action for item in machine.sample(rss(250.0, clock=1.0))] == ["Escalated"]
+
+
+def test_an_alert_that_was_judged_here_already_is_as_old_as_the_one_that_came() -> None:
+    machine = running(BUSY)
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=1.0))] == ["Fired"]
+
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+
+    assert put_in_force(machine, BUSY, clock=1.0, now=1001.0) == []
+    assert [record.state.since for record in machine.records()] == [1.0]
+
+
+def test_an_alert_that_came_without_a_rule_for_it_here_ends() -> None:
+    machine = running(CRASH)
+    machine.adopt(AlertRecord(AlertKey(POLICY, "other", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+
+    (verdict,) = put_in_force(machine, CRASH, clock=1.0, now=1001.0)
+
+    assert (verdict.change.action, verdict.change.reason) == ("Resolved", "PolicyChanged")  # type: ignore[attr-defined]
+
+
+def test_what_a_live_migration_does_is_no_pause_and_no_stop() -> None:
+    machine = running(PAUSE)
+
+    assert heard(machine, "vm.paused", "migration") == []
+    assert heard(machine, "vm.paused", "starting") == []
+    assert heard(machine, "vm.paused", "user") == ["Fired"]
+    assert heard(machine, "vm.resumed", "migrated") == []
+    assert heard(machine, "vm.stopped", "migrated") == []
+    assert heard(machine, "vm.resumed", "") == ["Resolved"]
+
+
+def test_a_rule_that_names_the_reason_hears_of_a_live_migration() -> None:
+    machine = running(replace(PAUSE, event=EventMatch("vm.paused", (("reason", "migration"),))))
+
+    assert heard(machine, "vm.paused", "migration") == ["Fired"]
+    assert heard(machine, "vm.resumed", "migrated") == ["Resolved"]

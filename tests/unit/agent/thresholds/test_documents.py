@@ -4,13 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.report_cases import full_status
 from virtwatch_agent.observations import KubernetesIdentity, NodeChanged
 from virtwatch_agent.thresholds.documents import ThresholdReader, read_identities, read_node
 from virtwatch_api.compile import compile_policy
-from virtwatch_api.nodemonitor import Acknowledged
+from virtwatch_api.nodemonitor import Acknowledged, Handover
+from virtwatch_api.nodemonitor_codec import encode_handover
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.thresholdset import ThresholdSet, encode_spec
+
+MOVED = next(item for item in full_status().transitions if item.move)
+HANDOVER = Handover("e2", MOVED, MOVED.move)
 
 
 def document(name="web", *, version="1", **spec: Any):
@@ -124,3 +129,26 @@ def test_what_the_operator_wrote_is_read_from_the_nodemonitor():
 @pytest.mark.parametrize("spec", [None, {}, {"acknowledged": None}, {"acknowledged": {"epoch": "e1"}}])
 def test_without_an_acknowledgement_nothing_is_acknowledged(spec):
     assert read_node({"metadata": {"name": "n1"}, "spec": spec}) == NodeChanged({}, None)
+
+
+@pytest.mark.parametrize(
+    ("migration", "target"),
+    [
+        ({"targetNode": "n2"}, "n2"),
+        ({"targetNode": "n2", "completed": True}, "n2"),  # its end here may be heard of later
+        ({"targetNode": "n2", "failed": True}, ""),
+        ({"targetNode": "n1", "completed": True}, ""),  # it came here
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_a_vmi_says_to_which_other_node_it_migrates(migration, target):
+    (identity,) = read_identities([vmi(migrationState=migration)], node="n1").identities
+    assert identity.migration_target == target
+
+
+def test_alerts_that_came_with_their_vms_are_read_and_an_unreadable_one_hinders_no_other(caplog):
+    good = encode_handover(HANDOVER)
+    changed = read_node({"metadata": {"name": "n1"}, "spec": {"handovers": [{**good, "action": "Snoozed"}, good]}})
+    assert changed.handovers == (HANDOVER,)
+    assert "upgrade the agent or the operator" in caplog.text

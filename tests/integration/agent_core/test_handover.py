@@ -1,0 +1,171 @@
+"""An alert goes along with its VM from one agent to another: two cores, each with its journal, and what is between."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.agent_core.scripted import BUSY, UUID, Agent, policy
+from virtwatch_agent.observations import (
+    Appeared,
+    Domain,
+    DomainState,
+    IdentitiesChanged,
+    KubernetesIdentity,
+    NodeChanged,
+    Vanished,
+)
+from virtwatch_api.alert import Action, Reason
+from virtwatch_api.nodemonitor import Handover, NodeStatus
+from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover
+
+SLOW = {"name": "slow", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}, "for": "1h"}}
+
+
+def identity(pod: str, *, to: str = "") -> KubernetesIdentity:
+    return KubernetesIdentity("shop", "db-1", "vmi-1", (pod,), {"tier": "db"}, {}, migration_target=to)
+
+
+def domain(pod: str) -> Domain:
+    return Domain(UUID, "shop_db-1", pod, f"qemu-of-{pod}", DomainState.RUNNING, pod_uid=pod)
+
+
+@dataclass
+class Nodes:
+    source: Agent
+    target: Agent
+
+    def fire(self, *rules: dict) -> NodeStatus:
+        """Let the VM run on the source with an alert, and begin to migrate."""
+        self.source.judge_by(policy(*(rules or (BUSY,))))
+        self.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).see(150)
+        status = self.source.until(lambda status: status.counts.warning + status.counts.pending == 1)
+        self.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+        return status
+
+    def leave(self) -> Handover:
+        """Let the VM leave; return what the operator hands over, as the API server would give it back."""
+        self.source.say(Vanished(UUID, 0.0, "migrated"))
+        status = self.source.until(lambda status: Action.HANDED_OVER in [item.action for item in status.transitions])
+        sent = status.transitions[-1]
+        assert sent.move is not None
+        return decode_handover(encode_handover(Handover(status.epoch, sent, sent.move)))
+
+    def arrive(self) -> None:
+        """Let the VM be on the target, as its agent and then the API see it."""
+        self.target.say(Appeared(domain("pod-b"), 0.0), IdentitiesChanged((identity("pod-b"),)))
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    for name in ("n1", "n2"):
+        (tmp_path / name).mkdir()
+    both = Nodes(Agent(tmp_path / "n1"), Agent(tmp_path / "n2"))
+    both.target.judge_by(policy(BUSY))
+    yield both
+    both.source.core.stop()
+    both.target.core.stop()
+
+
+def actions(status: NodeStatus) -> list[Action]:
+    return [item.action for item in status.transitions]
+
+
+def since(status: NodeStatus) -> list[float]:
+    """Return since when alerts fire, as exactly as the API server holds it."""
+    return [round(item.since, 6) for item in status.firing]
+
+
+def test_the_alert_of_a_vm_that_migrates_goes_on_over_there_with_its_since(nodes: Nodes) -> None:
+    before = nodes.fire().firing[0]
+    handover = nodes.leave()
+    assert nodes.source.status.firing == ()
+
+    nodes.arrive()
+    nodes.target.say(NodeChanged({}, None, (handover,)))
+    status = nodes.target.until(lambda status: bool(status.firing))
+
+    assert status.firing[0].alert == before.alert
+    assert since(status) == [round(before.since, 6)]
+    assert status.firing[0].traceparent == before.traceparent
+    assert status.firing[0].subject.node == "n1"  # both cores of this test go by one name; the VMI is what counts
+    assert status.firing[0].subject.vmi_uid == "vmi-1"
+    assert status.transitions == ()
+    assert [item.handover for item in status.adopted] == [handover.id]
+
+
+def test_an_alert_that_comes_before_its_vm_waits_for_it(nodes: Nodes) -> None:
+    before = nodes.fire().firing[0]
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+    waiting = nodes.target.until(lambda status: bool(status.firing))
+    assert waiting.virtual_machines == 0
+
+    nodes.arrive()
+    nodes.target.see(150)
+    status = nodes.target.until(lambda status: status.virtual_machines == 1)
+
+    assert since(status) == [round(before.since, 6)]
+    assert status.transitions == ()
+
+
+def test_an_alert_is_taken_once_though_it_is_told_again_and_the_agent_restarts(nodes: Nodes) -> None:
+    nodes.fire()
+    handover = nodes.leave()
+    nodes.arrive()
+    nodes.target.say(NodeChanged({}, None, (handover,)))
+    nodes.target.until(lambda status: bool(status.firing))
+    nodes.target.see(50, 50, 50, 50)
+    nodes.target.until(lambda status: actions(status) == [Action.RESOLVED])
+
+    nodes.target.restart()
+    nodes.target.judge_by(policy(BUSY))
+    nodes.arrive()
+    nodes.target.say(NodeChanged({"told": "again"}, None, (handover,)))
+    status = nodes.target.until(lambda status: status.virtual_machines == 1 and bool(status.applied))
+
+    assert status.firing == ()
+    assert actions(status) == [Action.RESOLVED]
+
+
+def test_what_the_operator_holds_no_more_is_forgotten(nodes: Nodes) -> None:
+    nodes.fire()
+    nodes.arrive()
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+    nodes.target.until(lambda status: bool(status.adopted))
+
+    nodes.target.say(NodeChanged({}, None, ()))
+
+    assert nodes.target.until(lambda status: not status.adopted).firing != ()
+
+
+def test_a_rule_that_waits_for_its_time_goes_on_waiting_over_there(nodes: Nodes) -> None:
+    nodes.target.judge_by(policy(SLOW))
+    nodes.fire(SLOW)
+    handover = nodes.leave()
+    assert handover.move.state.warning_since is not None
+
+    nodes.arrive()
+    nodes.target.say(NodeChanged({}, None, (handover,)))
+
+    assert nodes.target.until(lambda status: status.counts.pending == 1).transitions == ()
+
+
+def test_an_agent_that_was_down_while_its_vm_left_hands_its_alerts_over_all_the_same(nodes: Nodes) -> None:
+    nodes.fire()
+    nodes.source.restart()
+
+    nodes.source.say(IdentitiesChanged(()), Vanished(UUID, 0.0, "lost"))
+
+    status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
+    assert status.transitions[-1].move is not None
+    assert status.transitions[-1].move.to == "n2"
+
+
+def test_a_vm_that_shuts_down_after_a_failed_migration_takes_its_alert_nowhere(nodes: Nodes) -> None:
+    nodes.fire()
+    nodes.source.say(Vanished(UUID, 0.0, "shutdown"))
+
+    status = nodes.source.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.DOMAIN_STOPPED

@@ -1,0 +1,73 @@
+"""What a node's parts are told on machines of other kinds than this one."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lab.node.cgroup import Hierarchies
+from lab.node.config import containerd_config, kubelet_config, may_lower_oom_score
+
+V1 = """\
+31 30 0:27 / /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu
+32 30 0:28 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory
+"""
+V2 = "33 30 0:29 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+BESIDE = "34 30 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+OTHER = "25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+
+
+def kubelet(*, unified: bool, oom_score: bool) -> dict:
+    nowhere = Path("/nowhere")
+    settings = kubelet_config(
+        address="10.0.0.1",
+        port=1,
+        health_port=2,
+        ca=nowhere,
+        resolv=nowhere,
+        cgroup="/top",
+        unified=unified,
+        oom_score=oom_score,
+    )
+    return dict(json.loads(settings))
+
+
+@pytest.mark.parametrize(
+    ("mounts", "found"),
+    [
+        (OTHER + V2, Hierarchies((Path("/sys/fs/cgroup"),), unified=True)),
+        (OTHER + V1, Hierarchies((Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")), unified=False)),
+        (
+            V1 + BESIDE,
+            Hierarchies(
+                (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup/unified")),
+                unified=False,
+            ),
+        ),
+    ],
+)
+def test_the_control_groups_of_a_machine_are_found(mounts: str, found: Hierarchies) -> None:
+    assert Hierarchies.found(mounts) == found
+
+
+@pytest.mark.parametrize(
+    ("effective", "may"), [("000001ffffffffff", True), ("00000000a80425fb", False), ("0000000001000000", True)]
+)
+def test_only_with_its_capability_are_containers_made_less_likely_to_be_killed(effective: str, may: bool) -> None:
+    assert may_lower_oom_score(f"Name:\tpython\nCapEff:\t{effective}\nCapBnd:\t0\n") is may
+
+
+def test_a_kubelet_is_asked_for_exceptions_only_where_the_machine_needs_them() -> None:
+    usual = kubelet(unified=True, oom_score=True)
+    needed = kubelet(unified=False, oom_score=False)
+
+    assert {"failCgroupV1", "oomScoreAdj"}.isdisjoint(usual)
+    assert (needed["failCgroupV1"], needed["oomScoreAdj"]) == (False, 0)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_so_is_containerd(lower: bool) -> None:
+    settings = tomllib.loads(containerd_config(cni=Path("/cni"), plugins="/plugins", lower_oom_score=lower))
+
+    assert settings["plugins"]["io.containerd.cri.v1.runtime"]["restrict_oom_score_adj"] is not lower
