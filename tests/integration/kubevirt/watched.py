@@ -101,6 +101,14 @@ class Told:
             deadline=DEADLINE_S,
         )
 
+    def wait_last(self, rule: str, reason: str) -> None:
+        """Return when the newest Event of a rule has this reason."""
+        self._events.wait(
+            lambda: self.of(rule)[-1:] == [reason],
+            what=f"{reason} to be the newest Event of the rule {rule} on {self._about}",
+            deadline=DEADLINE_S,
+        )
+
     def _said(self, rule: str) -> list[Any]:
         return [
             event for event in self._events.told(about=self._about)[self._before :] if f"rule {rule} " in event.note
