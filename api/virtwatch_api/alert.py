@@ -144,15 +144,6 @@ def resolve(state: AlertState, *, now: float, reason: Reason) -> Step:
     return INACTIVE, Change(Action.RESOLVED, reason, None, state.severity, state.since or now)
 
 
-def standing(state: AlertState) -> Severity | None:
-    """Return the severity with which an alert fires, or else the level that it is pending for."""
-    if state.severity is not None:
-        return state.severity
-    if state.critical_since is not None:
-        return Severity.CRITICAL
-    return Severity.WARNING if state.warning_since is not None else None
-
-
 def hand_over(state: AlertState, *, now: float) -> Change:
     """Let an alert go to the node to which its domain migrates; it is neither resolved nor said again by that."""
     return Change(Action.HANDED_OVER, Reason.MIGRATED, state.severity, state.severity, state.since or now)

@@ -205,14 +205,7 @@ class NodeMonitor:
         """Return alerts that fire and are on their way: from here, or to here and not taken yet."""
         arriving = [item.transition for item in self.handovers if item.id not in self.adopted]
         return tuple(
-            FiringAlert(
-                alert=item.alert,
-                severity=item.severity,
-                since=item.since,
-                subject=item.subject,
-                evidence=item.evidence,
-                traceparent=item.move.traceparent,
-            )
+            FiringAlert(item.alert, item.severity, item.since, item.subject, item.evidence, item.move.traceparent)
             for item in (*arriving, *self.unacknowledged)
             if item.move is not None and item.severity is not None
         )
@@ -223,15 +216,19 @@ class NodeMonitor:
         return {item.handover: item.sequence for item in (self.status.adopted if self.status is not None else ())}
 
     @property
-    def settling(self) -> bool:
-        """Tell whether a handover was taken and is still held."""
-        return any(item.id in self.adopted for item in self.handovers)
+    def settled(self) -> tuple[Handover, ...]:
+        """Return the handovers that were taken, and before which nothing of this node waits to be told any more."""
+        taken, told = self.adopted, self._acknowledged_sequence
+        return tuple(item for item in self.handovers if taken.get(item.id, told + 1) <= told)
 
     def brought(self, transition: Transition) -> Severity | None:
         """Return with which severity the alert of a transition of this node came from another one, after it."""
         for item in self.handovers:
             taken = self.adopted.get(item.id)
-            if item.transition.alert == transition.alert and (taken is None or transition.sequence <= taken):
+            same = (item.transition.alert, item.transition.subject.vmi_uid)
+            if same == (transition.alert, transition.subject.vmi_uid) and (
+                taken is None or transition.sequence <= taken
+            ):
                 return item.transition.severity
         return None
 
@@ -240,7 +237,9 @@ class NodeMonitor:
         """Return transitions that the operator has still to take, in order."""
         if self.status is None:
             return ()
-        taken = 0
-        if self.acknowledged is not None and self.acknowledged.epoch == self.status.epoch:
-            taken = self.acknowledged.sequence
-        return tuple(item for item in self.status.transitions if item.sequence > taken)
+        return tuple(item for item in self.status.transitions if item.sequence > self._acknowledged_sequence)
+
+    @property
+    def _acknowledged_sequence(self) -> int:
+        told, status = self.acknowledged, self.status
+        return told.sequence if told is not None and status is not None and told.epoch == status.epoch else 0

@@ -1,3 +1,5 @@
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,8 +62,13 @@ def encode_status(status: NodeStatus) -> Json:
             "reported": format_time(status.agent.reported),
         },
         "conditions": [encode_condition(item) for item in status.conditions],
-        "adopted": [{"handover": item.handover, "sequence": item.sequence} for item in status.adopted],
+        # A CRD from before handovers refuses a report that holds this.
+        **({"adopted": [_adopted(item) for item in status.adopted]} if status.adopted else {}),
     }
+
+
+def _adopted(item: Adopted) -> Json:
+    return {"handover": item.handover, "sequence": item.sequence}
 
 
 def encode_transition(item: Transition) -> Json:
@@ -143,8 +150,15 @@ def decode_nodemonitor(document: Json) -> NodeMonitor:
         status=_status(status) if status and status.get("epoch") else None,
         acknowledged=Acknowledged(acknowledged["epoch"], acknowledged["sequence"]) if acknowledged else None,
         labels=dict(metadata.get("labels") or {}),
-        handovers=tuple(decode_handover(item) for item in (document.get("spec") or {}).get("handovers") or ()),
+        handovers=tuple(_readable((document.get("spec") or {}).get("handovers") or ())),
     )
+
+
+def _readable(documents: Iterable[Json]) -> Iterator[Handover]:
+    # One that only a newer version can read must not make all of a node unreadable; its agent says so.
+    for document in documents:
+        with suppress(KeyError, TypeError, ValueError):
+            yield decode_handover(document)
 
 
 def decode_transition(document: Json) -> Transition:

@@ -3,9 +3,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
+from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor, Transition
 from virtwatch_api.nodemonitor_codec import Json, decode_nodemonitor
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import timestamp
@@ -23,7 +23,6 @@ class _Heard:
     monitor: NodeMonitor | None  # None: what it says cannot be read
     at: float  # seconds since 1970 of the agent's last write
     reports: Mapping[PolicyKey, Report]
-    held: Mapping[str, Severity] = field(default_factory=dict)  # alerts that fire there or are on their way, by id
 
 
 class Fleet:
@@ -47,7 +46,7 @@ class Fleet:
         self._clock = clock
         self._nodes: dict[str, _Heard] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
-        self._holders: dict[str, dict[str, Severity]] = {}  # by alert and node
+        self._moving: dict[str, tuple[FiringAlert, ...]] = {}  # by node; few have any
         self._settling: set[str] = set()  # nodes that have taken a handover which they still hold
         self._lock = threading.Lock()
         self._presence = self._noticed = Presence()
@@ -75,13 +74,22 @@ class Fleet:
     def _who_waits(self, node: str, before: _Heard | None, fresh: _Heard | None) -> set[str]:
         old, new = (heard.monitor if heard is not None else None for heard in (before, fresh))
         with self._lock:
+            self._moving.pop(node, None)
             self._settling.discard(node)
-            if new is not None and new.settling:
+            if new is not None and new.moving:
+                self._moving[node] = new.moving
+            if new is not None and new.settled:
                 self._settling.add(node)
             # What was handed over is held until its sender's transition is acknowledged, or nobody sends it again.
             acknowledged = new is None or old is None or new.acknowledged != old.acknowledged
             waiting = set(self._settling) if acknowledged else self._settling & {node}
         return waiting | ({node} if new is not None and new.unacknowledged else set())
+
+    def waiting(self) -> list[str]:
+        """Return the nodes that have transitions to acknowledge or handovers to drop."""
+        with self._lock:
+            heard = [(node, item.monitor) for node, item in self._nodes.items()]
+        return [node for node, monitor in heard if monitor is not None and (monitor.unacknowledged or monitor.settled)]
 
     def monitor(self, node: str) -> NodeMonitor | None:
         """Return a node's NodeMonitor; None where there is none or it cannot be read."""
@@ -94,14 +102,13 @@ class Fleet:
         with self._lock:
             return node in self._nodes
 
-    def held_elsewhere(self, alert_id: str, node: str) -> Severity | None:
-        """Return the worst severity with which other nodes than this one hold an alert, None where none does.
-
-        A node lists its worst alerts only: of more than that this knows nothing.
-        """
+    def on_its_way(self, transition: Transition, node: str) -> Severity | None:
+        """Return with which severity a transition's alert is on its way from or to other nodes than this one."""
         with self._lock:
-            holders = self._holders.get(alert_id, {})
-            return max((item for other, item in holders.items() if other != node), key=_rank, default=None)
+            alerts = [item for other, items in self._moving.items() if other != node for item in items]
+        same = (transition.alert, transition.subject.vmi_uid)
+        found = [item.severity for item in alerts if (item.alert, item.subject.vmi_uid) == same]
+        return max(found, key=lambda severity: severity.rank, default=None)
 
     def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
         """Return what nodes say of a policy, by node."""
@@ -141,11 +148,7 @@ class Fleet:
                     error,
                 )
             return _Heard(None, 0.0, {})
-        held = {
-            item.alert.id: item.severity
-            for item in (*monitor.moving, *(monitor.status.firing if monitor.status else ()))
-        }
-        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor), held)
+        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor))
 
     def _index(self, node: str, before: _Heard | None, fresh: _Heard | None) -> list[PolicyKey]:
         old = before.reports if before else {}
@@ -159,21 +162,7 @@ class Fleet:
                 nodes.pop(node, None)
             if not nodes:
                 del self._by_policy[policy]
-        self._hold(node, before.held if before else {}, fresh.held if fresh else {})
         return touched
-
-    def _hold(self, node: str, old: Mapping[str, Severity], new: Mapping[str, Severity]) -> None:
-        for alert_id in old.keys() - new.keys():
-            holders = self._holders[alert_id]
-            del holders[node]
-            if not holders:
-                del self._holders[alert_id]
-        for alert_id, severity in new.items():
-            self._holders.setdefault(alert_id, {})[node] = severity
-
-
-def _rank(severity: Severity) -> int:
-    return severity.rank
 
 
 def _speaks(heard: _Heard) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.trace import Tracer
 
+from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.backoff import Backoff
@@ -136,7 +137,7 @@ class Leader:
                     "nodemonitors",
                     virtwatch("nodemonitors"),
                     self._nodemonitor_changed,
-                    on_synced=self._all_statuses,
+                    on_synced=self._fleet_heard,
                 ),
                 watch("agents' pods", pods, self._pods.on_change, labels=AGENT_LABELS),
             )
@@ -156,10 +157,8 @@ class Leader:
         announcer = Announcer(
             client=client,
             post=self._post,
-            continuity=Continuity(
-                client=client, held_elsewhere=self._fleet.held_elsewhere, monitor_of=self._fleet.monitor
-            ),
-            monitor_of=self._fleet.monitor,
+            continuity=Continuity(client=client, fleet=self._fleet),
+            monitor_of=self._monitor_once_all_are_known,
             policy_uid=self._policy_uid,
             again=self._announce.add,
             delayed=self._metrics.delay,
@@ -246,6 +245,15 @@ class Leader:
         if new is None and old is not None:
             self._nodes.add(old["metadata"]["name"])
             self._announce.add(old["metadata"]["name"])  # to forget what was acknowledged
+
+    def _fleet_heard(self) -> None:
+        self._all_statuses()
+        for node in self._fleet.waiting():
+            self._announce.add(node)
+
+    def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
+        # Whether an alert began or came from another node cannot be told while that one is not heard of.
+        return self._fleet.monitor(node) if self._watches["nodemonitors"].synced else None
 
     def _all_statuses(self) -> None:
         for facts in self._book.all():

@@ -222,7 +222,7 @@ class Core:
         if changed.acknowledged is not None:
             self._outcome.acknowledge(changed.acknowledged)
         for handover in self._outcome.adopt(changed.handovers):
-            self._adopt(handover)
+            self._guarded(lambda: self._adopt(handover))  # noqa: B023 - called at once
 
     def _adopt(self, handover: Handover) -> None:
         """Go on with an alert that came along with its VM."""
@@ -254,7 +254,8 @@ class Core:
     def _tick(self) -> None:
         clock, now = self._clock.monotonic(), self._clock.time()
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
-            self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "unknown"}, inferred=True))
+            if self._inventory.machines[uuid].seen:
+                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "unknown"}, inferred=True))
             self._handle(Vanished(uuid, now, "lost"))
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()

@@ -5,7 +5,7 @@ from virtwatch_agent.judge.window import Window
 from virtwatch_agent.judge.wording import describe_silence, describe_value
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api import alert as machine
-from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason, standing
+from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Enforcement, EventRule, Level, MissingData, Severity, ThresholdRule, Timing
 
@@ -14,7 +14,6 @@ NO_EVIDENCE = Evidence("")
 _AT_ONCE = Timing()
 _STALE_INTERVALS = 3
 _STALE_AT_LEAST = 5.0  # seconds; below it a slow sample would look like missing data
-_SETTLE_INTERVALS = 2
 
 
 @dataclass(slots=True)
@@ -30,8 +29,7 @@ class ThresholdAlert:
     state: AlertState = INACTIVE
     evidence: Evidence = NO_EVIDENCE
     traceparent: str = ""
-    taken_back: bool = False
-    settled_at: float | None = None  # monotonic seconds
+    taken_back: bool = False  # from before a restart, or from another node: its window begins anew
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
         """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
@@ -41,8 +39,8 @@ class ThresholdAlert:
         if judged is None:
             return None
         holds = self._holds(judged)
-        if self._settles(clock) and _rank(holds) < _rank(standing(self.state)):
-            return None
+        if self.taken_back and _rank(holds) < _rank(self.state.severity) and not self.window.whole(clock):
+            return None  # half a window cannot say that it got better
         level = self._level(holds or self.state.severity)
         self.state, change = machine.judge(self.state, holds, timing=self.rule.timing, now=now, reason=Reason.BREACH)
         if change is not None or self.state != INACTIVE:
@@ -74,12 +72,6 @@ class ThresholdAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
-
-    def _settles(self, clock: float) -> bool:
-        """Tell whether the window, and the rates in it, are still too young to say that a restored alert got better."""
-        if self.taken_back and self.settled_at is None:
-            self.settled_at = clock + max(self.rule.aggregate.window, _SETTLE_INTERVALS * self.interval)
-        return self.settled_at is not None and clock < self.settled_at
 
     def _holds(self, value: float) -> Severity | None:
         firing = self.state.severity

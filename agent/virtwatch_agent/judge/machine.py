@@ -4,17 +4,19 @@ from dataclasses import replace
 
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
-from virtwatch_agent.judge.rules import clears, matches, new_threshold_alert, renew, taken_back
-from virtwatch_agent.judge.verdict import Verdict, on_alert, on_move, on_record, rule_gone
+from virtwatch_agent.judge.rules import clears, matches, merged, new_threshold_alert, renew, taken_back
+from virtwatch_agent.judge.verdict import Verdict, on_alert, on_departure, on_record, rule_gone
 from virtwatch_agent.observations import Domain, DomainEvent, KubernetesIdentity, Sample
 from virtwatch_agent.signals.derive import Deriver
-from virtwatch_api.alert import INACTIVE, AlertKey, Reason, carry_on
+from virtwatch_api.alert import INACTIVE, AlertKey, Reason
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
 
 _MAX_WAITING_EVENTS = 32  # events of a VM whose identity is not known yet
+# Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
+_ARRIVAL = 15.0
 
 
 class Machine:
@@ -32,11 +34,17 @@ class Machine:
         self._restored: dict[AlertKey, AlertRecord] = {}
         self._deriver = Deriver()
         self._by_signal: dict[str, list[EffectiveRule]] = {}
+        self._arrived = float("-inf")  # seconds since 1970
+
+    @property
+    def seen(self) -> bool:
+        """Tell whether the VM was ever here; of one that was not, only alerts have come."""
+        return bool(self.domain.incarnation)
 
     @property
     def known(self) -> bool:
         """Tell whether policies can be chosen: the VM was seen, and the API says of a KubeVirt VM what it is."""
-        return bool(self.domain.incarnation) and (self.domain.pod_uid is None or self.identity is not None)
+        return self.seen and (self.domain.pod_uid is None or self.identity is not None)
 
     @property
     def policies(self) -> frozenset[PolicyKey]:
@@ -70,11 +78,9 @@ class Machine:
 
     def adopt(self, record: AlertRecord) -> None:
         """Take an alert that came along with the VM from another node; it waits as one from before a restart does."""
-        mine = self.alerts.get(record.key)
-        if mine is not None and mine.enforcement is Enforcement.ENFORCE:
-            del self.alerts[record.key]
-            record = replace(record, state=carry_on(mine.state, record.state))
-        self.restore(record)
+        mine = next((item for item in self.records() if item.key == record.key), None)
+        self.alerts.pop(record.key, None)
+        self.restore(record if mine is None else merged(mine, record))
 
     def records(self) -> Iterator[AlertRecord]:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
@@ -127,7 +133,10 @@ class Machine:
 
     def sample(self, sample: Sample) -> Iterator[Verdict]:
         """Judge a sample."""
-        for point in self._deriver.derive(sample):
+        points = self._deriver.derive(sample)
+        if abs(sample.at - self._arrived) < _ARRIVAL:
+            return
+        for point in points:
             for effective in self._by_signal.get(point.signal, ()):
                 alert = self._threshold_alert(effective, point.device, sample.clock)
                 change = alert.sample(point.value, clock=sample.clock, now=sample.at)
@@ -136,6 +145,8 @@ class Machine:
 
     def event(self, event: DomainEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
+        if event.type == "vm.started" and event.attributes.get("reason") == "migrated":
+            self._arrived = event.at
         if not self.resolved:
             self.waiting_events = [*self.waiting_events, event][-_MAX_WAITING_EVENTS:]
             return
@@ -195,7 +206,7 @@ class Machine:
             if change is not None:
                 yield on_alert(alert, change, self._effective(key))
         for key, record in list(self._restored.items()):
-            if record.last_event is not None:  # an alert on events
+            if record.last_event is not None and self.seen:  # an alert on events
                 self._restored[key] = replace(record, absent_since=now)
             else:
                 del self._restored[key]
@@ -203,9 +214,10 @@ class Machine:
 
     def leave(self, to: str, *, now: float) -> Iterator[Verdict]:
         """Let the alerts go with the VM, which has migrated to the node `to`."""
-        going = [on_move(record, to, now=now) for record in self.records()]
+        going = list(self.records())
         self.present, self.alerts, self._restored = False, {}, {}
-        yield from going
+        for record in going:
+            yield from on_departure(record, to, now=now)
 
     def _effective(self, key: AlertKey) -> EffectiveRule | None:
         effective = self.rules.get(key.rule)

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.observations import DomainEvent
-from virtwatch_api.alert import AlertKey
+from virtwatch_api.alert import AlertKey, carry_on
 from virtwatch_api.policy import Collection, Enforcement, EventMatch, EventRule, Mode, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_api.thresholdset import ThresholdSet
@@ -52,6 +54,14 @@ def taken_back(record: AlertRecord, effective: EffectiveRule | None, *, clock: f
     return alert
 
 
+def merged(mine: AlertRecord, came: AlertRecord) -> AlertRecord:
+    """Go on with an alert that another node judged before, and this one meanwhile: the worse one tells why."""
+    state = carry_on(mine.state, came.state)
+    worse = mine if mine.state.severity is state.severity and came.state.severity is not state.severity else came
+    events = [item.last_event for item in (mine, came) if item.last_event is not None]
+    return replace(worse, state=state, last_event=max(events, default=None))
+
+
 def renew(alert: Alert, effective: EffectiveRule) -> bool:
     """Give an alert its rule's newest text; False when the rule became something else and the alert must end."""
     body = effective.rule.body
@@ -72,17 +82,17 @@ def renew(alert: Alert, effective: EffectiveRule) -> bool:
 def matches(wanted: EventMatch, event: DomainEvent) -> bool:
     """Tell whether an event is of the type and has the attributes that a rule asks for."""
     has_them = all(event.attributes.get(key) == value for key, value in wanted.where)
-    return wanted.type == event.type and has_them and (not _passes(event) or _names_a_reason(wanted))
+    return wanted.type == event.type and has_them and (not _passes(event) or _means_passing(wanted))
 
 
 def clears(rule: EventRule, event: DomainEvent) -> bool:
     """Tell whether an event ends the alert of a rule."""
-    return event.type in rule.resolve_on and (not _passes(event) or _names_a_reason(rule.event))
+    return event.type in rule.resolve_on and (not _passes(event) or _means_passing(rule.event))
 
 
 def _passes(event: DomainEvent) -> bool:
     return event.attributes.get("reason") in _PASSING
 
 
-def _names_a_reason(wanted: EventMatch) -> bool:
-    return any(key == "reason" for key, _ in wanted.where)
+def _means_passing(wanted: EventMatch) -> bool:
+    return any(key == "reason" and value in _PASSING for key, value in wanted.where)

@@ -8,6 +8,8 @@ from virtwatch_api.nodemonitor import Evidence, Move
 from virtwatch_api.policy import Enforcement, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 
+_NODES_OWN = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.lost", "libvirt.restored"})
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -36,11 +38,13 @@ def on_record(record: AlertRecord, reason: Reason, *, now: float) -> list[Verdic
     return [] if change is None else [Verdict(record.key, change, record.evidence, enforced=True, effective=None)]
 
 
-def on_move(record: AlertRecord, to: str, *, now: float) -> Verdict:
-    """Let an alert go with its VM to the node `to`."""
+def on_departure(record: AlertRecord, to: str, *, now: float) -> list[Verdict]:
+    """Let an alert go with its VM to the node `to`; one on how this node sees the VM ends."""
+    if record.last_event is not None and record.evidence.subject in _NODES_OWN:
+        return on_record(record, Reason.DOMAIN_STOPPED, now=now)
     change = hand_over(record.state, now=now)
     move = Move(to, record.state, record.traceparent, record.last_event)
-    return Verdict(record.key, change, record.evidence, enforced=True, effective=None, move=move)
+    return [Verdict(record.key, change, record.evidence, enforced=True, effective=None, move=move)]
 
 
 def rule_gone(key: AlertKey, policies: frozenset[PolicyKey]) -> Reason:

@@ -10,9 +10,15 @@ class Window:
     def __init__(self, aggregate: Aggregate) -> None:
         self._aggregate = aggregate
         self._samples: deque[tuple[float, float]] = deque(maxlen=1 if aggregate.function is Function.LAST else None)
+        self._begun: float | None = None  # monotonic seconds of the first sample
+
+    def whole(self, clock: float) -> bool:
+        """Tell whether samples have come for as long as the window reaches back."""
+        return self._begun is not None and clock - self._begun >= self._aggregate.window
 
     def add(self, clock: float, value: float) -> None:
         """Take a sample; `clock` in monotonic seconds."""
+        self._begun = clock if self._begun is None else self._begun
         self._samples.append((clock, value))
         self._forget(clock)
 

@@ -1,37 +1,29 @@
-# An alert follows its VM to another node: it is told when the first node begins with it and when the last one ends.
+# An alert follows its VM to another node, and nobody is told that it ended or began by that.
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from virtwatch_api.alert import Action, Reason
-from virtwatch_api.nodemonitor import Handover, Move, NodeMonitor, Transition
+from virtwatch_api.alert import Action
+from virtwatch_api.nodemonitor import MAX_HANDOVERS, Handover, Move, NodeMonitor, Transition
 from virtwatch_api.nodemonitor_codec import Json, encode_handover
 from virtwatch_api.policy import Severity
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
+from virtwatch_operator.fleet import Fleet
 
 MANAGER = "virtwatch-handover"
-# Two writers of one list: this node's agent and those who hand over to it write at once seldom, and never for long.
+# Each write of the node's agent in between makes one attempt fail; an agent writes once per second at most.
 _ATTEMPTS = 5
 
 
 class Continuity:
-    """Hand alerts over from node to node.
+    """Hand alerts over from node to node."""
 
-    `held_elsewhere` tells with which severity an alert, by its id, is held by another node than the one named.
-    """
-
-    def __init__(
-        self,
-        *,
-        client: KubeClient,
-        held_elsewhere: Callable[[str, str], Severity | None],
-        monitor_of: Callable[[str], NodeMonitor | None],
-    ) -> None:
+    def __init__(self, *, client: KubeClient, fleet: Fleet) -> None:
         self._client = client
-        self._held_elsewhere = held_elsewhere
-        self._monitor_of = monitor_of
+        self._fleet = fleet
 
     def to_tell(self, monitor: NodeMonitor, transition: Transition) -> Transition | None:
         """Return what there is to tell of a transition; None when its alert only goes on, on another node.
@@ -41,13 +33,12 @@ class Continuity:
         """
         if transition.move is not None:
             return self._hand_over(monitor, transition, transition.move)
-        held = (self._held_elsewhere(transition.alert.id, monitor.node), monitor.brought(transition))
-        known = max((severity.rank for severity in held if severity is not None), default=None)
-        if known is None:
+        if transition.action not in (Action.FIRED, Action.ESCALATED):
             return transition
-        begins_again = transition.action is Action.FIRED and _rank(transition.severity) <= known
-        leaves = transition.action is Action.RESOLVED and transition.reason is Reason.DOMAIN_STOPPED
-        return None if begins_again or leaves else transition
+        # The node judged its new VM before the alert came after it.
+        known = (self._fleet.on_its_way(transition, monitor.node), monitor.brought(transition))
+        said = any(severity is not None and severity.rank >= _rank(transition.severity) for severity in known)
+        return None if said else transition
 
     def settle(self, monitor: NodeMonitor) -> None:
         """Drop the handovers that a node has taken and that the other node will not send again.
@@ -55,20 +46,25 @@ class Continuity:
         Raises:
             KubeError: they are still there.
         """
-        taken = {item.id for item in monitor.handovers if item.id in monitor.adopted and self._acknowledged(item)}
+        taken = {item.id for item in monitor.settled if self._acknowledged(item)}
         if taken:
             self._change(monitor.node, lambda held: [item for item in held if _id(item) not in taken])
 
     def _hand_over(self, monitor: NodeMonitor, transition: Transition, move: Move) -> Transition | None:
         assert monitor.status is not None
         handover = Handover(monitor.status.epoch, transition, move)
-        try:
-            self._change(move.to, lambda held: _with(held, handover))
-        except NotFound:
-            # Nobody goes on with it.
-            gone = replace(transition, action=Action.RESOLVED, severity=None, move=None)
-            return gone if transition.severity is not None else None
-        return None
+        if self._agent_on(move.to):
+            with suppress(NotFound):
+                self._change(move.to, lambda held: _with(held, handover))
+                return None
+        gone = replace(transition, action=Action.RESOLVED, severity=None, move=None)
+        return gone if transition.severity is not None else None
+
+    def _agent_on(self, node: str) -> bool:
+        """Tell whether there is who goes on with an alert, and has room for it."""
+        there = self._fleet.monitor(node)
+        speaks = there is not None and there.status is not None and node not in self._fleet.presence.silent
+        return speaks and there is not None and len(there.handovers) < MAX_HANDOVERS
 
     def _change(self, node: str, change: Callable[[list[Json]], list[Json]]) -> None:
         path = virtwatch("nodemonitors", name=node)
@@ -95,8 +91,11 @@ class Continuity:
                 return
 
     def _acknowledged(self, handover: Handover) -> bool:
-        source = self._monitor_of(handover.transition.subject.node)
-        if source is None or source.status is None or source.status.epoch != handover.epoch:
+        """Tell whether the node that sent a handover will not send it again."""
+        source = self._fleet.monitor(handover.transition.subject.node)
+        if source is None:
+            return not self._fleet.known(handover.transition.subject.node)  # or it cannot be read now
+        if source.status is None or source.status.epoch != handover.epoch:
             return True
         told = source.acknowledged
         return told is not None and told.epoch == handover.epoch and told.sequence >= handover.transition.sequence

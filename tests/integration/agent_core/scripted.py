@@ -94,6 +94,7 @@ class Agent:
     """Run one core; `restart` kills it as a power cut would: nothing is written any more."""
 
     folder: Path
+    node: str = "n1"
     outside: Outside = field(default_factory=Outside)
     clock: float = 0.0
 
@@ -102,7 +103,7 @@ class Agent:
 
     def _begin(self) -> None:
         self.core = Core(
-            node="n1",
+            node=self.node,
             collector=self.outside,
             thresholds=self.outside,
             reporter=self.outside,

@@ -85,12 +85,14 @@ def test_what_the_other_node_found_before_the_alert_came_is_not_said_again(place
     source.publish()
     eventually(source.hear, what="the acknowledgement of the alert")
 
+    target.publish()
+
+    leave(source, key, to=target.node)
     target.happen(key)
     target.fires(key)
     target.publish()
-    eventually(target.hear, what="the acknowledgement of what the other node found")
-    leave(source, key, to=target.node)
     eventually(source.hear, what="the acknowledgement of the handover")
+    eventually(target.hear, what="the acknowledgement of what the other node found")
 
     assert len(place.events()) == 2
 

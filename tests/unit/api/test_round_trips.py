@@ -163,3 +163,14 @@ def test_a_word_of_a_newer_version_is_refused_and_not_guessed(field):
     decode_transition(document)
     with pytest.raises(ValueError, match="Snoozed"):
         decode_transition({**document, field: "Snoozed"})
+
+
+@given(draw.handovers())
+def test_a_handover_of_a_newer_version_makes_no_report_unreadable(handover):
+    good = encode_handover(handover)
+    document = {"metadata": {"name": "n"}, "spec": {"handovers": [{**good, "action": "Snoozed"}, good]}}
+    assert decode_nodemonitor(_through_json(document)).handovers == (handover,)
+
+
+def test_a_report_without_handovers_is_one_that_an_older_schema_knows():
+    assert "adopted" not in encode_status(_EMPTY)

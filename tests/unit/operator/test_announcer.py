@@ -10,6 +10,9 @@ from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavai
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.post import Outcome, Post
+from virtwatch_operator.fleet import Fleet
+
+FLEET = Fleet(waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
 
 
 class Killed(BaseException):
@@ -79,9 +82,7 @@ class World:
         self.announcer = Announcer(
             client=self.api,
             post=Post(client=self.api, burst=self.burst, count=self.outcomes.append),
-            continuity=Continuity(
-                client=self.api, held_elsewhere=lambda alert, node: None, monitor_of=lambda node: self.monitor
-            ),
+            continuity=Continuity(client=self.api, fleet=FLEET),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",
             again=self.again.append,

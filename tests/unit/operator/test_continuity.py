@@ -2,17 +2,15 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.unit.operator.builders import AT, TRACEPARENT, VMI, firing, status, transition
+from tests.unit.operator.builders import AT, TRACEPARENT, VMI, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
-from virtwatch_api.nodemonitor import Acknowledged, Adopted, Handover, Move, NodeMonitor
-from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status
+from virtwatch_api.nodemonitor import MAX_HANDOVERS, Acknowledged, Adopted, Handover, Move, NodeMonitor
+from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status, format_time
 from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.fleet import Fleet
+from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
 
 CRITICAL = AlertState(Severity.CRITICAL, AT - 120, critical_since=AT - 120)
 MOVE = Move("n2", CRITICAL, TRACEPARENT)
@@ -22,7 +20,6 @@ MOVED = replace(
 HANDOVER = Handover("e1", MOVED, MOVE)
 THERE = replace(VMI, node="n2")
 FIRED = transition(3, subject=THERE)
-STOPPED = transition(8, Action.RESOLVED, reason=Reason.DOMAIN_STOPPED, severity=None, previous=Severity.CRITICAL)
 
 
 class ApiServer:
@@ -53,19 +50,44 @@ class ApiServer:
 
 
 class World:
-    def __init__(self, *, elsewhere=None, **api):
+    def __init__(self, *, elsewhere=(), silent=False, **api):
         self.api = ApiServer(**api)
+        self.now = AT
+        self.fleet = Fleet(
+            waiting=lambda node: None,
+            reported=lambda policy: None,
+            presence_changed=lambda: None,
+            clock=lambda: self.now,
+        )
         self.source = NodeMonitor("n1", "u1", status(MOVED), None, {})
-        self.continuity = Continuity(
-            client=self.api, held_elsewhere=lambda alert, node: elsewhere, monitor_of=lambda node: self.source
+        self.hear("n1", status(MOVED), handed=elsewhere)
+        if api.get("exists", True):
+            self.hear("n2", status())
+        if silent:
+            self.now += SILENT_AFTER_S + 10
+        self.continuity = Continuity(client=self.api, fleet=self.fleet)
+
+    def hear(self, node, said, *, acknowledged=None, handed=()):
+        spec = {"handovers": [encode_handover(item) for item in handed]}
+        if acknowledged:
+            spec["acknowledged"] = {"epoch": said.epoch, "sequence": acknowledged}
+        written = [{"subresource": "status", "time": format_time(AT)[:19] + "Z"}]
+        self.fleet.on_change(
+            None,
+            {
+                "metadata": {"name": node, "uid": f"u-{node}", "managedFields": written},
+                "spec": spec,
+                "status": encode_status(said),
+            },
         )
 
     def tell(self, item, *, source=None):
         return self.continuity.to_tell(source or self.source, item)
 
 
-def target(*handovers, adopted=()):
-    return NodeMonitor("n2", "u2", replace(status(), adopted=adopted), None, {}, handovers)
+def target(*handovers, adopted=(), acknowledged=3):
+    told = Acknowledged("e1", acknowledged)
+    return NodeMonitor("n2", "u2", replace(status(), adopted=adopted), told, {}, handovers)
 
 
 def test_an_alert_is_handed_to_the_node_of_its_vm_and_nothing_is_told():
@@ -103,23 +125,49 @@ def test_an_alert_that_was_only_pending_ends_there_without_a_word():
     assert World(exists=False).tell(pending) is None
 
 
-def test_an_alert_that_the_other_node_still_holds_is_not_said_again():
-    assert World(elsewhere=Severity.CRITICAL).tell(FIRED) is None
-    assert World(elsewhere=Severity.WARNING).tell(FIRED) == FIRED  # it is worse now
-    assert World().tell(FIRED) == FIRED
+def test_nor_does_one_that_has_been_silent_go_on_with_it():
+    assert World(silent=True).tell(MOVED).action is Action.RESOLVED
 
 
-def test_an_alert_whose_vm_left_is_not_over_while_another_node_holds_it():
-    assert World(elsewhere=Severity.WARNING).tell(STOPPED) is None
-    assert World().tell(STOPPED) == STOPPED
-    recovered = replace(STOPPED, reason=Reason.RECOVERED)
-    assert World(elsewhere=Severity.WARNING).tell(recovered) == recovered
+def test_a_node_with_no_room_left_takes_no_more_and_holds_up_nobody():
+    world = World()
+    world.hear("n2", status(), handed=[replace(HANDOVER, epoch=f"e{number}") for number in range(MAX_HANDOVERS)])
+    assert world.tell(MOVED).action is Action.RESOLVED
+
+
+def test_what_a_node_finds_while_the_alert_is_on_its_way_to_it_is_not_said_again():
+    world = World()  # n1 has said that the alert moves, and nobody has taken note yet
+    assert world.tell(FIRED, source=target()) is None
+    escalated = replace(FIRED, action=Action.ESCALATED, previous=Severity.WARNING)
+    assert world.tell(escalated, source=target()) is None
+    assert world.tell(FIRED) == FIRED  # n1 itself
+
+
+def test_what_is_worse_than_what_is_on_its_way_is_said():
+    world = World()
+    milder = replace(
+        MOVED, severity=Severity.WARNING, move=replace(MOVE, state=replace(CRITICAL, severity=Severity.WARNING))
+    )
+    world.hear("n1", status(milder))
+    assert world.tell(FIRED, source=target()) == FIRED
+
+
+def test_another_vm_of_the_same_uuid_is_another_vm():
+    namesake = replace(FIRED, subject=replace(THERE, namespace="dev", vmi_uid="of-dev"))
+    assert World().tell(namesake, source=target(HANDOVER)) == namesake
+
+
+def test_the_end_of_an_alert_is_always_said():
+    over = transition(8, Action.RESOLVED, reason=Reason.RECOVERED, severity=None, previous=Severity.CRITICAL)
+    assert World().tell(over, source=target(HANDOVER)) == over
 
 
 @pytest.mark.parametrize(("adopted", "told"), [(None, False), (3, False), (2, True)])
 def test_what_a_node_found_before_it_took_the_alert_over_is_not_said_again(adopted, told):
     taken = () if adopted is None else (Adopted(HANDOVER.id, adopted),)
-    said = World().tell(FIRED, source=target(HANDOVER, adopted=taken))
+    world = World()
+    world.hear("n1", status(MOVED), acknowledged=7)
+    said = world.tell(FIRED, source=target(HANDOVER, adopted=taken))
     assert (said == FIRED) is told
 
 
@@ -132,56 +180,36 @@ def test_a_handover_is_kept_until_it_is_taken_and_its_source_will_not_send_it_ag
     world.continuity.settle(taken)
     assert world.api.held() == [HANDOVER]
 
-    world.source = replace(world.source, acknowledged=Acknowledged("e1", 7))
+    world.hear("n1", status(MOVED), acknowledged=7)
     world.continuity.settle(taken)
     assert world.api.held() == []
 
 
-def test_a_source_that_is_gone_sends_nothing_again():
+def test_it_is_kept_until_what_its_node_found_before_it_came_has_been_told():
     world = World()
     world.tell(MOVED)
-    world.source = None
-    world.continuity.settle(target(HANDOVER, adopted=(Adopted(HANDOVER.id, 0),)))
+    world.hear("n1", status(MOVED), acknowledged=7)
+    for told, held in ((2, [HANDOVER]), (3, [])):
+        world.continuity.settle(target(HANDOVER, adopted=(Adopted(HANDOVER.id, 3),), acknowledged=told))
+        assert world.api.held() == held
+
+
+def test_a_source_that_is_gone_sends_nothing_again_and_one_that_cannot_be_read_may():
+    world = World()
+    world.tell(MOVED)
+    taken = target(HANDOVER, adopted=(Adopted(HANDOVER.id, 0),))
+    unreadable = {"metadata": {"name": "n1", "uid": "u1"}, "status": {"epoch": "e1"}}
+    world.fleet.on_change(None, unreadable)
+    world.continuity.settle(taken)
+    assert world.api.held() == [HANDOVER]
+
+    world.fleet.on_change(unreadable, None)
+    world.continuity.settle(taken)
     assert world.api.held() == []
 
 
-def fleet():
-    return Fleet(waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
-
-
-def document(node, **parts):
-    return {
-        "metadata": {"name": node, "uid": f"u-{node}"},
-        "status": encode_status(status(*parts.get("transitions", ()), firing=parts.get("firing", ()))),
-    }
-
-
-def test_the_fleet_knows_which_other_nodes_hold_an_alert():
-    known = fleet()
-    firing_there = document("n1", firing=(firing(severity=Severity.WARNING),))
-    known.on_change(None, firing_there)
-    assert known.held_elsewhere(FIRED.alert.id, "n2") is Severity.WARNING
-    assert known.held_elsewhere(FIRED.alert.id, "n1") is None
-
-    leaving = document("n1", transitions=(MOVED,))
-    known.on_change(firing_there, leaving)
-    assert known.held_elsewhere(FIRED.alert.id, "n2") is Severity.CRITICAL
-
-    known.on_change(leaving, None)
-    assert known.held_elsewhere(FIRED.alert.id, "n2") is None
-
-
-@given(st.lists(st.tuples(st.sampled_from(["n1", "n2", "n3"]), st.sampled_from([None, *Severity])), max_size=12))
-def test_whatever_nodes_report_the_fleet_holds_what_they_said_last(reports):
-    known, last = fleet(), {}
-    for node, severity in reports:
-        now = document(node, firing=(firing(severity=severity),) if severity else ())
-        known.on_change(None, now)
-        last[node] = severity
-    for node in ("n1", "n2", "n3"):
-        others = [item for other, item in last.items() if other != node and item is not None]
-        worst = max(others, key=lambda item: item.rank, default=None)
-        assert known.held_elsewhere(FIRED.alert.id, node) is worst
+def document(node, *transitions):
+    return {"metadata": {"name": node, "uid": f"u-{node}"}, "status": encode_status(status(*transitions))}
 
 
 def test_what_cannot_be_read_of_the_target_is_tried_again(monkeypatch):
@@ -194,7 +222,7 @@ def test_what_cannot_be_read_of_the_target_is_tried_again(monkeypatch):
 def test_a_node_that_took_a_handover_is_looked_at_again_when_its_source_is_acknowledged():
     waiting = []
     known = Fleet(waiting=waiting.append, reported=lambda policy: None, presence_changed=lambda: None)
-    source = document("n1", transitions=(MOVED,))
+    source = document("n1", MOVED)
     known.on_change(None, source)
     taken = replace(status(), adopted=(Adopted(HANDOVER.id, 0),))
     known.on_change(

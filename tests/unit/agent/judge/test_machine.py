@@ -195,6 +195,57 @@ def test_an_alert_that_came_without_a_rule_for_it_here_ends() -> None:
     assert (verdict.change.action, verdict.change.reason) == ("Resolved", "PolicyChanged")  # type: ignore[attr-defined]
 
 
+def test_a_rule_that_waits_for_its_time_waits_anew_after_one_good_sample() -> None:
+    waiting = replace(SILENCE_ENDS_IT, timing=Timing(for_=10.0))
+    machine = running(waiting)
+    pending = AlertState(warning_since=1000.0)
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), pending, machine.subject, Evidence("s")))
+    put_in_force(machine, waiting, clock=0.0, now=1000.0)
+
+    assert list(machine.sample(rss(50.0, clock=9.0))) == []
+    assert list(machine.sample(rss(150.0, clock=10.0))) == []
+
+
+def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
+    machine = running(CRASH)
+    assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
+    came = AlertState(Severity.WARNING, 1.0)
+
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), came, machine.subject, Evidence("s"), last_event=5.0))
+
+    (record,) = machine.records()
+    assert (record.state.severity, record.state.since, record.last_event) == (Severity.CRITICAL, 1.0, 1000.0)
+    assert record.evidence.subject == "vm.crashed"
+
+
+def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come() -> None:
+    machine = running(replace(BUSY, aggregate=Aggregate()))
+    heard(machine, "vm.started", "migrated")
+
+    assert list(machine.sample(rss(150.0, clock=14.0))) == []
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=15.0))] == ["Fired"]
+
+
+def test_an_alert_of_a_vm_that_was_never_seen_ends_when_the_vm_does_not_come() -> None:
+    for last_event in (None, 5000.0):
+        machine = Machine(Domain("uuid-1", "db-1", "", "", DomainState.RUNNING, pod_uid=""), "n1")
+        machine.adopt(
+            AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s"), "", last_event)
+        )
+
+        assert [item.change.reason for item in machine.vanish(now=5001.0)] == ["DomainStopped"]
+        assert list(machine.records()) == []
+
+
+def test_an_alert_on_how_this_node_sees_a_vm_does_not_leave_with_it() -> None:
+    machine = running(EventRule(Severity.WARNING, EventMatch("vm.telemetry_stuck"), ("vm.telemetry_recovered",), 60.0))
+    assert heard(machine, "vm.telemetry_stuck", "busy") == ["Fired"]
+
+    (verdict,) = machine.leave("n2", now=1002.0)
+
+    assert (verdict.change.action, verdict.change.reason) == ("Resolved", "DomainStopped")
+
+
 def test_what_a_live_migration_does_is_no_pause_and_no_stop() -> None:
     machine = running(PAUSE)
 
@@ -211,3 +262,12 @@ def test_a_rule_that_names_the_reason_hears_of_a_live_migration() -> None:
 
     assert heard(machine, "vm.paused", "migration") == ["Fired"]
     assert heard(machine, "vm.resumed", "migrated") == ["Resolved"]
+
+
+def test_a_rule_that_names_another_reason_does_not() -> None:
+    full = EventMatch("vm.io_error", (("reason", "enospc"),))
+    machine = running(EventRule(Severity.CRITICAL, full, ("vm.resumed",), 3600.0))
+    assert heard(machine, "vm.io_error", "enospc") == ["Fired"]
+
+    assert heard(machine, "vm.resumed", "migrated") == []
+    assert heard(machine, "vm.resumed", "") == ["Resolved"]
