@@ -63,9 +63,15 @@ class Watched:
 
     def wait_alert(self, policy: str, vm: VirtualMachine) -> dict[str, Any]:
         """Return the one alert of the VM that fires, once the policy's status has it."""
+        found: list[dict[str, Any]] = []
+
+        def fires() -> bool:
+            found[:] = self.alerts(policy, vm)
+            return len(found) == 1
+
         what = f"one alert of {vm.spec.name} in the status of {policy}"
-        wait_for(lambda: len(self.alerts(policy, vm)) == 1, what=what, deadline=DEADLINE_S, poll=0.3)
-        return self.alerts(policy, vm)[0]
+        wait_for(fires, what=what, deadline=DEADLINE_S, poll=0.3)
+        return found[0]
 
     def wait_quiet(self, policy: str, vm: VirtualMachine) -> None:
         """Return when no alert of the VM fires."""
