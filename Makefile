@@ -28,7 +28,7 @@ lint: setup ## check format, style, types, layers, and that generated pages are 
 unit: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests/unit
 
-test: setup ## run all tests on real parts (the first time builds Kubernetes and Jaeger: 13 min on 2 cores, 9 GB)
+test: setup ## run all tests on real parts (the first time builds Kubernetes, KubeVirt and Jaeger: 25 min on 2 cores, 17 GB)
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest
 
