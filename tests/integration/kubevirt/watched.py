@@ -107,6 +107,12 @@ class Told:
             deadline=DEADLINE_S,
         )
 
+    def wait_any(self, rule: str) -> None:
+        """Return when there is an Event of a rule."""
+        self._events.wait(
+            lambda: self.of(rule) != [], what=f"an Event of the rule {rule} on {self._about}", deadline=DEADLINE_S
+        )
+
     def wait_last(self, rule: str, reason: str) -> None:
         """Return when the newest Event of a rule has this reason."""
         self._events.wait(
