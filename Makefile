@@ -1,6 +1,6 @@
 # Every target sets up what it needs first. Before a change is handed in: make lint unit, and at the end make test.
 .DEFAULT_GOAL := help
-.PHONY: help setup lint unit test demo down bench docs lock clean
+.PHONY: help setup lint unit test demo down bench images dist docs lock clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -41,6 +41,12 @@ down: setup ## end what `make demo KEEP=1` left running, and what killed runs le
 bench: setup ## measure what virtwatch promises: one JSON line per figure
 	@$(BIN)/python -m lab build >&2
 	@$(BIN)/python -m lab bench
+
+images: setup ## build the agent's and the operator's image: with docker or podman where one works, else with buildah
+	@$(BIN)/python -m lab images
+
+dist: setup ## write dist/virtwatch.yaml, one file to install from; REGISTRY=name is where the images are pulled from
+	@$(BIN)/python -m lab dist $(if $(REGISTRY),--registry=$(REGISTRY))
 
 docs: setup ## write docs/reference from the catalogue and the CRDs
 	$(BIN)/python -m docs.generate

@@ -7,7 +7,9 @@ from types import FrameType
 
 from lab.build import build
 from lab.demo.demo import demo
+from lab.dist import dist
 from lab.errors import LabError
+from lab.images.release import images
 from lab.keep import end_kept
 from lab.kubevirt.command import guest
 from lab.progress import note
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--kubevirt", action="store_true", help="on real nodes, with KubeVirt itself and a live migration"
     )
+    add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
+    write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
+    write.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
     add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")

@@ -12,10 +12,11 @@ from lab.machine import ensure_packages
 from lab.process import run_logged
 from lab.progress import step
 from lab.rundir import CHECKOUT
+from virtwatch_api import __version__
 
 # What .dockerignore lets in.
 SOURCES = ("LICENSE", "README.md", "agent", "api", "cli", "operator", "pyproject.toml", "requirements")
-TAG = "lab.local/virtwatch-{part}:0.1.0"
+TAG = f"lab.local/virtwatch-{{part}}:{__version__}"
 AGENT, OPERATOR = TAG.format(part="agent"), TAG.format(part="operator")
 
 
@@ -55,7 +56,7 @@ def _build(part: str, base: Path, folder: Path) -> None:
         step(f"Building the image of virtwatch's {part}", why="2 minutes the first time, 1 when only code changed"),
         tempfile.TemporaryDirectory(prefix="virtwatch-") as scratch,
     ):
-        buildah = _buildah(Path(scratch))
+        buildah = buildah_command(Path(scratch))
         _ensure_base(buildah, base, log)
         argv = [
             *(*buildah, "bud", "--layers", "--isolation=chroot", "--network=host", "--format=docker"),
@@ -67,8 +68,8 @@ def _build(part: str, base: Path, folder: Path) -> None:
         run_logged(argv, log=build_log(f"image-{part}-push"), cwd=CHECKOUT)
 
 
-def _buildah(scratch: Path) -> list[str]:
-    # Its steps are kept in the lab's cache; its mounts end with a mount namespace of its own.
+def buildah_command(scratch: Path) -> list[str]:
+    """Return how to call buildah: its steps stay in the lab's cache, its mounts end with a namespace of their own."""
     store = cache_root() / "buildah"
     private = ["unshare", "--mount", "--propagation=private"]
     return [*private, "buildah", "--root", str(store), "--runroot", str(scratch / "run"), "--storage-driver=overlay"]

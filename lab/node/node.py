@@ -129,8 +129,11 @@ class Node:
         digest = re.search(r"sha256:[0-9a-f]{64}", listed.stdout)
         if digest is None:
             raise LabError(f"{self.name} has no image {image}: import_image() it.")
-        named = f"{image.rpartition(':')[0]}@{digest[0]}"
-        subprocess.run(self.ctr("images", "tag", "--force", image, named), capture_output=True, check=True)
+        self.name_image(image, f"{image.rpartition(':')[0]}@{digest[0]}")
+
+    def name_image(self, image: str, other: str) -> None:
+        """Give an imported image a further name."""
+        subprocess.run(self.ctr("images", "tag", "--force", image, other), capture_output=True, check=True)
 
     def ctr(self, *arguments: str | Path) -> list[str]:
         """Return the command that asks the node's containerd about Kubernetes' images and containers."""

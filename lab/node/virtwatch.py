@@ -1,10 +1,12 @@
-"""virtwatch on real nodes, as a user installs it: kubectl apply -k, its images, its pods."""
+"""virtwatch on real nodes, as a user installs it: kubectl apply, its images, its pods."""
 
-from lab.images.product import agent_image, operator_image
+from collections.abc import Sequence
+
+from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
 from lab.node.cluster import Cluster
 from lab.rundir import CHECKOUT
 
-OVERLAY = CHECKOUT / "manifests" / "overlays" / "lab"
+OVERLAY = ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab"))
 NAMESPACE_FILE = CHECKOUT / "manifests" / "base" / "namespace.yaml"
 NAMESPACE = "virtwatch-system"
 WORKLOADS = ("deployment/virtwatch-operator", "daemonset/virtwatch-agent")
@@ -12,8 +14,8 @@ ROLLOUT_DEADLINE_S = 180
 REMOVE_DEADLINE_S = 120
 
 
-def install(cluster: Cluster, *, otlp_port: int | None) -> None:
-    """Load the images into every node, apply the overlay and return when all pods are ready.
+def install(cluster: Cluster, *, otlp_port: int | None, source: Sequence[str] = OVERLAY) -> None:
+    """Load the images into every node, apply what kubectl calls `source` and return when all pods are ready.
 
     `otlp_port` is where a backend listens on the machine's loopback: pods are given an address that leads there.
     """
@@ -21,12 +23,15 @@ def install(cluster: Cluster, *, otlp_port: int | None) -> None:
     for node in cluster.nodes.values():
         node.import_image(agent_image())
         node.import_image(operator_image())
+        for image in (AGENT, OPERATOR):
+            # As manifests without a registry name them.
+            node.name_image(image, f"docker.io/library/{image.rpartition('/')[2]}")
     # Pods read where their telemetry goes when they start: so that is there before them.
     kubectl("apply", "--server-side", "-f", str(NAMESPACE_FILE))
     if otlp_port is not None:
         endpoint = f"--from-literal=OTEL_EXPORTER_OTLP_ENDPOINT=http://{cluster.network.publish(otlp_port)}"
         kubectl("create", "configmap", "virtwatch-telemetry", f"--namespace={NAMESPACE}", endpoint)
-    kubectl("apply", "--server-side", "-k", str(OVERLAY))
+    kubectl("apply", "--server-side", *source)
     wait_ready(cluster)
 
 
@@ -37,6 +42,6 @@ def wait_ready(cluster: Cluster) -> None:
         cluster.control_plane.kubectl("rollout", *waited)
 
 
-def remove(cluster: Cluster) -> None:
-    """Delete all of it, as kubectl delete -k does, and wait until it is gone."""
-    cluster.control_plane.kubectl("delete", "-k", str(OVERLAY), f"--timeout={REMOVE_DEADLINE_S}s")
+def remove(cluster: Cluster, *, source: Sequence[str] = OVERLAY) -> None:
+    """Delete what is left of what was applied, and wait until it is gone."""
+    cluster.control_plane.kubectl("delete", "--ignore-not-found", *source, f"--timeout={REMOVE_DEADLINE_S}s")

@@ -33,8 +33,7 @@ class ThresholdAlert:
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
         """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
-        self.seen = clock
-        self.window.add(clock, value)
+        self.take(value, clock=clock)
         judged = self.window.value(clock)
         if judged is None:
             return None
@@ -48,6 +47,11 @@ class ThresholdAlert:
             text = describe_value(self.rule, judged, level, self.key.device)
             self.evidence = Evidence(self.rule.signal, judged, bound, text)
         return change
+
+    def take(self, value: float, *, clock: float) -> None:
+        """Take a sample without judging by it yet."""
+        self.seen = clock
+        self.window.add(clock, value)
 
     def tick(self, *, clock: float, now: float) -> Change | None:
         """Do what the rule says about missing data, once it is missing."""

@@ -133,12 +133,13 @@ class Machine:
 
     def sample(self, sample: Sample) -> Iterator[Verdict]:
         """Judge a sample."""
-        points = self._deriver.derive(sample)
-        if abs(sample.at - self._arrived) < _ARRIVAL:
-            return
-        for point in points:
+        arriving = abs(sample.at - self._arrived) < _ARRIVAL
+        for point in self._deriver.derive(sample):
             for effective in self._by_signal.get(point.signal, ()):
                 alert = self._threshold_alert(effective, point.device, sample.clock)
+                if arriving:
+                    alert.take(point.value, clock=sample.clock)
+                    continue
                 change = alert.sample(point.value, clock=sample.clock, now=sample.at)
                 if change is not None:
                     yield on_alert(alert, change, effective, sample)

@@ -28,23 +28,6 @@ def test_everything_is_created(installed):
     assert all(line.endswith(" created") for line in said)
 
 
-def test_the_only_warning_lists_what_the_agent_takes_beyond_restricted(installed):
-    [warning] = installed.first_apply.stderr.splitlines()
-
-    assert 'would violate PodSecurity "restricted:latest"' in warning
-    for exemption in (
-        'type "spc_t"',
-        '"DAC_OVERRIDE"',
-        'volume type "hostPath"',
-        "runAsNonRoot != true",
-        "runAsUser=0",
-    ):
-        assert exemption in warning
-    assert "privileged" not in warning
-    assert "host namespaces" not in warning
-    assert "operator" not in warning
-
-
 def test_applying_again_changes_nothing(installed):
     before = versions(installed)
     said = installed.control_plane.kubectl("apply", "-k", BASE).stdout.splitlines()
@@ -60,38 +43,6 @@ def test_applying_on_the_servers_side_conflicts_with_nothing(installed):
     said = installed.control_plane.kubectl("apply", "--server-side", "--dry-run=server", "-k", BASE).stdout.splitlines()
 
     assert all(line.endswith(" serverside-applied (server dry run)") for line in said)
-
-
-@pytest.mark.parametrize(
-    ("workload", "level", "admitted"),
-    [
-        (f"deployment/{OPERATOR}", "restricted", True),
-        (f"daemonset/{AGENT}", "baseline", False),
-        (f"daemonset/{AGENT}", "privileged", True),
-    ],
-)
-def test_pods_are_admitted_where_they_should_be(installed, workload, level, admitted):
-    name = f"only-{level}"
-    labels = {"pod-security.kubernetes.io/enforce": level}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    installed.admin.apply(f"/api/v1/namespaces/{name}", namespace, manager="test")
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": name}}
-    template = installed.pod_template(workload)
-    account["metadata"]["name"] = template["spec"]["serviceAccountName"]
-    installed.admin.apply(
-        resource("v1", "serviceaccounts", namespace=name, name=account["metadata"]["name"]), account, manager="test"
-    )
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "trial", "namespace": name},
-        "spec": template["spec"],
-    }
-    created = installed.control_plane.kubectl(
-        "create", "--dry-run=server", "-f", "-", input=json.dumps(pod), check=False
-    )
-
-    assert (created.returncode == 0) == admitted, created.stderr
 
 
 def test_the_admission_policy_is_free_of_type_errors(installed):

@@ -1,72 +1,156 @@
-"""virtwatch installed by kubectl apply -k on a real kubelet's node, watching a plain host's libvirtd."""
+"""virtwatch installed, upgraded and uninstalled by kubectl on a real kubelet's node with a plain host's libvirtd."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.dist import FILE, dist
 from lab.guests.host import HostLibvirt
+from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
-from lab.node.node import Node
-from lab.node.virtwatch import NAMESPACE, install, remove, wait_ready
-from lab.process import wait_for
+from lab.node.virtwatch import NAMESPACE, install, remove
 from lab.rundir import CHECKOUT, RunDir
+from tests.integration.leftovers import leftovers
+from tests.integration.node.site import DEADLINE_S, Site
 
-POLICY = CHECKOUT / "manifests" / "examples" / "cluster-defaults.yaml"
-DEADLINE_S = 60.0
+DEFAULTS = ("-f", str(CHECKOUT / "manifests" / "examples" / "cluster-defaults.yaml"))
+ONE_FILE = ("-f", str(FILE))
+LIBVIRT = ("-k", str(CHECKOUT / "manifests" / "overlays" / "libvirt"))
+LIBVIRT_LABEL = "virtwatch.io/libvirt"
+PAUSED = {
+    "name": "paused",
+    "severity": "Critical",
+    "event": {"type": "vm.paused", "resolveOn": ["vm.resumed", "vm.stopped"]},
+}
+# Asked of libvirt: the QEMU of the lab's host is not among the processes of the lab's node.
+BALLOON = {"name": "balloon", "threshold": {"signal": "vm.memory.balloon", "critical": {"above": "1"}}}
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Cluster, run: RunDir) -> Iterator[Node]:
-    """Install virtwatch on a node whose libvirtd has one VM."""
+def site(cluster: Cluster, run: RunDir) -> Iterator[Site]:
+    """Run a node whose libvirtd has one VM; virtwatch is not installed, but ready to be."""
+    dist()
     host = HostLibvirt(run)
     host.start(linux=False)
-    host.add("plain-1", linux=False)
+    guest = host.add("plain-1", linux=False)
+    guest.resume()
     node = cluster.add_node("libvirt-node", mounts={"/run/libvirt": host.socket.parent})
-    install(cluster, otlp_port=None)
-    yield node
-    remove(cluster)
+    yield Site(cluster, node, guest)
     node.stop()
     cluster.control_plane.kubectl("delete", "node", node.name)
     host.stop()
 
 
-def _status(cluster: Cluster, node: Node) -> dict[str, Any]:
-    said = cluster.control_plane.kubectl("get", "nodemonitor", node.name, "-o", "json", check=False)
-    return dict(json.loads(said.stdout).get("status", {})) if said.returncode == 0 else {}
+@pytest.fixture
+def installed(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Install virtwatch from what the test names, else from the lab's overlay; afterwards nothing of it is left."""
+    source = getattr(request, "param", ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab")))
+    install(site.cluster, otlp_port=None, source=source)
+    yield site
+    if leftovers(site.cluster.control_plane):
+        remove(site.cluster, source=source)
 
 
-def _policies(status: dict[str, Any]) -> list[str]:
-    return [applied["policy"]["name"] for applied in status.get("applied", [])]
+def test_an_alert_outlives_a_restart_of_every_pod_and_an_upgrade_and_is_said_once(installed: Site) -> None:
+    installed.judge_by("-f", "-", name="paused", input=json.dumps(_policy("paused", PAUSED)))
+    with EventLog(installed.cluster.control_plane.kubeconfig, "default") as log:
+        told = lambda: [event for event in log.told() if event.reason.startswith("Alert")]  # noqa: E731
+        installed.guest.pause()
+        # One on the Node, for a VM without an object, and one on the policy.
+        log.wait(lambda: len(told()) == 2, what="the alert's Events", deadline=DEADLINE_S)
+        before = _standing(installed)
+
+        installed.renew(("rollout", "restart", "deployment,daemonset"))
+        assert _standing(installed) == before
+        installed.upgrade("upgraded")
+        assert _standing(installed) == before
+
+        installed.guest.resume()
+        log.wait(lambda: len(told()) == 4, what="the Events of its end", deadline=DEADLINE_S)
+        assert [event.reason for event in told()] == [
+            "AlertCritical",
+            "AlertCritical",
+            "AlertResolved",
+            "AlertResolved",
+        ]
+        assert {event.count for event in told()} == {1}
+        # Nothing was said in between, not even in another epoch: an Event's name holds the transition's number.
+        [fired], [resolved] = _transitions(told()[:2]), _transitions(told()[2:])
+        assert resolved == (*fired[:-1], fired[-1] + 1)
+    installed.wait(lambda: _tags(installed) == {"upgraded"}, what="the pods of the first image to be gone")
 
 
-def test_the_agents_pod_sees_the_nodes_vm_and_judges_it_by_a_users_policy(cluster: Cluster, installed: Node) -> None:
-    cluster.control_plane.kubectl("apply", "-f", str(POLICY))
-
-    wait_for(
-        lambda: "cluster-defaults" in _policies(_status(cluster, installed)),
-        what="the agent to judge by the policy",
-        deadline=DEADLINE_S,
-    )
-
-    assert _status(cluster, installed)["virtualMachines"] == 1
+def _policy(name: str, rule: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": "ClusterMonitorPolicy",
+        "metadata": {"name": name},
+        "spec": {"collection": {"interval": "1s"}, "rules": [rule]},
+    }
 
 
-def test_a_restart_of_every_pod_goes_on_where_the_last_one_was(cluster: Cluster, installed: Node) -> None:
-    kubectl = cluster.control_plane.kubectl
-    epoch = _status(cluster, installed)["epoch"]
-
-    kubectl("rollout", "restart", "deployment,daemonset", f"--namespace={NAMESPACE}")
-    wait_ready(cluster)
-
-    assert _status(cluster, installed)["epoch"] == epoch
+def _standing(site: Site) -> object:
+    """Return what must not change while an alert goes on: the journal's identity, the alert's, and since when."""
+    status = site.status()
+    [alert] = status["firing"]
+    return status["epoch"], status["sequence"], alert["id"], alert["severity"], alert["since"]
 
 
-def test_an_uninstall_leaves_nothing_and_an_install_after_it_works(cluster: Cluster, installed: Node) -> None:
-    kubectl = cluster.control_plane.kubectl
+def _tags(site: Site) -> set[str]:
+    said = site.kubectl("get", "pods", "--namespace", NAMESPACE, "-o", "jsonpath={.items[*].spec.containers[*].image}")
+    return {image.rpartition(":")[2] for image in said.split()}
 
-    remove(cluster)
 
-    assert "virtwatch" not in kubectl("get", "crd,clusterrole,clusterrolebinding,namespace", "-o", "name").stdout
-    install(cluster, otlp_port=None)
+def _transitions(told: list[Told]) -> set[tuple[str, str, int]]:
+    """Return alert, epoch and number, of which the Events' names are made."""
+    names = [event.name.split(".") for event in told]
+    return {(alert, epoch, int(number)) for _, alert, epoch, number, _ in names}
+
+
+@pytest.mark.parametrize("installed", [ONE_FILE], indirect=True, ids=["one file"])
+def test_it_is_gone_without_a_trace_though_its_operator_went_first(installed: Site) -> None:
+    installed.judge_by(*DEFAULTS, name="cluster-defaults")
+    assert installed.status()["virtualMachines"] == 1
+    epoch = installed.status()["epoch"]
+    installed.kubectl("delete", "deployment/virtwatch-operator", "--namespace", NAMESPACE, "--wait")
+    for kind in ("clustermonitorpolicies", "thresholdsets", "nodemonitors"):
+        assert installed.kubectl("get", kind, "--all-namespaces", "-o", "name")
+
+    remove(installed.cluster, source=ONE_FILE)
+
+    assert leftovers(installed.cluster.control_plane) == []
+    # The journal stays on the node's disk, and the next agent goes on with it.
+    install(installed.cluster, otlp_port=None, source=ONE_FILE)
+    installed.wait(lambda: installed.status().get("epoch") == epoch, what="the same journal to go on")
+
+
+def test_it_is_gone_without_a_trace_while_all_of_it_runs(installed: Site) -> None:
+    installed.judge_by(*DEFAULTS, name="cluster-defaults")
+
+    remove(installed.cluster)
+
+    assert leftovers(installed.cluster.control_plane) == []
+
+
+@pytest.mark.parametrize("installed", [LIBVIRT], indirect=True, ids=["libvirt"])
+def test_without_kubevirt_an_agent_watches_where_it_is_asked_to_and_has_no_capability(installed: Site) -> None:
+    daemonset = ("get", "daemonset/virtwatch-agent", "--namespace", NAMESPACE, "-o")
+    assert installed.kubectl(*daemonset, "jsonpath={.status.desiredNumberScheduled}") == "0"
+
+    installed.kubectl("label", "node", installed.node.name, f"{LIBVIRT_LABEL}=true")
+    try:
+        installed.judge_by("-f", "-", name="balloon", input=json.dumps(_policy("balloon", BALLOON)))
+        installed.wait(lambda: len(installed.status().get("firing", [])) == 1, what="the VM's memory to be measured")
+        conditions = {item["type"]: item["status"] for item in installed.status()["conditions"]}
+        pid = installed.node.pods_process("virtwatch-agent", b"virtwatch-agent")
+        process = Path(f"/proc/{pid}")
+
+        assert installed.status()["virtualMachines"] == 1
+        assert conditions["Collecting"] == "True"
+        assert "CapEff:\t0000000000000000" in (process / "status").read_text()
+        assert " /pods " not in (process / "mountinfo").read_text()
+    finally:
+        installed.kubectl("label", "node", installed.node.name, f"{LIBVIRT_LABEL}-")

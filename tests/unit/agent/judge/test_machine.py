@@ -226,6 +226,17 @@ def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come()
     assert [item.change.action for item in machine.sample(rss(150.0, clock=15.0))] == ["Fired"]
 
 
+def test_a_vm_that_migrated_in_is_not_silent_meanwhile() -> None:
+    machine = running(SILENCE_ENDS_IT)
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    put_in_force(machine, SILENCE_ENDS_IT, clock=0.0, now=1000.0)
+    heard(machine, "vm.started", "migrated")
+
+    for clock in range(1, 15):
+        assert list(machine.sample(rss(50.0, clock=clock))) == []
+        assert list(machine.tick(clock=clock, now=1000.0 + clock)) == []
+
+
 def test_an_alert_of_a_vm_that_was_never_seen_ends_when_the_vm_does_not_come() -> None:
     for last_event in (None, 5000.0):
         machine = Machine(Domain("uuid-1", "db-1", "", "", DomainState.RUNNING, pod_uid=""), "n1")

@@ -1,0 +1,38 @@
+"""Write the one file that installs virtwatch, with whichever kustomize there is."""
+
+import shutil
+import subprocess
+
+from lab.controlplane.binaries import find_tools
+from lab.errors import LabError
+from lab.rundir import CHECKOUT
+from virtwatch_api import __version__
+
+BASE = "manifests/base"
+FILE = CHECKOUT / "dist" / "virtwatch.yaml"
+IMAGE = "image: virtwatch-"
+HEADER = f"""\
+# virtwatch {__version__}, all that {BASE} installs: kubectl apply -f virtwatch.yaml; kubectl delete -f virtwatch.yaml
+"""
+
+
+def dist(*, registry: str | None = None) -> None:
+    """Write dist/virtwatch.yaml; `registry` is where the cluster pulls the images from."""
+    argv = [*_kustomize(), BASE]
+    built = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        raise LabError(f"{' '.join(argv)} failed: {built.stderr.strip()}")
+    manifests = built.stdout
+    if registry:
+        manifests = manifests.replace(IMAGE, f"image: {registry.rstrip('/')}/virtwatch-")
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(HEADER + manifests)
+    print(f"{FILE.relative_to(CHECKOUT)} is written: kubectl apply -f {FILE.relative_to(CHECKOUT)}")
+
+
+def _kustomize() -> list[str]:
+    for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
+        if shutil.which(command[0]):
+            return command
+    # None on this machine: the lab's own, which may have to be built first.
+    return [str(find_tools()["kubectl"]), "kustomize"]

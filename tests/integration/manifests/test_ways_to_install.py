@@ -1,0 +1,64 @@
+"""Whichever way it is installed, all of it comes without a complaint, and all of it goes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.controlplane.cluster import ControlPlane
+from lab.dist import FILE, dist
+from lab.rundir import CHECKOUT, RunDir, clean
+from tests.integration.leftovers import leftovers
+
+OVERLAYS = CHECKOUT / "manifests" / "overlays"
+ONE_FILE = ("-f", str(FILE))
+WAYS = {
+    "base": ("-k", str(CHECKOUT / "manifests" / "base")),
+    "lab": ("-k", str(OVERLAYS / "lab")),
+    "libvirt": ("-k", str(OVERLAYS / "libvirt")),
+    "one file": ONE_FILE,
+}
+POLICIES = ("-f", str(CHECKOUT / "manifests" / "examples"))
+DEADLINE = "--timeout=60s"
+
+
+@pytest.fixture(scope="module")
+def empty() -> Iterator[ControlPlane]:
+    """Run a control plane that has never seen virtwatch."""
+    dist()
+    run = RunDir.create("ways to install")
+    control_plane = ControlPlane(run)
+    try:
+        control_plane.start()
+        yield control_plane
+    finally:
+        control_plane.stop()
+        clean(run)
+
+
+# kubectl apply writes each object into an annotation of its own, which holds 256 KiB; with --server-side it does not.
+@pytest.mark.parametrize("way", [*WAYS.values(), ("--server-side", *ONE_FILE)], ids=[*WAYS, "one file, server side"])
+def test_it_comes_whole_and_goes_whole_with_the_policies_that_it_served(empty, way):
+    applied = empty.kubectl("apply", *way)
+    empty.kubectl("wait", "--for=condition=Established", DEADLINE, "crd", "--all")
+    empty.kubectl("create", "namespace", "shop", check=False)
+    empty.kubectl("apply", *POLICIES)
+
+    assert all(line.endswith((" created", " serverside-applied")) for line in applied.stdout.splitlines())
+    assert len(applied.stderr.splitlines()) == 1  # what the agent takes beyond `restricted`: test_pod_security.py
+    assert leftovers(empty)
+
+    empty.kubectl("delete", DEADLINE, *way[-2:])
+
+    assert leftovers(empty) == []
+
+
+def test_the_one_file_names_the_registry_that_was_asked_for(empty):
+    dist(registry="registry.example.org/team/")
+
+    said = empty.kubectl("apply", "--dry-run=client", "-f", str(FILE), "-o", "yaml").stdout
+    images = {line.split()[-1] for line in said.splitlines() if line.strip().startswith(("image:", "- image:"))}
+
+    assert {image.rpartition(":")[0] for image in images} == {
+        "registry.example.org/team/virtwatch-agent",
+        "registry.example.org/team/virtwatch-operator",
+    }
