@@ -28,12 +28,12 @@ lint: setup ## check format, style, types, layers, and that generated pages are 
 unit: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests/unit
 
-test: setup ## run all tests on real parts (the first time builds Kubernetes and Jaeger: 13 min on 2 cores, 9 GB)
+test: setup ## run all tests on real parts (the first time builds Kubernetes, KubeVirt and Jaeger: 25 min on 2 cores, 17 GB)
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest
 
-demo: setup ## show virtwatch at work on a real control plane and real guests; KEEP=1 leaves all of it running
-	@$(BIN)/python -m lab demo $(if $(KEEP),--keep)
+demo: setup ## show virtwatch at work on real parts; KUBEVIRT=1 on real nodes, KEEP=1 leaves all of it running
+	@$(BIN)/python -m lab demo $(if $(KUBEVIRT),--kubevirt) $(if $(KEEP),--keep)
 
 down: setup ## end what `make demo KEEP=1` left running, and what killed runs left behind
 	@$(BIN)/python -m lab down

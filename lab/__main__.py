@@ -5,27 +5,17 @@ import signal
 import sys
 from types import FrameType
 
-from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.controlplane.binaries import find_tools
+from lab.build import build
 from lab.demo.demo import demo
 from lab.dist import dist
 from lab.errors import LabError
-from lab.guests.command import guest
-from lab.guests.image import guest_image
 from lab.images.release import images
 from lab.keep import end_kept
+from lab.kubevirt.command import guest
 from lab.progress import note
 from lab.up import up
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def build() -> None:
-    """Build everything that the lab caches."""
-    find_tools()
-    build_jaeger()
-    fetch_page()
-    guest_image()
 
 
 def down() -> None:
@@ -73,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
+    show.add_argument(
+        "--kubevirt", action="store_true", help="on real nodes, with KubeVirt itself and a live migration"
+    )
     add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
     write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
     write.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")

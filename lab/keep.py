@@ -22,6 +22,12 @@ def keep(run: RunDir, *, variables: Mapping[str, str], path: Sequence[Path]) -> 
     return ENV_FILE
 
 
+def newest_kept(file: str) -> RunDir | None:
+    """Return the run that this checkout kept last among those that hold this file."""
+    kept = [run for run in runs() if run.kept and run.checkout == CHECKOUT and (run.path / file).exists()]
+    return kept[-1] if kept else None
+
+
 def end_kept() -> int:
     """End the runs that this checkout kept, and what killed runs left behind; return how many there were."""
     ended = [run for run in runs() if run.kept and run.checkout == CHECKOUT] + leftovers()

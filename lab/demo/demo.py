@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 from lab.demo.kept import keep_for_a_person
+from lab.demo.nodes import NodeStage
+from lab.demo.processes import ProcessStage
 from lab.demo.stage import Stage
 from lab.demo.story import Story
 from lab.demo.teller import Teller
@@ -13,20 +15,21 @@ from lab.progress import note, step
 from lab.rundir import CHECKOUT, RunDir, clean, leftovers
 
 
-def demo(*, keep: bool) -> float:
+def demo(*, keep: bool, kubevirt: bool = False) -> float:
     """Show virtwatch's main job on real parts; return after how many seconds the last alert had resolved.
 
-    LabError when any of it does not come true.
+    With `kubevirt` there are nodes with kubelets, and KubeVirt itself. LabError when any of it does not come true.
     """
+    chosen = NodeStage if kubevirt else ProcessStage
     teller = Teller(started=time.monotonic())
     for run in leftovers():
         note(f"a killed run left {run.path} behind: make down ends it")
     teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.")
     os.chdir(CHECKOUT)  # Commands are shown, and run, as one types them there.
-    Stage.prepare()
+    chosen.prepare()
     run = RunDir.create("demo")
     try:
-        return _tell(run, teller, keep=keep)
+        return _tell(chosen(run), teller, keep=keep)
     except Exception:
         note(f"the logs of all parts: {_save_logs(run)}")
         raise
@@ -36,14 +39,13 @@ def demo(*, keep: bool) -> float:
                 clean(run)
 
 
-def _tell(run: RunDir, teller: Teller, *, keep: bool) -> float:
-    stage = Stage(run)
+def _tell(stage: Stage, teller: Teller, *, keep: bool) -> float:
     teller.chapter("Real parts")
     stage.start()
     resolved_after = Story(stage, teller).tell()
     teller.chapter("Shown")
     teller.say(
-        "A policy was accepted, distributed and judged on the node. Two alerts fired, as Events, as status and as",
+        "A policy was accepted, distributed and judged on each node. Two alerts fired, as Events, as status and as",
         f"traces, and both resolved: {resolved_after:.0f} s from the start to the last alert's end.",
     )
     if keep:

@@ -15,6 +15,8 @@ class Alert:
     rule: str
     target: str
     severity: str
+    node: str
+    since: str
     trace_id: str
 
 
@@ -53,4 +55,11 @@ class Policy:
 
 
 def _alert(item: Mapping[str, Any]) -> Alert:
-    return Alert(item["rule"], item["target"], item["severity"], item.get("traceID", ""))
+    return Alert(
+        rule=item["rule"],
+        target=item["target"],
+        severity=item["severity"],
+        node=item.get("node", ""),
+        since=item.get("since", ""),
+        trace_id=item.get("traceID", ""),
+    )

@@ -1,112 +1,57 @@
-"""Set the stage: a control plane, a backend, three guests, and virtwatch among them; what can start together does."""
+"""What a story is told on: parts that run, two VMs to bring into trouble and out of it, and a third beside them."""
 
-from functools import partial
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from lab.backend.backend import Backend
-from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.controlplane.binaries import find_tools
-from lab.controlplane.cluster import VMI_CRD, ControlPlane
-from lab.guests import daemon
-from lab.guests.guest import Guest
-from lab.guests.host import HostLibvirt
-from lab.guests.image import guest_image
-from lab.guests.together import side_by_side
-from lab.installed.installation import Host, Installation
-from lab.installed.virtualmachine import VirtualMachine
-from lab.installed.written import create_node
-from lab.machine import ensure_packages
-from lab.process import Process
-from lab.progress import step
+from lab.controlplane.cluster import ControlPlane
 from lab.rundir import RunDir
 
-NODE = "node-1"
 NAMESPACE = "shop"
 # What the example policy selects.
 LABELS = {"tier": "web"}
 BUSY, BROKEN, PLAIN = "web-1", "web-2", "billing"
-# Metrics each 5 s, not each minute: people watch.
-SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "5000", "VIRTWATCH_EXPORT_INTERVAL": "5s"}
+# As libvirt calls them, and so the backend.
+DOMAINS = (f"{NAMESPACE}_{BUSY}", f"{NAMESPACE}_{BROKEN}", PLAIN)
 
 
-class Stage:
-    """All parts of one demo. `start()` returns when the guests have booted and virtwatch runs."""
+class Stage(Protocol):
+    """All parts of one demo, behind what the story does with them."""
 
-    operator: Process
-    agent: Process
-    plain: Guest
-
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self.control_plane = ControlPlane(run)
-        self.backend = Backend(run)
-        self.host = HostLibvirt(run)
-        self.pods_dir = run.path / "pods"
-        self.busy, self.broken = (self._virtual_machine(name) for name in (BUSY, BROKEN))
-
-    @staticmethod
-    def prepare() -> None:
-        """Build what the cache does not hold; slow on a machine's first run only."""
-        ensure_packages((*daemon.PACKAGES, "openssl"))
-        find_tools()
-        build_jaeger()
-        fetch_page()
-        guest_image()
+    run: RunDir
+    control_plane: ControlPlane
+    backend: Backend
+    setting: Sequence[str]
+    """Sentences: what the VMs are, and where they run."""
 
     def start(self) -> None:
-        """Start everything."""
-        self.pods_dir.mkdir()
-        side_by_side([self._start_kubernetes, self._start_jaeger, self._start_host])
-        side_by_side(
-            [self._start_virtwatch, partial(self._start_machine, self.busy), partial(self._start_machine, self.broken)]
-        )
-        with step("Waiting for Linux to boot in the three guests", why="emulated, so that it works without KVM"):
-            for guest in self.guests.values():
-                guest.wait_ready()
+        """Start everything; return when the guests have booted and virtwatch runs."""
 
-    @property
-    def guests(self) -> dict[str, Guest]:
-        """Name the guests."""
-        return {BUSY: self.busy.guest, BROKEN: self.broken.guest, PLAIN: self.plain}
+    def check(self) -> None:
+        """Raise LabError when a part that the story stands on has ended by itself."""
 
-    def _start_kubernetes(self) -> None:
-        with step("Starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)"):
-            self.control_plane.start()
-            self.control_plane.apply_crds(VMI_CRD)
-            self.control_plane.kubectl("create", "namespace", NAMESPACE)
-            create_node(self.control_plane, NODE)
+    def load(self) -> None:
+        """Let the busy VM compute."""
 
-    def _start_jaeger(self) -> None:
-        with step("Starting Jaeger"):
-            self.backend.start()
+    def calm(self) -> None:
+        """Let it be idle again."""
 
-    def _start_host(self) -> None:
-        with step(f"Starting a host's libvirtd with the guest {PLAIN}"):
-            self.host.start()
-            self.plain = self.host.add(PLAIN)
+    def fill(self) -> None:
+        """Let the broken VM write until there is no room; return when QEMU has paused it on the I/O error."""
 
-    def _start_machine(self, machine: VirtualMachine) -> None:
-        with step(f"Starting the VM {machine.name} with a libvirtd of its own, as KubeVirt does"):
-            machine.start()
+    def mend(self) -> None:
+        """Make room for the broken VM and let it go on."""
 
-    def _start_virtwatch(self) -> None:
-        installation = Installation(self.run, self.control_plane, otlp=self.backend.otlp_http)
-        with step("Applying manifests/ and starting virtwatch's operator and agent"):
-            installation.apply()
-            self.operator = installation.start_operator()
-            self.agent = installation.start_agent(self._seen_by_the_agent(), **SOON)
+    def remember(self) -> Mapping[str, str]:
+        """Leave what `python -m lab guest` needs after this process; return variables for a person's shell."""
 
-    def _seen_by_the_agent(self) -> Host:
-        return Host(
-            node=NODE, pods_dir=self.pods_dir, libvirt_socket=self.host.socket, state_dir=self.run.path / "agent-state"
-        )
+    def suggestions(self) -> Sequence[tuple[str, str]]:
+        """Return commands, each with its meaning, that bring the VMs into trouble and out of it."""
 
-    def _virtual_machine(self, name: str) -> VirtualMachine:
-        return VirtualMachine(
-            self.run,
-            control_plane=self.control_plane,
-            pods_dir=self.pods_dir,
-            node=NODE,
-            namespace=NAMESPACE,
-            name=name,
-            labels=LABELS,
-        )
+
+@runtime_checkable
+class Moves(Protocol):
+    """What a stage with a second node can do beside that."""
+
+    def move(self) -> str:
+        """Move the busy VM to another node while it runs; return that node."""

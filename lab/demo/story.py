@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lab.demo import drawing
 from lab.demo.drawing import Span
 from lab.demo.policy import Alert, Policy
-from lab.demo.stage import BROKEN, BUSY, NAMESPACE, NODE, PLAIN, Stage
+from lab.demo.stage import BROKEN, BUSY, DOMAINS, NAMESPACE, PLAIN, Moves, Stage
 from lab.demo.teller import Teller
 from lab.errors import LabError
 from lab.process import wait_for
@@ -44,17 +44,16 @@ class Story:
         alert = self._trouble()
         self._show_alerts()
         self._show_trace(alert)
+        if isinstance(self._stage, Moves):
+            self._move(self._stage)
         return self._relief()
 
     def _introduce(self) -> None:
-        self._teller.chapter("Three VMs on a node, and virtwatch's agent beside them")
-        self._wait("the agent to watch all three VMs", self._all_watched, READY_DEADLINE_S)
+        self._teller.chapter("Three VMs, and virtwatch beside them")
+        self._wait("the agents to watch all three VMs", self._all_watched, READY_DEADLINE_S)
         self._kubectl("get", "vmi,pods", IN_SHOP)
         self._kubectl("get", "nodemonitors")
-        self._teller.say(
-            f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
-            "of the host's own libvirtd, of which Kubernetes knows nothing.",
-        )
+        self._teller.say(*self._stage.setting)
 
     def _apply_policy(self) -> None:
         self._teller.chapter("A policy says what is too much")
@@ -67,16 +66,13 @@ class Story:
 
     def _trouble(self) -> Alert:
         self._teller.chapter(f"{BUSY} burns CPU, and the file system under the disk of {BROKEN} runs full")
-        self._stage.guests[BROKEN].fill_disk()
-        self._stage.busy.launcher.prefer()
-        self._stage.guests[BUSY].busy(cpu=True)
-        self._stage.guests[BROKEN].wait_state("paused", "I/O error")
+        self._stage.load()
+        with step(f"Waiting for QEMU to pause {BROKEN}"):
+            self._stage.fill()
         self._teller.say(f"QEMU paused {BROKEN} on a real I/O error (ENOSPC); {BUSY} computes.")
         self._wait(f"the alert {DISK_RULE} of {BROKEN}", lambda: self._fires(DISK_RULE, BROKEN), ALERT_DEADLINE_S)
         self._wait(f"the alert {CPU_RULE} of {BUSY}", lambda: self._fires(CPU_RULE, BUSY), ALERT_DEADLINE_S)
-        alert = self._policy().alert(CPU_RULE, f"{NAMESPACE}/{BUSY}")
-        assert alert is not None
-        return alert
+        return self._busy_alert()
 
     def _show_alerts(self) -> None:
         self._teller.chapter("What a person sees of it")
@@ -102,11 +98,26 @@ class Story:
             f"It has metrics of {BUSY}, {BROKEN} and {PLAIN} too ({backend.metrics_url}), and their events."
         )
 
+    def _move(self, stage: Moves) -> None:
+        before = self._busy_alert()
+        self._teller.chapter(f"KubeVirt moves {BUSY} to another node while it runs, and its alert goes along")
+        with step(f"Waiting for KubeVirt to move {BUSY} from {before.node}", why="a live migration"):
+            target = stage.move()
+        self._wait(f"the alert to be on {target}", lambda: self._busy_alert().node == target, ALERT_DEADLINE_S)
+        after = self._busy_alert()
+        if after.since != before.since:
+            raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
+        self._kubectl("get", "vmi", IN_SHOP)
+        self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
+        self._teller.say(
+            f"The alert is on {target} now and fires since {after.since}, as on {before.node}: it is the same one, and",
+            "no Event said that it had resolved or fired again.",
+        )
+
     def _relief(self) -> float:
         self._teller.chapter(f"{BUSY} is calmed, room is made for {BROKEN} and it is resumed")
-        self._stage.guests[BUSY].calm()
-        self._stage.guests[BROKEN].free_disk()
-        self._stage.guests[BROKEN].resume()
+        self._stage.calm()
+        self._stage.mend()
         for name in (BROKEN, BUSY):
             self._wait_event("AlertResolved", name)
         self._wait("the policy to be Quiet", lambda: self._condition("Quiet"), ALERT_DEADLINE_S)
@@ -116,13 +127,18 @@ class Story:
 
     def _all_measured(self) -> bool:
         measured = [line for line in self._stage.backend.metrics().splitlines() if line.startswith(CPU_TIME)]
-        domains = [guest.name for guest in self._stage.guests.values()]
-        return all(any(f'libvirt_domain_name="{name}"' in line for line in measured) for name in domains)
+        return all(any(f'libvirt_domain_name="{name}"' in line for line in measured) for name in DOMAINS)
 
     def _all_watched(self) -> bool:
-        watched = "jsonpath={.status.virtualMachines}"
-        said = self._stage.control_plane.kubectl("get", "nodemonitor", NODE, "-o", watched, check=False)
-        return said.stdout == str(len(self._stage.guests))
+        watched = "jsonpath={.items[*].status.virtualMachines}"
+        said = self._stage.control_plane.kubectl("get", "nodemonitors", "-o", watched, check=False)
+        return sum(map(int, said.stdout.split())) == len(DOMAINS)
+
+    def _busy_alert(self) -> Alert:
+        alert = self._policy().alert(CPU_RULE, f"{NAMESPACE}/{BUSY}")
+        if alert is None:
+            raise LabError(f"The alert {CPU_RULE} of {BUSY} is gone while it computes: {self._policy()}.")
+        return alert
 
     def _fires(self, rule: str, name: str) -> bool:
         return self._policy().alert(rule, f"{NAMESPACE}/{name}") is not None
@@ -159,9 +175,7 @@ class Story:
 
     def _wait(self, what: str, condition: Callable[[], bool], deadline: float) -> None:
         with step(f"Waiting for {what}"):
-            for process in (self._stage.agent, self._stage.operator):
-                if not process.alive:
-                    raise LabError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
+            self._stage.check()
             try:
                 wait_for(condition, what=what, deadline=deadline, poll=POLL_S)
             except LabError as error:

@@ -9,7 +9,8 @@ from lab.errors import LabError
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
-from lab.rundir import CHECKOUT, RunDir, runs
+from lab.keep import newest_kept
+from lab.rundir import RunDir
 
 FILE = "guests.json"
 
@@ -32,10 +33,10 @@ def find_guest(name: str) -> Guest:
 
 
 def _newest() -> RunDir:
-    kept = [run for run in runs() if run.kept and run.checkout == CHECKOUT and (run.path / FILE).exists()]
-    if not kept:
+    run = newest_kept(FILE)
+    if run is None:
         raise LabError("No guests are up: make demo KEEP=1 leaves some running.")
-    return kept[-1]
+    return run
 
 
 def _guests(run: RunDir) -> dict[str, Guest]:

@@ -1,8 +1,10 @@
 """A VirtualMachine of KubeVirt: made, started, paused, moved and deleted through KubeVirt's own API."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from lab.controlplane.cluster import ControlPlane
@@ -24,13 +26,17 @@ BOOT_DEADLINE_S = 180.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """One Linux guest. Without a disk it can be moved to another node; `host_disk` is a file of the node's."""
+    """One Linux guest. Without a disk it can be moved to another node; `host_disk` is a file of the node's.
+
+    `node` is the only one on which it may run; without it the scheduler chooses.
+    """
 
     name: str
     namespace: str = "default"
     labels: dict[str, str] = field(default_factory=dict)
     disk: bool = True
     host_disk: Path | None = None
+    node: str = ""
 
 
 class VirtualMachine:
@@ -41,8 +47,8 @@ class VirtualMachine:
         self._kubectl = control_plane.kubectl
 
     def create(self) -> None:
-        """Create the VirtualMachine, which starts at once."""
-        self._kubectl("create", "-f", "-", input=json.dumps(manifest(self.spec)))
+        """Apply the VirtualMachine, which starts at once."""
+        self._kubectl("apply", "-f", "-", input=json.dumps(manifest(self.spec)))
 
     def wait_running(self, deadline: float = RUN_DEADLINE_S) -> None:
         """Return when KubeVirt says that the VM runs and has a node."""
@@ -63,15 +69,22 @@ class VirtualMachine:
         """The node that it runs on now."""
         return str(self.vmi().get("status", {}).get("nodeName", ""))
 
+    @property
+    def paused(self) -> str:
+        """Why KubeVirt calls it paused, in its word (PausedByUser, PausedIOError, ...); empty while it is not."""
+        conditions = self.vmi().get("status", {}).get("conditions", [])
+        paused = (item["reason"] for item in conditions if (item["type"], item["status"]) == ("Paused", "True"))
+        return next(paused, "")
+
     def ask(self, request: str, *, on: Node, deadline: float = BOOT_DEADLINE_S) -> None:
         """Let the guest do something (see the guest's init.sh), by its serial port; it answers once it has booted."""
-        spec = self.spec
-        pid = on.pods_process("qemu-system-x86", f"guest={spec.namespace}_{spec.name},".encode())
-        if pid is None:
-            raise LabError(f"No QEMU of {spec.namespace}/{spec.name} runs on {on.name}: see kubectl get vmi -o wide.")
         uid = self.vmi()["metadata"]["uid"]
-        port = Path(f"/proc/{pid}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
+        port = Path(f"/proc/{self._qemu(on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
         control.ask(port, request, deadline=deadline)
+
+    def kill_qemu(self, *, on: Node) -> None:
+        """End its QEMU with SIGKILL, as an out-of-memory kill does; KubeVirt starts it anew."""
+        os.kill(self._qemu(on), SIGKILL)
 
     def pause(self) -> None:
         self._subresource("virtualmachineinstances", "pause")
@@ -108,6 +121,13 @@ class VirtualMachine:
         status = self.vmi().get("status", {})
         return status.get("phase") == "Running" and bool(status.get("nodeName"))
 
+    def _qemu(self, node: Node) -> int:
+        spec = self.spec
+        pid = node.pods_process("qemu-system-x86", f"guest={spec.namespace}_{spec.name},".encode())
+        if pid is None:
+            raise LabError(f"No QEMU of {spec.namespace}/{spec.name} runs on {node.name}: see kubectl get vmi -o wide.")
+        return pid
+
     def _subresource(self, kind: str, verb: str) -> None:
         path = f"{SUBRESOURCES}/namespaces/{self.spec.namespace}/{kind}/{self.spec.name}/{verb}"
         self._kubectl("replace", "--raw", path, "-f", "-", input="{}")
@@ -135,6 +155,7 @@ def manifest(spec: VmSpec) -> Document:
         "domain": domain,
         "networks": [{"name": "default", "pod": {}}],
         "volumes": volumes,
+        **({"nodeSelector": {"kubernetes.io/hostname": spec.node}} if spec.node else {}),
     }
     return {
         "apiVersion": "kubevirt.io/v1",

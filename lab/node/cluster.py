@@ -1,6 +1,6 @@
 """A Kubernetes cluster on one machine: control plane, scheduler, the pods' network, and as many nodes as asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lab.controlplane.cluster import CONTROLLERS, NODE_CONTROLLERS, ControlPlane
@@ -35,6 +35,14 @@ class Cluster:
         self.nodes[name] = node
         node.start()
         return node
+
+    def attach(self, names: Iterable[str]) -> None:
+        """Reach the nodes that another process of this run added; parts of theirs are not ours to stop."""
+        self.network = Network.attach(self._run)
+        for name in names:
+            node = Node(self._run, self.control_plane, self.network, name=name)
+            node.attach()
+            self.nodes[name] = node
 
     def stop(self) -> None:
         """Switch the nodes off, then end the rest. What was made on the machine goes when the run is cleaned."""

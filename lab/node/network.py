@@ -30,7 +30,7 @@ class Network:
     def make(cls, run: RunDir, *, api_port: int) -> "Network":
         """Make the bridge; pods find the API server of that loopback port at the service address that they are told."""
         ensure_packages(PACKAGES)
-        made = cls(run, f"vw{run.name[:8]}", _free_network(run))
+        made = cls(run, _bridge(run), _free_network(run))
         run.record_undo("sh", "-c", f"! ip link show {made.bridge} > /dev/null 2>&1 || ip link delete {made.bridge}")
         _run("ip", "link", "add", made.bridge, "type", "bridge")
         _run("ip", "address", "add", f"{made.gateway}/{made.pods.prefixlen}", "dev", made.bridge)
@@ -39,6 +39,12 @@ class Network:
         _run("sysctl", "--quiet", "--write", f"net.ipv4.conf.{made.bridge}.route_localnet=1")
         made._lead(SERVICE_ADDRESS, 443, to=api_port)
         return made
+
+    @classmethod
+    def attach(cls, run: RunDir) -> "Network":
+        """Return the network that another process made for the run."""
+        [route] = json.loads(_run("ip", "-json", "-4", "route", "show", "dev", _bridge(run)))
+        return cls(run, _bridge(run), IPv4Network(route["dst"]))
 
     @property
     def gateway(self) -> str:
@@ -68,6 +74,10 @@ class Network:
         iptables = ("iptables", "--wait", "--table", "nat")
         self.run.record_undo(*iptables, "-D", *rule)
         _run(*iptables, "-A", *rule)
+
+
+def _bridge(run: RunDir) -> str:
+    return f"vw{run.name[:8]}"
 
 
 def _free_network(run: RunDir) -> IPv4Network:

@@ -91,6 +91,10 @@ class Node:
         self.kubelet.start(self._opened)
         self.wait_ready()
 
+    def attach(self) -> None:
+        """Reach the node that another process of this run switched on."""
+        self._opened = Namespace.attach(f"{self.name}-namespace", run=self._run)
+
     def stop(self) -> None:
         """Switch the node off in order: kubelet, containerd, then whatever ran on it."""
         if self._opened is not None:

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -6,10 +5,15 @@ import pytest
 from lab.images.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.node.node import Node
-from lab.rundir import RunDir
+from lab.rundir import RunDir, clean
 
-# On request, until `python -m lab build` builds what nodes run: VIRTWATCH_NODES=1 pytest tests/integration/node
-collect_ignore_glob = [] if os.environ.get("VIRTWATCH_NODES") else ["test_*.py"]
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[RunDir]:
+    """Own the folder of the cluster: its parts have the names of the parts of other control planes."""
+    made = RunDir.create("tests-node")
+    yield made
+    clean(made)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,31 @@
+"""Build everything that the lab caches, so that what comes later starts at once."""
+
+from lab.backend.jaeger import build_jaeger, fetch_page
+from lab.controlplane.binaries import find_tools
+from lab.guests.image import guest_image
+from lab.images.product import agent_image, operator_image
+from lab.images.small import busybox_image, pause_image
+from lab.kubevirt.guestimage import guest_images
+from lab.kubevirt.images import kubevirt_images
+from lab.node.binaries import containerd_tools, kubernetes_tools
+
+
+def build() -> None:
+    """Build what no cache holds yet: first what `make demo` needs, then nodes, then KubeVirt."""
+    find_tools()
+    build_jaeger()
+    fetch_page()
+    guest_image()
+    build_nodes()
+
+
+def build_nodes() -> None:
+    """Build what real nodes and KubeVirt need beside that, and virtwatch's images from the checkout as it is."""
+    kubernetes_tools()
+    containerd_tools()
+    pause_image()
+    busybox_image()
+    kubevirt_images()
+    guest_images()
+    agent_image()
+    operator_image()

@@ -1,0 +1,101 @@
+"""What KubeVirt does to a VM, or an out-of-memory kill, the agent hears and rules on events judge."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.kubevirt.vm import VirtualMachine
+from lab.process import wait_for
+from tests.integration.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+
+pytestmark = pytest.mark.timeout(900)
+POLICY, NODE = "life", "node-2"
+
+
+def _rule(name: str, *resolve_on: str) -> dict[str, Any]:
+    event = {"type": f"vm.{name}", "resolveOn": list(resolve_on)}
+    return {"name": name, "severity": "Warning", "event": event}
+
+
+RULES = (
+    _rule("started", "vm.stopped"),
+    _rule("paused", "vm.resumed", "vm.stopped"),
+    _rule("stopped", "vm.started"),
+    _rule("crashed", "vm.started"),
+)
+
+
+@pytest.fixture(scope="module")
+def made(watched: Watched) -> Iterator[VirtualMachine]:
+    """Run a VM under rules about its turns."""
+    watched.put_in_force(POLICY, *RULES, target={"names": ["life-*"]})
+    # On one node: there an alert's end is heard where the alert fires.
+    vm = watched.vm("life-1", disk=False, node=NODE)
+    yield vm
+    vm.delete()
+    watched.kubectl("delete", "monitorpolicy", POLICY, "--namespace=shop")
+
+
+@pytest.fixture
+def vm(watched: Watched, made: VirtualMachine) -> VirtualMachine:
+    """Give the VM while it runs and the agent knows."""
+    watched.run(made)
+    _wait_rules(watched, made, "started")
+    return made
+
+
+@pytest.fixture
+def told(watched: Watched, vm: VirtualMachine) -> Told:
+    return told_of_vm(watched, vm)
+
+
+def test_a_pause_and_what_ends_it(vm: VirtualMachine, told: Told) -> None:
+    vm.pause()
+    told.wait("paused", "AlertWarning")
+    vm.unpause()
+    told.wait("paused", "AlertWarning", "AlertResolved")
+
+    assert "vm.paused (reason user)" in told.notes("paused")[0]
+    assert "vm.resumed" in told.notes("paused")[1]
+
+
+def test_a_stop_and_the_start_after_it(watched: Watched, vm: VirtualMachine, told: Told) -> None:
+    vm.stop()
+    told.wait("stopped", "AlertWarning")
+    wait_for(lambda: vm.vmi() == {}, what="the VMI to be gone", deadline=DEADLINE_S)
+    assert watched.node(NODE)["virtualMachines"] == 0
+
+    vm.start()
+    told.wait("stopped", "AlertWarning", "AlertResolved")
+
+    told.wait("started", "AlertResolved", "AlertWarning")
+    assert told.of("crashed") == []
+
+
+def test_a_crash_and_the_start_by_which_kubevirt_mends_it(vm: VirtualMachine, told: Told, watched: Watched) -> None:
+    before = vm.vmi()["metadata"]["uid"]
+
+    vm.kill_qemu(on=watched.cluster.nodes[NODE])
+    told.wait("crashed", "AlertWarning", "AlertResolved")
+
+    assert "vm.crashed" in told.notes("crashed")[0]
+    assert vm.vmi()["metadata"]["uid"] != before
+
+
+def test_a_deleted_vm_has_stopped(watched: Watched, vm: VirtualMachine, told: Told) -> None:
+    vm.delete()
+
+    told.wait("started", "AlertResolved")
+    told.wait("stopped", "AlertWarning")
+    wait_for(lambda: watched.node(NODE)["virtualMachines"] == 0, what="the agent to let the VM go", deadline=DEADLINE_S)
+
+
+def _wait_rules(watched: Watched, vm: VirtualMachine, *rules: str) -> None:
+    """Return when alerts of exactly these rules fire for the VM."""
+    wait_for(
+        lambda: sorted(alert["rule"] for alert in watched.alerts(POLICY, vm)) == sorted(rules),
+        what=f"the rules {', '.join(rules)} to fire for {vm.spec.name}",
+        deadline=DEADLINE_S,
+        poll=0.3,
+    )

@@ -1,0 +1,75 @@
+"""A live migration by KubeVirt: an alert that fires goes along, and nobody is told that it ended or began."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.kubevirt.vm import VirtualMachine
+from lab.process import wait_for
+from tests.integration.kubevirt.statuses import PolicyStatuses
+from tests.integration.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+
+pytestmark = pytest.mark.timeout(900)
+POLICY, RULE = "moving", "cpu-busy"
+# Far from what a busy guest and an idle one use, so that one level fires and none flaps while the machine is busy.
+BUSY = {
+    "name": RULE,
+    "threshold": {
+        "signal": "vm.cpu.utilization",
+        "aggregate": {"function": "Avg", "window": "5s"},
+        "critical": {"above": "0.25", "recover": "0.10"},
+    },
+}
+
+
+@pytest.fixture
+def vm(watched: Watched) -> Iterator[VirtualMachine]:
+    """Run a VM that is watched each second, once it has booted: that keeps it busy too."""
+    made = watched.vm("moving-1", disk=False)
+    watched.put_in_force(POLICY, BUSY, target={"names": ["moving-1"]}, collection={"interval": "1s"})
+    yield made
+    made.delete()
+    watched.kubectl("delete", "monitorpolicy", POLICY, "--namespace=shop")
+
+
+def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: VirtualMachine) -> None:
+    of_vm, of_policy = told_of_vm(watched, vm), Told(watched, "MonitorPolicy", POLICY)
+    source = vm.node
+    watched.ask(vm, "cpu on")
+    of_vm.wait(RULE, "AlertCritical")
+    of_policy.wait(RULE, "AlertCritical")
+    before = watched.wait_alert(POLICY, vm)
+
+    with PolicyStatuses(watched.cluster.control_plane.kubeconfig, "shop", POLICY) as statuses:
+        vm.migrate()
+        wait_for(lambda: vm.node not in ("", source), what="the VM to be on the other node", deadline=DEADLINE_S)
+        target = vm.node
+        wait_for(
+            lambda: [alert["node"] for alert in watched.alerts(POLICY, vm)] == [target],
+            what=f"the alert to be on {target}, and there alone",
+            deadline=DEADLINE_S,
+        )
+        # Both agents have judged anew by then, and the operator has told what they had to say.
+        judged = [watched.node(name)["sequence"] for name in (source, target)]
+        wait_for(
+            lambda: [_acknowledged(watched, name) for name in (source, target)] == judged,
+            what="the operator to have told all that both agents said",
+            deadline=DEADLINE_S,
+        )
+
+    [after] = watched.alerts(POLICY, vm)
+    assert (before["node"], after["node"]) == (source, target)
+    assert after["since"] == before["since"]
+    assert of_vm.of(RULE) == ["AlertCritical"]
+    assert of_policy.of(RULE) == ["AlertCritical"]
+    assert statuses.without_alert == []
+    assert statuses.quiet == []
+
+    watched.ask(vm, "cpu off")
+    of_vm.wait(RULE, "AlertCritical", "AlertResolved")
+
+
+def _acknowledged(watched: Watched, node: str) -> int:
+    """Return up to where the operator has told what a node's agent said."""
+    path = "jsonpath={.spec.acknowledged.sequence}"
+    return int(watched.kubectl("get", "nodemonitor", node, "-o", path).stdout or 0)

@@ -1,0 +1,109 @@
+"""The example policy on VMs of KubeVirt: whom the agents see and judge, a busy guest, a disk without room."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from lab.kubevirt.hostdisk import HostDisk
+from lab.kubevirt.vm import VirtualMachine
+from lab.process import wait_for
+from lab.rundir import CHECKOUT
+from tests.integration.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+
+pytestmark = pytest.mark.timeout(900)
+EXAMPLE = CHECKOUT / "manifests" / "examples" / "web-tier.yaml"
+POLICY, CPU, DISK = "web-tier", "cpu-busy", "paused-on-io-error"
+LABELS = {"tier": "web"}
+
+
+@pytest.fixture(scope="module")
+def policy(watched: Watched, web: VirtualMachine, writer: VirtualMachine) -> Iterator[str]:
+    """Put the example in force on VMs that have booted: that keeps them busy too."""
+    watched.kubectl("apply", "-f", str(EXAMPLE))
+    watched.wait_ready(POLICY)
+    yield POLICY
+    watched.kubectl("delete", "-f", str(EXAMPLE))
+
+
+@pytest.fixture(scope="module")
+def web(watched: Watched) -> Iterator[VirtualMachine]:
+    """Run a VM that the example selects."""
+    made = watched.vm("web-1", labels=LABELS, disk=False)
+    yield made
+    made.delete()
+
+
+@pytest.fixture(scope="module")
+def disk(watched: Watched) -> HostDisk:
+    made = HostDisk(watched.cluster.nodes["node-2"], "web-2")
+    made.make()
+    return made
+
+
+@pytest.fixture(scope="module")
+def writer(watched: Watched, disk: HostDisk) -> Iterator[VirtualMachine]:
+    """Run a VM that the example selects, on the disk that can run out of room."""
+    made = watched.vm("web-2", labels=LABELS, host_disk=disk.path, node="node-2")
+    yield made
+    made.delete()
+
+
+def test_the_agents_watch_kubevirts_vms_and_a_plain_libvirts_beside_them(
+    watched: Watched, web: VirtualMachine, writer: VirtualMachine
+) -> None:
+    expected = Counter({"node-1": 0, "node-2": 0})
+    expected.update([web.node, writer.node, "node-1"])  # The last is plain-1, the host's own.
+
+    def seen() -> dict[str, int]:
+        return {name: watched.node(name).get("virtualMachines", 0) for name in expected}
+
+    wait_for(lambda: seen() == expected, what=f"the agents to report {dict(expected)} VMs", deadline=DEADLINE_S)
+
+
+def test_a_policy_judges_the_vms_that_its_labels_select_on_every_node(watched: Watched, policy: str) -> None:
+    wait_for(
+        lambda: watched.policy(policy).get("targets") == {"virtualMachines": 2, "nodes": 2, "nodesApplied": 2},
+        what="the policy to have two targets",
+        deadline=DEADLINE_S,
+    )
+
+
+def test_a_busy_guest_fires_an_alert_on_vm_and_policy_and_a_calm_one_resolves_it(
+    watched: Watched, policy: str, web: VirtualMachine
+) -> None:
+    of_vm, of_policy = told_of_vm(watched, web), Told(watched, "MonitorPolicy", policy)
+
+    watched.ask(web, "cpu on")
+    for told in (of_vm, of_policy):
+        told.wait_any(CPU)
+    alert = watched.wait_alert(policy, web)
+    watched.ask(web, "cpu off")
+    for told in (of_vm, of_policy):
+        told.wait_last(CPU, "AlertResolved")
+    watched.wait_quiet(policy, web)
+
+    assert float(alert["value"]) > float(alert["threshold"]) >= 0.5
+    assert alert["node"] == web.node
+    assert of_vm.of(CPU)[0] in ("AlertWarning", "AlertCritical")
+    assert "vm.cpu.utilization (Avg over 5s) is " in of_vm.notes(CPU)[0]
+
+
+def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
+    watched: Watched, policy: str, writer: VirtualMachine, disk: HostDisk
+) -> None:
+    told = told_of_vm(watched, writer)
+
+    disk.fill()
+    watched.ask(writer, "fill")
+    told.wait(DISK, "AlertCritical")
+    alert = watched.wait_alert(policy, writer)
+    # KubeVirt resumes the VM now and then, in vain: the alert resolves and fires again, until there is room.
+    disk.free()
+    writer.unpause()
+    told.wait_last(DISK, "AlertResolved")
+    watched.wait_quiet(policy, writer)
+
+    assert (alert["rule"], alert["severity"], alert["node"]) == (DISK, "Critical", "node-2")
+    assert "enospc" in alert["value"]
+    assert "vm.resumed" in told.notes(DISK)[-1]

@@ -1,0 +1,132 @@
+"""What virtwatch says, on a cluster, of VMs that KubeVirt runs."""
+
+import json
+from typing import Any
+
+from lab.installed.events import EventLog
+from lab.kubevirt.vm import VirtualMachine, VmSpec
+from lab.node.cluster import Cluster
+from lab.process import wait_for
+
+NAMESPACE = "shop"
+DEADLINE_S = 120.0
+
+
+class Watched:
+    """A cluster with virtwatch: make VMs and policies in the namespace `shop`, and read what comes of them."""
+
+    def __init__(self, cluster: Cluster, events: EventLog) -> None:
+        self.cluster = cluster
+        self.events = events
+        self.kubectl = cluster.control_plane.kubectl
+
+    def vm(self, name: str, **spec: Any) -> VirtualMachine:
+        """Start a VM whose guest has booted."""
+        made = VirtualMachine(self.cluster.control_plane, VmSpec(name=name, namespace=NAMESPACE, **spec))
+        self.run(made)
+        return made
+
+    def run(self, vm: VirtualMachine) -> None:
+        """Let a VM run, whatever state it is in, and its guest answer."""
+        vm.create()
+        vm.wait_running()
+        self.ask(vm, "ping")
+
+    def ask(self, vm: VirtualMachine, request: str) -> None:
+        """Let the guest do something, wherever it runs."""
+        vm.ask(request, on=self.cluster.nodes[vm.node])
+
+    def put_in_force(self, name: str, *rules: dict[str, Any], **spec: Any) -> None:
+        """Apply a MonitorPolicy and return when every agent judges by it."""
+        metadata = {"name": name, "namespace": NAMESPACE}
+        body = {"apiVersion": "virtwatch.io/v1alpha1", "kind": "MonitorPolicy", "metadata": metadata}
+        self.kubectl("apply", "-f", "-", input=json.dumps({**body, "spec": {"rules": rules, **spec}}))
+        self.wait_ready(name)
+
+    def wait_ready(self, policy: str) -> None:
+        """Return when every agent judges by the policy."""
+        waited = (f"monitorpolicy/{policy}", f"--namespace={NAMESPACE}", f"--timeout={DEADLINE_S:g}s")
+        self.kubectl("wait", "--for=condition=Ready", *waited)
+
+    def policy(self, name: str) -> dict[str, Any]:
+        """Return a policy's status."""
+        return self._status("monitorpolicy", name, f"--namespace={NAMESPACE}")
+
+    def node(self, name: str) -> dict[str, Any]:
+        """Return what the agent of a node reports."""
+        return self._status("nodemonitor", name)
+
+    def alerts(self, policy: str, vm: VirtualMachine) -> list[dict[str, Any]]:
+        """Return the alerts of a VM that fire, as the policy's status has them."""
+        active = self.policy(policy).get("activeAlerts", [])
+        return [alert for alert in active if alert["target"].split()[0] == f"{NAMESPACE}/{vm.spec.name}"]
+
+    def wait_alert(self, policy: str, vm: VirtualMachine) -> dict[str, Any]:
+        """Return the one alert of the VM that fires, once the policy's status has it."""
+        found: list[dict[str, Any]] = []
+
+        def fires() -> bool:
+            found[:] = self.alerts(policy, vm)
+            return len(found) == 1
+
+        what = f"one alert of {vm.spec.name} in the status of {policy}"
+        wait_for(fires, what=what, deadline=DEADLINE_S, poll=0.3)
+        return found[0]
+
+    def wait_quiet(self, policy: str, vm: VirtualMachine) -> None:
+        """Return when no alert of the VM fires."""
+        what = f"no alert of {vm.spec.name} to fire"
+        wait_for(lambda: not self.alerts(policy, vm), what=what, deadline=DEADLINE_S, poll=0.3)
+
+    def _status(self, kind: str, name: str, *options: str) -> dict[str, Any]:
+        said = self.kubectl("get", kind, name, *options, "-o", "json", check=False)
+        return dict(json.loads(said.stdout).get("status", {})) if said.returncode == 0 else {}
+
+
+class Told:
+    """The Events about one object, since this was made."""
+
+    def __init__(self, watched: Watched, kind: str, name: str) -> None:
+        self._events = watched.events
+        self._about = f"{kind} {name}"
+        self._before = len(self._events.told(about=self._about))
+
+    def of(self, rule: str) -> list[str]:
+        """Give the reasons of the Events of one rule, in their order."""
+        return [event.reason for event in self._said(rule)]
+
+    def notes(self, rule: str) -> list[str]:
+        """Give the sentences of the Events of one rule, in their order."""
+        return [event.note for event in self._said(rule)]
+
+    def wait(self, rule: str, *reasons: str) -> None:
+        """Return when the Events of a rule begin with these."""
+        self._events.wait(
+            lambda: self.of(rule)[: len(reasons)] == list(reasons),
+            what=f"the Events {', '.join(reasons)} of the rule {rule} on {self._about}",
+            deadline=DEADLINE_S,
+        )
+
+    def wait_any(self, rule: str) -> None:
+        """Return when there is an Event of a rule."""
+        self._events.wait(
+            lambda: self.of(rule) != [], what=f"an Event of the rule {rule} on {self._about}", deadline=DEADLINE_S
+        )
+
+    def wait_last(self, rule: str, reason: str) -> None:
+        """Return when the newest Event of a rule has this reason."""
+        self._events.wait(
+            lambda: self.of(rule)[-1:] == [reason],
+            what=f"{reason} to be the newest Event of the rule {rule} on {self._about}",
+            deadline=DEADLINE_S,
+        )
+
+    def _said(self, rule: str) -> list[Any]:
+        return [
+            event for event in self._events.told(about=self._about)[self._before :] if f"rule {rule} " in event.note
+        ]
+
+
+def told_of_vm(watched: Watched, vm: VirtualMachine) -> Told:
+    """Listen to the Events about a VM's VirtualMachineInstance from now on."""
+    return Told(watched, "VirtualMachineInstance", vm.spec.name)
