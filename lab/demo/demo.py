@@ -11,6 +11,7 @@ from lab.demo.processes import ProcessStage
 from lab.demo.stage import Stage
 from lab.demo.story import Story
 from lab.demo.teller import Teller
+from lab.errors import LabError
 from lab.progress import note, step
 from lab.rundir import CHECKOUT, RunDir, clean, leftovers
 
@@ -30,8 +31,11 @@ def demo(*, keep: bool, kubevirt: bool = False) -> float:
     run = RunDir.create("demo")
     try:
         return _tell(chosen(run), teller, keep=keep)
-    except Exception:
-        note(f"the logs of all parts: {_save_logs(run)}")
+    except Exception as error:
+        saved = _save_logs(run)
+        note(f"the logs of all parts: {saved}")
+        if isinstance(error, LabError) and error.log is not None and error.log.is_relative_to(run.path):
+            error.log = saved / error.log.name  # the run's own folder goes now
         raise
     finally:
         if not run.kept:
@@ -50,6 +54,8 @@ def _tell(stage: Stage, teller: Teller, *, keep: bool) -> float:
     )
     if keep:
         teller.say("", *keep_for_a_person(stage))
+    else:
+        teller.say("", "make demo KEEP=1 leaves all of it running, to play with: Kubernetes, the VMs, Jaeger's page.")
     return resolved_after
 
 

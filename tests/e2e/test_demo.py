@@ -1,6 +1,7 @@
 """The demo as a person runs it: told, kept, interrupted, killed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,8 @@ def test_a_demo_that_cannot_come_true_says_why_and_leaves_nothing(lab: Lab) -> N
     assert failing.returncode == 1, printed
     assert "error: " in printed
     assert "virtwatch-agent-node-1 ended" in printed
+    [named] = re.findall(r"^See (.*)\.$", printed, re.MULTILINE)
+    assert Path(named).read_text()
     assert_nothing_is_left(lab)
 
 
