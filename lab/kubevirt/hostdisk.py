@@ -1,6 +1,7 @@
 """A disk of one node that runs out of room when asked: a VM on it (hostDisk) meets a real I/O error."""
 
 import os
+import subprocess
 from pathlib import Path
 
 from lab.kubevirt.images import QEMU_UID
@@ -34,6 +35,10 @@ class HostDisk:
 
     def fill(self) -> None:
         """Take all but a little room away: what the guest then writes ends in ENOSPC, and QEMU pauses it."""
+        self.free()
+        # What an earlier fill wrote would be overwritten in place, without an error.
+        disk = self._outside(self.path)
+        subprocess.run(["fallocate", "--punch-hole", f"--length={DISK_BYTES}", disk], check=True)
         space = os.statvfs(self._outside(self._folder))
         with self._ballast.open("wb") as ballast:
             os.posix_fallocate(ballast.fileno(), 0, space.f_bavail * space.f_frsize - ROOM_LEFT_BYTES)

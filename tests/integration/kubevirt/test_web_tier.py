@@ -89,8 +89,9 @@ def test_a_busy_guest_fires_an_alert_on_vm_and_policy_and_a_calm_one_resolves_it
     assert "vm.cpu.utilization (Avg over 5s) is " in of_vm.notes(CPU)[0]
 
 
+@pytest.mark.parametrize("time", ["first", "second"])
 def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
-    watched: Watched, policy: str, writer: VirtualMachine, disk: HostDisk
+    watched: Watched, policy: str, writer: VirtualMachine, disk: HostDisk, time: str
 ) -> None:
     told = told_of_vm(watched, writer)
 
