@@ -36,6 +36,14 @@ def lost(target: Target, reason: str) -> str:
     return f"The connection to libvirt at {target.name} was lost ({reason}): {_REMEDY[target.kind]}."
 
 
+def same_uuid(name: str, other: str, uuid: str) -> str:
+    """Say that a VM cannot be told from another one."""
+    return (
+        f"VM {name} has the domain UUID of {other}, {uuid}, and is not watched while that one runs: give it one of its "
+        "own (in KubeVirt spec.template.spec.domain.firmware.uuid)."
+    )
+
+
 def silent(target: Target) -> str:
     """Say that a libvirt does not answer."""
     return (

@@ -3,7 +3,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from virtwatch_agent.collect.events import CRASHES, LifecycleHeard, Turn
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Observation, Vanished
+from virtwatch_agent.collect.problems import same_uuid
+from virtwatch_agent.observations import (
+    Appeared,
+    ConnectionState,
+    Domain,
+    DomainEvent,
+    DomainState,
+    Observation,
+    Vanished,
+)
 
 LOST = "lost"  # the reason of a stop that nobody saw
 _DUMPS_ITSELF = "crashloaded"  # the guest panicked, and runs on to write its own dump
@@ -21,12 +30,13 @@ class Sightings:
     """Know each domain by its UUID. When two connections show one, the first counts until its domain is gone.
 
     That is so where a URI given by hand names the host's own libvirt again, and in a migration between two libvirts of
-    one machine.
+    one machine. Two VMs of different names with one UUID are told as what they are: one of them cannot be watched.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Sighting]] = {}
         self._start_said: set[tuple[str, str]] = set()
+        self._unwatched: set[str] = set()  # connections whose VM has another one's UUID
 
     def sighting(self, connection: str, uuid: str) -> Sighting | None:
         """Return what is known of a domain on a connection."""
@@ -53,7 +63,7 @@ class Sightings:
         before = self.sighting(connection, uuid)
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
-            return []
+            return self._told_apart(seen, at)
         found: list[Observation] = [Appeared(seen.domain, at)]
         if before is not None and before.domain.incarnation == seen.domain.incarnation:
             return [*found, *_differences(before, seen, at)]
@@ -89,7 +99,7 @@ class Sightings:
         self._start_said.add((connection, uuid))
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
-            return []
+            return self._told_apart(seen, at)
         started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
         if before is not None:  # a listing was faster than the event
             return [Appeared(seen.domain, at), *started, *_differences(before, seen, at)]
@@ -106,10 +116,28 @@ class Sightings:
         if not sightings:
             self._known.pop(uuid, None)
         if before is None or not counted:
-            return []
+            return self._watched(connection, at)
         found: list[Observation] = [*_stopped(before, reason, at, inferred=inferred), Vanished(uuid, at, reason)]
         heir = next(iter(sightings.values()), None)
-        return found if heir is None else [*found, Appeared(heir.domain, at)]
+        if heir is None:
+            return found
+        return [*found, *self._watched(heir.domain.connection, at), Appeared(heir.domain, at)]
+
+    def _told_apart(self, seen: Sighting, at: float) -> list[Observation]:
+        """Say, once, that a VM is not watched because another one has its UUID."""
+        domain = seen.domain
+        counts = next(iter(self._known[domain.uuid].values())).domain
+        if counts.name == domain.name or domain.connection in self._unwatched:
+            return []
+        self._unwatched.add(domain.connection)
+        return [ConnectionState(domain.connection, at, same_uuid(domain.name, counts.name, domain.uuid))]
+
+    def _watched(self, connection: str, at: float) -> list[Observation]:
+        """Say that this is over."""
+        if connection not in self._unwatched:
+            return []
+        self._unwatched.discard(connection)
+        return [ConnectionState(connection, at)]
 
 
 def _turned(before: Sighting, turn: LifecycleHeard) -> Sighting:

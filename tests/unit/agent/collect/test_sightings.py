@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.collect.events import LifecycleHeard, Turn
 from virtwatch_agent.collect.sightings import Sighting, Sightings
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Vanished
+from virtwatch_agent.observations import Appeared, ConnectionState, Domain, DomainEvent, DomainState, Vanished
 
 RUNNING, PAUSED, CRASHED = DomainState.RUNNING, DomainState.PAUSED, DomainState.CRASHED
 
@@ -189,3 +189,30 @@ def test_a_vm_whose_coming_in_was_found_running_says_so_too():
     them = known(seen(PAUSED, "migration"))
 
     assert events(them.saw(seen(RUNNING, "migrated"), at=2.0, new=False)) == [("vm.resumed", "migrated", True)]
+
+
+def test_a_vm_that_has_another_ones_uuid_is_named_while_it_cannot_be_watched():
+    them = known(seen())
+    namesake = Sighting(replace(seen().domain, name="dev_vm", connection="pod"), "booted")
+
+    (said,) = them.saw(namesake, at=2.0, new=True)
+    assert isinstance(said, ConnectionState)
+    assert said.connection == "pod"
+    assert "VM dev_vm has the domain UUID of vm, a, and is not watched" in said.problem
+    assert them.saw(namesake, at=3.0, new=True) == []
+
+    over = them.gone("host", "a", "shutdown", at=4.0, inferred=False)
+    assert over[-2:] == [ConnectionState("pod", 4.0), Appeared(namesake.domain, 4.0)]
+
+
+def test_it_is_named_no_more_when_it_goes_itself():
+    them = known(seen())
+    them.saw(Sighting(replace(seen().domain, name="dev_vm", connection="pod"), "booted"), at=2.0, new=True)
+
+    assert them.gone("pod", "a", "shutdown", at=4.0, inferred=False) == [ConnectionState("pod", 4.0)]
+
+
+def test_the_same_vm_on_two_connections_is_no_trouble():
+    them = known(seen())
+
+    assert them.saw(seen(connection="again"), at=2.0, new=True) == []
