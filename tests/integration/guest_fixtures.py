@@ -1,9 +1,10 @@
 """Real guests for the integration tests. A conftest imports these names; it has the fixture `run` already."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -12,7 +13,11 @@ from lab.guests.launcher import Launcher
 from lab.guests.together import side_by_side
 from lab.rundir import RunDir
 
-MakeLauncher = Callable[[str, str], Launcher]
+
+class MakeLauncher(Protocol):
+    """Start the launcher of NAMESPACE/VMI; its domain has a UUID of its own unless one is given."""
+
+    def __call__(self, namespace: str, vmi: str, *, domain_uuid: str | None = None) -> Launcher: ...
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +75,16 @@ def make_launcher(run: RunDir, pods_dir: Path) -> Iterator[MakeLauncher]:
     """Make started launchers whose guest has no operating system and stays paused: half a second each."""
     with ExitStack() as cleanup:
 
-        def make(namespace: str, vmi: str) -> Launcher:
-            pod_uid = str(uuid.uuid4())
-            launcher = Launcher(run, pods_dir=pods_dir, pod_uid=pod_uid, namespace=namespace, vmi=vmi, linux=False)
+        def make(namespace: str, vmi: str, *, domain_uuid: str | None = None) -> Launcher:
+            launcher = Launcher(
+                run,
+                pods_dir=pods_dir,
+                pod_uid=str(uuid.uuid4()),
+                namespace=namespace,
+                vmi=vmi,
+                domain_uuid=domain_uuid,
+                linux=False,
+            )
             cleanup.callback(launcher.stop)
             launcher.start()
             return launcher

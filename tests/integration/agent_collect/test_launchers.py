@@ -11,7 +11,7 @@ from lab.process import wait_for
 from tests.integration.agent_collect.conftest import Collect
 from tests.integration.guest_fixtures import MakeLauncher
 from virtwatch_agent.collect.link import Keepalive
-from virtwatch_agent.observations import ConnectionState, DomainState, Sample, Vanished
+from virtwatch_agent.observations import Appeared, ConnectionState, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
 
 QUICK = Keepalive(interval=1, count=2)
@@ -266,3 +266,25 @@ def test_pods_and_a_host_are_watched_at_once(
     # The URI leads to the host's own libvirt again: its VM is told once.
     of_guest = {one.incarnation for one in collected.all if isinstance(one, Sample) and one.uuid == guest.uuid}
     assert len(of_guest) == 1
+
+
+def test_a_vm_with_another_ones_uuid_is_named_and_watched_as_soon_as_it_can_be(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
+) -> None:
+    first = make_launcher("prod", "web")
+    uuid = first.guest.uuid
+    collected = collect(pods_dir=pods_dir)
+    assert collected.appeared(uuid).domain.name == "prod_web"
+
+    second = make_launcher("dev", "web", domain_uuid=uuid)
+    hidden = collected.connection(f"pod/{second.pod_uid}", well=False)
+    assert "VM dev_web has the domain UUID of prod_web" in hidden.problem
+
+    mark = collected.mark()
+    first.stop()
+    collected.connection(f"pod/{second.pod_uid}", since=mark, well=True)
+    collected.wait(
+        lambda all_: any(isinstance(one, Appeared) and one.domain.name == "dev_web" for one in all_),
+        "the second VM to appear",
+        since=mark,
+    )
