@@ -93,18 +93,24 @@ def _compress(body: bytes, compression: Compression) -> bytes:
 
 
 def _unreachable(error: Exception) -> Failure:
-    """Name a failed connection in words that stay the same from try to try."""
+    """Name a failed connection in words that stay the same from try to try.
+
+    A backend that ends breaks one signal's request off and refuses the next one's: that is one thing to say.
+    """
     text = str(error)
     if isinstance(error, requests.exceptions.SSLError):
         return Failure(f"TLS failed: {_innermost(error)}", "check OTEL_EXPORTER_OTLP_CERTIFICATE", retryable=False)
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return Failure("it does not answer in time", _CHECK, retryable=True)
-    if "refused" in text:
-        return Failure("it refuses connections", _CHECK, retryable=True)
-    if "resolve" in text:
-        return Failure("its name does not resolve", _CHECK, retryable=True)
-    connection = isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError)
-    return Failure(f"the connection failed: {_innermost(error)}", _CHECK, retryable=connection)
+        how = "it does not answer in time"
+    elif "refused" in text:
+        how = "it refuses connections"
+    elif "resolve" in text:
+        how = "its name does not resolve"
+    elif isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError):
+        how = f"the connection failed: {_innermost(error)}"
+    else:
+        return Failure(f"the request failed: {_innermost(error)}", _CHECK, retryable=False)
+    return Failure("it cannot be reached", _CHECK, retryable=True, detail=f" ({how})")
 
 
 def _innermost(error: BaseException) -> str:

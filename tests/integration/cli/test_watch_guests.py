@@ -62,21 +62,21 @@ def test_a_paused_guest_of_the_host_fires_and_its_resumption_resolves(
 def test_guests_of_launcher_pods_are_found_by_themselves_and_named_as_in_the_cluster(
     virtwatch: Virtwatch, make_launcher: MakeLauncher, pods_dir: Path, paused_policy: Path
 ) -> None:
-    first = make_launcher("shop", "web-1")
+    first = make_launcher("shop", "web-cli-1")
     mount = AS_KUBELET.format(pods_dir)
     command = virtwatch(
         "watch", "-f", paused_policy, before=("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
     )
     assert "the pods in /var/lib/kubelet/pods" in command.line("Watching")
-    command.line("shop/web-1 paused paused")
+    command.line("shop/web-cli-1 paused paused")
 
-    second = make_launcher("shop", "web-2")
-    command.line("VM shop/web-2 paused; rules: paused")
+    second = make_launcher("shop", "web-cli-2")
+    command.line("VM shop/web-cli-2 paused; rules: paused")
     second.guest.resume()
     second.guest.pause()
-    command.line("Critical shop/web-2 paused: vm.paused")
+    command.line("Critical shop/web-cli-2 paused: vm.paused")
 
     first.stop()
-    command.line("VM shop/web-1 gone")
+    command.line("VM shop/web-cli-1 gone")
     assert command.interrupt() == 0
     assert "Traceback" not in command.output
