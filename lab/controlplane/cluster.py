@@ -14,7 +14,7 @@ from lab.controlplane.kubeconfig import write_kubeconfig
 from lab.controlplane.pki import Pki, make_pki
 from lab.errors import LabError
 from lab.machine import ensure_packages
-from lab.process import Process, accepts, free_port, start, wait_for, with_other_ports
+from lab.process import Process, free_port, start, wait_for, with_other_ports
 from lab.rundir import RunDir
 
 READY_DEADLINE_S = 60.0
@@ -46,6 +46,10 @@ NODE_CONTROLLERS = (
 )
 # A token outlives any run that a person keeps; it ends with the Pod that it is bound to.
 TOKEN_DURATION = "168h"
+
+# No proxy of the environment stands between the lab and its own loopback.
+_NO_PROXY = urllib.request.ProxyHandler({})
+_DIRECTLY = urllib.request.build_opener(_NO_PROXY)
 
 
 class ControlPlane:
@@ -129,8 +133,9 @@ class ControlPlane:
         self.server = f"https://127.0.0.1:{api}"
         write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, token=self.pki.admin_token)
         self.etcd = self._part("etcd", *self._etcd_flags(client, peer))
+        # The API server gives up when etcd does not serve within 20 s, which a busy machine may need.
+        wait_for(partial(_serves, client), what="etcd to serve", deadline=READY_DEADLINE_S, process=self.etcd)
         self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api))
-        wait_for(partial(accepts, client), what="etcd to listen", deadline=READY_DEADLINE_S, process=self.etcd)
         # The controller-manager gives up when the API server is not healthy within 10 s, which a busy machine may need.
         wait_for(self._ready, what="kube-apiserver to be ready", deadline=READY_DEADLINE_S, process=self.apiserver)
         self.controller_manager = self._part("kube-controller-manager", *self._controller_manager_flags(controllers))
@@ -211,10 +216,7 @@ class ControlPlane:
             self.server + path, headers={"Authorization": f"Bearer {self.pki.admin_token}"}
         )
         context = ssl.create_default_context(cafile=str(self.pki.ca))
-        # No proxy of the environment stands between the lab and its own loopback.
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
+        opener = urllib.request.build_opener(_NO_PROXY, urllib.request.HTTPSHandler(context=context))
         try:
             with opener.open(request, timeout=5) as answer:
                 return int(answer.status)
@@ -223,3 +225,12 @@ class ControlPlane:
                 return refusal.code
         except OSError:
             return 0
+
+
+def _serves(etcd: int) -> bool:
+    """Tell whether the etcd on this loopback port has a leader, and so answers."""
+    try:
+        with _DIRECTLY.open(f"http://127.0.0.1:{etcd}/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
