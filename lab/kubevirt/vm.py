@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL
@@ -20,6 +21,8 @@ SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
 # The addresses of the network that KubeVirt's masquerade binding makes in every pod.
 KERNEL_ARGUMENTS = f"console=ttyS0 {FAST_BOOT} lab.address=10.0.2.2/24 lab.peer=10.0.2.1"
 RUN_DEADLINE_S = 180.0
+MOVE_DEADLINE_S = 75.0
+MOVE_ATTEMPTS = 3
 # An emulated boot takes some seconds of CPU; several guests and a build may share the CPUs.
 BOOT_DEADLINE_S = 180.0
 
@@ -109,6 +112,25 @@ class VirtualMachine:
             "spec": {"vmiName": spec.name},
         }
         self._kubectl("create", "-f", "-", input=json.dumps(body))
+
+    def move(self) -> str:
+        """Have it moved to another node and return that node.
+
+        In KubeVirt 1.7 a migration of a kernelBoot VM may come to nothing once in a while; a new one is asked for.
+        """
+        source = self.node
+        for _ in range(MOVE_ATTEMPTS - 1):
+            self.migrate()
+            with suppress(LabError):
+                return self._wait_moved(source)
+            self._kubectl("delete", "vmim", "--all", *self._namespace, "--timeout=60s", check=False)
+        self.migrate()
+        return self._wait_moved(source)
+
+    def _wait_moved(self, source: str) -> str:
+        what = f"{self.spec.name} to be on another node than {source}"
+        wait_for(lambda: self.node not in ("", source), what=what, deadline=MOVE_DEADLINE_S, poll=0.3)
+        return self.node
 
     def delete(self) -> None:
         self._kubectl("delete", "vm", self.spec.name, *self._namespace, "--ignore-not-found", "--timeout=120s")

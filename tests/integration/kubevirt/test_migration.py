@@ -41,9 +41,7 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
     before = watched.wait_alert(POLICY, vm)
 
     with PolicyStatuses(watched.cluster.control_plane.kubeconfig, "shop", POLICY) as statuses:
-        vm.migrate()
-        wait_for(lambda: vm.node not in ("", source), what="the VM to be on the other node", deadline=DEADLINE_S)
-        target = vm.node
+        target = vm.move()
         wait_for(
             lambda: [alert["node"] for alert in watched.alerts(POLICY, vm)] == [target],
             what=f"the alert to be on {target}, and there alone",
