@@ -102,11 +102,7 @@ class NodeStage:
 
     def move(self) -> str:
         """Let KubeVirt move the busy VM to the other node."""
-        source = self.busy.node
-        self.busy.migrate()
-        what = f"{BUSY} to be on another node than {source}"
-        wait_for(lambda: self.busy.node not in ("", source), what=what, deadline=DEADLINE_S, poll=0.3)
-        return self.busy.node
+        return self.busy.move()
 
     def remember(self) -> Mapping[str, str]:
         """Write down VMs and guest; return where the plain libvirtd listens."""
