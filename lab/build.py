@@ -2,16 +2,20 @@
 
 from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.controlplane.binaries import find_tools
+from lab.guests import daemon
 from lab.guests.image import guest_image
 from lab.images.product import agent_image, operator_image
 from lab.images.small import busybox_image, pause_image
 from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_images
+from lab.machine import ensure_packages
+from lab.node import network, node
 from lab.node.binaries import containerd_tools, kubernetes_tools
 
 
 def build() -> None:
     """Build what no cache holds yet: first what `make demo` needs, then nodes, then KubeVirt."""
+    ensure_packages((*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl"))
     find_tools()
     build_jaeger()
     fetch_page()

@@ -41,11 +41,23 @@ def cached(name: str, inputs: Iterable[bytes | Path], build: Callable[[Path], No
     folder = entry(name, inputs)
     if folder.exists():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock"), what=name):
+    with locked(folder.with_name(f".{folder.name}.lock"), what=f"building {name}"):
         if not folder.exists():
             _build(folder, build)
     return folder
+
+
+@contextmanager
+def locked(lock: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock of the machine's, which ends with this process; say so when another's has to be waited for."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"another process is {what}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
@@ -60,17 +72,6 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-@contextmanager
-def _locked(lock: Path, *, what: str) -> Iterator[None]:
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note(f"another process is building {what}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _key(inputs: Iterable[bytes | Path]) -> str:

@@ -1,7 +1,9 @@
 """Write the one file that installs virtwatch, with whichever kustomize there is."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from lab.controlplane.binaries import find_tools
 from lab.errors import LabError
@@ -16,8 +18,8 @@ HEADER = f"""\
 """
 
 
-def dist(*, registry: str | None = None) -> None:
-    """Write dist/virtwatch.yaml; `registry` is where the cluster pulls the images from."""
+def dist(*, registry: str | None = None, file: Path = FILE) -> None:
+    """Write the one file; `registry` is where the cluster pulls the images from."""
     argv = [*_kustomize(), BASE]
     built = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if built.returncode != 0:
@@ -25,9 +27,10 @@ def dist(*, registry: str | None = None) -> None:
     manifests = built.stdout
     if registry:
         manifests = manifests.replace(IMAGE, f"image: {registry.rstrip('/')}/virtwatch-")
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(HEADER + manifests)
-    print(f"{FILE.relative_to(CHECKOUT)} is written: kubectl apply -f {FILE.relative_to(CHECKOUT)}")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(HEADER + manifests)
+    named = os.path.relpath(file, CHECKOUT)
+    print(f"{named} is written: kubectl apply -f {named}")
 
 
 def _kustomize() -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
-from lab.cache import build_log
+from lab.cache import build_log, cache_root, locked
 from lab.errors import LabError
 from lab.progress import step
 
@@ -17,7 +17,8 @@ APT_LOCK_WAIT_S = 300
 
 def ensure_packages(names: Iterable[str]) -> None:
     """Install the Debian packages that are missing; do nothing, quickly, when all are there."""
-    missing = [name for name in names if not _installed(name)]
+    names = tuple(names)
+    missing = _missing(names)
     if not missing:
         return
     listed = " ".join(missing)
@@ -25,9 +26,13 @@ def ensure_packages(names: Iterable[str]) -> None:
         raise LabError(f"Debian packages are missing and this machine has no apt-get: install {listed} by hand.")
     if os.geteuid() != 0:
         raise LabError(f"Debian packages are missing and only root may install them: sudo apt-get install {listed}")
-    with step(f"Installing {listed}", why="Debian packages, once"):
-        _apt("update")
-        _apt("install", "--yes", "--no-install-recommends", *missing)
+    # apt waits for another that installs, not for one that reads the lists.
+    with locked(cache_root() / ".apt.lock", what="installing Debian packages"):
+        missing = _missing(names)
+        if missing:
+            with step(f"Installing {' '.join(missing)}", why="Debian packages, once"):
+                _apt("update")
+                _apt("install", "--yes", "--no-install-recommends", *missing)
 
 
 def require_go() -> str:
@@ -45,6 +50,10 @@ def require_go() -> str:
 def find_cargo() -> str | None:
     """Return the path of cargo, or None: what comes from crates is optional."""
     return shutil.which("cargo")
+
+
+def _missing(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not _installed(name)]
 
 
 def _installed(name: str) -> bool:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab.errors import LabError
+from lab.process import wait_for
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import EVENTS, resource
 from virtwatch_kube.watch import Watch
+
+SYNC_DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class EventLog:
 
     def __enter__(self) -> Self:
         self._watch.start()
+        # What was said before is not taken for new.
+        wait_for(lambda: self._watch.synced, what="the Events so far", deadline=SYNC_DEADLINE_S)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -85,6 +85,10 @@ class VirtualMachine:
         port = Path(f"/proc/{self._qemu(on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
         control.ask(port, request, deadline=deadline)
 
+    def delete_launcher(self) -> None:
+        """Delete the pod that it runs in, as a person or an eviction does; KubeVirt starts it anew."""
+        self._kubectl("delete", "pod", *self._namespace, f"--selector=vm.kubevirt.io/name={self.spec.name}")
+
     def kill_qemu(self, *, on: Node) -> None:
         """End its QEMU with SIGKILL, as an out-of-memory kill does; KubeVirt starts it anew."""
         os.kill(self._qemu(on), SIGKILL)
@@ -124,6 +128,8 @@ class VirtualMachine:
             with suppress(LabError):
                 return self._wait_moved(source)
             self._kubectl("delete", "vmim", "--all", *self._namespace, "--timeout=60s", check=False)
+            if self.node != source:  # It was there in the end.
+                return self._wait_moved(source)
         self.migrate()
         return self._wait_moved(source)
 
@@ -145,7 +151,7 @@ class VirtualMachine:
 
     def _qemu(self, node: Node) -> int:
         spec = self.spec
-        pid = node.pods_process("qemu-system-x86", f"guest={spec.namespace}_{spec.name},".encode())
+        pid = node.pods_process("qemu-system-x86", command=f"guest={spec.namespace}_{spec.name},".encode())
         if pid is None:
             raise LabError(f"No QEMU of {spec.namespace}/{spec.name} runs on {node.name}: see kubectl get vmi -o wide.")
         return pid
@@ -174,6 +180,8 @@ def manifest(spec: VmSpec) -> Document:
     }
     template = {
         "terminationGracePeriodSeconds": 0,
+        # A drained node's VMs move where they can, and end where they cannot.
+        "evictionStrategy": "LiveMigrateIfPossible",
         "domain": domain,
         "networks": [{"name": "default", "pod": {}}],
         "volumes": volumes,

@@ -64,7 +64,8 @@ class Network:
             "routes": [{"dst": "0.0.0.0/0"}],
             "dataDir": str(self.run.path / "addresses"),
         }
-        plugin = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "ipMasq": False, "ipam": addresses}
+        # The bridge has the gateway's address already. As its gateway the plugin would let the machine forward packets.
+        plugin = {"type": "bridge", "bridge": self.bridge, "isGateway": False, "ipMasq": False, "ipam": addresses}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "10-lab.conflist").write_text(json.dumps({"cniVersion": "1.0.0", "name": "lab", "plugins": [plugin]}))
 

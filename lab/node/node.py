@@ -29,6 +29,8 @@ PACKAGES = ("runc", "util-linux")
 READY_DEADLINE_S = 120.0
 # The machine's folders that a node must not touch, and the node's own that hide them.
 OWN_FOLDERS = {"/var/lib": "var-lib", "/var/log": "var-log"}
+# The machine's settings that a kubelet changes: it changes files of the node's instead.
+KERNEL_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
 
 
 class Node:
@@ -69,12 +71,14 @@ class Node:
         """The kubelet's pods folder, as the machine reaches it."""
         return self.folder / "var-lib" / "kubelet" / "pods"
 
-    def pods_process(self, name: str, command_part: bytes) -> int | None:
-        """Find a process of one of the node's pods, as the machine numbers it, by name and part of its command line."""
+    def pods_process(self, name: str, *, command: bytes = b"", environment: bytes = b"") -> int | None:
+        """Find a process of one of the node's pods, as the machine numbers it, by parts of what it was started with."""
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 named = (folder / "comm").read_text() == f"{name[:15]}\n"
-                if named and self._holds(folder) and command_part in (folder / "cmdline").read_bytes():
+                if not named or not self._holds(folder):
+                    continue
+                if command in (folder / "cmdline").read_bytes() and environment in (folder / "environ").read_bytes():
                     return int(folder.name)
             except OSError:
                 continue  # It ended while we looked.
@@ -199,6 +203,9 @@ class Node:
             commands.append(("mount", "--bind", self.folder / own, hidden))
         commands.append(("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"))
         commands.append(("mkdir", "-p", "/run/lock", "/run/netns", "/var/lib/kubelet"))
+        for setting in (Path("/proc/sys", name) for name in KERNEL_SETTINGS):
+            copy = self.folder / setting.name
+            commands += [("cp", setting, copy), ("mount", "--bind", copy, setting)]
         for inside, outside in self._mounts.items():
             commands += [("mkdir", "-p", inside), ("mount", "--bind", outside, inside)]
         # As a machine's first process has it: what a pod mounts with Bidirectional propagation, others see.

@@ -59,13 +59,15 @@ class Part:
         if socket is not None:
             wait_for(socket.is_socket, what=f"{self.name} to listen", deadline=START_DEADLINE_S, process=process)
 
-    def stop(self) -> None:
-        """End it with SIGTERM; after a while, with SIGKILL. Return when it has ended."""
+    def stop(self) -> bool:
+        """End it with SIGTERM; after a while, with SIGKILL. Return, when it has ended, whether SIGTERM was enough."""
         if self.alive:
             os.kill(self.pid, SIGTERM)
             with suppress(LabError):  # What takes longer is killed, as a service manager does.
                 wait_for(lambda: not self.alive, what=f"{self.name} to end", deadline=STOP_DEADLINE_S)
+        in_order = not self.alive
         self.kill()
+        return in_order
 
     def kill(self) -> None:
         """End it with SIGKILL. Return when it has ended."""

@@ -1,21 +1,20 @@
 """Whichever way it is installed, all of it comes without a complaint, and all of it goes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
-from lab.dist import FILE, dist
+from lab.dist import dist
 from lab.rundir import CHECKOUT, RunDir, clean
 from tests.integration.leftovers import leftovers
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
-ONE_FILE = ("-f", str(FILE))
 WAYS = {
     "base": ("-k", str(CHECKOUT / "manifests" / "base")),
     "lab": ("-k", str(OVERLAYS / "lab")),
     "libvirt": ("-k", str(OVERLAYS / "libvirt")),
-    "one file": ONE_FILE,
 }
 POLICIES = ("-f", str(CHECKOUT / "manifests" / "examples"))
 DEADLINE = "--timeout=60s"
@@ -24,7 +23,6 @@ DEADLINE = "--timeout=60s"
 @pytest.fixture(scope="module")
 def empty() -> Iterator[ControlPlane]:
     """Run a control plane that has never seen virtwatch."""
-    dist()
     run = RunDir.create("ways to install")
     control_plane = ControlPlane(run)
     try:
@@ -35,8 +33,17 @@ def empty() -> Iterator[ControlPlane]:
         clean(run)
 
 
-# kubectl apply writes each object into an annotation of its own, which holds 256 KiB; with --server-side it does not.
-@pytest.mark.parametrize("way", [*WAYS.values(), ("--server-side", *ONE_FILE)], ids=[*WAYS, "one file, server side"])
+@pytest.fixture(params=[*WAYS, "one file", "one file, server side"])
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
+    """Give a way as kubectl's arguments, what is applied in the last two."""
+    if request.param in WAYS:
+        return WAYS[request.param]
+    file = tmp_path / "virtwatch.yaml"
+    dist(file=file)
+    # kubectl apply writes each object into an annotation of its own, which holds 256 KiB, but not with --server-side.
+    return *(("--server-side",) if "server" in request.param else ()), "-f", str(file)
+
+
 def test_it_comes_whole_and_goes_whole_with_the_policies_that_it_served(empty, way):
     applied = empty.kubectl("apply", *way)
     empty.kubectl("wait", "--for=condition=Established", DEADLINE, "crd", "--all")
@@ -52,10 +59,11 @@ def test_it_comes_whole_and_goes_whole_with_the_policies_that_it_served(empty, w
     assert leftovers(empty) == []
 
 
-def test_the_one_file_names_the_registry_that_was_asked_for(empty):
-    dist(registry="registry.example.org/team/")
+def test_the_one_file_names_the_registry_that_was_asked_for(empty, tmp_path):
+    file = tmp_path / "virtwatch.yaml"
+    dist(registry="registry.example.org/team/", file=file)
 
-    said = empty.kubectl("apply", "--dry-run=client", "-f", str(FILE), "-o", "yaml").stdout
+    said = empty.kubectl("apply", "--dry-run=client", "-f", str(file), "-o", "yaml").stdout
     images = {line.split()[-1] for line in said.splitlines() if line.strip().startswith(("image:", "- image:"))}
 
     assert {image.rpartition(":")[0] for image in images} == {

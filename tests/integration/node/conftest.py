@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,19 @@ def run() -> Iterator[RunDir]:
     clean(made)
 
 
+def kernel_settings() -> dict[str, str]:
+    """Return what kubelets and network plugins are known to change, as the machine has it."""
+    names = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops", "vm.panic_on_oom", "net.ipv4.ip_forward")
+    return {name: Path("/proc/sys", name.replace(".", "/")).read_text() for name in names}
+
+
 @pytest.fixture(scope="session")
-def cluster(run: RunDir) -> Iterator[Cluster]:
+def kernel_before() -> dict[str, str]:
+    return kernel_settings()
+
+
+@pytest.fixture(scope="session")
+def cluster(run: RunDir, kernel_before: dict[str, str]) -> Iterator[Cluster]:
     """Run a cluster whose nodes the tests add."""
     started = Cluster(run)
     started.start()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.dist import FILE, dist
+from lab.dist import dist
 from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
@@ -17,8 +17,10 @@ from tests.integration.leftovers import leftovers
 from tests.integration.node.site import DEADLINE_S, Site
 
 DEFAULTS = ("-f", str(CHECKOUT / "manifests" / "examples" / "cluster-defaults.yaml"))
-ONE_FILE = ("-f", str(FILE))
-LIBVIRT = ("-k", str(CHECKOUT / "manifests" / "overlays" / "libvirt"))
+OVERLAYS = CHECKOUT / "manifests" / "overlays"
+LAB = ("-k", str(OVERLAYS / "lab"))
+LIBVIRT = ("-k", str(OVERLAYS / "libvirt"))
+ONE_FILE = ("-f", "virtwatch.yaml")
 LIBVIRT_LABEL = "virtwatch.io/libvirt"
 PAUSED = {
     "name": "paused",
@@ -32,7 +34,6 @@ BALLOON = {"name": "balloon", "threshold": {"signal": "vm.memory.balloon", "crit
 @pytest.fixture(scope="module")
 def site(cluster: Cluster, run: RunDir) -> Iterator[Site]:
     """Run a node whose libvirtd has one VM; virtwatch is not installed, but ready to be."""
-    dist()
     host = HostLibvirt(run)
     host.start(linux=False)
     guest = host.add("plain-1", linux=False)
@@ -45,9 +46,18 @@ def site(cluster: Cluster, run: RunDir) -> Iterator[Site]:
 
 
 @pytest.fixture
-def installed(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """Install virtwatch from what the test names, else from the lab's overlay; afterwards nothing of it is left."""
-    source = getattr(request, "param", ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab")))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Say what virtwatch is installed from: what the test names, else the lab's overlay."""
+    named: tuple[str, str] = getattr(request, "param", LAB)
+    if named == ONE_FILE:
+        dist(file=tmp_path / ONE_FILE[1])
+        return "-f", str(tmp_path / ONE_FILE[1])
+    return named
+
+
+@pytest.fixture
+def installed(site: Site, source: tuple[str, str]) -> Iterator[Site]:
+    """Install virtwatch; afterwards nothing of it is left."""
     install(site.cluster, otlp_port=None, source=source)
     yield site
     if leftovers(site.cluster.control_plane):
@@ -110,8 +120,8 @@ def _transitions(told: list[Told]) -> set[tuple[str, str, int]]:
     return {(alert, epoch, int(number)) for _, alert, epoch, number, _ in names}
 
 
-@pytest.mark.parametrize("installed", [ONE_FILE], indirect=True, ids=["one file"])
-def test_it_is_gone_without_a_trace_though_its_operator_went_first(installed: Site) -> None:
+@pytest.mark.parametrize("source", [ONE_FILE], indirect=True, ids=["one file"])
+def test_it_is_gone_without_a_trace_though_its_operator_went_first(installed: Site, source: tuple[str, str]) -> None:
     installed.judge_by(*DEFAULTS, name="cluster-defaults")
     assert installed.status()["virtualMachines"] == 1
     epoch = installed.status()["epoch"]
@@ -119,11 +129,11 @@ def test_it_is_gone_without_a_trace_though_its_operator_went_first(installed: Si
     for kind in ("clustermonitorpolicies", "thresholdsets", "nodemonitors"):
         assert installed.kubectl("get", kind, "--all-namespaces", "-o", "name")
 
-    remove(installed.cluster, source=ONE_FILE)
+    remove(installed.cluster, source=source)
 
     assert leftovers(installed.cluster.control_plane) == []
     # The journal stays on the node's disk, and the next agent goes on with it.
-    install(installed.cluster, otlp_port=None, source=ONE_FILE)
+    install(installed.cluster, otlp_port=None, source=source)
     installed.wait(lambda: installed.status().get("epoch") == epoch, what="the same journal to go on")
 
 
@@ -135,7 +145,7 @@ def test_it_is_gone_without_a_trace_while_all_of_it_runs(installed: Site) -> Non
     assert leftovers(installed.cluster.control_plane) == []
 
 
-@pytest.mark.parametrize("installed", [LIBVIRT], indirect=True, ids=["libvirt"])
+@pytest.mark.parametrize("source", [LIBVIRT], indirect=True, ids=["libvirt"])
 def test_without_kubevirt_an_agent_watches_where_it_is_asked_to_and_has_no_capability(installed: Site) -> None:
     daemonset = ("get", "daemonset/virtwatch-agent", "--namespace", NAMESPACE, "-o")
     assert installed.kubectl(*daemonset, "jsonpath={.status.desiredNumberScheduled}") == "0"
@@ -145,7 +155,7 @@ def test_without_kubevirt_an_agent_watches_where_it_is_asked_to_and_has_no_capab
         installed.judge_by("-f", "-", name="balloon", input=json.dumps(_policy("balloon", BALLOON)))
         installed.wait(lambda: len(installed.status().get("firing", [])) == 1, what="the VM's memory to be measured")
         conditions = {item["type"]: item["status"] for item in installed.status()["conditions"]}
-        pid = installed.node.pods_process("virtwatch-agent", b"virtwatch-agent")
+        pid = installed.node.pods_process("virtwatch-agent")
         process = Path(f"/proc/{pid}")
 
         assert installed.status()["virtualMachines"] == 1

@@ -17,6 +17,7 @@ from lab.node.network import Network
 from lab.node.node import Node
 from lab.process import wait_for
 from lab.rundir import CHECKOUT, RunDir, clean, processes
+from tests.integration.node.conftest import kernel_settings
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 ACCESS = {
@@ -120,6 +121,15 @@ def test_a_pods_files_are_the_nodes_own(pod: Pod, node: Node) -> None:
     assert not Path("/var/lib/kubelet/pods", pod.described()["metadata"]["uid"]).exists()
 
 
+def test_what_a_node_sets_of_the_kernel_is_its_own(pod: Pod, node: Node, kernel_before: dict[str, str]) -> None:
+    seen = subprocess.run(
+        node.namespace.enter("sysctl", *kernel_before), capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "vm.overcommit_memory = 1\nkernel.panic = 10\nkernel.panic_on_oops = 1\n" in seen
+    assert kernel_settings() == kernel_before
+
+
 def test_containers_outlive_a_killed_kubelet_and_containerd(pod: Pod, node: Node) -> None:
     before = pod.container_id()
 
@@ -135,8 +145,7 @@ def test_containers_outlive_a_killed_kubelet_and_containerd(pod: Pod, node: Node
 
 
 def test_a_stopped_kubelet_ends_by_itself(node: Node) -> None:
-    node.kubelet.stop()
-    assert not node.kubelet.alive
+    assert node.kubelet.stop()
     node.kubelet.start()
     node.wait_ready()
 
