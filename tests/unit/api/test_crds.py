@@ -106,7 +106,18 @@ def test_a_list_of_policies_shows_how_they_stand(kind):
 def test_a_list_of_nodes_shows_how_they_stand():
     columns = [item["name"] for item in version("NodeMonitor")["additionalPrinterColumns"]]
 
-    assert columns == ["Ready", "VMs", "Warning", "Critical", "Pending", "Version", "CPU", "Memory", "Waiting", "Age"]
+    assert columns == [
+        "Ready",
+        "VMs",
+        "Warning",
+        "Critical",
+        "Pending",
+        "Version",
+        "CPU(m)",
+        "Memory(bytes)",
+        "Waiting",
+        "Age",
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
