@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Self
 
+from lab.process import wait_for
+from tests.e2e.kubevirt.watched import DEADLINE_S
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import virtwatch
 from virtwatch_kube.watch import Watch
@@ -23,6 +25,7 @@ class PolicyStatuses:
 
     def __enter__(self) -> Self:
         self._watch.start()
+        wait_for(lambda: bool(self.seen), what="the policy's status", deadline=DEADLINE_S)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -34,7 +34,7 @@ def made(watched: Watched) -> Iterator[VirtualMachine]:
     vm = watched.vm("life-1", disk=False, node=NODE)
     yield vm
     vm.delete()
-    watched.kubectl("delete", "monitorpolicy", POLICY, "--namespace=shop")
+    watched.forget(POLICY)
 
 
 @pytest.fixture
@@ -80,6 +80,19 @@ def test_a_crash_and_the_start_by_which_kubevirt_mends_it(vm: VirtualMachine, to
     told.wait("crashed", "AlertWarning", "AlertResolved")
 
     assert "vm.crashed" in told.notes("crashed")[0]
+    assert vm.vmi()["metadata"]["uid"] != before
+
+
+def test_an_alert_ends_with_the_launcher_pod_that_was_deleted_under_it(vm: VirtualMachine, told: Told) -> None:
+    before = vm.vmi()["metadata"]["uid"]
+    vm.pause()
+    told.wait("paused", "AlertWarning")
+
+    vm.delete_launcher()
+
+    told.wait("paused", "AlertWarning", "AlertResolved")
+    told.wait("started", "AlertResolved", "AlertWarning")
+    assert told.of("paused") == ["AlertWarning", "AlertResolved"]
     assert vm.vmi()["metadata"]["uid"] != before
 
 

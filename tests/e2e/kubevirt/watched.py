@@ -13,16 +13,17 @@ DEADLINE_S = 120.0
 
 
 class Watched:
-    """A cluster with virtwatch: make VMs and policies in the namespace `shop`, and read what comes of them."""
+    """A cluster with virtwatch: make VMs and policies in a namespace, and read what comes of them."""
 
-    def __init__(self, cluster: Cluster, events: EventLog) -> None:
+    def __init__(self, cluster: Cluster, events: EventLog, *, namespace: str = NAMESPACE) -> None:
         self.cluster = cluster
         self.events = events
+        self.namespace = namespace
         self.kubectl = cluster.control_plane.kubectl
 
     def vm(self, name: str, **spec: Any) -> VirtualMachine:
         """Start a VM whose guest has booted."""
-        made = VirtualMachine(self.cluster.control_plane, VmSpec(name=name, namespace=NAMESPACE, **spec))
+        made = VirtualMachine(self.cluster.control_plane, VmSpec(name=name, namespace=self.namespace, **spec))
         self.run(made)
         return made
 
@@ -38,19 +39,23 @@ class Watched:
 
     def put_in_force(self, name: str, *rules: dict[str, Any], **spec: Any) -> None:
         """Apply a MonitorPolicy and return when every agent judges by it."""
-        metadata = {"name": name, "namespace": NAMESPACE}
+        metadata = {"name": name, "namespace": self.namespace}
         body = {"apiVersion": "virtwatch.io/v1alpha1", "kind": "MonitorPolicy", "metadata": metadata}
         self.kubectl("apply", "-f", "-", input=json.dumps({**body, "spec": {"rules": rules, **spec}}))
         self.wait_ready(name)
 
     def wait_ready(self, policy: str) -> None:
         """Return when every agent judges by the policy."""
-        waited = (f"monitorpolicy/{policy}", f"--namespace={NAMESPACE}", f"--timeout={DEADLINE_S:g}s")
+        waited = (f"monitorpolicy/{policy}", f"--namespace={self.namespace}", f"--timeout={DEADLINE_S:g}s")
         self.kubectl("wait", "--for=condition=Ready", *waited)
+
+    def forget(self, policy: str) -> None:
+        """Delete a policy."""
+        self.kubectl("delete", "monitorpolicy", policy, f"--namespace={self.namespace}")
 
     def policy(self, name: str) -> dict[str, Any]:
         """Return a policy's status."""
-        return self._status("monitorpolicy", name, f"--namespace={NAMESPACE}")
+        return self._status("monitorpolicy", name, f"--namespace={self.namespace}")
 
     def node(self, name: str) -> dict[str, Any]:
         """Return what the agent of a node reports."""
@@ -59,7 +64,7 @@ class Watched:
     def alerts(self, policy: str, vm: VirtualMachine) -> list[dict[str, Any]]:
         """Return the alerts of a VM that fire, as the policy's status has them."""
         active = self.policy(policy).get("activeAlerts", [])
-        return [alert for alert in active if alert["target"].split()[0] == f"{NAMESPACE}/{vm.spec.name}"]
+        return [alert for alert in active if alert["target"].split()[0] == f"{self.namespace}/{vm.spec.name}"]
 
     def wait_alert(self, policy: str, vm: VirtualMachine) -> dict[str, Any]:
         """Return the one alert of the VM that fires, once the policy's status has it."""
@@ -91,9 +96,14 @@ class Told:
         self._about = f"{kind} {name}"
         self._before = len(self._events.told(about=self._about))
 
-    def of(self, rule: str) -> list[str]:
-        """Give the reasons of the Events of one rule, in their order."""
-        return [event.reason for event in self._said(rule)]
+    def of(self, rule: str, *, vm: VirtualMachine | None = None) -> list[str]:
+        """Give the reasons of the Events of one rule, in their order; with a VM, of those that name it."""
+        named = f"{vm.spec.namespace}/{vm.spec.name} " if vm else ""
+        return [event.reason for event in self._said(rule) if named in event.note]
+
+    def counts(self, rule: str) -> list[int]:
+        """Give how often each Event of one rule was said."""
+        return [event.count for event in self._said(rule)]
 
     def notes(self, rule: str) -> list[str]:
         """Give the sentences of the Events of one rule, in their order."""
