@@ -1,0 +1,69 @@
+"""A node is drained: KubeVirt moves its VMs away, and an alert that fires goes along while the operator moves too."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from lab.kubevirt.vm import VirtualMachine
+from lab.node import virtwatch
+from lab.process import wait_for
+from tests.e2e.kubevirt.watched import DEADLINE_S, Watched, told_of_vm
+
+pytestmark = pytest.mark.timeout(900)
+POLICY, RULE = "drained", "started"
+# One that fires as long as the VM runs: a paused VM could not be moved.
+STARTED = {"name": RULE, "severity": "Warning", "event": {"type": "vm.started", "resolveOn": ["vm.stopped"]}}
+DRAINED, OTHER = "node-2", "node-1"
+DRAIN_S = 400
+
+
+@pytest.fixture
+def vm(watched: Watched) -> Iterator[VirtualMachine]:
+    """Run a VM on the node to be drained, which may run on either."""
+    watched.put_in_force(POLICY, STARTED, target={"names": ["drained-1"]})
+    watched.kubectl("cordon", OTHER)
+    try:
+        made = watched.vm("drained-1", disk=False)
+    finally:
+        watched.kubectl("uncordon", OTHER)
+    yield made
+    made.delete()
+    watched.forget(POLICY)
+
+
+@pytest.fixture
+def drained(watched: Watched) -> Iterator[str]:
+    """Name the node to be drained; afterwards it is in use again."""
+    yield DRAINED
+    watched.kubectl("uncordon", DRAINED)
+    virtwatch.wait_ready(watched.cluster)
+
+
+def test_a_drained_nodes_alerts_go_along_with_its_vms(watched: Watched, vm: VirtualMachine, drained: str) -> None:
+    told = told_of_vm(watched, vm)
+    before = watched.wait_alert(POLICY, vm)
+    assert before["node"] == drained
+
+    options = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={DRAIN_S}s")
+    watched.kubectl("drain", drained, *options)
+
+    wait_for(
+        lambda: [alert["node"] for alert in watched.alerts(POLICY, vm)] == [OTHER],
+        what=f"the alert to be on {OTHER}, and there alone",
+        deadline=DEADLINE_S,
+    )
+    [after] = watched.alerts(POLICY, vm)
+    assert after["since"] == before["since"]
+    assert told.of(RULE) == []
+    # The agent watches a node that is being emptied; the operator's replicas are where pods may run.
+    assert pods(watched, "virtwatch-agent") == {OTHER, drained}
+    virtwatch.wait_ready(watched.cluster)
+    assert pods(watched, "virtwatch-operator") == {OTHER}
+
+
+def pods(watched: Watched, name: str) -> set[str]:
+    """Return the nodes on which pods of a workload of ours run."""
+    asked = ("get", "pods", f"--namespace={virtwatch.NAMESPACE}", "-l", f"app.kubernetes.io/name={name}", "-o", "json")
+    items = json.loads(watched.kubectl(*asked).stdout)["items"]
+    return {item["spec"]["nodeName"] for item in items if item["status"]["phase"] == "Running"}
