@@ -8,8 +8,11 @@ from lab.controlplane.cluster import ControlPlane
 from lab.dist import FILE, dist
 from lab.rundir import CHECKOUT, RunDir, clean
 from tests.integration.leftovers import leftovers
+from tests.integration.manifests.security_page import documented, violations
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
+# Where docs/security.md says what an agent takes, if it is less.
+HEADINGS = {"libvirt": "What it takes without KubeVirt"}
 ONE_FILE = ("-f", str(FILE))
 WAYS = {
     "base": ("-k", str(CHECKOUT / "manifests" / "base")),
@@ -17,6 +20,7 @@ WAYS = {
     "libvirt": ("-k", str(OVERLAYS / "libvirt")),
     "one file": ONE_FILE,
 }
+NAMESPACE = ("-f", str(CHECKOUT / "manifests" / "base" / "namespace.yaml"))
 POLICIES = ("-f", str(CHECKOUT / "manifests" / "examples"))
 DEADLINE = "--timeout=60s"
 
@@ -35,14 +39,26 @@ def empty() -> Iterator[ControlPlane]:
         clean(run)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_server_when_asked_first_refuses_nothing_and_warns_of_what_is_documented_alone(empty, way):
+    empty.kubectl("apply", *NAMESPACE)  # a dry run makes none for the objects that follow
+    tried = empty.kubectl("apply", "--dry-run=server", *WAYS[way])
+    empty.kubectl("delete", DEADLINE, *NAMESPACE)
+    [warning] = tried.stderr.splitlines()
+
+    assert all(line.endswith(" (server dry run)") for line in tried.stdout.splitlines())
+    assert violations(warning) == documented(HEADINGS.get(way, "What the agent takes"))
+
+
 # kubectl apply writes each object into an annotation of its own, which holds 256 KiB; with --server-side it does not.
 @pytest.mark.parametrize("way", [*WAYS.values(), ("--server-side", *ONE_FILE)], ids=[*WAYS, "one file, server side"])
 def test_it_comes_whole_and_goes_whole_with_the_policies_that_it_served(empty, way):
     applied = empty.kubectl("apply", *way)
     empty.kubectl("wait", "--for=condition=Established", DEADLINE, "crd", "--all")
     empty.kubectl("create", "namespace", "shop", check=False)
-    empty.kubectl("apply", *POLICIES)
+    policies = empty.kubectl("apply", *POLICIES)
 
+    assert policies.stderr == ""
     assert all(line.endswith((" created", " serverside-applied")) for line in applied.stdout.splitlines())
     assert len(applied.stderr.splitlines()) == 1  # what the agent takes beyond `restricted`: test_pod_security.py
     assert leftovers(empty)
