@@ -56,6 +56,7 @@ lock: setup ## write the lock files after pyproject.toml changed; UPGRADE=1 take
 	for extra in build agent operator; do \
 		$(COMPILE) --extra $$extra --constraint requirements.lock --output-file requirements/$$extra.lock pyproject.toml \
 			|| exit 1; done
+	$(COMPILE) --output-file lab/checkov/requirements.lock lab/checkov/requirements.in
 
 clean: ## remove .venv and what tools cache in the checkout; the lab's builds stay in ~/.cache/virtwatch
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

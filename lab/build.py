@@ -1,6 +1,7 @@
 """Build everything that the lab caches, so that what comes later starts at once."""
 
 from lab.backend.jaeger import build_jaeger, fetch_page
+from lab.checkov.checkov import checkov
 from lab.controlplane.binaries import find_tools
 from lab.guests import daemon
 from lab.guests.image import guest_image
@@ -14,7 +15,13 @@ from lab.node.binaries import containerd_tools, kubernetes_tools
 
 
 def build() -> None:
-    """Build what no cache holds yet: first what `make demo` needs, then nodes, then KubeVirt."""
+    """Build what no cache holds yet: what the demos need, then what judges the manifests."""
+    build_stages()
+    checkov()
+
+
+def build_stages() -> None:
+    """Build first what `make demo` needs, then nodes, then KubeVirt."""
     ensure_packages((*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl"))
     find_tools()
     build_jaeger()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lab.backend.backend import Backend
-from lab.build import build
+from lab.build import build_stages
 from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN
 from lab.errors import LabError
 from lab.guests import daemon
@@ -52,7 +52,7 @@ class NodeStage:
     def prepare() -> None:
         """Build what the cache does not hold; slow on a machine's first run only."""
         ensure_packages((*daemon.PACKAGES, "openssl"))
-        build()
+        build_stages()
 
     def start(self) -> None:
         """Start everything."""

@@ -66,8 +66,11 @@ def test_the_agents_requests_have_a_queue_of_their_own(installed, agent):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_is_accepted_and_every_rule_of_it_has_an_engine(installed, example):
     installed.control_plane.kubectl("create", "namespace", "shop", check=False)
-    said = installed.control_plane.kubectl("apply", "-f", str(example), "-o", "json").stdout
-    document = json.loads(said)
+    tried = installed.control_plane.kubectl("apply", "--dry-run=server", "-f", str(example))
+    said = installed.control_plane.kubectl("apply", "-f", str(example), "-o", "json")
+    document = json.loads(said.stdout)
+
+    assert (tried.stderr, said.stderr) == ("", "")
     for item in document.get("items", [document]):
         policy = parse_policy(item)
 

@@ -1,18 +1,15 @@
 """What Pod Security's admission, the API server's own, says of virtwatch's pods: docs/security.md lists the same."""
 
 import json
-import re
 
 import pytest
 
 from lab.rundir import CHECKOUT
 from tests.integration.manifests.conftest import AGENT, OPERATOR
+from tests.integration.manifests.security_page import documented, violations
 from virtwatch_kube.paths import resource
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
-# One thing that `restricted` forbids: a title, and where it is, in brackets.
-SENTENCE = re.compile(r"(.+?\(.+?\))(?:, |$)")
-DOCUMENT = (CHECKOUT / "docs" / "security.md").read_text()
 
 
 def admit(installed, level: str, template: dict) -> str:
@@ -32,18 +29,6 @@ def admit(installed, level: str, template: dict) -> str:
     }
     asked = installed.control_plane.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(pod), check=False)
     return "" if asked.returncode == 0 else asked.stderr.strip()
-
-
-def violations(refusal: str) -> set[str]:
-    """Take the refusal apart: one sentence for each thing that `restricted` forbids."""
-    _, _, listed = refusal.partition('violates PodSecurity "restricted:latest": ')
-    return set(SENTENCE.findall(listed))
-
-
-def documented(heading: str) -> set[str]:
-    """Read the first column of a table of docs/security.md."""
-    section = DOCUMENT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(.+?)` \|", section, flags=re.MULTILINE))
 
 
 def agent_of_overlay(installed, name: str) -> dict:
@@ -86,6 +71,5 @@ def test_a_further_exemption_would_be_noticed(installed, host):
 
 def test_applying_it_warns_of_what_is_documented_and_of_nothing_else(installed):
     [warning] = installed.first_apply.stderr.splitlines()
-    _, _, listed = warning.partition('would violate PodSecurity "restricted:latest": ')
 
-    assert set(SENTENCE.findall(listed)) == documented("What the agent takes")
+    assert violations(warning) == documented("What the agent takes")

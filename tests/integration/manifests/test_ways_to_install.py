@@ -9,6 +9,7 @@ from lab.controlplane.cluster import ControlPlane
 from lab.dist import dist
 from lab.rundir import CHECKOUT, RunDir, clean
 from tests.integration.leftovers import leftovers
+from tests.integration.manifests.security_page import documented, violations
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
 WAYS = {
@@ -16,6 +17,7 @@ WAYS = {
     "lab": ("-k", str(OVERLAYS / "lab")),
     "libvirt": ("-k", str(OVERLAYS / "libvirt")),
 }
+NAMESPACE = ("-f", str(CHECKOUT / "manifests" / "base" / "namespace.yaml"))
 POLICIES = ("-f", str(CHECKOUT / "manifests" / "examples"))
 DEADLINE = "--timeout=60s"
 
@@ -35,7 +37,7 @@ def empty() -> Iterator[ControlPlane]:
 
 @pytest.fixture(params=[*WAYS, "one file", "one file, server side"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
-    """Give a way as kubectl's arguments, what is applied in the last two."""
+    """Give kubectl's arguments; the last two say what is applied."""
     if request.param in WAYS:
         return WAYS[request.param]
     file = tmp_path / "virtwatch.yaml"
@@ -44,12 +46,24 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
     return *(("--server-side",) if "server" in request.param else ()), "-f", str(file)
 
 
+def test_the_server_when_asked_first_refuses_nothing_and_warns_of_what_is_documented_alone(empty, way):
+    empty.kubectl("apply", *NAMESPACE)  # a dry run makes none for the objects that follow
+    tried = empty.kubectl("apply", "--dry-run=server", *way)
+    empty.kubectl("delete", DEADLINE, *NAMESPACE)
+    [warning] = tried.stderr.splitlines()
+
+    assert all(line.endswith(" (server dry run)") for line in tried.stdout.splitlines())
+    heading = "What it takes without KubeVirt" if way == WAYS["libvirt"] else "What the agent takes"
+    assert violations(warning) == documented(heading)
+
+
 def test_it_comes_whole_and_goes_whole_with_the_policies_that_it_served(empty, way):
     applied = empty.kubectl("apply", *way)
     empty.kubectl("wait", "--for=condition=Established", DEADLINE, "crd", "--all")
     empty.kubectl("create", "namespace", "shop", check=False)
-    empty.kubectl("apply", *POLICIES)
+    policies = empty.kubectl("apply", *POLICIES)
 
+    assert policies.stderr == ""
     assert all(line.endswith((" created", " serverside-applied")) for line in applied.stdout.splitlines())
     assert len(applied.stderr.splitlines()) == 1  # what the agent takes beyond `restricted`: test_pod_security.py
     assert leftovers(empty)

@@ -147,6 +147,16 @@ def test_a_rollout_takes_a_tenth_of_the_agents_at_a_time():
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}
 
 
+def test_nothing_from_another_node_reaches_any_pod():
+    policy = manifest("networkpolicy.yaml")
+    chosen = policy["spec"].pop("podSelector")["matchLabels"].items()
+
+    assert policy["spec"] == {"policyTypes": ["Ingress"]}
+    for who in WORKLOADS:
+        assert chosen <= pod(who)["metadata"]["labels"].items()
+        assert manifest(WORKLOADS[who])["metadata"]["namespace"] == policy["metadata"]["namespace"]
+
+
 @pytest.mark.parametrize("who", WORKLOADS)
 def test_both_probes_ask_the_health_port(who):
     probes = {kind: container(who)[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")}
