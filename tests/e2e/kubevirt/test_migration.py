@@ -6,8 +6,8 @@ import pytest
 
 from lab.kubevirt.vm import VirtualMachine
 from lab.process import wait_for
-from tests.integration.kubevirt.statuses import PolicyStatuses
-from tests.integration.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+from tests.e2e.kubevirt.statuses import PolicyStatuses
+from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, RULE = "moving", "cpu-busy"

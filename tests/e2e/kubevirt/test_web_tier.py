@@ -9,7 +9,7 @@ from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.vm import VirtualMachine
 from lab.process import wait_for
 from lab.rundir import CHECKOUT
-from tests.integration.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 EXAMPLE = CHECKOUT / "manifests" / "examples" / "web-tier.yaml"

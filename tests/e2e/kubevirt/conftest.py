@@ -11,7 +11,7 @@ from lab.kubevirt.installation import install, prepare
 from lab.node import virtwatch
 from lab.node.cluster import Cluster
 from lab.rundir import RunDir, clean
-from tests.integration.kubevirt.watched import NAMESPACE, Watched
+from tests.e2e.kubevirt.watched import NAMESPACE, Watched
 
 
 @pytest.fixture(scope="session")
