@@ -23,6 +23,7 @@ KERNEL_ARGUMENTS = f"console=ttyS0 {FAST_BOOT} lab.address=10.0.2.2/24 lab.peer=
 RUN_DEADLINE_S = 180.0
 MOVE_DEADLINE_S = 75.0
 MOVE_ATTEMPTS = 3
+DELETE_PATIENCE_S = 60
 # An emulated boot takes some seconds of CPU; several guests and a build may share the CPUs.
 BOOT_DEADLINE_S = 180.0
 
@@ -85,9 +86,9 @@ class VirtualMachine:
         port = Path(f"/proc/{self._qemu(on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
         control.ask(port, request, deadline=deadline)
 
-    def delete_launcher(self) -> None:
+    def delete_launcher(self, *options: str) -> None:
         """Delete the pod that it runs in, as a person or an eviction does; KubeVirt starts it anew."""
-        self._kubectl("delete", "pod", *self._namespace, f"--selector=vm.kubevirt.io/name={self.spec.name}")
+        self._kubectl("delete", "pod", *self._namespace, f"--selector=vm.kubevirt.io/name={self.spec.name}", *options)
 
     def kill_qemu(self, *, on: Node) -> None:
         """End its QEMU with SIGKILL, as an out-of-memory kill does; KubeVirt starts it anew."""
@@ -139,7 +140,18 @@ class VirtualMachine:
         return self.node
 
     def delete(self) -> None:
-        self._kubectl("delete", "vm", self.spec.name, *self._namespace, "--ignore-not-found", "--timeout=120s")
+        """Delete it; return when it is gone.
+
+        KubeVirt 1.7 may leave mounts of a kernelBoot VM behind, one that has just moved above all, and then waits for
+        ever: such a VM is taken away by hand.
+        """
+        vm = ("delete", "vm", self.spec.name, *self._namespace, "--ignore-not-found")
+        self._kubectl(*vm, f"--timeout={DELETE_PATIENCE_S}s", check=False)
+        if self.vmi():
+            patch = ("--type=merge", '--patch={"metadata":{"finalizers":null}}')
+            self._kubectl("patch", "vmi", self.spec.name, *self._namespace, *patch, check=False)
+            self.delete_launcher("--force", "--grace-period=0")
+        self._kubectl(*vm, f"--timeout={DELETE_PATIENCE_S}s")
 
     @property
     def _namespace(self) -> tuple[str, ...]:

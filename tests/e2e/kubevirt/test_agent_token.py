@@ -12,7 +12,7 @@ from virtwatch_kube.paths import resource, virtwatch
 
 pytestmark = pytest.mark.timeout(900)
 OWN, OTHER = "node-1", "node-2"
-TOKEN = "var/run/secrets/kubernetes.io/serviceaccount/token"
+TOKEN = "run/secrets/kubernetes.io/serviceaccount/token"
 
 
 @pytest.fixture
