@@ -5,6 +5,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from virtwatch_agent.core.demand import demand
 from virtwatch_agent.core.inventory import Inventory
@@ -166,6 +167,8 @@ class Core:
         if machine is None:
             self._early.append(event)
             return
+        if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
+            event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
         self._telemetry.event(machine.subject, event)
         self._standing.heard(machine, event)
         self._outcome.changed = True
@@ -255,7 +258,7 @@ class Core:
         clock, now = self._clock.monotonic(), self._clock.time()
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
             if self._inventory.machines[uuid].seen:
-                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "unknown"}, inferred=True))
+                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))
             self._handle(Vanished(uuid, now, "lost"))
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()

@@ -20,6 +20,8 @@ from virtwatch_api.alert import Action, Reason
 from virtwatch_api.nodemonitor import Handover, NodeStatus
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover
 
+FAILED = {"name": "failed", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.stopped"]}}
+STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped"}}
 SLOW = {"name": "slow", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}, "for": "1h"}}
 
 
@@ -159,6 +161,34 @@ def test_an_agent_that_was_down_while_its_vm_left_hands_its_alerts_over_all_the_
     status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
     assert status.transitions[-1].move is not None
     assert status.transitions[-1].move.to == "n2"
+
+
+def test_a_vm_that_left_while_its_agent_was_down_is_not_taken_for_stopped(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    nodes.source.judge_by(policy(FAILED, STOPPED))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).hear("vm.io_error")
+    nodes.source.until(lambda status: bool(status.firing))
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+    nodes.source.restart()
+
+    nodes.source.judge_by(policy(FAILED, STOPPED)).say(IdentitiesChanged(()))
+
+    status = nodes.source.until(lambda status: not status.firing)
+    assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
+
+
+@pytest.mark.parametrize("reason", ["lost", "migrated"])
+def test_a_stop_that_nobody_saw_is_a_migration_where_the_vm_lives_on(nodes: Nodes, reason: str) -> None:
+    nodes.source.judge_by(policy(FAILED, STOPPED))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).hear("vm.io_error")
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)), IdentitiesChanged(()))
+
+    nodes.source.hear("vm.stopped", reason=reason).say(Vanished(UUID, 0.0, reason))
+
+    status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
+    assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
 
 
 def test_a_vm_that_shuts_down_after_a_failed_migration_takes_its_alert_nowhere(nodes: Nodes) -> None:
