@@ -150,7 +150,8 @@ class Machine:
 
     def event(self, event: DomainEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
-        if event.type == "vm.started" and event.attributes.get("reason") == "migrated":
+        # libvirt starts the domain when the migration begins, and resumes it when the guest, and so its alerts, come.
+        if event.type in ("vm.started", "vm.resumed") and event.attributes.get("reason") == "migrated":
             self._arrived = event.at
         if not self.resolved:
             self.waiting_events = [*self.waiting_events, event][-_MAX_WAITING_EVENTS:]

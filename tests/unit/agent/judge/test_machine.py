@@ -298,6 +298,15 @@ def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come()
     assert [item.change.action for item in machine.sample(rss(150.0, clock=15.0))] == ["Fired"]
 
 
+def test_a_migration_that_took_long_leaves_its_alerts_as_much_time() -> None:
+    machine = running(replace(BUSY, aggregate=Aggregate()))
+    heard(machine, "vm.started", "migrated")
+    list(machine.event(DomainEvent("vm.resumed", "uuid-1", 1020.0, {"reason": "migrated"})))
+
+    assert list(machine.sample(rss(150.0, clock=34.0))) == []
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=35.0))] == ["Fired"]
+
+
 def test_a_vm_that_migrated_in_is_not_silent_meanwhile() -> None:
     machine = running(SILENCE_ENDS_IT)
     machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
