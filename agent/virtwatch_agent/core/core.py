@@ -24,6 +24,7 @@ from virtwatch_agent.observations import (
     Observation,
     Sample,
     ThresholdsChanged,
+    Unwatched,
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
@@ -145,12 +146,13 @@ class Core:
                 self._vanished(observation)
             case ConnectionState():
                 self._connection(observation)
+            case Unwatched():
+                self._standing.unwatched(observation)
+                self._outcome.changed = True
             case ThresholdsChanged():
                 self._thresholds(observation)
             case IdentitiesChanged():
-                for machine in self._inventory.identify(observation.identities):
-                    self._save_domain(machine)
-                    self._apply(machine)
+                self._identities(observation)
             case NodeChanged():
                 self._node_changed(observation)
 
@@ -216,6 +218,11 @@ class Core:
         for thresholds in fresh:
             count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
+
+    def _identities(self, changed: IdentitiesChanged) -> None:
+        for machine in self._inventory.identify(changed.identities):
+            self._save_domain(machine)
+            self._apply(machine)
 
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._standing.node_labels:
