@@ -14,7 +14,7 @@ from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.journal.records import DomainRecord, adopted
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
@@ -236,7 +236,12 @@ class Core:
 
     def _adopt(self, handover: Handover) -> None:
         """Go on with an alert that came along with its VM."""
-        machine = self._inventory.expect(handover.transition.subject, clock=self._clock.monotonic())
+        subject = handover.transition.subject
+        here = self._inventory.machines.get(subject.uuid)
+        if here is not None and here.other_than(subject):
+            self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
+            return
+        machine = self._inventory.expect(subject, clock=self._clock.monotonic())
         machine.adopt(adopted(handover))
         self._save_domain(machine)
         self._touched.add(machine.domain.uuid)

@@ -85,6 +85,11 @@ class Machine:
         self.alerts.pop(record.key, None)
         self.restore(record if mine is None else merged(mine, record))
 
+    def other_than(self, subject: Subject) -> bool:
+        """Tell whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""
+        mine = self.subject.vmi_uid
+        return bool(mine and subject.vmi_uid and mine != subject.vmi_uid)
+
     def records(self) -> Iterator[AlertRecord]:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
         yield from self._restored.values()

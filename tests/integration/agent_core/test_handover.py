@@ -1,7 +1,7 @@
 """An alert goes along with its VM from one agent to another: two cores, each with its journal, and what is between."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,20 @@ def test_an_alert_that_comes_before_its_vm_waits_for_it(nodes: Nodes) -> None:
 
     assert since(status) == [round(before.since, 6)]
     assert status.transitions == ()
+
+
+def test_an_alert_does_not_land_on_another_vm_that_has_the_same_uuid(nodes: Nodes) -> None:
+    nodes.fire()
+    other = replace(identity("pod-b"), namespace="dev", vmi_uid="vmi-2")
+    nodes.target.say(Appeared(domain("pod-b"), 0.0), IdentitiesChanged((other,)))
+
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+
+    status = nodes.target.until(lambda status: bool(status.transitions))
+    assert status.firing == ()
+    (ended,) = status.transitions
+    assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
+    assert (ended.subject.namespace, ended.subject.vmi_uid, ended.subject.node) == ("shop", "vmi-1", "n2")
 
 
 def test_an_alert_is_taken_once_though_it_is_told_again_and_the_agent_restarts(nodes: Nodes) -> None:
