@@ -9,7 +9,7 @@ from virtwatch_api.policy import PolicyKey, Severity
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
-MAX_HANDOVERS = 256  # that wait for one agent; more wait in the journals that they come from
+MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, en
 from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
+from virtwatch_operator.announce.events import note
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
 
 CRITICAL = AlertState(Severity.CRITICAL, AT - 120, critical_since=AT - 120)
@@ -136,6 +137,11 @@ def test_a_node_with_no_room_left_takes_no_more_and_holds_up_nobody():
     other = replace(HANDOVER, transition=replace(MOVED, alert=replace(MOVED.alert, rule="other")))
     world.hear("n2", status(), handed=[replace(other, epoch=f"e{number}") for number in range(MAX_HANDOVERS)])
     assert world.tell(MOVED).action is Action.RESOLVED
+
+
+def test_why_an_alert_ends_there_is_true_of_each_node_that_does_not_go_on_with_it():
+    said = World(exists=False).tell(MOVED)
+    assert "over for VM shop/web-1 on node n1: the VM moved to a node with no agent that could go on with" in note(said)
 
 
 def test_what_a_node_finds_while_the_alert_is_on_its_way_to_it_is_not_said_again():
