@@ -197,6 +197,7 @@ class Core:
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
         if destination:
+            self._inventory.depart(machine, destination)
             self._emit(machine, machine.leave(destination, now=vanished.at))
         else:
             self._emit(machine, machine.vanish(now=vanished.at))

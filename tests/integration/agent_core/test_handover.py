@@ -205,6 +205,21 @@ def test_a_stop_that_nobody_saw_is_a_migration_where_the_vm_lives_on(nodes: Node
     assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
 
 
+def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    before = nodes.fire().firing[0]
+    nodes.arrive()
+    nodes.target.say(IdentitiesChanged((identity("pod-b", to="n3"),)), Vanished(UUID, 0.0, "migrated"))
+    nodes.target.until(lambda status: status.virtual_machines == 0 and bool(status.applied))
+
+    nodes.target.say(IdentitiesChanged(()), NodeChanged({}, None, (nodes.leave(),)))
+
+    (sent,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
+    assert (sent.action, sent.alert, round(sent.since, 6)) == (Action.HANDED_OVER, before.alert, round(before.since, 6))
+    assert sent.move is not None
+    assert sent.move.to == "n3"
+
+
 def test_a_vm_that_shuts_down_after_a_failed_migration_takes_its_alert_nowhere(nodes: Nodes) -> None:
     nodes.fire()
     nodes.source.say(Vanished(UUID, 0.0, "shutdown"))
