@@ -93,6 +93,16 @@ class ConnectionState:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwatched:
+    """Say that a domain cannot be watched: `problem` is a sentence that says what to do, empty when that is over."""
+
+    uuid: str
+    connection: str
+    at: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """Hold a ThresholdSet that could not be read, and why, in a sentence."""
 
@@ -142,5 +152,13 @@ class NodeChanged:
 
 
 Observation = (
-    Appeared | Vanished | Sample | DomainEvent | ConnectionState | ThresholdsChanged | IdentitiesChanged | NodeChanged
+    Appeared
+    | Vanished
+    | Sample
+    | DomainEvent
+    | ConnectionState
+    | Unwatched
+    | ThresholdsChanged
+    | IdentitiesChanged
+    | NodeChanged
 )

@@ -24,7 +24,7 @@ class Clock(Protocol):
 
 
 class Collector(Protocol):
-    """Find domains and sample them; deliver Appeared, Vanished, Sample, DomainEvent and ConnectionState."""
+    """Find domains and sample them; deliver all observations that libvirt and the kernel bring."""
 
     def start(self, deliver: Deliver) -> None:
         """Begin; return at once."""

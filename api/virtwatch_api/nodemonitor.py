@@ -9,7 +9,7 @@ from virtwatch_api.policy import PolicyKey, Severity
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
-MAX_HANDOVERS = 256  # that wait for one agent; more wait in the journals that they come from
+MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,18 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class FiringAlert:
+    """Hold one alert that fires now."""
+
+    alert: AlertKey
+    severity: Severity
+    since: float
+    subject: Subject
+    evidence: Evidence
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """Hold an alert that came to this node with its VM; `epoch` is the other node's journal's."""
 
@@ -81,6 +93,14 @@ class Handover:
         """Return what names this handover and no other."""
         return f"{self.epoch}.{self.transition.sequence}"
 
+    @property
+    def firing(self) -> FiringAlert | None:
+        """Return the alert as one that fires; None while it waits for its time."""
+        item = self.transition
+        if item.severity is None:
+            return None
+        return FiringAlert(item.alert, item.severity, item.since, item.subject, item.evidence, self.move.traceparent)
+
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -88,18 +108,6 @@ class Adopted:
 
     handover: str
     sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class FiringAlert:
-    """Hold one alert that fires now."""
-
-    alert: AlertKey
-    severity: Severity
-    since: float
-    subject: Subject
-    evidence: Evidence
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +209,21 @@ class NodeMonitor:
     handovers: tuple[Handover, ...] = ()
 
     @property
-    def moving(self) -> tuple[FiringAlert, ...]:
-        """Return alerts that fire and are on their way: from here, or to here and not taken yet."""
-        arriving = [item.transition for item in self.handovers if item.id not in self.adopted]
-        return tuple(
-            FiringAlert(item.alert, item.severity, item.since, item.subject, item.evidence, item.move.traceparent)
-            for item in (*arriving, *self.unacknowledged)
-            if item.move is not None and item.severity is not None
-        )
+    def firing(self) -> tuple[FiringAlert, ...]:
+        """Return alerts that fire here."""
+        return self.status.firing if self.status is not None else ()
+
+    @property
+    def arriving(self) -> tuple[Handover, ...]:
+        """Return the handovers that were not taken yet."""
+        taken = self.adopted
+        return tuple(item for item in self.handovers if item.id not in taken)
+
+    @property
+    def leaving(self) -> tuple[Handover, ...]:
+        """Return what is to be handed over to other nodes."""
+        epoch = self.status.epoch if self.status is not None else ""
+        return tuple(Handover(epoch, item, item.move) for item in self.unacknowledged if item.move is not None)
 
     @property
     def adopted(self) -> Mapping[str, int]:
@@ -220,17 +235,6 @@ class NodeMonitor:
         """Return the handovers that were taken, and before which nothing of this node waits to be told any more."""
         taken, told = self.adopted, self._acknowledged_sequence
         return tuple(item for item in self.handovers if taken.get(item.id, told + 1) <= told)
-
-    def brought(self, transition: Transition) -> Severity | None:
-        """Return with which severity the alert of a transition of this node came from another one, after it."""
-        for item in self.handovers:
-            taken = self.adopted.get(item.id)
-            same = (item.transition.alert, item.transition.subject.vmi_uid)
-            if same == (transition.alert, transition.subject.vmi_uid) and (
-                taken is None or transition.sequence <= taken
-            ):
-                return item.transition.severity
-        return None
 
     @property
     def unacknowledged(self) -> tuple[Transition, ...]:

@@ -8,6 +8,7 @@ from lab.backend.backend import Backend
 from lab.bench.cost import agent_cost
 from lab.bench.delays import breach_delay, event_delay
 from lab.bench.figure import Figure
+from lab.bench.startup import watch_start
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.demo import demo
 from lab.installed.system import System
@@ -19,6 +20,7 @@ DEMO_GOAL_S = 120.0
 
 def bench() -> None:
     """Print one JSON line per figure on standard output; progress goes to standard error."""
+    _print(watch_start())
     with _system() as system:
         _print(event_delay(system))
         _print(breach_delay(system))

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor, Transition
+from virtwatch_api.alert import AlertKey
+from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json, decode_nodemonitor
-from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_api.policy import PolicyKey
 from virtwatch_api.policy_codec import timestamp
 from virtwatch_operator.rollup.reports import Presence, Report
 
@@ -46,7 +47,7 @@ class Fleet:
         self._clock = clock
         self._nodes: dict[str, _Heard] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
-        self._moving: dict[str, tuple[FiringAlert, ...]] = {}  # by node; few have any
+        self._places: dict[AlertKey, set[str]] = {}  # the nodes that say something of an alert
         self._settling: set[str] = set()  # nodes that have taken a handover which they still hold
         self._lock = threading.Lock()
         self._presence = self._noticed = Presence()
@@ -64,6 +65,7 @@ class Fleet:
             if fresh is not None:
                 self._nodes[node] = fresh
             touched = self._index(node, before, fresh)
+            self._place(node, before, fresh)
             if (before is not None and _speaks(before)) != (fresh is not None and _speaks(fresh)) or node in silent:
                 self._looked = float("-inf")
         for policy in touched:
@@ -74,10 +76,7 @@ class Fleet:
     def _who_waits(self, node: str, before: _Heard | None, fresh: _Heard | None) -> set[str]:
         old, new = (heard.monitor if heard is not None else None for heard in (before, fresh))
         with self._lock:
-            self._moving.pop(node, None)
             self._settling.discard(node)
-            if new is not None and new.moving:
-                self._moving[node] = new.moving
             if new is not None and new.settled:
                 self._settling.add(node)
             # What was handed over is held until its sender's transition is acknowledged, or nobody sends it again.
@@ -102,13 +101,11 @@ class Fleet:
         with self._lock:
             return node in self._nodes
 
-    def on_its_way(self, transition: Transition, node: str) -> Severity | None:
-        """Return with which severity a transition's alert is on its way from or to other nodes than this one."""
+    def knowing(self, alert: AlertKey) -> list[NodeMonitor]:
+        """Return the nodes that say of an alert that it fires there, or is on its way from or to there."""
         with self._lock:
-            alerts = [item for other, items in self._moving.items() if other != node for item in items]
-        same = (transition.alert, transition.subject.vmi_uid)
-        found = [item.severity for item in alerts if (item.alert, item.subject.vmi_uid) == same]
-        return max(found, key=lambda severity: severity.rank, default=None)
+            found = [self._nodes[node].monitor for node in self._places.get(alert, ())]
+        return [monitor for monitor in found if monitor is not None]
 
     def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
         """Return what nodes say of a policy, by node."""
@@ -164,16 +161,36 @@ class Fleet:
                 del self._by_policy[policy]
         return touched
 
+    def _place(self, node: str, before: _Heard | None, fresh: _Heard | None) -> None:
+        old, new = _alerts(before), _alerts(fresh)
+        for alert in new - old:
+            self._places.setdefault(alert, set()).add(node)
+        for alert in old - new:
+            self._places[alert].discard(node)
+            if not self._places[alert]:
+                del self._places[alert]
+
 
 def _speaks(heard: _Heard) -> bool:
     return heard.monitor is not None and heard.monitor.status is not None
 
 
+def _alerts(heard: _Heard | None) -> set[AlertKey]:
+    monitor = heard.monitor if heard is not None else None
+    return {item.alert for item in (*monitor.firing, *_moving(monitor))} if monitor is not None else set()
+
+
+def _moving(monitor: NodeMonitor) -> list[FiringAlert]:
+    """Return alerts that fire and are on their way: from a node, or to it and not taken yet."""
+    found = [item.firing for item in (*monitor.arriving, *monitor.leaving)]
+    return [item for item in found if item is not None]
+
+
 def _by_policy(monitor: NodeMonitor) -> Mapping[PolicyKey, Report]:
     status = monitor.status
     applied = {item.policy: item for item in (status.applied if status else ())}
-    firing = _grouped(status.firing if status else ())
-    moving = _grouped(monitor.moving)
+    firing = _grouped(monitor.firing)
+    moving = _grouped(_moving(monitor))
     return {
         policy: Report(applied.get(policy), firing.get(policy, ()), moving.get(policy, ()))
         for policy in (*applied, *firing, *moving)

@@ -6,11 +6,11 @@ from virtwatch_agent.collect.events import CRASHES, LifecycleHeard, Turn
 from virtwatch_agent.collect.problems import same_uuid
 from virtwatch_agent.observations import (
     Appeared,
-    ConnectionState,
     Domain,
     DomainEvent,
     DomainState,
     Observation,
+    Unwatched,
     Vanished,
 )
 
@@ -36,7 +36,7 @@ class Sightings:
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Sighting]] = {}
         self._start_said: set[tuple[str, str]] = set()
-        self._unwatched: set[str] = set()  # connections whose VM has another one's UUID
+        self._unwatched: set[tuple[str, str]] = set()  # connections and UUIDs of VMs that have another one's UUID
 
     def sighting(self, connection: str, uuid: str) -> Sighting | None:
         """Return what is known of a domain on a connection."""
@@ -116,28 +116,28 @@ class Sightings:
         if not sightings:
             self._known.pop(uuid, None)
         if before is None or not counted:
-            return self._watched(connection, at)
+            return self._watched(connection, uuid, at)
         found: list[Observation] = [*_stopped(before, reason, at, inferred=inferred), Vanished(uuid, at, reason)]
         heir = next(iter(sightings.values()), None)
         if heir is None:
             return found
-        return [*found, *self._watched(heir.domain.connection, at), Appeared(heir.domain, at)]
+        return [*found, *self._watched(heir.domain.connection, uuid, at), Appeared(heir.domain, at)]
 
     def _told_apart(self, seen: Sighting, at: float) -> list[Observation]:
         """Say, once, that a VM is not watched because another one has its UUID."""
         domain = seen.domain
         counts = next(iter(self._known[domain.uuid].values())).domain
-        if counts.name == domain.name or domain.connection in self._unwatched:
+        if counts.name == domain.name or (domain.connection, domain.uuid) in self._unwatched:
             return []
-        self._unwatched.add(domain.connection)
-        return [ConnectionState(domain.connection, at, same_uuid(domain.name, counts.name, domain.uuid))]
+        self._unwatched.add((domain.connection, domain.uuid))
+        return [Unwatched(domain.uuid, domain.connection, at, same_uuid(domain.name, counts.name, domain.uuid))]
 
-    def _watched(self, connection: str, at: float) -> list[Observation]:
+    def _watched(self, connection: str, uuid: str, at: float) -> list[Observation]:
         """Say that this is over."""
-        if connection not in self._unwatched:
+        if (connection, uuid) not in self._unwatched:
             return []
-        self._unwatched.discard(connection)
-        return [ConnectionState(connection, at)]
+        self._unwatched.discard((connection, uuid))
+        return [Unwatched(uuid, connection, at)]
 
 
 def _turned(before: Sighting, turn: LifecycleHeard) -> Sighting:

@@ -5,6 +5,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from virtwatch_agent.core.demand import demand
 from virtwatch_agent.core.inventory import Inventory
@@ -13,7 +14,7 @@ from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.journal.records import DomainRecord, adopted
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
@@ -23,6 +24,7 @@ from virtwatch_agent.observations import (
     Observation,
     Sample,
     ThresholdsChanged,
+    Unwatched,
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
@@ -144,12 +146,13 @@ class Core:
                 self._vanished(observation)
             case ConnectionState():
                 self._connection(observation)
+            case Unwatched():
+                self._standing.unwatched(observation)
+                self._outcome.changed = True
             case ThresholdsChanged():
                 self._thresholds(observation)
             case IdentitiesChanged():
-                for machine in self._inventory.identify(observation.identities):
-                    self._save_domain(machine)
-                    self._apply(machine)
+                self._identities(observation)
             case NodeChanged():
                 self._node_changed(observation)
 
@@ -166,6 +169,8 @@ class Core:
         if machine is None:
             self._early.append(event)
             return
+        if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
+            event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
         self._telemetry.event(machine.subject, event)
         self._standing.heard(machine, event)
         self._outcome.changed = True
@@ -192,6 +197,7 @@ class Core:
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
         if destination:
+            self._inventory.depart(machine, destination)
             self._emit(machine, machine.leave(destination, now=vanished.at))
         else:
             self._emit(machine, machine.vanish(now=vanished.at))
@@ -214,6 +220,11 @@ class Core:
             count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
 
+    def _identities(self, changed: IdentitiesChanged) -> None:
+        for machine in self._inventory.identify(changed.identities):
+            self._save_domain(machine)
+            self._apply(machine)
+
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._standing.node_labels:
             self._standing.node_labels = dict(changed.labels)
@@ -226,7 +237,12 @@ class Core:
 
     def _adopt(self, handover: Handover) -> None:
         """Go on with an alert that came along with its VM."""
-        machine = self._inventory.expect(handover.transition.subject, clock=self._clock.monotonic())
+        subject = handover.transition.subject
+        here = self._inventory.machines.get(subject.uuid)
+        if here is not None and here.other_than(subject):
+            self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
+            return
+        machine = self._inventory.expect(subject, clock=self._clock.monotonic())
         machine.adopt(adopted(handover))
         self._save_domain(machine)
         self._touched.add(machine.domain.uuid)
@@ -255,7 +271,7 @@ class Core:
         clock, now = self._clock.monotonic(), self._clock.time()
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
             if self._inventory.machines[uuid].seen:
-                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "unknown"}, inferred=True))
+                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))
             self._handle(Vanished(uuid, now, "lost"))
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()

@@ -8,6 +8,7 @@ from virtwatch_agent.observations import Domain, DomainEvent, DomainState, Kuber
 from virtwatch_api.nodemonitor import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
+_MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
 _UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 
 
@@ -19,6 +20,7 @@ class Inventory:
         self._unseen: dict[str, DomainRecord] = {}
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
         self._by_pod: dict[str, KubernetesIdentity] = {}
+        self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
         self.machines: dict[str, Machine] = {}
 
     def restore(self, restored: Restored, *, clock: float) -> None:
@@ -42,6 +44,7 @@ class Inventory:
             machine.unidentify()  # a new launcher pod may belong to a new VMI
         machine.appear(domain, clock=clock)
         machine.identity = self._by_pod.get(domain.pod_uid or "", machine.identity)
+        self._arrived(machine)
         record = self._unseen.pop(domain.uuid, None)
         self._found_by.pop(domain.uuid, None)
         return machine, list(_inferred(record.domain, domain, at)) if record is not None else []
@@ -54,6 +57,7 @@ class Inventory:
             identity = self._by_pod.get(machine.domain.pod_uid or "")
             if identity is not None and identity != machine.identity:
                 machine.identity = identity
+                self._arrived(machine)
                 changed.append(machine)
         return changed
 
@@ -65,7 +69,13 @@ class Inventory:
             machine = self.machines[subject.uuid] = Machine(domain, self._node)
             if subject.namespace and subject.name:
                 machine.identity = KubernetesIdentity(
-                    subject.namespace, subject.name, subject.vmi_uid or "", (), labels={}, annotations={}
+                    subject.namespace,
+                    subject.name,
+                    subject.vmi_uid or "",
+                    (),
+                    labels={},
+                    annotations={},
+                    migration_target=self._departed.get(_vmi(subject), ""),
                 )
         if not machine.present and subject.uuid not in self._unseen:
             self._unseen[subject.uuid] = DomainRecord(machine.domain, machine.identity)
@@ -83,6 +93,17 @@ class Inventory:
         here = any(item.vmi_uid == identity.vmi_uid for item in self._by_pod.values())
         migrated = reason == "migrated" or (reason == "lost" and not here)
         return identity.migration_target if migrated else ""
+
+    def depart(self, machine: Machine, to: str) -> None:
+        """Note that a VM went on to another node, so that an alert that comes after it can follow."""
+        self._departed[_vmi(machine.subject)] = to
+        if len(self._departed) > _MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
+
+    def _arrived(self, machine: Machine) -> None:
+        """Forget where a VM went that is here again: two nodes must not send an alert to each other for ever."""
+        if machine.present:
+            self._departed.pop(_vmi(machine.subject), None)
 
     def awaits(self, uuid: str) -> bool:
         """Tell whether a domain from before a restart may still be found again."""
@@ -104,6 +125,10 @@ class Inventory:
     def forget(self, uuid: str) -> None:
         """Drop a VM."""
         self.machines.pop(uuid, None)
+
+
+def _vmi(subject: Subject) -> tuple[str, str]:
+    return subject.uuid, subject.vmi_uid or ""
 
 
 def _inferred(before: Domain, now: Domain, at: float) -> Iterator[DomainEvent]:

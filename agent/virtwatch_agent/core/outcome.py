@@ -78,7 +78,7 @@ class Outcome:
                 previous=change.previous,
                 at=round(now, _ROUNDED),
                 since=round(change.since, _ROUNDED),
-                subject=machine.subject,
+                subject=verdict.subject or machine.subject,
                 evidence=verdict.evidence,
                 traceparent=traceparent,
                 move=verdict.move,

@@ -2,7 +2,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.observations import ConnectionState, DomainEvent, Rejected, ThresholdsChanged
+from virtwatch_agent.observations import ConnectionState, DomainEvent, Rejected, ThresholdsChanged, Unwatched
 from virtwatch_api.thresholdset import ThresholdSet
 
 _LOG = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ class Standing:
         self.thresholds: Sequence[ThresholdSet] = ()
         self.rejected: Sequence[Rejected] = ()
         self.node_labels: Mapping[str, str] = {}
-        self.blind_spots: dict[str, str] = {}  # a sentence each, by what does not change: UUID or connection
+        self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
 
     def thresholds_changed(self, changed: ThresholdsChanged) -> list[ThresholdSet]:
@@ -52,6 +52,14 @@ class Standing:
             return None if was_lost else "libvirt.lost"
         self.blind_spots.pop(state.connection, None)
         return "libvirt.restored" if was_lost and not state.closed else None
+
+    def unwatched(self, one: Unwatched) -> None:
+        """Note that a VM of a connection cannot be watched, or can again; all else of the connection is."""
+        key = f"{one.connection}/{one.uuid}"
+        if one.problem:
+            self.blind_spots[key] = one.problem
+        else:
+            self.blind_spots.pop(key, None)
 
     def lost(self, connection: str) -> bool:
         """Tell whether a connection cannot be seen now."""

@@ -1,4 +1,5 @@
 # One VM on this node: the rules in force for it and their alerts. Observations and times come in, verdicts go out.
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey,
 from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
 
 _MAX_WAITING_EVENTS = 32  # events of a VM whose identity is not known yet
+_MAX_HEARD = 32  # the newest events since a VM came, which an alert that comes after it has missed
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
 _ARRIVAL = 15.0
 
@@ -34,6 +36,7 @@ class Machine:
         self._restored: dict[AlertKey, AlertRecord] = {}
         self._deriver = Deriver()
         self._by_signal: dict[str, list[EffectiveRule]] = {}
+        self._heard: deque[DomainEvent] = deque(maxlen=_MAX_HEARD)
         self._arrived = float("-inf")  # seconds since 1970
 
     @property
@@ -82,6 +85,11 @@ class Machine:
         self.alerts.pop(record.key, None)
         self.restore(record if mine is None else merged(mine, record))
 
+    def other_than(self, subject: Subject) -> bool:
+        """Tell whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""
+        mine = self.subject.vmi_uid
+        return bool(mine and subject.vmi_uid and mine != subject.vmi_uid)
+
     def records(self) -> Iterator[AlertRecord]:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
         yield from self._restored.values()
@@ -117,6 +125,7 @@ class Machine:
                 yield from on_record(record, rule_gone(record.key, existing), now=now)
             else:
                 self.alerts[record.key] = alert
+                yield from self._catch_up(alert)
         for key, alert in list(self.alerts.items()):
             standing = self._effective(key)
             if standing is not None and renew(alert, standing):
@@ -146,11 +155,15 @@ class Machine:
 
     def event(self, event: DomainEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
-        if event.type == "vm.started" and event.attributes.get("reason") == "migrated":
+        # libvirt starts the domain when the migration begins, and resumes it when the guest, and so its alerts, come.
+        if event.type in ("vm.started", "vm.resumed") and event.attributes.get("reason") == "migrated":
             self._arrived = event.at
         if not self.resolved:
             self.waiting_events = [*self.waiting_events, event][-_MAX_WAITING_EVENTS:]
             return
+        if event.type == "vm.started":
+            self._heard.clear()
+        self._heard.append(event)
         for effective in self.rules.values():
             body = effective.rule.body
             if not isinstance(body, EventRule):
@@ -216,6 +229,7 @@ class Machine:
     def leave(self, to: str, *, now: float) -> Iterator[Verdict]:
         """Let the alerts go with the VM, which has migrated to the node `to`."""
         going = list(self.records())
+        self._heard.clear()
         self.present, self.alerts, self._restored = False, {}, {}
         for record in going:
             yield from on_departure(record, to, now=now)
@@ -253,6 +267,19 @@ class Machine:
             alert = EventAlert(key=key, rule=body, enforcement=effective.thresholds.enforcement)
             self.alerts[key] = alert
         return alert
+
+    def _catch_up(self, alert: Alert) -> Iterator[Verdict]:
+        """End an alert that came after its VM by what the VM has done here, unless its cause came again since."""
+        if not isinstance(alert, EventAlert):
+            return
+        for event in reversed(self._heard):
+            if matches(alert.rule.event, event) and event.attributes.get("device", "") == alert.key.device:
+                return
+            if clears(alert.rule, event):
+                change = alert.clear(event, now=event.at)
+                if change is not None:
+                    yield on_alert(alert, change, self._effective(alert.key), event)
+                return
 
     def _clear(self, effective: EffectiveRule, event: DomainEvent) -> Iterator[Verdict]:
         for key, alert in list(self.alerts.items()):

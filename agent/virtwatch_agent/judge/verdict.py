@@ -1,10 +1,10 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert
 from virtwatch_agent.observations import DomainEvent, Sample
 from virtwatch_api.alert import AlertKey, Change, Reason, hand_over, resolve
-from virtwatch_api.nodemonitor import Evidence, Move
+from virtwatch_api.nodemonitor import Evidence, Move, Subject
 from virtwatch_api.policy import Enforcement, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 
@@ -22,6 +22,7 @@ class Verdict:
     effective: EffectiveRule | None
     cause: Sample | DomainEvent | None = None
     move: Move | None = None
+    subject: Subject | None = None  # of an alert that is about another VM
 
 
 def on_alert(
@@ -36,6 +37,12 @@ def on_record(record: AlertRecord, reason: Reason, *, now: float) -> list[Verdic
     """End an alert from before a restart that was not taken back; one that was pending ends without a word."""
     _, change = resolve(record.state, now=now, reason=reason)
     return [] if change is None else [Verdict(record.key, change, record.evidence, enforced=True, effective=None)]
+
+
+def on_stranger(record: AlertRecord, node: str, *, now: float) -> list[Verdict]:
+    """End an alert that came for another VM than the one which has its UUID here, in its own VM's name."""
+    subject = replace(record.subject, node=node)
+    return [replace(item, subject=subject) for item in on_record(record, Reason.DOMAIN_STOPPED, now=now)]
 
 
 def on_departure(record: AlertRecord, to: str, *, now: float) -> list[Verdict]:

@@ -39,24 +39,44 @@ def read_identities(vmis: Iterable[Json], *, node: str) -> IdentitiesChanged:
     return IdentitiesChanged(tuple(_identity(vmi, node) for vmi in vmis))
 
 
-def read_node(document: Json) -> NodeChanged:
-    """Read what the operator wrote on this node's NodeMonitor."""
-    acknowledged = _mapping(_mapping(document.get("spec")).get("acknowledged"))
-    epoch, sequence = acknowledged.get("epoch"), acknowledged.get("sequence")
-    return NodeChanged(
-        labels=dict(_mapping(document["metadata"].get("labels"))),
-        acknowledged=Acknowledged(epoch, sequence) if isinstance(epoch, str) and isinstance(sequence, int) else None,
-        handovers=tuple(_handovers(_mapping(document.get("spec")).get("handovers"))),
-    )
+class NodeReader:
+    """Read what the operator wrote on this node's NodeMonitor; what cannot be read is said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()  # of the handovers that are held
+
+    def read(self, document: Json) -> NodeChanged:
+        """Read the NodeMonitor; an unreadable handover hinders no other."""
+        spec = _mapping(document.get("spec"))
+        acknowledged = _mapping(spec.get("acknowledged"))
+        epoch, sequence = acknowledged.get("epoch"), acknowledged.get("sequence")
+        return NodeChanged(
+            labels=dict(_mapping(document["metadata"].get("labels"))),
+            acknowledged=Acknowledged(epoch, sequence)
+            if isinstance(epoch, str) and isinstance(sequence, int)
+            else None,
+            handovers=tuple(self._handovers(spec.get("handovers"))),
+        )
+
+    def _handovers(self, documents: Any) -> Iterator[Handover]:
+        said, self._said = self._said, set()
+        for document in documents if isinstance(documents, list) else ():
+            try:
+                yield decode_handover(document)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # It stays where it is: an agent that is upgraded takes it.
+                name = _handover_name(document)
+                if name not in said:
+                    _LOG.error("%s cannot be read; upgrade the agent or the operator: %r", name, error)
+                self._said.add(name)
 
 
-def _handovers(documents: Any) -> Iterator[Handover]:
-    for document in documents if isinstance(documents, list) else ():
-        try:
-            yield decode_handover(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # It stays where it is: an agent that is upgraded takes it.
-            _LOG.error("an alert handed over to this node cannot be read; upgrade the agent or the operator: %r", error)
+def _handover_name(document: Any) -> str:
+    item = _mapping(document)
+    subject = _mapping(item.get("subject"))
+    machine = "/".join(str(subject[part]) for part in ("namespace", "name") if part in subject) or subject.get("domain")
+    id_ = f"{item.get('epoch')}.{item.get('sequence')}"
+    return f"the alert of rule {item.get('rule')} of VM {machine}, handed over to this node as {id_},"
 
 
 def _threshold_set(document: Json) -> ThresholdSet | Rejected:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from virtwatch_agent.observations import Observation
 from virtwatch_agent.seams import Deliver
-from virtwatch_agent.thresholds.documents import ThresholdReader, read_identities, read_node
+from virtwatch_agent.thresholds.documents import NodeReader, ThresholdReader, read_identities
 from virtwatch_agent.thresholds.memory import ThresholdMemory
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
@@ -34,6 +34,7 @@ class KubernetesThresholds:
         self._node = node
         self._memory = ThresholdMemory(state_dir)
         self._reader = ThresholdReader()
+        self._node_reader = NodeReader()
         self._on_new_node_monitor = on_new_node_monitor
         self._deliver: Deliver = lambda _: None
         self._delivered: dict[type[Observation], Observation] = {}
@@ -116,7 +117,7 @@ class KubernetesThresholds:
         if self._vmis.synced:
             self._tell(read_identities(self._vmis.objects(), node=self._node))
         for document in self._node_monitor.objects():
-            self._tell(read_node(document))
+            self._tell(self._node_reader.read(document))
 
     def _tell(self, observation: Observation) -> bool:
         """Deliver what differs from what was delivered last; return whether it does."""

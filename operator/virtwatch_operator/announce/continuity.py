@@ -6,11 +6,11 @@ from dataclasses import replace
 from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import MAX_HANDOVERS, Handover, Move, NodeMonitor, Transition
 from virtwatch_api.nodemonitor_codec import Json, encode_handover
-from virtwatch_api.policy import Severity
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
+from virtwatch_operator.announce.elsewhere import elsewhere, news
 from virtwatch_operator.fleet import Fleet
 
 MANAGER = "virtwatch-handover"
@@ -31,14 +31,14 @@ class Continuity:
         Raises:
             KubeError: an alert could not be handed over and it should be tried again.
         """
-        if transition.move is not None:
-            return self._hand_over(monitor, transition, transition.move)
-        if transition.action not in (Action.FIRED, Action.ESCALATED):
-            return transition
-        # The node judged its new VM before the alert came after it.
-        known = (self._fleet.on_its_way(transition, monitor.node), monitor.brought(transition))
-        said = any(severity is not None and severity.rank >= _rank(transition.severity) for severity in known)
-        return None if said else transition
+        said = transition if transition.move is None else self._hand_over(monitor, transition, transition.move)
+        if said is None:
+            return None
+        # What came since this turn began counts too.
+        here = self._fleet.monitor(monitor.node) or monitor
+        others = self._fleet.knowing(transition.alert)
+        sent = self._sent_before(monitor, transition)
+        return news(said, elsewhere(said, here, others, sent=sent, silent=self._fleet.presence.silent))
 
     def settle(self, monitor: NodeMonitor) -> None:
         """Drop the handovers that a node has taken and that the other node will not send again.
@@ -59,6 +59,15 @@ class Continuity:
                 return None
         gone = replace(transition, action=Action.RESOLVED, severity=None, move=None)
         return gone if transition.severity is not None else None
+
+    def _sent_before(self, monitor: NodeMonitor, transition: Transition) -> list[Handover]:
+        """Return what a node handed over in this turn: the target's NodeMonitor is heard of only later."""
+        sent = [item for item in monitor.leaving if item.transition.sequence < transition.sequence]
+        return [item for item in sent if self._agent_on(item.move.to) and not self._taken(item)]
+
+    def _taken(self, handover: Handover) -> bool:
+        there = self._fleet.monitor(handover.move.to)
+        return there is not None and handover.id in there.adopted
 
     def _agent_on(self, node: str) -> bool:
         """Tell whether there is who goes on with an alert, and has room for it."""
@@ -109,7 +118,3 @@ def _with(held: list[Json], handover: Handover) -> list[Json]:
 
 def _id(item: Json) -> str:
     return f"{item['epoch']}.{item['sequence']}"
-
-
-def _rank(severity: Severity | None) -> int:
-    return 0 if severity is None else severity.rank

@@ -24,7 +24,7 @@ _ENDED = {
     Reason.EXPIRED: "nothing renewed it",
     Reason.NO_DATA: "its signal has no data",
     Reason.DOMAIN_STOPPED: "the VM is not running any more",
-    Reason.MIGRATED: "the VM moved to a node that virtwatch does not watch",
+    Reason.MIGRATED: "the VM moved to a node with no agent that could go on with the alert",
     Reason.POLICY_CHANGED: "its rule changed or does not select the VM any more",
     Reason.POLICY_DELETED: "its policy was deleted",
 }

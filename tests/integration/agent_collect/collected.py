@@ -6,7 +6,7 @@ from threading import Condition
 from typing import TypeVar
 
 from virtwatch_agent.collect.collector import LibvirtCollector
-from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, Observation, Sample
+from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, Observation, Sample, Unwatched
 from virtwatch_api.catalogue.readings import Source
 
 T = TypeVar("T")
@@ -94,6 +94,21 @@ class Collected:
                 None,
             ),
             f"the connection {name} to be {wanted}",
+            since=since,
+        )
+
+    def unwatched(self, connection: str, *, well: bool, since: int = 0) -> Unwatched:
+        """Wait until a VM of a connection cannot be watched, or can again."""
+        return self.wait(
+            lambda all_: next(
+                (
+                    one
+                    for one in all_
+                    if isinstance(one, Unwatched) and one.connection == connection and (not one.problem) is well
+                ),
+                None,
+            ),
+            f"a VM of {connection} to be {'watched again' if well else 'not watched'}",
             since=since,
         )
 

@@ -277,12 +277,13 @@ def test_a_vm_with_another_ones_uuid_is_named_and_watched_as_soon_as_it_can_be(
     assert collected.appeared(uuid).domain.name == "prod_web"
 
     second = make_launcher("dev", "web", domain_uuid=uuid)
-    hidden = collected.connection(f"pod/{second.pod_uid}", well=False)
+    hidden = collected.unwatched(f"pod/{second.pod_uid}", well=False)
     assert "VM dev_web has the domain UUID of prod_web" in hidden.problem
+    collected.connection(f"pod/{second.pod_uid}", well=True)
 
     mark = collected.mark()
     first.stop()
-    collected.connection(f"pod/{second.pod_uid}", since=mark, well=True)
+    collected.unwatched(f"pod/{second.pod_uid}", since=mark, well=True)
     collected.wait(
         lambda all_: any(isinstance(one, Appeared) and one.domain.name == "dev_web" for one in all_),
         "the second VM to appear",

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, policy
 from virtwatch_agent.observations import (
     Appeared,
+    ConnectionState,
     Domain,
     DomainState,
     IdentitiesChanged,
@@ -17,6 +18,7 @@ from virtwatch_agent.observations import (
     Rejected,
     Sample,
     ThresholdsChanged,
+    Unwatched,
     Vanished,
 )
 from virtwatch_api.alert import Action, Reason
@@ -233,6 +235,23 @@ def test_a_stuck_vm_that_gets_its_name_while_it_is_stuck_is_no_blind_spot_once_i
 
     agent.say(IdentitiesChanged((SHOP_DB,))).hear("vm.telemetry_recovered")
 
+    agent.until(lambda status: condition(status, "Collecting")[0] is True)
+
+
+LOST = {"name": "lost", "severity": "Warning", "event": {"type": "libvirt.lost", "resolveOn": ["libvirt.restored"]}}
+
+
+def test_a_vm_that_cannot_be_watched_is_named_and_its_connection_is_not_lost(agent: Agent) -> None:
+    agent.judge_by(policy(LOST)).appear().say(Unwatched("other", "test", 1.0, "VM web has the domain UUID of db."))
+    status = agent.until(lambda status: condition(status, "Collecting")[0] is False)
+    assert condition(status, "Collecting")[1] == "VM web has the domain UUID of db."
+
+    agent.say(ConnectionState("test", 2.0, "it was lost"), ConnectionState("test", 3.0)).hear("vm.telemetry_stuck")
+    status = agent.until(lambda status: "VM db-1" in condition(status, "Collecting")[1])
+    assert "VM web has the domain UUID of db." in condition(status, "Collecting")[1]
+    assert actions(status) == [Action.FIRED, Action.RESOLVED]  # by the loss of the connection alone
+
+    agent.hear("vm.telemetry_recovered").say(Unwatched("other", "test", 4.0))
     agent.until(lambda status: condition(status, "Collecting")[0] is True)
 
 

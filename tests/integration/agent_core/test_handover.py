@@ -1,7 +1,7 @@
 """An alert goes along with its VM from one agent to another: two cores, each with its journal, and what is between."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from virtwatch_api.alert import Action, Reason
 from virtwatch_api.nodemonitor import Handover, NodeStatus
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover
 
+FAILED = {"name": "failed", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.stopped"]}}
+STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped"}}
 SLOW = {"name": "slow", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}, "for": "1h"}}
 
 
@@ -108,6 +110,20 @@ def test_an_alert_that_comes_before_its_vm_waits_for_it(nodes: Nodes) -> None:
     assert status.transitions == ()
 
 
+def test_an_alert_does_not_land_on_another_vm_that_has_the_same_uuid(nodes: Nodes) -> None:
+    nodes.fire()
+    other = replace(identity("pod-b"), namespace="dev", vmi_uid="vmi-2")
+    nodes.target.say(Appeared(domain("pod-b"), 0.0), IdentitiesChanged((other,)))
+
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+
+    status = nodes.target.until(lambda status: bool(status.transitions))
+    assert status.firing == ()
+    (ended,) = status.transitions
+    assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
+    assert (ended.subject.namespace, ended.subject.vmi_uid, ended.subject.node) == ("shop", "vmi-1", "n2")
+
+
 def test_an_alert_is_taken_once_though_it_is_told_again_and_the_agent_restarts(nodes: Nodes) -> None:
     nodes.fire()
     handover = nodes.leave()
@@ -159,6 +175,49 @@ def test_an_agent_that_was_down_while_its_vm_left_hands_its_alerts_over_all_the_
     status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
     assert status.transitions[-1].move is not None
     assert status.transitions[-1].move.to == "n2"
+
+
+def test_a_vm_that_left_while_its_agent_was_down_is_not_taken_for_stopped(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    nodes.source.judge_by(policy(FAILED, STOPPED))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).hear("vm.io_error")
+    nodes.source.until(lambda status: bool(status.firing))
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+    nodes.source.restart()
+
+    nodes.source.judge_by(policy(FAILED, STOPPED)).say(IdentitiesChanged(()))
+
+    status = nodes.source.until(lambda status: not status.firing)
+    assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
+
+
+@pytest.mark.parametrize("reason", ["lost", "migrated"])
+def test_a_stop_that_nobody_saw_is_a_migration_where_the_vm_lives_on(nodes: Nodes, reason: str) -> None:
+    nodes.source.judge_by(policy(FAILED, STOPPED))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).hear("vm.io_error")
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)), IdentitiesChanged(()))
+
+    nodes.source.hear("vm.stopped", reason=reason).say(Vanished(UUID, 0.0, reason))
+
+    status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
+    assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
+
+
+def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    before = nodes.fire().firing[0]
+    nodes.arrive()
+    nodes.target.say(IdentitiesChanged((identity("pod-b", to="n3"),)), Vanished(UUID, 0.0, "migrated"))
+    nodes.target.until(lambda status: status.virtual_machines == 0 and bool(status.applied))
+
+    nodes.target.say(IdentitiesChanged(()), NodeChanged({}, None, (nodes.leave(),)))
+
+    (sent,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
+    assert (sent.action, sent.alert, round(sent.since, 6)) == (Action.HANDED_OVER, before.alert, round(before.since, 6))
+    assert sent.move is not None
+    assert sent.move.to == "n3"
 
 
 def test_a_vm_that_shuts_down_after_a_failed_migration_takes_its_alert_nowhere(nodes: Nodes) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lab.process import free_port, start, wait_for
 from lab.rundir import RunDir, clean
+from tests.integration.kube.conftest import CRDS
 from tests.unit.agent.thresholds.test_documents import document
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor
 from virtwatch_kube import paths
@@ -15,6 +16,7 @@ from virtwatch_kube.errors import NotFound
 
 NODE = "process-n1"
 PATH = paths.virtwatch("nodemonitors", name=NODE)
+MISSED = ("The watch of ThresholdSets", f"The watch of NodeMonitor {NODE}", f"The report to NodeMonitor {NODE}")
 BODY = {"apiVersion": paths.VIRTWATCH, "kind": "NodeMonitor", "metadata": {"name": NODE}}
 
 
@@ -76,9 +78,13 @@ def status(client):
 
 
 def readiness(port):
+    return probe(port, "readyz")
+
+
+def probe(port, path):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
             return answer.status
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -157,3 +163,34 @@ def test_an_agent_that_cannot_start_says_why_and_ends(agent, env, says):
     wait_for(lambda: not process.alive, what="the agent to end", deadline=20)
     assert process._child.wait(1) == 2
     assert says in process.log.read_text()
+
+
+def test_kinds_that_are_missing_at_the_start_are_waited_for(cluster, client, agent, health_port, request):
+    cluster.kubectl("delete", "--wait", "-f", str(CRDS))
+    try:
+        process = agent()
+        wait_for(
+            lambda: process.log.read_text().count("apply virtwatch's crds/") == len(MISSED),
+            what="the agent to say what it misses, and what to do",
+            deadline=30,
+            process=process,
+        )
+        assert probe(health_port, "healthz") == 200
+        assert readiness(health_port) == 503
+    finally:
+        cluster.apply_crds(CRDS)
+    client.create(paths.virtwatch("nodemonitors"), BODY)
+    request.getfixturevalue("cluster_policy")
+    try:
+        wait_for(
+            lambda: (found := status(client)) is not None and [item.policy.name for item in found.applied] == ["all"],
+            what="a report of the policy that came after its kind",
+            deadline=60,
+            process=process,
+        )
+        assert readiness(health_port) == 200
+    finally:
+        client.delete(PATH)
+    said = [line for line in process.log.read_text().splitlines() if "apply virtwatch's crds/" in line]
+    assert sorted(what for line in said for what in MISSED if what in line) == sorted(MISSED), said
+    assert "Traceback" not in process.log.read_text()

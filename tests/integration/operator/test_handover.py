@@ -109,7 +109,7 @@ def test_where_no_agent_goes_on_the_alert_ends_and_says_why(place: Place):
     eventually(source.hear, what="the acknowledgement of the handover")
 
     (ended, _) = [item for item in place.events() if item["reason"] == "AlertResolved"]
-    assert "the VM moved to a node that virtwatch does not watch" in ended["note"]
+    assert "the VM moved to a node with no agent that could go on with the alert" in ended["note"]
 
 
 def test_an_alert_that_moves_back_and_forth_under_an_operator_that_is_killed_is_told_once(place: Place):

@@ -3,13 +3,14 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, TRACEPARENT, VMI, status, transition
+from tests.unit.operator.builders import AT, TRACEPARENT, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import MAX_HANDOVERS, Acknowledged, Adopted, Handover, Move, NodeMonitor
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status, format_time
 from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
+from virtwatch_operator.announce.events import note
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
 
 CRITICAL = AlertState(Severity.CRITICAL, AT - 120, critical_since=AT - 120)
@@ -19,7 +20,7 @@ MOVED = replace(
 )
 HANDOVER = Handover("e1", MOVED, MOVE)
 THERE = replace(VMI, node="n2")
-FIRED = transition(3, subject=THERE)
+FIRED = replace(transition(3, subject=THERE), since=AT)
 
 
 class ApiServer:
@@ -82,6 +83,8 @@ class World:
         )
 
     def tell(self, item, *, source=None):
+        if source is not None:
+            self.hear(source.node, source.status, handed=source.handovers)
         return self.continuity.to_tell(source or self.source, item)
 
 
@@ -131,8 +134,14 @@ def test_nor_does_one_that_has_been_silent_go_on_with_it():
 
 def test_a_node_with_no_room_left_takes_no_more_and_holds_up_nobody():
     world = World()
-    world.hear("n2", status(), handed=[replace(HANDOVER, epoch=f"e{number}") for number in range(MAX_HANDOVERS)])
+    other = replace(HANDOVER, transition=replace(MOVED, alert=replace(MOVED.alert, rule="other")))
+    world.hear("n2", status(), handed=[replace(other, epoch=f"e{number}") for number in range(MAX_HANDOVERS)])
     assert world.tell(MOVED).action is Action.RESOLVED
+
+
+def test_why_an_alert_ends_there_is_true_of_each_node_that_does_not_go_on_with_it():
+    said = World(exists=False).tell(MOVED)
+    assert "over for VM shop/web-1 on node n1: the VM moved to a node with no agent that could go on with" in note(said)
 
 
 def test_what_a_node_finds_while_the_alert_is_on_its_way_to_it_is_not_said_again():
@@ -157,9 +166,78 @@ def test_another_vm_of_the_same_uuid_is_another_vm():
     assert World().tell(namesake, source=target(HANDOVER)) == namesake
 
 
-def test_the_end_of_an_alert_is_always_said():
-    over = transition(8, Action.RESOLVED, reason=Reason.RECOVERED, severity=None, previous=Severity.CRITICAL)
-    assert World().tell(over, source=target(HANDOVER)) == over
+RECOVERED = replace(
+    transition(4, Action.RESOLVED, reason=Reason.RECOVERED, severity=None, previous=Severity.CRITICAL, subject=THERE),
+    since=AT,
+)
+
+
+def test_what_ends_before_the_alert_that_is_on_its_way_has_come_is_not_the_alerts_end():
+    world = World()
+    assert world.tell(RECOVERED, source=target()) is None
+    assert world.tell(RECOVERED, source=target(HANDOVER)) is None
+    taken = target(HANDOVER, adopted=(Adopted(HANDOVER.id, 3),))
+    assert world.tell(RECOVERED, source=taken) == RECOVERED
+
+
+def test_what_ends_while_a_milder_alert_is_on_its_way_is_milder_from_then_on():
+    world = World()
+    milder = replace(MOVED, severity=Severity.WARNING, previous=Severity.WARNING)
+    world.hear("n1", status(milder))
+    said = world.tell(RECOVERED, source=target())
+    assert (said.action, said.previous, said.severity) == (Action.EASED, Severity.CRITICAL, Severity.WARNING)
+
+
+def dead(world, *, subject=VMI):
+    """Let n1's agent die while an alert fires there, which has been told."""
+    world.hear("n1", status(firing=(firing(subject, since=AT - 120),)))
+
+
+def test_what_a_node_finds_again_after_the_first_nodes_agent_died_is_not_said_again():
+    world = World()
+    dead(world)
+    assert world.tell(FIRED, source=target()) is None
+    assert world.tell(RECOVERED, source=target()) is None
+
+
+def test_nor_is_the_end_that_the_first_node_finds_after_its_restart():
+    world = World()
+    world.hear("n2", status(firing=(firing(THERE, since=AT),)))
+    over = replace(RECOVERED, subject=VMI, reason=Reason.DOMAIN_STOPPED, since=AT - 120)
+    world.hear("n1", status(over))
+    assert world.tell(over) is None
+
+
+def test_a_node_that_fell_silent_keeps_nothing_unsaid():
+    world = World()
+    dead(world)
+    world.now += SILENT_AFTER_S + 10
+    assert world.tell(FIRED, source=target()) == FIRED
+
+
+def test_of_two_nodes_that_find_an_alert_at_once_the_first_says_so():
+    world = World()
+    first = replace(FIRED, subject=VMI, since=AT - 1)
+    world.hear("n1", status(first, firing=(firing(since=AT - 1),)))
+    there = replace(target(), status=status(FIRED, firing=(firing(THERE, since=AT),)))
+    assert world.tell(FIRED, source=there) is None
+    assert world.tell(first) == first
+
+
+def test_domains_of_two_hosts_with_one_uuid_are_two():
+    world = World()
+    plain = replace(VMI, vmi_uid=None)
+    dead(world, subject=plain)
+    found = replace(FIRED, subject=replace(plain, node="n2"))
+    assert world.tell(found, source=target()) == found
+
+
+def test_what_was_handed_over_and_taken_note_of_while_a_node_had_its_turn_is_seen():
+    world = World()
+    before = target()
+    world.hear("n1", status(MOVED), acknowledged=7)
+    world.hear("n2", status(), handed=[HANDOVER])
+    assert world.continuity.to_tell(before, FIRED) is None
 
 
 @pytest.mark.parametrize(("adopted", "told"), [(None, False), (3, False), (2, True)])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.collect.events import LifecycleHeard, Turn
 from virtwatch_agent.collect.sightings import Sighting, Sightings
-from virtwatch_agent.observations import Appeared, ConnectionState, Domain, DomainEvent, DomainState, Vanished
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Unwatched, Vanished
 
 RUNNING, PAUSED, CRASHED = DomainState.RUNNING, DomainState.PAUSED, DomainState.CRASHED
 
@@ -196,20 +196,33 @@ def test_a_vm_that_has_another_ones_uuid_is_named_while_it_cannot_be_watched():
     namesake = Sighting(replace(seen().domain, name="dev_vm", connection="pod"), "booted")
 
     (said,) = them.saw(namesake, at=2.0, new=True)
-    assert isinstance(said, ConnectionState)
-    assert said.connection == "pod"
+    assert isinstance(said, Unwatched)
+    assert (said.connection, said.uuid) == ("pod", "a")
     assert "VM dev_vm has the domain UUID of vm, a, and is not watched" in said.problem
     assert them.saw(namesake, at=3.0, new=True) == []
 
     over = them.gone("host", "a", "shutdown", at=4.0, inferred=False)
-    assert over[-2:] == [ConnectionState("pod", 4.0), Appeared(namesake.domain, 4.0)]
+    assert over[-2:] == [Unwatched("a", "pod", 4.0), Appeared(namesake.domain, 4.0)]
 
 
 def test_it_is_named_no_more_when_it_goes_itself():
     them = known(seen())
     them.saw(Sighting(replace(seen().domain, name="dev_vm", connection="pod"), "booted"), at=2.0, new=True)
 
-    assert them.gone("pod", "a", "shutdown", at=4.0, inferred=False) == [ConnectionState("pod", 4.0)]
+    assert them.gone("pod", "a", "shutdown", at=4.0, inferred=False) == [Unwatched("a", "pod", 4.0)]
+
+
+def test_of_two_on_one_connection_each_is_named():
+    first, second = seen(), Sighting(replace(seen().domain, uuid="b"), "booted")
+    them = known(first, second)
+    namesakes = [
+        Sighting(replace(item.domain, name=f"other_{item.domain.uuid}", connection="pod"), "booted")
+        for item in (first, second)
+    ]
+
+    assert [said.uuid for item in namesakes for said in them.saw(item, at=2.0, new=True)] == ["a", "b"]
+    assert them.gone("pod", "a", "shutdown", at=4.0, inferred=False) == [Unwatched("a", "pod", 4.0)]
+    assert them.gone("pod", "b", "shutdown", at=5.0, inferred=False) == [Unwatched("b", "pod", 5.0)]
 
 
 def test_the_same_vm_on_two_connections_is_no_trouble():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from virtwatch_agent.core.inventory import Inventory
@@ -97,3 +99,51 @@ def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, s
         inventory.identify([])
 
     assert inventory.destination(machine, reason) == to
+
+
+def migrated(inventory: Inventory, subject: Subject = CAME, *, to: str = "n3") -> None:
+    """Let a VM have been here and gone on to another node."""
+    pod = f"pod-of-{subject.uuid}"
+    identity = KubernetesIdentity("shop", "web-1", subject.vmi_uid or "", (pod,), {}, {}, migration_target=to)
+    inventory.identify([identity])
+    domain = Domain(subject.uuid, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
+    machine, _ = inventory.appear(domain, at=0.0, clock=0.0)
+    inventory.identify([])
+    inventory.depart(machine, inventory.destination(machine, "migrated"))
+    inventory.forget(subject.uuid)
+
+
+def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it() -> None:
+    inventory = Inventory("n2")
+    migrated(inventory)
+
+    machine = inventory.expect(CAME, clock=100.0)
+
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == ["uuid-2"]
+    assert inventory.destination(machine, "lost") == "n3"
+
+
+def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_stopped_here() -> None:
+    inventory = Inventory("n2")
+    migrated(inventory)
+    other = inventory.expect(replace(CAME, vmi_uid="vmi-2"), clock=100.0)
+    assert inventory.destination(other, "lost") == ""
+    inventory.forget("uuid-2")
+
+    back = Domain("uuid-2", "shop_web-1", "pod", "78", DomainState.RUNNING, pod_uid="pod-1")
+    inventory.appear(back, at=0.0, clock=100.0)
+    inventory.identify([replace(WEB, migration_target="")])  # the API tells of it later
+    inventory.forget("uuid-2")
+    inventory.identify([])
+    assert inventory.destination(inventory.expect(CAME, clock=200.0), "lost") == ""
+
+
+def test_of_those_that_have_gone_on_the_newest_are_remembered() -> None:
+    inventory = Inventory("n2")
+    subjects = [replace(CAME, uuid=f"uuid-{number}") for number in range(300)]
+    for subject in subjects:
+        migrated(inventory, subject)
+
+    first, last = (inventory.expect(subjects[number], clock=0.0) for number in (0, -1))
+
+    assert [inventory.destination(machine, "lost") for machine in (first, last)] == ["", "n3"]

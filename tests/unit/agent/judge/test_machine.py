@@ -1,5 +1,8 @@
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.observations import Domain, DomainEvent, DomainState, Sample
@@ -209,13 +212,82 @@ def test_a_rule_that_waits_for_its_time_waits_anew_after_one_good_sample() -> No
 def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
     machine = running(CRASH)
     assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
-    came = AlertState(Severity.WARNING, 1.0)
+    milder = AlertState(Severity.WARNING, 1.0)
 
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), came, machine.subject, Evidence("s"), last_event=5.0))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), milder, machine.subject, Evidence("s"), last_event=5.0))
 
     (record,) = machine.records()
     assert (record.state.severity, record.state.since, record.last_event) == (Severity.CRITICAL, 1.0, 1000.0)
     assert record.evidence.subject == "vm.crashed"
+
+
+def came(machine: Machine, rule: EventRule, device: str = "") -> list[str]:
+    """Let an alert on events come after its VM; return what becomes of it at once."""
+    firing = AlertState(Severity.CRITICAL, 1.0)
+    key = AlertKey(POLICY, "r", "uuid-1", device)
+    machine.adopt(AlertRecord(key, firing, machine.subject, Evidence("s"), last_event=999.0))
+    return [item.change.action for item in put_in_force(machine, rule, clock=9.0, now=1009.0)]  # type: ignore[attr-defined]
+
+
+def test_an_alert_that_came_late_ends_by_what_its_vm_did_here_before() -> None:
+    machine = running(PAUSE)
+    heard(machine, "vm.started", "migrated")
+    heard(machine, "vm.resumed", "")
+
+    assert came(machine, PAUSE) == ["Resolved"]
+    assert list(machine.records()) == []
+
+
+def test_nothing_ends_it_that_would_not_have_or_that_came_before_its_cause_came_again() -> None:
+    passing, again, before = running(PAUSE), running(PAUSE), running(PAUSE)
+    heard(passing, "vm.resumed", "migrated")
+    heard(again, "vm.resumed", "")
+    heard(again, "vm.paused", "user")
+    heard(before, "vm.resumed", "")
+    heard(before, "vm.started", "migrated")
+    left = running(PAUSE)
+    heard(left, "vm.resumed", "")
+    list(left.leave("n3", now=1001.0))
+
+    assert [came(machine, PAUSE) for machine in (passing, again, before, left)] == [[]] * 4
+
+
+def test_its_cause_on_another_device_is_another_alerts() -> None:
+    failed = EventRule(Severity.CRITICAL, EventMatch("vm.io_error"), ("vm.resumed",), 3600.0)
+    machine = running(failed)
+    heard(machine, "vm.resumed", "")
+    list(machine.event(DomainEvent("vm.io_error", "uuid-1", 1001.0, {"device": "vdb"})))
+
+    assert came(machine, failed, "vdb") == []
+    assert came(machine, failed, "vda") == ["Resolved"]
+
+
+PAUSES = st.lists(
+    st.sampled_from(
+        [("vm.paused", "user"), ("vm.resumed", ""), ("vm.resumed", "migrated"), ("vm.paused", "migration")]
+    ),
+    max_size=40,
+)
+
+
+@given(PAUSES, st.integers(0, 40))
+def test_it_does_not_matter_when_an_alert_comes_after_its_vm(turns: list[tuple[str, str]], at: int) -> None:
+    early, late = running(PAUSE), running(PAUSE)
+    for machine in (early, late):
+        heard(machine, "vm.started", "migrated")
+    came(early, PAUSE)
+    for number, turn in enumerate(turns):
+        if number == at:
+            came(late, PAUSE)
+        heard(early, *turn)
+        heard(late, *turn)
+    if at >= len(turns):
+        came(late, PAUSE)
+
+    def severities(machine: Machine) -> list[Severity | None]:
+        return [record.state.severity for record in machine.records()]
+
+    assert severities(late) == severities(early)
 
 
 def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come() -> None:
@@ -224,6 +296,15 @@ def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come()
 
     assert list(machine.sample(rss(150.0, clock=14.0))) == []
     assert [item.change.action for item in machine.sample(rss(150.0, clock=15.0))] == ["Fired"]
+
+
+def test_a_migration_that_took_long_leaves_its_alerts_as_much_time() -> None:
+    machine = running(replace(BUSY, aggregate=Aggregate()))
+    heard(machine, "vm.started", "migrated")
+    list(machine.event(DomainEvent("vm.resumed", "uuid-1", 1020.0, {"reason": "migrated"})))
+
+    assert list(machine.sample(rss(150.0, clock=34.0))) == []
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=35.0))] == ["Fired"]
 
 
 def test_a_vm_that_migrated_in_is_not_silent_meanwhile() -> None:

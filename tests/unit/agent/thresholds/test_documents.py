@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.report_cases import full_status
 from virtwatch_agent.observations import KubernetesIdentity, NodeChanged
-from virtwatch_agent.thresholds.documents import ThresholdReader, read_identities, read_node
+from virtwatch_agent.thresholds.documents import NodeReader, ThresholdReader, read_identities
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import encode_handover
@@ -160,4 +160,22 @@ def test_alerts_that_came_with_their_vms_are_read_and_an_unreadable_one_hinders_
     good = encode_handover(HANDOVER)
     changed = read_node({"metadata": {"name": "n1"}, "spec": {"handovers": [{**good, "action": "Snoozed"}, good]}})
     assert changed.handovers == (HANDOVER,)
+    assert "of rule cpu-starved of VM shop/web-1" in caplog.text
     assert "upgrade the agent or the operator" in caplog.text
+
+
+@pytest.mark.parametrize("strange", ["text", {}, {"subject": "web-1"}, {"subject": {"domain": "d"}}])
+def test_an_alert_that_has_no_name_is_said_all_the_same(caplog, strange):
+    assert read_node({"metadata": {"name": "n1"}, "spec": {"handovers": [strange]}}).handovers == ()
+    assert "cannot be read" in caplog.text
+
+
+def test_an_unreadable_one_is_said_once_for_as_long_as_it_is_held(caplog):
+    reader, strange = NodeReader(), {**encode_handover(HANDOVER), "action": "Snoozed"}
+    for handovers in ([strange], [strange, {**strange, "sequence": 99}], [], [strange]):
+        reader.read({"metadata": {"name": "n1"}, "spec": {"handovers": handovers}})
+    assert len(caplog.records) == 3
+
+
+def read_node(document):
+    return NodeReader().read(document)
