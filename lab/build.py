@@ -11,7 +11,7 @@ from lab.node.binaries import containerd_tools, kubernetes_tools
 
 
 def build() -> None:
-    """Build what no cache holds yet: first what `make demo` needs, then nodes, then KubeVirt."""
+    """Build what no cache holds yet: first what `make demo LIGHT=1` needs, then nodes, then KubeVirt."""
     find_tools()
     build_jaeger()
     fetch_page()

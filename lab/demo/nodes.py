@@ -32,9 +32,17 @@ DEADLINE_S = 120.0
 class NodeStage:
     """The Stage on which everything is as on a cluster of one's own, but for KVM."""
 
+    promise = (
+        "Two nodes with KubeVirt: 3 minutes, on a machine's first run 25, to build it all. LIGHT=1 goes without both."
+    )
     setting: Sequence[str] = (
         f"{BUSY} and {BROKEN} are VirtualMachines that KubeVirt runs; {PLAIN} is a guest of a libvirtd on {FIRST}, of",
         "which Kubernetes knows nothing. virtwatch was installed by kubectl apply -k: its agents are a DaemonSet.",
+    )
+    kinds = "vm,vmi,pods"
+    watchers: Sequence[Sequence[str]] = (
+        ("pods", f"--namespace={virtwatch.NAMESPACE}", "-o", "wide"),
+        ("nodemonitors",),
     )
     disk: HostDisk
     busy: VirtualMachine

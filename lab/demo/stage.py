@@ -21,8 +21,14 @@ class Stage(Protocol):
     run: RunDir
     control_plane: ControlPlane
     backend: Backend
+    promise: str
+    """A sentence: what is real on it, and how long it takes."""
     setting: Sequence[str]
     """Sentences: what the VMs are, and where they run."""
+    kinds: str
+    """What the VMs are to Kubernetes, as kubectl get takes it."""
+    watchers: Sequence[Sequence[str]]
+    """What kubectl get is asked for to show who watches them."""
 
     def start(self) -> None:
         """Start everything; return when the guests have booted and virtwatch runs."""

@@ -51,8 +51,9 @@ class Story:
     def _introduce(self) -> None:
         self._teller.chapter("Three VMs, and virtwatch beside them")
         self._wait("the agents to watch all three VMs", self._all_watched, READY_DEADLINE_S)
-        self._kubectl("get", "vmi,pods", IN_SHOP)
-        self._kubectl("get", "nodemonitors")
+        self._kubectl("get", self._stage.kinds, IN_SHOP)
+        for asked in self._stage.watchers:
+            self._kubectl("get", *asked)
         self._teller.say(*self._stage.setting)
 
     def _apply_policy(self) -> None:
@@ -107,7 +108,7 @@ class Story:
         after = self._busy_alert()
         if after.since != before.since:
             raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
-        self._kubectl("get", "vmi", IN_SHOP)
+        self._kubectl("get", self._stage.kinds, IN_SHOP)
         self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
         self._teller.say(
             f"The alert is on {target} now and fires since {after.since}, as on {before.node}: it is the same one, and",
