@@ -25,7 +25,9 @@ def demo(*, keep: bool, light: bool = False) -> float:
     teller = Teller(started=time.monotonic())
     for run in leftovers():
         note(f"a killed run left {run.path} behind: make down ends it")
-    teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", chosen.promise)
+    teller.say(
+        "virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *chosen.promise
+    )
     os.chdir(CHECKOUT)  # Commands are shown, and run, as one types them there.
     chosen.prepare()
     run = RunDir.create("demo")

@@ -140,7 +140,7 @@ def test_the_demo_comes_true_stays_to_be_played_with_and_goes_without_a_trace(la
         "virtwatch.judge",
         "virtwatch.journal",
         "announce",
-        "It has metrics of web-1, web-2 and billing too",
+        "The backend has metrics of web-1, web-2 and billing too",
         "KubeVirt moves web-1 to another node while it runs",
         "it is the same one",
         "Status:                True\n    Type:                  Quiet",
