@@ -32,8 +32,8 @@ test: setup ## run all tests on real parts (the first time builds Kubernetes, Ku
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest
 
-demo: setup ## show virtwatch at work on real parts; KUBEVIRT=1 on real nodes, KEEP=1 leaves all of it running
-	@$(BIN)/python -m lab demo $(if $(KUBEVIRT),--kubevirt) $(if $(KEEP),--keep)
+demo: setup ## show virtwatch at work, on nodes with KubeVirt; LIGHT=1 without both, KEEP=1 leaves all of it running
+	@$(BIN)/python -m lab demo $(if $(LIGHT),--light) $(if $(KEEP),--keep)
 
 down: setup ## end what `make demo KEEP=1` left running, and what killed runs left behind
 	@$(BIN)/python -m lab down

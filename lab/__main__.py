@@ -63,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
-    show.add_argument(
-        "--kubevirt", action="store_true", help="on real nodes, with KubeVirt itself and a live migration"
-    )
+    show.add_argument("--light", action="store_true", help="without nodes and KubeVirt, in a minute")
     add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
     write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
     write.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")

@@ -21,7 +21,7 @@ def build() -> None:
 
 
 def build_stages() -> None:
-    """Build first what `make demo` needs, then nodes, then KubeVirt."""
+    """Build first what `make demo LIGHT=1` needs, then nodes, then KubeVirt."""
     ensure_packages((*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl"))
     find_tools()
     build_jaeger()

@@ -15,7 +15,7 @@ from lab.installed.system import System
 from lab.progress import step
 from lab.rundir import RunDir, clean
 
-DEMO_GOAL_S = 120.0
+DEMO_GOAL_S, LIGHT_GOAL_S = 300.0, 120.0
 
 
 def bench() -> None:
@@ -26,7 +26,8 @@ def bench() -> None:
         _print(breach_delay(system))
         for figure in agent_cost(system):
             _print(figure)
-    _print(_demo_time())
+    _print(_demo_time("light demo", light=True, goal=LIGHT_GOAL_S))
+    _print(_demo_time("demo", light=False, goal=DEMO_GOAL_S))
 
 
 @contextmanager
@@ -45,14 +46,14 @@ def _system() -> Iterator[System]:
         clean(run)
 
 
-def _demo_time() -> Figure:
+def _demo_time(name: str, *, light: bool, goal: float) -> Figure:
     with redirect_stdout(sys.stderr):
-        resolved_after = demo(keep=False)
+        resolved_after = demo(keep=False, light=light)
     return Figure(
-        name="demo, from start to the resolved alert",
+        name=f"{name}, from start to the resolved alert",
         value=resolved_after,
         unit="s",
-        goal=DEMO_GOAL_S,
+        goal=goal,
         detail="all binaries cached; what else the machine does counts too",
     )
 

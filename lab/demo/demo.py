@@ -16,16 +16,18 @@ from lab.progress import note, step
 from lab.rundir import CHECKOUT, RunDir, clean, leftovers
 
 
-def demo(*, keep: bool, kubevirt: bool = False) -> float:
+def demo(*, keep: bool, light: bool = False) -> float:
     """Show virtwatch's main job on real parts; return after how many seconds the last alert had resolved.
 
-    With `kubevirt` there are nodes with kubelets, and KubeVirt itself. LabError when any of it does not come true.
+    `light` goes without nodes and KubeVirt. LabError when any of it does not come true.
     """
-    chosen = NodeStage if kubevirt else ProcessStage
+    chosen = ProcessStage if light else NodeStage
     teller = Teller(started=time.monotonic())
     for run in leftovers():
         note(f"a killed run left {run.path} behind: make down ends it")
-    teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.")
+    teller.say(
+        "virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *chosen.promise
+    )
     os.chdir(CHECKOUT)  # Commands are shown, and run, as one types them there.
     chosen.prepare()
     run = RunDir.create("demo")

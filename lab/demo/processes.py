@@ -7,7 +7,7 @@ from lab.backend.backend import Backend
 from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.controlplane.binaries import find_tools
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
-from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN
+from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN, SOON
 from lab.errors import LabError
 from lab.guests import daemon
 from lab.guests.guest import Guest
@@ -24,17 +24,21 @@ from lab.progress import step
 from lab.rundir import RunDir
 
 NODE = "node-1"
-# Metrics each 5 s, not each minute: people watch.
-SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "5000", "VIRTWATCH_EXPORT_INTERVAL": "5s"}
 
 
 class ProcessStage:
     """The Stage on which nothing needs a kubelet: VMs have KubeVirt's shape, and the lab writes what it would write."""
 
+    promise: Sequence[str] = (
+        "Without nodes and KubeVirt: 1 minute. The first run builds Kubernetes and Jaeger: 13 more, once.",
+    )
     setting: Sequence[str] = (
         f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
         "of the host's own libvirtd, of which Kubernetes knows nothing.",
     )
+    while_full: Sequence[str] = ()
+    kinds = "vmi,pods"
+    watchers: Sequence[Sequence[str]] = (("nodemonitors",),)
     operator: Process
     agent: Process
     plain: Guest

@@ -11,6 +11,8 @@ NAMESPACE = "shop"
 # What the example policy selects.
 LABELS = {"tier": "web"}
 BUSY, BROKEN, PLAIN = "web-1", "web-2", "billing"
+# For virtwatch's environment. Metrics each 5 s, not each minute: people watch.
+SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "5000", "VIRTWATCH_EXPORT_INTERVAL": "5s"}
 # As libvirt calls them, and so the backend.
 DOMAINS = (f"{NAMESPACE}_{BUSY}", f"{NAMESPACE}_{BROKEN}", PLAIN)
 
@@ -21,8 +23,16 @@ class Stage(Protocol):
     run: RunDir
     control_plane: ControlPlane
     backend: Backend
+    promise: Sequence[str]
+    """Sentences: what is real on it, and how long that takes."""
     setting: Sequence[str]
     """Sentences: what the VMs are, and where they run."""
+    while_full: Sequence[str]
+    """Sentences: what else happens to the broken VM while its disk has no room."""
+    kinds: str
+    """What the VMs are to Kubernetes, as kubectl get takes it."""
+    watchers: Sequence[Sequence[str]]
+    """What kubectl get is asked for to show who watches them."""
 
     def start(self) -> None:
         """Start everything; return when the guests have booted and virtwatch runs."""

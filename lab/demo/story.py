@@ -51,9 +51,10 @@ class Story:
     def _introduce(self) -> None:
         self._teller.chapter("Three VMs, and virtwatch beside them")
         self._wait("the agents to watch all three VMs", self._all_watched, READY_DEADLINE_S)
-        self._kubectl("get", "vmi,pods", IN_SHOP)
-        self._kubectl("get", "nodemonitors")
-        self._teller.say(*self._stage.setting)
+        self._teller.say(*self._stage.setting, "")
+        self._kubectl("get", self._stage.kinds, IN_SHOP)
+        for asked in self._stage.watchers:
+            self._kubectl("get", *asked)
 
     def _apply_policy(self) -> None:
         self._teller.chapter("A policy says what is too much")
@@ -69,7 +70,9 @@ class Story:
         self._stage.load()
         with step(f"Waiting for QEMU to pause {BROKEN}"):
             self._stage.fill()
-        self._teller.say(f"QEMU paused {BROKEN} on a real I/O error (ENOSPC); {BUSY} computes.")
+        self._teller.say(
+            f"QEMU paused {BROKEN} on a real I/O error (ENOSPC); {BUSY} computes.", *self._stage.while_full
+        )
         self._wait(f"the alert {DISK_RULE} of {BROKEN}", lambda: self._fires(DISK_RULE, BROKEN), ALERT_DEADLINE_S)
         self._wait(f"the alert {CPU_RULE} of {BUSY}", lambda: self._fires(CPU_RULE, BUSY), ALERT_DEADLINE_S)
         return self._busy_alert()
@@ -95,7 +98,7 @@ class Story:
         self._wait("metrics of all three VMs", self._all_measured, TRACE_DEADLINE_S)
         self._wait("the I/O error among the events", lambda: IO_ERROR in backend.log.read_text(), TRACE_DEADLINE_S)
         self._teller.say(
-            f"It has metrics of {BUSY}, {BROKEN} and {PLAIN} too ({backend.metrics_url}), and their events."
+            f"The backend has metrics of {BUSY}, {BROKEN} and {PLAIN} too ({backend.metrics_url}), and their events."
         )
 
     def _move(self, stage: Moves) -> None:
@@ -107,7 +110,7 @@ class Story:
         after = self._busy_alert()
         if after.since != before.since:
             raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
-        self._kubectl("get", "vmi", IN_SHOP)
+        self._kubectl("get", self._stage.kinds, IN_SHOP)
         self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
         self._teller.say(
             f"The alert is on {target} now and fires since {after.since}, as on {before.node}: it is the same one, and",

@@ -1,6 +1,7 @@
 """virtwatch on real nodes, as a user installs it: kubectl apply, its images, its pods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
 from lab.node.cluster import Cluster
@@ -14,10 +15,17 @@ ROLLOUT_DEADLINE_S = 180
 REMOVE_DEADLINE_S = 120
 
 
-def install(cluster: Cluster, *, otlp_port: int | None, source: Sequence[str] = OVERLAY) -> None:
+def install(
+    cluster: Cluster,
+    *,
+    otlp_port: int | None,
+    telemetry: Mapping[str, str] = MappingProxyType({}),
+    source: Sequence[str] = OVERLAY,
+) -> None:
     """Load the images into every node, apply what kubectl calls `source` and return when all pods are ready.
 
-    `otlp_port` is where a backend listens on the machine's loopback: pods are given an address that leads there.
+    `otlp_port` is where a backend listens on the machine's loopback: pods are given an address that leads there, and
+    what else `telemetry` says.
     """
     kubectl = cluster.control_plane.kubectl
     for node in cluster.nodes.values():
@@ -29,8 +37,9 @@ def install(cluster: Cluster, *, otlp_port: int | None, source: Sequence[str] = 
     # Pods read where their telemetry goes when they start: so that is there before them.
     kubectl("apply", "--server-side", "-f", str(NAMESPACE_FILE))
     if otlp_port is not None:
-        endpoint = f"--from-literal=OTEL_EXPORTER_OTLP_ENDPOINT=http://{cluster.network.publish(otlp_port)}"
-        kubectl("create", "configmap", "virtwatch-telemetry", f"--namespace={NAMESPACE}", endpoint)
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{cluster.network.publish(otlp_port)}", **telemetry}
+        literals = [f"--from-literal={name}={value}" for name, value in settings.items()]
+        kubectl("create", "configmap", "virtwatch-telemetry", f"--namespace={NAMESPACE}", *literals)
     kubectl("apply", "--server-side", *source)
     wait_ready(cluster)
 
