@@ -19,7 +19,7 @@ TOKEN = "run/secrets/kubernetes.io/serviceaccount/token"
 def stolen(watched: Watched, tmp_path: Path) -> Path:
     """Write a kubeconfig with the token that the agent of node-1 holds."""
     process = watched.cluster.nodes[OWN].pods_process("virtwatch-agent")
-    token = Path(f"/proc/{process}/root/{TOKEN}").read_text()
+    token = Path("/proc", str(process), "root", TOKEN).read_text()
     control_plane = watched.cluster.control_plane
     return write_kubeconfig(tmp_path / "stolen", server=control_plane.server, ca=control_plane.pki.ca, token=token)
 
