@@ -41,7 +41,7 @@ class NodeStage:
         "which Kubernetes knows nothing. virtwatch was installed by kubectl apply -k: its agents are a DaemonSet.",
     )
     while_full: Sequence[str] = (
-        f"KubeVirt resumes {BROKEN} now and then, in vain: then its alert resolves and, a moment later, fires again.",
+        f"KubeVirt lets {BROKEN} go on every few seconds, in vain: its alert stays one alert until there is room.",
     )
     kinds = "vm,vmi,pods"
     watchers: Sequence[Sequence[str]] = (

@@ -1,5 +1,5 @@
 # One alert each: the window or event that it waits for, and its state. All share the api's state machine.
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.judge.wording import describe_silence, describe_value
@@ -12,6 +12,10 @@ from virtwatch_api.policy import Enforcement, EventRule, Level, MissingData, Sev
 NO_EVIDENCE = Evidence("")
 
 _AT_ONCE = Timing()
+# QEMU repeats the requests that failed as soon as it goes on: in vain, they pause the VM again at once. KubeVirt lets
+# such a VM go on every few seconds, and an alert that ended and began with it would be said each time.
+_REPEATED = ("vm.io_error", "vm.resumed")
+_UNTIL_IT_HOLDS = Timing(keep_firing_for=3.0)
 _STALE_INTERVALS = 3
 _STALE_AT_LEAST = 5.0  # seconds; below it a slow sample would look like missing data
 
@@ -117,16 +121,19 @@ class EventAlert:
         return change
 
     def clear(self, event: DomainEvent, *, now: float) -> Change | None:
-        """Resolve because an event of resolveOn came."""
-        change = self.end(Reason.EVENT_CLEARED, now=now)
+        """Resolve because an event of resolveOn came; where it may be in vain, only once nothing came after it."""
         self.evidence = Evidence(event.type, text=_describe(event))
-        return change
+        if (self.rule.event.type, event.type) == _REPEATED:
+            return self._clearing(now=now)
+        return self.end(Reason.EVENT_CLEARED, now=now)
 
     def tick(self, *, now: float) -> Change | None:
         """Resolve what nothing else would end: no resolveOn is named, or the domain is gone for good."""
         keep = self.rule.keep_firing_for
         if not self.state.firing:
             return None
+        if self.state.warning_good_since is not None and (change := self._clearing(now=now)) is not None:
+            return change
         # A clock that stepped back starts the timers anew.
         if self.absent_since is not None:
             self.absent_since = min(self.absent_since, now)
@@ -143,6 +150,10 @@ class EventAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
+
+    def _clearing(self, *, now: float) -> Change | None:
+        self.state, change = machine.judge(self.state, None, timing=_UNTIL_IT_HOLDS, now=now, reason=Reason.EVENT)
+        return change and replace(change, reason=Reason.EVENT_CLEARED)
 
 
 Alert = ThresholdAlert | EventAlert

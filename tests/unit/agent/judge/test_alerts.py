@@ -122,13 +122,37 @@ def test_an_event_fires_once_however_often_it_repeats() -> None:
 
 
 def test_an_event_alert_resolves_on_the_events_that_it_names() -> None:
-    alert = event_alert("vm.resumed")
+    alert = event_alert("vm.stopped")
     alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
 
-    change = alert.clear(DomainEvent("vm.resumed", "uuid", 2.0), now=2.0)
+    change = alert.clear(DomainEvent("vm.stopped", "uuid", 2.0), now=2.0)
 
     assert change is not None
     assert (change.action, change.reason) == (Action.RESOLVED, Reason.EVENT_CLEARED)
+
+
+def test_a_vm_that_goes_on_in_vain_after_an_io_error_ends_no_alert() -> None:
+    alert = event_alert("vm.resumed")
+    alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
+
+    for at in (10.0, 20.0, 30.0):
+        assert alert.clear(DomainEvent("vm.resumed", "uuid", at), now=at) is None
+        assert alert.event(DomainEvent("vm.io_error", "uuid", at), now=at) is None
+        assert alert.tick(now=at + 5.0) is None
+    assert alert.state.since == 1.0
+
+
+def test_a_vm_that_goes_on_after_an_io_error_ends_the_alert_once_it_has_gone_on_for_a_while() -> None:
+    alert = event_alert("vm.resumed")
+    alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
+    alert.clear(DomainEvent("vm.resumed", "uuid", 2.0), now=2.0)
+
+    assert alert.tick(now=4.9) is None
+    change = alert.tick(now=5.0)
+
+    assert change is not None
+    assert (change.action, change.reason, change.since) == (Action.RESOLVED, Reason.EVENT_CLEARED, 1.0)
+    assert alert.evidence.subject == "vm.resumed"
 
 
 def test_an_event_alert_without_resolve_on_expires_after_the_last_event() -> None:
