@@ -75,10 +75,10 @@ class NodeStage:
                 self.cluster.add_node(SECOND),
             ]
         side_by_side([partial(prepare, node) for node in nodes])
-        install(self.cluster)
+        side_by_side([partial(install, self.cluster), self._load_virtwatch])
         (self.control_plane.bin / "virtctl").symlink_to(kubevirt() / "virtctl")
         with step("Installing virtwatch: kubectl apply -k manifests/overlays/lab"):
-            virtwatch.install(self.cluster, otlp_port=int(self.backend.otlp_http.rpartition(":")[2]), telemetry=SOON)
+            virtwatch.apply(self.cluster, otlp_port=int(self.backend.otlp_http.rpartition(":")[2]), telemetry=SOON)
         self._make_machines()
         side_by_side([partial(self._start_machine, self.busy), partial(self._start_machine, self.broken)])
         with step("Waiting for Linux to boot in the three guests", why="emulated, so that it works without KVM"):
@@ -93,7 +93,9 @@ class NodeStage:
                 raise LabError(f"The kubelet of {node.name} ended by itself.", log=node.kubelet.log)
 
     def load(self) -> None:
-        """Let the busy VM compute."""
+        """Let the busy VM compute, however busy the machine is, here and where it moves to."""
+        for node in self.cluster.nodes.values():
+            node.prefer()
         self._ask(self.busy, "cpu on")
 
     def calm(self) -> None:
@@ -147,6 +149,10 @@ class NodeStage:
         with step(f"Starting a libvirtd with the guest {PLAIN}"):
             self.host.start()
             self.plain = self.host.add(PLAIN)
+
+    def _load_virtwatch(self) -> None:
+        with step("Loading virtwatch's images into both nodes"):
+            virtwatch.load_images(self.cluster)
 
     def _make_machines(self) -> None:
         self.disk = HostDisk(self.cluster.nodes[SECOND], BROKEN)

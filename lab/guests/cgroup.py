@@ -47,9 +47,7 @@ class ControlGroup:
     def prefer(self) -> None:
         """Let the run's groups have CPU time before what else the machine does, as far as they ask for it."""
         for top in self.tops:
-            for name, weight in PREFERRED.items():
-                if (top / name).exists():
-                    (top / name).write_text(str(weight))
+            prefer(top)
 
     def remove(self) -> None:
         """Remove the group, and those above it that this leaves empty. Its processes have ended or are ending."""
@@ -60,6 +58,13 @@ class ControlGroup:
             for above in list(group.parents)[: len(self.path.parts)]:
                 if not _removed(above):
                     break
+
+
+def prefer(group: Path) -> None:
+    """Let a group, in one hierarchy, have CPU time before its siblings, as far as it asks for it."""
+    for name, weight in PREFERRED.items():
+        if (group / name).exists():
+            (group / name).write_text(str(weight))
 
 
 def _own_groups() -> list[Path]:

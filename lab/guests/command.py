@@ -7,6 +7,11 @@ from lab.guests.guest import Guest
 from lab.guests.kept import find_guest
 
 
+def _crash(guest: Guest) -> None:
+    guest.crash()
+    guest.wait_state("crashed", "panicked")
+
+
 def _start(guest: Guest) -> None:
     if guest.state.state == "crashed":
         guest.destroy()  # Its QEMU is kept for a look at it, and stands in the way.
@@ -20,7 +25,7 @@ REQUESTS: dict[str, Callable[[Guest], object]] = {
     "free": Guest.free_disk,
     "pause": Guest.pause,
     "resume": Guest.resume,
-    "crash": Guest.crash,
+    "crash": _crash,
     "reboot": Guest.reboot,
     "poweroff": Guest.poweroff,
     "watchdog": Guest.starve_watchdog,

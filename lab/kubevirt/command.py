@@ -4,6 +4,7 @@ from lab.errors import LabError
 from lab.guests.command import LOADS
 from lab.guests.command import guest as libvirts_guest
 from lab.kubevirt.kept import KeptVm, find_vm
+from lab.kubevirt.vm import VirtualMachine
 
 
 def guest(name: str, request: list[str]) -> None:
@@ -13,8 +14,13 @@ def guest(name: str, request: list[str]) -> None:
         libvirts_guest(name, request)
         return
     _obey(kept, request)
-    vm = kept.vm
-    print(f"{name}: {vm.phase} on {vm.node}{f' ({vm.paused})' if vm.paused else ''}")
+    print(f"{name}: {_state(kept.vm)}")
+
+
+def _state(vm: VirtualMachine) -> str:
+    if not vm.phase:
+        return "stopped"  # Only a VM that is to run has a VirtualMachineInstance.
+    return f"{vm.phase} on {vm.node}{f' ({vm.paused})' if vm.paused else ''}"
 
 
 def _obey(kept: KeptVm, request: list[str]) -> None:

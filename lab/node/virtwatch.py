@@ -13,27 +13,37 @@ NAMESPACE = "virtwatch-system"
 WORKLOADS = ("deployment/virtwatch-operator", "daemonset/virtwatch-agent")
 ROLLOUT_DEADLINE_S = 180
 REMOVE_DEADLINE_S = 120
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def install(
+def install(cluster: Cluster, *, otlp_port: int | None, source: Sequence[str] = OVERLAY) -> None:
+    """Load the images into every node, then `apply()`."""
+    load_images(cluster)
+    apply(cluster, otlp_port=otlp_port, source=source)
+
+
+def load_images(cluster: Cluster) -> None:
+    """Load the images into every node, under the names that manifests without a registry give them too."""
+    for node in cluster.nodes.values():
+        node.import_image(agent_image())
+        node.import_image(operator_image())
+        for image in (AGENT, OPERATOR):
+            node.name_image(image, f"docker.io/library/{image.rpartition('/')[2]}")
+
+
+def apply(
     cluster: Cluster,
     *,
     otlp_port: int | None,
-    telemetry: Mapping[str, str] = MappingProxyType({}),
+    telemetry: Mapping[str, str] = NOTHING,
     source: Sequence[str] = OVERLAY,
 ) -> None:
-    """Load the images into every node, apply what kubectl calls `source` and return when all pods are ready.
+    """Apply what kubectl calls `source` and return when all pods are ready.
 
     `otlp_port` is where a backend listens on the machine's loopback: pods are given an address that leads there, and
     what else `telemetry` says.
     """
     kubectl = cluster.control_plane.kubectl
-    for node in cluster.nodes.values():
-        node.import_image(agent_image())
-        node.import_image(operator_image())
-        for image in (AGENT, OPERATOR):
-            # As manifests without a registry name them.
-            node.name_image(image, f"docker.io/library/{image.rpartition('/')[2]}")
     # Pods read where their telemetry goes when they start: so that is there before them.
     kubectl("apply", "--server-side", "-f", str(NAMESPACE_FILE))
     if otlp_port is not None:
