@@ -6,12 +6,14 @@ import urllib.request
 
 import pytest
 
+from lab.controlplane.cluster import ControlPlane
 from lab.process import free_port, start, wait_for
 from lab.rundir import RunDir, clean
 from tests.integration.kube.conftest import CRDS
 from tests.unit.agent.thresholds.test_documents import document
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor
 from virtwatch_kube import paths
+from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
 
 NODE = "process-n1"
@@ -61,13 +63,18 @@ def agent(cluster, folder, health_port):
 def cluster_policy(client):
     """Hold a ThresholdSet in force that selects any VM."""
     path = paths.virtwatch("thresholdsets", namespace="default", name="all")
+    client.apply(path, for_any_vm(), manager="test")
+    yield
+    client.delete(path)
+
+
+def for_any_vm():
+    """Make a ThresholdSet that selects any VM."""
     body = document("all")
     body["metadata"] = {"name": "all"}
     body["spec"]["policy"] = {"kind": "ClusterMonitorPolicy", "name": "all"}
     del body["spec"]["namespaces"]
-    client.apply(path, body, manager="test")
-    yield
-    client.delete(path)
+    return body
 
 
 def status(client):
@@ -165,32 +172,38 @@ def test_an_agent_that_cannot_start_says_why_and_ends(agent, env, says):
     assert says in process.log.read_text()
 
 
-def test_kinds_that_are_missing_at_the_start_are_waited_for(cluster, client, agent, health_port, request):
-    cluster.kubectl("delete", "--wait", "-f", str(CRDS))
-    try:
-        process = agent()
-        wait_for(
-            lambda: process.log.read_text().count("apply virtwatch's crds/") == len(MISSED),
-            what="the agent to say what it misses, and what to do",
-            deadline=30,
-            process=process,
-        )
-        assert probe(health_port, "healthz") == 200
-        assert readiness(health_port) == 503
-    finally:
-        cluster.apply_crds(CRDS)
+@pytest.fixture
+def bare(folder):
+    """Run a control plane that has never heard of virtwatch."""
+    started = ControlPlane(folder)
+    started.start()
+    yield started
+    started.stop()
+
+
+def test_kinds_that_are_missing_at_the_start_are_waited_for(bare, agent, health_port):
+    process = agent(KUBECONFIG=str(bare.kubeconfig))
+    wait_for(
+        lambda: process.log.read_text().count("apply virtwatch's crds/") == len(MISSED),
+        what="the agent to say what it misses, and what to do",
+        deadline=30,
+        process=process,
+    )
+    assert probe(health_port, "healthz") == 200
+    assert readiness(health_port) == 503
+
+    bare.apply_crds(CRDS)
+    client = KubeClient.from_environment(str(bare.kubeconfig))
     client.create(paths.virtwatch("nodemonitors"), BODY)
-    request.getfixturevalue("cluster_policy")
-    try:
-        wait_for(
-            lambda: (found := status(client)) is not None and [item.policy.name for item in found.applied] == ["all"],
-            what="a report of the policy that came after its kind",
-            deadline=60,
-            process=process,
-        )
-        assert readiness(health_port) == 200
-    finally:
-        client.delete(PATH)
+    client.apply(paths.virtwatch("thresholdsets", namespace="default", name="all"), for_any_vm(), manager="test")
+
+    wait_for(
+        lambda: (found := status(client)) is not None and [item.policy.name for item in found.applied] == ["all"],
+        what="a report of the policy that came after its kind",
+        deadline=60,
+        process=process,
+    )
+    assert readiness(health_port) == 200
     said = [line for line in process.log.read_text().splitlines() if "apply virtwatch's crds/" in line]
     assert sorted(what for line in said for what in MISSED if what in line) == sorted(MISSED), said
     assert "Traceback" not in process.log.read_text()
