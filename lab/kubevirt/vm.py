@@ -185,8 +185,9 @@ def manifest(spec: VmSpec) -> Document:
     domain = {
         "memory": {"guest": "128Mi"},
         "cpu": {"cores": 1},
-        # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several.
-        "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "1"}},
+        # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several. With a limit
+        # of 1 a busy guest left too little to the migration: 3 of 12 came to nothing, with 2 none of 30.
+        "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "2"}},
         "firmware": {"kernelBoot": {"kernelArgs": KERNEL_ARGUMENTS, "container": boot}},
         "devices": devices,
     }
