@@ -130,7 +130,8 @@ class NodeStage:
         return (
             (f"{guest} {BUSY} cpu on", "and off: an alert fires and resolves"),
             (f"virtctl migrate -n {NAMESPACE} {BUSY}", "to the other node; its alert goes along"),
-            (f"{guest} {BROKEN} fill", "an I/O error pauses it; free, and KubeVirt lets it go on"),
+            (f"{guest} {BROKEN} fill", "an I/O error pauses it"),
+            (f"{guest} {BROKEN} free", f"and virtctl unpause vm -n {NAMESPACE} {BROKEN}: it goes on"),
             (f"{guest} {PLAIN} crash", "the host's own guest; start brings it back"),
             (f"virtctl pause vm -n {NAMESPACE} {BUSY}", "and unpause; stop, start, restart without `vm`"),
             ("virsh -c $LIBVIRT_HOST list", "the plain libvirtd's guest"),

@@ -121,7 +121,7 @@ class VirtualMachine:
     def move(self) -> str:
         """Have it moved to another node and return that node.
 
-        In KubeVirt 1.7 a migration of a kernelBoot VM may come to nothing once in a while; a new one is asked for.
+        In KubeVirt 1.7 a migration may come to nothing once in a while; a new one is asked for.
         """
         source = self.node
         for _ in range(MOVE_ATTEMPTS - 1):
@@ -185,8 +185,8 @@ def manifest(spec: VmSpec) -> Document:
     domain = {
         "memory": {"guest": "128Mi"},
         "cpu": {"cores": 1},
-        # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several. With a limit
-        # of 1 a busy guest left too little to the migration: 3 of 12 came to nothing, with 2 none of 30.
+        # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several. It is more
+        # than a busy vCPU takes: virt-launcher shares it, and one that is throttled tells of a move's end too late.
         "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "2"}},
         "firmware": {"kernelBoot": {"kernelArgs": KERNEL_ARGUMENTS, "container": boot}},
         "devices": devices,
