@@ -7,7 +7,6 @@ from lab.backend.backend import Backend
 from lab.build import build_stages
 from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN, SOON
 from lab.errors import LabError
-from lab.guests import daemon
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.kept import remember
@@ -17,7 +16,6 @@ from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.installation import install, prepare
 from lab.kubevirt.kept import remember_vms
 from lab.kubevirt.vm import VirtualMachine, VmSpec
-from lab.machine import ensure_packages
 from lab.node import virtwatch
 from lab.node.cluster import Cluster
 from lab.process import wait_for
@@ -63,7 +61,6 @@ class NodeStage:
     @staticmethod
     def prepare() -> None:
         """Build what the cache does not hold; slow on a machine's first run only."""
-        ensure_packages((*daemon.PACKAGES, "openssl"))
         build_stages()
 
     def start(self) -> None:

@@ -64,7 +64,7 @@ def test_a_stop_and_the_start_after_it(watched: Watched, vm: VirtualMachine, tol
     vm.stop()
     told.wait("stopped", "AlertWarning")
     wait_for(lambda: vm.vmi() == {}, what="the VMI to be gone", deadline=DEADLINE_S)
-    assert watched.node(NODE)["virtualMachines"] == 0
+    _wait_let_go(watched)
 
     vm.start()
     told.wait("stopped", "AlertWarning", "AlertResolved")
@@ -101,6 +101,10 @@ def test_a_deleted_vm_has_stopped(watched: Watched, vm: VirtualMachine, told: To
 
     told.wait("started", "AlertResolved")
     told.wait("stopped", "AlertWarning")
+    _wait_let_go(watched)
+
+
+def _wait_let_go(watched: Watched) -> None:
     wait_for(lambda: watched.node(NODE)["virtualMachines"] == 0, what="the agent to let the VM go", deadline=DEADLINE_S)
 
 
