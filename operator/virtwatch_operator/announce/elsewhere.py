@@ -36,9 +36,11 @@ def elsewhere(
 
 def news(transition: Transition, severity: Severity | None) -> Transition | None:
     """Return what a transition changes about an alert that fires elsewhere with a severity; None when nothing."""
-    if _rank(severity) >= max(_rank(transition.severity), _rank(transition.previous)):
+    if severity is None:
+        return transition
+    if severity.rank >= max(_rank(transition.severity), _rank(transition.previous)):
         return None
-    if transition.action is Action.RESOLVED and severity is not None:
+    if transition.action is Action.RESOLVED:
         return replace(transition, action=Action.EASED, severity=severity)
     return transition
 

@@ -59,7 +59,7 @@ class StandIn:
                 action=action,
                 reason=Reason.RECOVERED if action is Action.RESOLVED else Reason.BREACH,
                 severity=severity,
-                previous=None,
+                previous=Severity.CRITICAL if action is Action.RESOLVED else None,
                 at=round(self._begun + sequence / 1000, 3),  # no two alike, so that Events can be told apart
                 since=self._begun,
                 subject=self.subject,

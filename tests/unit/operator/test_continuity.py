@@ -180,6 +180,14 @@ def test_what_ends_before_the_alert_that_is_on_its_way_has_come_is_not_the_alert
     assert world.tell(RECOVERED, source=taken) == RECOVERED
 
 
+def test_an_end_that_does_not_say_how_bad_it_was_is_told_where_the_alert_fires_nowhere_else():
+    over = replace(RECOVERED, previous=None)
+    assert World().tell(over, source=target(acknowledged=3)) is None
+    alone = World()
+    alone.hear("n1", status(), acknowledged=7)
+    assert alone.tell(over, source=target()) == over
+
+
 def test_what_ends_while_a_milder_alert_is_on_its_way_is_milder_from_then_on():
     world = World()
     milder = replace(MOVED, severity=Severity.WARNING, previous=Severity.WARNING)
