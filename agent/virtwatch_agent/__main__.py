@@ -22,6 +22,7 @@ from virtwatch_api import __version__
 from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
+from virtwatch_kube.outage import Outages
 from virtwatch_telemetry.providers import Providers, set_up
 
 logger = logging.getLogger("virtwatch.agent")
@@ -52,7 +53,10 @@ def main() -> int:
 
 
 def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop: threading.Event) -> None:
-    reporter = NodeMonitorReporter(client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"))
+    outages = Outages()
+    reporter = NodeMonitorReporter(
+        client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"), outages=outages
+    )
     telemetry = AgentTelemetry(providers, time)
     core = Core(
         node=settings.node,
@@ -61,6 +65,7 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
             client=client,
             node=settings.node,
             state_dir=settings.state_dir,
+            outages=outages,
             on_new_node_monitor=reporter.refresh,
         ),
         reporter=reporter,

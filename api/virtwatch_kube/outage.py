@@ -1,21 +1,48 @@
 import logging
+import threading
 import time
 
-from virtwatch_kube.errors import Forbidden, KubeError, NotFound
+from virtwatch_kube.errors import Forbidden, KubeError, NotFound, NotServed, Unavailable
 
 logger = logging.getLogger(__name__)
+
+_NO_ANSWER = (0, 429, 503, 504)  # of the server itself; other 5xx, such as a failing webhook, concern one request
+
+
+def concerns_all(error: Exception) -> bool:
+    """Tell whether an error is about the API server or its kinds, not about one request."""
+    return isinstance(error, NotServed) or (isinstance(error, Unavailable) and error.status in _NO_ANSWER)
+
+
+class Outages:
+    """Let one line stand for all that a process loses with the API server, or with its kinds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told_by: dict[type[Exception], object] = {}
+
+    def told(self, error: Exception, *, by: object) -> bool:
+        """Tell whether another part has said so already; if not, `by` has."""
+        with self._lock:
+            return concerns_all(error) and self._told_by.setdefault(type(error), by) is not by
+
+    def healed(self, part: object) -> None:
+        """Let the others speak for themselves from now on."""
+        with self._lock:
+            self._told_by = {kind: by for kind, by in self._told_by.items() if by is not part}
 
 
 class Outage:
     """Log one line when `what` is lost and one when it is back, however often it is tried in between.
 
     A failure of another kind is worth a line too once it has come twice in a row: an API server that starts answers
-    this and that for a moment.
+    this and that for a moment. What another one `among` those of the process has said is not said again.
     """
 
-    def __init__(self, what: str, *, consequence: str) -> None:
+    def __init__(self, what: str, *, consequence: str, among: Outages | None = None) -> None:
         self._what = what
         self._consequence = consequence
+        self._among = among or Outages()
         self._since: float | None = None
         self._said: type[Exception] | None = None
         self._last: type[Exception] | None = None
@@ -32,15 +59,17 @@ class Outage:
             self._since = time.monotonic()
         persists = kind is self._last
         self._last = kind
-        if self._said is None or (persists and kind is not self._said):
+        news = self._said is None or (persists and kind is not self._said)
+        if news and not self._among.told(error, by=self):
             self._said = kind
             said = advice or _advice(error)
             logger.warning("%s is lost; %s. %s%s", self._what, self._consequence, error, f" ({said})" if said else "")
 
     def healed(self) -> None:
         """Take note of a success."""
-        if self._since is not None:
+        if self._since is not None and self._said is not None:
             logger.info("%s is back after %.0f s", self._what, time.monotonic() - self._since)
+        self._among.healed(self)
         self._since = self._said = self._last = None
 
 

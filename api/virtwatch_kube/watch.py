@@ -8,7 +8,7 @@ from collections.abc import Callable
 from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.client import Json, KubeClient, Snapshot
 from virtwatch_kube.errors import Expired, KubeError, NotFound
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.outage import Outage, Outages
 from virtwatch_kube.stream import EventStream
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ class Watch:
 
     `old` is None for a new object, `new` for a deleted one; an unchanged object is never delivered again. `on_synced()`
     follows each complete list, so it comes also when there is nothing. Until the API server answers, and while it is
-    lost, the last copy stays. With `required=False` an absent kind is an empty collection.
+    lost, the last copy stays. With `required=False` an absent kind is an empty collection. `outages` are those of the
+    process, of which one line says enough.
 
     `synced` says that a complete list was delivered; `last_contact` is when the API server last said something,
     monotonic seconds.
@@ -44,6 +45,7 @@ class Watch:
         on_synced: Callable[[], None] = lambda: None,
         name: str,
         required: bool = True,
+        outages: Outages | None = None,
     ) -> None:
         self.synced = False
         self.last_contact: float | None = None
@@ -62,7 +64,7 @@ class Watch:
         self._stream: EventStream | None = None
         self._stopping = threading.Event()
         self._backoff = Backoff(first=FIRST_DELAY_S, cap=MAX_DELAY_S)
-        self._outage = Outage(f"The watch of {name}", consequence="going on with what is known")
+        self._outage = Outage(f"The watch of {name}", consequence="going on with what is known", among=outages)
         self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
 
     def start(self) -> None:

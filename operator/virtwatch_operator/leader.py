@@ -13,7 +13,7 @@ from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.outage import Outage, Outages
 from virtwatch_kube.paths import resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
@@ -55,6 +55,7 @@ class Leader:
         self._client = KubeClient.from_environment()
         self._stopping = threading.Event()
         self._kinds_found = False
+        self._outages = Outages()
         self._book = PolicyBook()
         self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
         self._channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
@@ -73,7 +74,7 @@ class Leader:
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, providers.tracer(_SCOPE))
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channels.add)
-        self._kopf = KopfThread(registry, check=partial(check_kinds, self._client))
+        self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
 
     def run(self) -> None:
         """Start everything once the API server serves virtwatch's kinds, then look at it again now and then."""
@@ -125,8 +126,10 @@ class Leader:
         }
 
     def _make_watches(self, namespace: str) -> Mapping[str, Watch]:
+        new = partial(Watch, client=self._watcher, outages=self._outages)
+
         def watch(name: str, path: str, on_change: OnChange, **more: Any) -> tuple[str, Watch]:
-            return name, Watch(path, client=self._watcher, on_change=on_change, name=name, **more)
+            return name, new(path, on_change=on_change, name=name, **more)
 
         pods = resource("v1", "pods", namespace=namespace)
         return dict(
@@ -179,7 +182,7 @@ class Leader:
         self._work(self._statuses, statuses.write, threads=2)
 
     def _work(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int) -> None:
-        self._workers.append(Workers(queue, work, threads=threads))
+        self._workers.append(Workers(queue, work, threads=threads, outages=self._outages))
         self._metrics.observe_queue(queue.name, lambda: queue.figures)
 
     def _await_kinds(self) -> bool:
@@ -199,7 +202,7 @@ class Leader:
 
     def _tick(self) -> None:
         """Do what no watch tells of, until the end."""
-        outage = Outage("The periodic look at everything", consequence="it is done again")
+        outage = Outage("The periodic look at everything", consequence="it is done again", among=self._outages)
         resync = time.monotonic() + _RESYNC_S
         while not self._stopping.wait(_TICK_S):
             self._fleet.notice_presence()

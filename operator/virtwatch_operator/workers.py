@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Generic
 
-from virtwatch_kube.errors import KubeError, NotServed, Unavailable
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.errors import KubeError
+from virtwatch_kube.outage import Outage, Outages, concerns_all
 from virtwatch_operator.workqueue import K, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-_NO_ANSWER = (0, 429, 503, 504)  # of the server itself; other 5xx, such as a failing webhook, concern one request
 
 
 class Workers(Generic[K]):
@@ -21,12 +20,14 @@ class Workers(Generic[K]):
     One thread alone tries again what failed: however many keys hang in their time-outs, the others are worked on.
     """
 
-    def __init__(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int) -> None:
+    def __init__(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int, outages: Outages) -> None:
         self._queue = queue
         self._work = work
         self._lock = threading.Lock()
         # An absent API server, or kind, is one fact, not one per key.
-        self._server = Outage(f"The API server for {queue.name}", consequence="what waits is tried again")
+        self._server = Outage(
+            f"The API server for {queue.name}", consequence="what waits is tried again", among=outages
+        )
         self._said: dict[K, str] = {}
         self._threads = [
             threading.Thread(target=self._run, args=(index == 0,), name=f"{queue.name}-{index}", daemon=True)
@@ -77,7 +78,7 @@ class Workers(Generic[K]):
         """Log a failure once, not once per try."""
         kind = type(error).__name__
         with self._lock:
-            if _concerns_all(error):
+            if concerns_all(error):
                 self._server.failed(error)
             elif self._said.get(key) != kind:
                 self._said[key] = kind
@@ -85,7 +86,3 @@ class Workers(Generic[K]):
                 logger.error(
                     "%s: %s fails and is tried again: %s: %s", self._queue.name, key, kind, error, exc_info=trace
                 )
-
-
-def _concerns_all(error: Exception) -> bool:
-    return isinstance(error, NotServed) or (isinstance(error, Unavailable) and error.status in _NO_ANSWER)

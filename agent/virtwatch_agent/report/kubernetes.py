@@ -14,7 +14,7 @@ from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
 from virtwatch_kube.errors import KubeError, NotFound, NotServed
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.outage import Outage, Outages
 
 MANAGER = "virtwatch-agent"  # the field manager: one name for all agents, so that an upgrade keeps its fields
 STOP_DEADLINE_S = 2.0
@@ -29,6 +29,7 @@ class NodeMonitorReporter:
         client: KubeClient,
         node: str,
         tracer: Tracer,
+        outages: Outages | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` returns monotonic seconds."""
@@ -36,7 +37,9 @@ class NodeMonitorReporter:
         self._node = node
         self._clock = clock
         self._path = paths.virtwatch("nodemonitors", name=node, subresource="status")
-        self._outage = Outage(f"The report to NodeMonitor {node}", consequence="transitions wait in the journal")
+        self._outage = Outage(
+            f"The report to NodeMonitor {node}", consequence="transitions wait in the journal", among=outages
+        )
         self._spans = ReportSpans(tracer, node=node)
         self._pace = Pace()
         self._wake = threading.Condition()

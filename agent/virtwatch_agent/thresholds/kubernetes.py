@@ -11,6 +11,7 @@ from virtwatch_agent.thresholds.documents import NodeReader, ThresholdReader, re
 from virtwatch_agent.thresholds.memory import ThresholdMemory
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
+from virtwatch_kube.outage import Outages
 from virtwatch_kube.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,13 @@ class KubernetesThresholds:
     """
 
     def __init__(
-        self, *, client: KubeClient, node: str, state_dir: Path, on_new_node_monitor: Callable[[], None] = lambda: None
+        self,
+        *,
+        client: KubeClient,
+        node: str,
+        state_dir: Path,
+        outages: Outages | None = None,
+        on_new_node_monitor: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._memory = ThresholdMemory(state_dir)
@@ -44,6 +51,7 @@ class KubernetesThresholds:
             on_change=self._changed,
             on_synced=self._changed,
             name="ThresholdSets",
+            outages=outages,
         )
         self._vmis = Watch(
             paths.resource(paths.KUBEVIRT, "virtualmachineinstances"),
@@ -52,6 +60,7 @@ class KubernetesThresholds:
             on_change=self._changed,
             on_synced=self._changed,
             name="VirtualMachineInstances",
+            outages=outages,
             required=False,  # without KubeVirt there are none
         )
         self._node_monitor = Watch(
@@ -60,6 +69,7 @@ class KubernetesThresholds:
             fields=f"metadata.name={node}",
             on_change=self._node_monitor_changed,
             name=f"NodeMonitor {node}",
+            outages=outages,
         )
         self._wake = threading.Event()
         self._stopping = threading.Event()

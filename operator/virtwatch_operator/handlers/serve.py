@@ -11,7 +11,7 @@ import kopf
 
 from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.errors import KubeError, Unavailable
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.outage import Outage, Outages
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +57,15 @@ class KopfThread:
     `check` raises while kopf would find nothing to serve.
     """
 
-    def __init__(self, make_registry: Callable[[], kopf.OperatorRegistry], *, check: Callable[[], None]) -> None:
+    def __init__(
+        self, make_registry: Callable[[], kopf.OperatorRegistry], *, check: Callable[[], None], outages: Outages
+    ) -> None:
         self._make_registry = make_registry
         self._check = check
         self._stopping = threading.Event()
         self._end: Callable[[], object] = lambda: None
         self._backoff = Backoff(first=1.0, cap=_MAX_RETRY_S)
-        self._outage = Outage("The watch of policies and channels", consequence="it is begun anew")
+        self._outage = Outage("The watch of policies and channels", consequence="it is begun anew", among=outages)
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:

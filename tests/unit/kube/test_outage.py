@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
-from virtwatch_kube.errors import Forbidden, NotFound, Unavailable
-from virtwatch_kube.outage import Outage
+from virtwatch_kube.errors import Forbidden, NotFound, NotServed, Unavailable
+from virtwatch_kube.outage import Outage, Outages
 
 
 @pytest.fixture
@@ -61,3 +61,45 @@ def test_what_to_do_is_said(outage, lines):
 def test_a_defect_is_called_one(outage, lines):
     outage.failed(KeyError("metadata"))
     assert "KeyError, a defect" in lines()[0]
+
+
+@pytest.fixture
+def parts():
+    """Two parts of one process."""
+    among = Outages()
+    return [Outage(what, consequence="it waits", among=among) for what in ("The watch", "The report")]
+
+
+@pytest.mark.parametrize("error", [Unavailable("no answer"), NotServed("404 page not found")])
+def test_what_several_parts_lose_with_the_api_server_or_its_kinds_is_said_once(parts, lines, error):
+    for _ in range(3):
+        for part in parts:
+            part.failed(error)
+    for part in parts:
+        part.healed()
+    lost, back = lines()
+    assert lost.startswith("The watch is lost; ")
+    assert back.startswith("The watch is back after ")
+
+
+def test_a_part_that_stays_lost_when_the_others_are_back_says_so(parts, lines):
+    watch, report = parts
+    for part in parts:
+        part.failed(NotServed("404 page not found"))
+    watch.healed()
+    report.failed(NotServed("404 page not found"))
+    report.healed()
+    assert [line.split(" after ")[0].split(";")[0] for line in lines()] == [
+        "The watch is lost",
+        "The watch is back",
+        "The report is lost",
+        "The report is back",
+    ]
+
+
+@pytest.mark.parametrize("error", [Forbidden("may not write"), Unavailable("a webhook failed", status=500)])
+def test_what_concerns_one_part_alone_is_said_of_it(parts, lines, error):
+    watch, report = parts
+    watch.failed(error)
+    report.failed(error)
+    assert len(lines()) == 2

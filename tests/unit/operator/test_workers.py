@@ -5,6 +5,7 @@ import time
 import pytest
 
 from virtwatch_kube.errors import Forbidden, NotServed, Unavailable
+from virtwatch_kube.outage import Outages
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
 
@@ -13,7 +14,7 @@ DEADLINE = 30
 
 def run(work, *, keys, threads=2):
     queue = WorkQueue("test", retry=lambda failures: 0.01)
-    workers = Workers(queue, work, threads=threads)
+    workers = Workers(queue, work, threads=threads, outages=Outages())
     for key in keys:
         queue.add(key)
     workers.start()
@@ -77,7 +78,7 @@ def test_keys_that_hang_hold_up_no_other():
             raise Forbidden("no")
 
     queue = WorkQueue("test", retry=lambda failures: 0.0)
-    workers = Workers(queue, work, threads=2)
+    workers = Workers(queue, work, threads=2, outages=Outages())
     for key in ("bad-1", "bad-2", "bad-3"):
         queue.add(key)
     workers.start()
