@@ -17,8 +17,10 @@ def refused(problems: Sequence[Problem], *, generation: int, in_force: int | Non
     """Say what is wrong, field by field, and what stays in force; Invalid outweighs NotImplemented."""
     reasons = {problem.reason for problem in problems}
     reason = ProblemReason.INVALID if ProblemReason.INVALID in reasons else ProblemReason.NOT_IMPLEMENTED
-    said = "; ".join(str(problem) for problem in problems[:_MAX_PROBLEMS])
-    more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
+    # Numbered, for a sentence may hold a semicolon too.
+    numbered = [f"({number}) {problem}" for number, problem in enumerate(problems, 1)]
+    said = str(problems[0]) if len(problems) == 1 else " ".join(numbered[:_MAX_PROBLEMS])
+    more = f" and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
     return fails(ACCEPTED, reason.value, f"{said}{more}. {_stays(generation, in_force)}")
 
 

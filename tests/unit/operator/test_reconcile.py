@@ -53,8 +53,8 @@ def test_a_refusal_names_every_field_and_what_stays_in_force():
     finding = refused([INVALID, LATER], generation=4, in_force=3)
     assert (finding.status, finding.reason) == (False, "Invalid")
     assert finding.message == (
-        'spec.rules[0].threshold.signal: unknown signal "vm.cpu"; '
-        "spec.rules[1].pattern: judging a pattern is not implemented. "
+        '(1) spec.rules[0].threshold.signal: unknown signal "vm.cpu" '
+        "(2) spec.rules[1].pattern: judging a pattern is not implemented. "
         "Generation 3 stays in force until generation 4 is mended."
     )
 
@@ -62,12 +62,15 @@ def test_a_refusal_names_every_field_and_what_stays_in_force():
 def test_what_is_merely_not_there_yet_is_not_called_invalid():
     finding = refused([LATER], generation=1, in_force=None)
     assert finding.reason == "NotImplemented"
+    assert finding.message.startswith("spec.rules[1].pattern: judging")
     assert finding.message.endswith("Nothing is in force until generation 1 is mended.")
 
 
 def test_a_long_list_of_problems_is_cut_and_counted():
     finding = refused([INVALID] * 30, generation=1, in_force=None)
-    assert "; and 22 more." in finding.message
+    assert "(8) " in finding.message
+    assert "(9) " not in finding.message
+    assert " and 22 more." in finding.message
 
 
 def test_the_other_refusals_say_what_to_do():
