@@ -32,18 +32,23 @@ def entry(name: str, inputs: Iterable[bytes | Path]) -> Path:
     return cache_root() / f"{name}-{_key(inputs)}"
 
 
-def cached(name: str, inputs: Iterable[bytes | Path], build: Callable[[Path], None]) -> Path:
+def cached(
+    name: str, inputs: Iterable[bytes | Path], build: Callable[[Path], None], *, keep: int | None = None
+) -> Path:
     """Return the folder that `build` filled for these inputs, building it at most once on this machine.
 
     `build` gets an empty folder and its files must not name that folder: it is renamed when complete. If it raises,
-    nothing is kept. Two callers at once build once; the second waits.
+    nothing is kept. Two callers at once build once; the second waits. With `keep`, so many of one name stay, those
+    used last: for what nobody uses where it lies.
     """
     folder = entry(name, inputs)
-    if folder.exists():
-        return folder
-    with locked(folder.with_name(f".{folder.name}.lock"), what=f"building {name}"):
-        if not folder.exists():
-            _build(folder, build)
+    if not folder.exists():
+        with locked(folder.with_name(f".{folder.name}.lock"), what=f"building {name}"):
+            if not folder.exists():
+                _build(folder, build)
+    os.utime(folder)
+    if keep is not None:
+        _drop_older(name, keep=keep)
     return folder
 
 
@@ -72,6 +77,15 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _drop_older(name: str, *, keep: int) -> None:
+    built = cache_root().glob(f"{name}-{'[0-9a-f]' * KEY_DIGITS}")
+    for folder in sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        # Out of the way first, so that nobody takes half of it for the whole.
+        dropped = folder.with_name(f".{folder.name}.dropped.building")
+        folder.rename(dropped)
+        shutil.rmtree(dropped, ignore_errors=True)
 
 
 def _key(inputs: Iterable[bytes | Path]) -> str:

@@ -20,8 +20,8 @@ class AgentSettings:
     """Hold what differs between installations; `export_interval` in seconds.
 
     `node` names this node's NodeMonitor. `pods_dir` is where the kubelet's pods folder is seen, None on a host without
-    KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent; `proc` is the host's /proc.
-    `libvirt_uris` are connections given by hand.
+    KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
+    `proc` is the host's /proc. `libvirt_uris` are connections given by hand.
     """
 
     node: str

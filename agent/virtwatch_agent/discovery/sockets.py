@@ -22,7 +22,7 @@ _SETTLE = 0.05  # seconds in which a burst of changes becomes one look
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Say where sockets appear; what is None is not looked at."""
+    """Say where sockets appear; what is None is not looked at. Beside `host_socket` virtqemud's own may stand in."""
 
     pods_dir: Path | None = None
     host_socket: Path | None = None
@@ -87,7 +87,7 @@ class SocketWatch:
         """Name each folder on the way to a socket, before what is in it is read: so nothing falls in between."""
         host, pods = self._places.host_socket, self._places.pods_dir
         if host is not None:
-            yield host.parent, Target.of_host(host)
+            yield host.parent, Target.of_host(_answering(host))
         if pods is not None:
             yield pods, None
             for name in self._names(pods):
@@ -146,3 +146,9 @@ class SocketWatch:
         if message not in self._complained:
             self._complained.add(message)
             _LOG.warning("%s", message)
+
+
+def _answering(host: Path) -> Path:
+    """Return the host's socket, or virtqemud's beside it where modular daemons run without a virtproxyd."""
+    modular = host.with_name(_SOCKET)
+    return modular if modular.is_socket() and not host.exists() else host

@@ -129,6 +129,16 @@ def test_a_hosts_socket_is_noticed_although_its_folder_is_made_later(tmp_path: P
     watching.stop()
 
 
+def test_where_modular_daemons_run_without_a_proxy_virtqemuds_socket_is_the_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "libvirt-sock"
+    watching = Watching(Places(host_socket=path))
+    bind(tmp_path)
+    assert watching.next() == {str(tmp_path / "virtqemud-sock")}
+    bind(tmp_path, path.name)
+    assert watching.next() == {str(path)}
+    watching.stop()
+
+
 def test_a_pods_folder_that_is_absent_is_said_once_and_found_when_it_comes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -100,7 +100,7 @@ def test_an_api_server_that_is_not_there_is_unavailable(cluster, tmp_path):
 
 def test_an_api_server_with_another_certificate_is_not_talked_to(cluster, tmp_path):
     config = json.loads(cluster.kubeconfig.read_text())
-    del config["clusters"][0]["cluster"]["certificate-authority-data"]
+    del config["clusters"][0]["cluster"]["certificate-authority"]
     (tmp_path / "config").write_text(json.dumps(config))
     with pytest.raises(Unavailable, match=r"(?i)certificate"):
         KubeClient.from_environment(str(tmp_path / "config")).get("/api/v1/nodes")

@@ -55,6 +55,18 @@ def test_another_input_is_built_anew_beside_the_old(tmp_path: Path) -> None:
     assert one.is_dir()
 
 
+def test_the_ones_used_last_are_kept_and_nothing_of_another_name() -> None:
+    other = cached("thing-else", [b"input"], lambda _: None)
+    built = [cached("thing", [bytes([number])], lambda _: None) for number in range(3)]
+    for age, folder in enumerate([other, *built]):
+        os.utime(folder, (age, age))
+    cached("thing", [bytes([0])], lambda _: None)
+    newest = cached("thing", [b"newest"], lambda _: None, keep=3)
+    assert [folder.exists() for folder in built] == [True, False, True]
+    assert newest.exists()
+    assert other.exists()
+
+
 def test_inputs_are_told_apart_where_they_touch() -> None:
     assert cached("thing", [b"ab", b"c"], lambda _: None) != cached("thing", [b"a", b"bc"], lambda _: None)
 
