@@ -1,10 +1,9 @@
 """python -m lab SUBCOMMAND: build what is cached, bring the lab up, show the demo, take it down."""
 
 import argparse
-import signal
 import sys
-from types import FrameType
 
+from lab import ending
 from lab.build import build
 from lab.demo.demo import demo
 from lab.dist import dist
@@ -12,10 +11,7 @@ from lab.errors import LabError
 from lab.images.release import images
 from lab.keep import end_kept
 from lab.kubevirt.command import guest
-from lab.progress import note
 from lab.up import up
-
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def down() -> None:
@@ -35,8 +31,7 @@ def main() -> int:
     """Run the subcommand that the command line names."""
     arguments = vars(_parser().parse_args())
     action = arguments.pop("action")
-    for sig in ENDINGS:
-        signal.signal(sig, _unwind)
+    ending.listen()
     try:
         action(**arguments)
     except LabError as error:
@@ -72,16 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("name", metavar="NAME")
     ask.add_argument("request", metavar="REQUEST", nargs="*", help="cpu on, fill, free, resume, ...; none: its state")
     return parser
-
-
-def _unwind(number: int, _: FrameType | None) -> None:
-    """Unwind, so that what was started is ended; once, or what ends it would be cut off itself."""
-    for sig in ENDINGS:
-        signal.signal(sig, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        note("interrupted: ending what was started")
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

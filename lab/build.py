@@ -7,6 +7,7 @@ from lab.guests import daemon
 from lab.guests.image import guest_image
 from lab.images.product import agent_image, operator_image
 from lab.images.small import busybox_image, pause_image
+from lab.keep import name_leftovers
 from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_images
 from lab.machine import ensure_packages
@@ -16,6 +17,7 @@ from lab.node.binaries import containerd_tools, kubernetes_tools
 
 def build() -> None:
     """Build what no cache holds yet: what the demos need, then what judges the manifests."""
+    name_leftovers()
     build_stages()
     checkov()
 

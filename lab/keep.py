@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.progress import step
+from lab.errors import LabError
+from lab.progress import note, step
 from lab.rundir import CHECKOUT, RunDir, clean, leftovers, runs
 
 ENV_FILE = CHECKOUT / ".lab" / "env"
@@ -28,12 +29,24 @@ def newest_kept(file: str) -> RunDir | None:
     return kept[-1] if kept else None
 
 
+def name_leftovers() -> None:
+    """Say which runs were killed and left behind: they cost CPU and memory."""
+    for run in leftovers():
+        note(f"a killed run left {run.path} behind: make down ends it")
+
+
 def end_kept() -> int:
     """End the runs that this checkout kept, and what killed runs left behind; return how many there were."""
     ended = [run for run in runs() if run.kept and run.checkout == CHECKOUT] + leftovers()
+    failed = []
     for run in ended:
-        with step(f"Ending {run.purpose} {run.path}"):
-            clean(run)
+        try:
+            with step(f"Ending {run.purpose} {run.path}"):
+                clean(run)
+        except LabError as error:
+            failed.append(str(error))
         if ENV_FILE.exists() and str(run.path) in ENV_FILE.read_text():
             ENV_FILE.unlink()
+    if failed:
+        raise LabError("\n".join([*failed, "Mend that and run make down again."]))
     return len(ended)

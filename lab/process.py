@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from lab.ending import refuse_if_asked
 from lab.errors import LabError
 
 POLL_S = 0.05
@@ -165,6 +166,7 @@ def start(
 
     `env` is added to this process' environment. `user` is a name or a uid (its group: the user's, or the same number).
     """
+    refuse_if_asked(f"starting {name}")
     environment = {**os.environ, RUN_VARIABLE: str(run_dir), **(env or {})}
     return Process(Command(name, tuple(map(str, argv)), run_dir, environment, user, cwd or run_dir))
 
@@ -195,6 +197,7 @@ def wait_for(
     """
     end = time.monotonic() + deadline
     while not condition():
+        refuse_if_asked(f"waiting for {what}")
         if process is not None and not process.alive:
             raise LabError(f"{process.name} ended while waiting for {what}:\n{process.tail()}", log=process.log)
         if time.monotonic() > end:

@@ -19,7 +19,6 @@ from signal import SIGKILL, SIGTERM
 
 from lab.errors import LabError
 from lab.process import POLL_S, RUN_VARIABLE, Identity
-from lab.progress import note
 
 STOP_DEADLINE_S = 10.0
 # No single part may use up the time of all: kube-apiserver waits for requests that will never end.
@@ -78,7 +77,7 @@ class RunDir:
     def record_undo(self, *command: str) -> None:
         """Note a command that takes back what is done next (a tap, a bridge, a rule); `clean` runs them backwards.
 
-        A command that fails when there is nothing to take back is right: it may run though the deed never happened.
+        A command must succeed where there is nothing to take back: it may run though the deed never happened.
         """
         with (self.path / "undo.jsonl").open("a") as file:
             file.write(json.dumps(command) + "\n")
@@ -117,7 +116,8 @@ def leftovers() -> list[RunDir]:
 def clean(run: RunDir) -> None:
     """End a run: stop its processes, take back what it did to the machine, unmount, remove its folder.
 
-    Safe to call on a half-made, a half-cleaned or a vanished run, and while another cleans it too.
+    Safe to call on a half-made, a half-cleaned or a vanished run, and while another cleans it too. LabError says what
+    stays; then so does the folder, for the next attempt.
     """
     if not run.path.is_dir():
         return
@@ -188,15 +188,22 @@ def _undo(run: RunDir) -> None:
     record = run.path / "undo.jsonl"
     if not record.exists():
         return
+    stays = []
     for line in reversed(record.read_text().splitlines()):
         try:
             command = json.loads(line)
         except ValueError:
             continue  # Cut off by a kill -9 in the middle of the line: its deed never happened.
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            note(f"{run.name}: {' '.join(command)}: {done.stderr.strip()}")
-    record.unlink()
+        # Again, since another one who cleans may have been quicker at what the first attempt meant to do.
+        for attempt in ("first", "last"):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
+            if attempt == "last":
+                stays.append(f"{' '.join(command)}: {done.stderr.strip() or f'ended with {done.returncode}'}")
+    if stays and run.path.is_dir():
+        raise LabError(f"What the run {run.path} did to this machine is not taken back:\n" + "\n".join(stays))
+    record.unlink(missing_ok=True)
 
 
 def _unmount(run: RunDir) -> None:

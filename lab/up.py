@@ -2,15 +2,14 @@
 
 from lab.backend.backend import Backend
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
-from lab.keep import keep
-from lab.progress import note, step
-from lab.rundir import CHECKOUT, RunDir, clean, leftovers
+from lab.keep import keep, name_leftovers
+from lab.progress import step
+from lab.rundir import CHECKOUT, RunDir, clean
 
 
 def up() -> None:
     """Start everything; when a part fails, end what was started."""
-    for run in leftovers():
-        note(f"a killed run left {run.path} behind: python -m lab down ends it")
+    name_leftovers()
     run = RunDir.create("up")
     try:
         _start(run)

@@ -12,8 +12,9 @@ from lab.demo.stage import Stage
 from lab.demo.story import Story
 from lab.demo.teller import Teller
 from lab.errors import LabError
+from lab.keep import name_leftovers
 from lab.progress import note, step
-from lab.rundir import CHECKOUT, RunDir, clean, leftovers
+from lab.rundir import CHECKOUT, RunDir, clean
 
 
 def demo(*, keep: bool, light: bool = False) -> float:
@@ -23,8 +24,7 @@ def demo(*, keep: bool, light: bool = False) -> float:
     """
     chosen = ProcessStage if light else NodeStage
     teller = Teller(started=time.monotonic())
-    for run in leftovers():
-        note(f"a killed run left {run.path} behind: make down ends it")
+    name_leftovers()
     teller.say(
         "virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *chosen.promise
     )

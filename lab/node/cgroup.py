@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.rundir import RunDir
 
 # The kernel counts a killed process in for a moment after it has gone; 10 s in all.
@@ -39,19 +40,32 @@ def make_top(name: str, *, run: RunDir) -> str:
     """Make the group `name` at the top of every hierarchy and return what a kubelet calls it."""
     found = hierarchies()
     tops = [mount / name for mount in found.mounts]
-    run.record_undo("sh", "-c", _REMOVE, "remove", *map(str, tops))
     for top in tops:
         if found.unified:
-            _delegate(top.parent)
+            _delegate(top.parent, run)
+    run.record_undo("sh", "-c", _REMOVE, "remove", *map(str, tops))
+    for top in tops:
         top.mkdir(exist_ok=True)
         _inherit_cpus(top)
     return f"/{name}"
 
 
-def _delegate(group: Path) -> None:
+def _delegate(group: Path, run: RunDir) -> None:
     # A child of a v2 group has the controllers that its parent hands down.
-    controllers = (group / "cgroup.controllers").read_text().split()
-    (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
+    handed_down = group / "cgroup.subtree_control"
+    missing = set((group / "cgroup.controllers").read_text().split()) - set(handed_down.read_text().split())
+    if not missing:
+        return
+    # It stays where another run's groups need it by now; the last one's undo takes it back.
+    taken_back = " ".join(f"-{controller}" for controller in sorted(missing))
+    run.record_undo("sh", "-c", f"echo '{taken_back}' > {handed_down} || :")
+    try:
+        handed_down.write_text(" ".join(f"+{controller}" for controller in sorted(missing)))
+    except OSError as error:
+        raise LabError(
+            f"{handed_down} does not take {', '.join(sorted(missing))} ({error.strerror}): "
+            "let the machine's init hand them down, or run the lab in a group that may."
+        ) from error
 
 
 def _inherit_cpus(group: Path) -> None:

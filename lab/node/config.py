@@ -62,6 +62,8 @@ def kubelet_config(
         **({} if unified else {"failCgroupV1": False}),
         **({} if oom_score else {"oomScoreAdj": 0}),
         "failSwapOn": False,
+        # By default a folder of the machine's.
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "resolvConf": str(resolv),
         "makeIPTablesUtilChains": False,
         # A machine that is busy with tests shall not lose pods for it.

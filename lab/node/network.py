@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import subprocess
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -73,7 +74,8 @@ class Network:
         match = ["PREROUTING", "-i", self.bridge, "-d", address, "-p", "tcp", "--dport", str(port)]
         rule = [*match, "-j", "DNAT", "--to-destination", f"127.0.0.1:{to}"]
         iptables = ("iptables", "--wait", "--table", "nat")
-        self.run.record_undo(*iptables, "-D", *rule)
+        there, away = (shlex.join([*iptables, option, *rule]) for option in ("-C", "-D"))
+        self.run.record_undo("sh", "-c", f"! {there} 2> /dev/null || {away}")
         _run(*iptables, "-A", *rule)
 
 

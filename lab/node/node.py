@@ -31,7 +31,14 @@ READY_DEADLINE_S = 120.0
 # The machine's folders that a node must not touch, and the node's own that hide them.
 OWN_FOLDERS = {"/var/lib": "var-lib", "/var/log": "var-log"}
 # The machine's settings that a kubelet changes: it changes files of the node's instead.
-KERNEL_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+KERNEL_SETTINGS = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
 
 
 class Node:

@@ -87,9 +87,20 @@ def test_what_a_run_did_to_the_machine_is_undone_backwards(tmp_path: Path) -> No
     run = RunDir.create("test")
     for word in ("first", "second"):
         run.record_undo("sh", "-c", f"echo {word} >> {tmp_path}/undone")
-    run.record_undo("false")
     clean(run)
     assert (tmp_path / "undone").read_text() == "second\nfirst\n"
+
+
+def test_what_cannot_be_undone_is_named_and_tried_again_by_the_next_who_cleans(tmp_path: Path) -> None:
+    run = RunDir.create("test")
+    run.record_undo("sh", "-c", f"touch {tmp_path}/undone")
+    run.record_undo("ls", str(tmp_path / "mended"))
+    with pytest.raises(LabError, match=r"is not taken back:\nls .*mended: .*No such file"):
+        clean(run)
+    assert (tmp_path / "undone").exists()
+    (tmp_path / "mended").touch()
+    clean(run)
+    assert not run.path.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")

@@ -19,7 +19,10 @@ def run() -> Iterator[RunDir]:
 
 def kernel_settings() -> dict[str, str]:
     """Return what kubelets and network plugins are known to change, as the machine has it."""
-    names = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops", "vm.panic_on_oom", "net.ipv4.ip_forward")
+    names = (
+        *("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops", "vm.panic_on_oom", "net.ipv4.ip_forward"),
+        *("kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes"),
+    )
     return {name: Path("/proc/sys", name.replace(".", "/")).read_text() for name in names}
 
 

@@ -51,6 +51,10 @@ def test_the_control_groups_of_a_machine_are_found(mounts: str, found: Hierarchi
     assert Hierarchies.found(mounts) == found
 
 
+def test_a_kubelet_keeps_its_plugins_in_the_nodes_own_folders() -> None:
+    assert kubelet(unified=True, oom_score=True)["volumePluginDir"].startswith("/var/lib/")
+
+
 @pytest.mark.parametrize(
     ("effective", "may"), [("000001ffffffffff", True), ("00000000a80425fb", False), ("0000000001000000", True)]
 )

@@ -1,0 +1,48 @@
+"""An end that was asked for: nothing more is begun or waited for, so that cleaning up starts at once."""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+
+import psutil
+
+from lab.errors import LabError
+from lab.progress import note
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_asked = threading.Event()
+
+
+def listen() -> None:
+    """Let Ctrl-C, SIGTERM and SIGHUP unwind the main thread."""
+    for number in ENDINGS:
+        signal.signal(number, _unwind)
+
+
+def refuse_if_asked(what: str) -> None:
+    """Raise LabError on threads beside the main one when the end was asked for, instead of going on with `what`."""
+    if _asked.is_set() and threading.current_thread() is not threading.main_thread():
+        raise LabError(f"Ended while {what}.")
+
+
+def _unwind(number: int, _: FrameType | None) -> None:
+    """Unwind, so that what was started is ended; once, or what ends it would be cut off itself."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    _asked.set()
+    _end_commands()
+    if number == signal.SIGINT:
+        note("interrupted: ending what was started")
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _end_commands() -> None:
+    """End what other threads wait for: commands of this session. The lab's parts have sessions of their own."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(child.pid) == os.getsid(0):
+                child.terminate()
