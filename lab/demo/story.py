@@ -110,15 +110,17 @@ class Story:
         after = self._busy_alert()
         if after.since != before.since:
             raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
+        self._none_has_ended()
         self._kubectl("get", self._stage.kinds, IN_SHOP)
         self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
         self._teller.say(
             f"The alert is on {target} now and fires since {after.since}, as on {before.node}: it is the same one, and",
-            "no Event said that it had resolved or fired again.",
+            "no Event said that it had resolved.",
         )
 
     def _relief(self) -> float:
         self._teller.chapter(f"{BUSY} is calmed, room is made for {BROKEN} and it is resumed")
+        self._none_has_ended()
         self._stage.calm()
         self._stage.mend()
         for name in (BROKEN, BUSY):
@@ -150,12 +152,16 @@ class Story:
         return self._policy().conditions.get(name) == "True"
 
     def _wait_event(self, reason: str, name: str) -> None:
+        self._wait(f"the Event {reason} on {name}", lambda: self._told(reason, name), ALERT_DEADLINE_S)
+
+    def _none_has_ended(self) -> None:
+        for name in (BROKEN, BUSY):
+            if self._told("AlertResolved", name):
+                raise LabError(f"An Event says that an alert of {name} has resolved, and its cause is still there.")
+
+    def _told(self, reason: str, name: str) -> bool:
         selector = f"--field-selector=reason={reason},involvedObject.name={name}"
-
-        def told() -> bool:
-            return bool(self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, "-o", "name").stdout)
-
-        self._wait(f"the Event {reason} on {name}", told, ALERT_DEADLINE_S)
+        return bool(self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, "-o", "name").stdout)
 
     def _missing(self, alert: Alert) -> list[str]:
         found = {(span.service, span.name.rpartition(".")[2]) for span in self._spans(alert)}

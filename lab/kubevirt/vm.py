@@ -38,6 +38,7 @@ class VmSpec:
     name: str
     namespace: str = "default"
     labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     disk: bool = True
     host_disk: Path | None = None
     node: str = ""
@@ -200,11 +201,13 @@ def manifest(spec: VmSpec) -> Document:
         "volumes": volumes,
         **({"nodeSelector": {"kubernetes.io/hostname": spec.node}} if spec.node else {}),
     }
+    # KubeVirt gives a VMI what stands in the template alone.
+    told = {"labels": spec.labels, "annotations": spec.annotations}
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
         "metadata": {"name": spec.name, "namespace": spec.namespace, "labels": spec.labels},
-        "spec": {"runStrategy": "Always", "template": {"metadata": {"labels": spec.labels}, "spec": template}},
+        "spec": {"runStrategy": "Always", "template": {"metadata": told, "spec": template}},
     }
 
 

@@ -45,12 +45,12 @@ def apply(
     """
     kubectl = cluster.control_plane.kubectl
     # Pods read where their telemetry goes when they start: so that is there before them.
-    kubectl("apply", "--server-side", "-f", str(NAMESPACE_FILE))
+    kubectl("apply", "-f", str(NAMESPACE_FILE))
     if otlp_port is not None:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{cluster.network.publish(otlp_port)}", **telemetry}
         literals = [f"--from-literal={name}={value}" for name, value in settings.items()]
         kubectl("create", "configmap", "virtwatch-telemetry", f"--namespace={NAMESPACE}", *literals)
-    kubectl("apply", "--server-side", *source)
+    kubectl("apply", *source)
     wait_ready(cluster)
 
 

@@ -44,6 +44,21 @@ def test_it_writes_the_status_of_its_own_node_and_of_no_other(watched: Watched, 
         rewrite(watched, stolen, OTHER)
 
 
+def test_it_makes_and_takes_away_no_node_monitor_and_acknowledges_nothing(watched: Watched, stolen: KubeClient) -> None:
+    body = {"apiVersion": API_VERSION, "kind": "NodeMonitor", "metadata": {"name": OTHER}}
+    before = stolen.get(virtwatch("nodemonitors", name=OTHER))
+    acknowledged = {"epoch": before["status"]["epoch"], "sequence": 0}
+    with pytest.raises(Forbidden):
+        stolen.create(virtwatch("nodemonitors"), {**body, "metadata": {"name": "node-3"}})
+    for node in (OWN, OTHER):
+        with pytest.raises(Forbidden):
+            stolen.delete(virtwatch("nodemonitors", name=node))
+        named = {**body, "metadata": {"name": node}, "spec": {"acknowledged": acknowledged}}
+        with pytest.raises(Forbidden):
+            stolen.apply(virtwatch("nodemonitors", name=node), named, manager="stolen")
+    assert stolen.get(virtwatch("nodemonitors", name=OTHER))["spec"] == before["spec"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -8,6 +8,7 @@ from signal import SIGKILL
 
 import pytest
 
+from lab.images.product import AGENT, OPERATOR
 from lab.kubevirt.vm import VirtualMachine
 from lab.node import virtwatch
 from lab.node.node import Node
@@ -63,10 +64,23 @@ def wait_agent(watched: Watched) -> None:
     virtwatch.wait_ready(watched.cluster)
 
 
+def change_images(watched: Watched) -> None:
+    """Give both workloads an image of another tag, as an upgrade does."""
+    for workload, image in zip(virtwatch.WORKLOADS, (OPERATOR, AGENT), strict=True):
+        other = f"{image.rpartition(':')[0]}:upgraded"
+        for on in watched.cluster.nodes.values():
+            on.name_image(image, other)
+        watched.kubectl("set", "image", workload, f"*={other}", IN_SYSTEM)
+
+
 FAULTS = {
     "the agent is killed": Fault(kill_agent, wait_agent),
     "the agent's pod is deleted": Fault(delete_agents_pod, wait_agent),
     "the operator's leader is killed": Fault(kill_leader, wait_agent),
+    "all pods are restarted": Fault(
+        lambda watched: watched.kubectl("rollout", "restart", "deployment,daemonset", IN_SYSTEM), wait_agent
+    ),
+    "all images change": Fault(change_images, wait_agent),
     "the kubelet restarts": Fault(
         lambda watched: node(watched).kubelet.kill(),
         lambda watched: (node(watched).kubelet.start(), wait_agent(watched))[-1],

@@ -18,15 +18,20 @@ LEVELS = {
     "tap": {"signal": "vm.network.transmit.packets.rate", "critical": {"above": "1"}},
     # The guest's own figures are asked for all the time, each 10 s.
     "balloon": {"signal": "vm.memory.guest.age", "critical": {"below": "30"}},
+    # KubeVirt gave the annotation to the VMI, and the agent read it there.
+    "annotated": {"signal": "vm.memory.rss", "critical": {"above": "1Ti"}},
 }
+ANNOTATIONS = {"virtwatch.io/rule.annotated": "critical=1Mi"}
 
 
 @pytest.fixture
 def vm(watched: Watched) -> Iterator[VirtualMachine]:
     """Run a VM under the rules."""
-    made = watched.vm("figures-1", disk=False)
+    made = watched.vm("figures-1", disk=False, annotations=ANNOTATIONS)
     rules = [{"name": name, "threshold": level} for name, level in LEVELS.items()]
-    watched.put_in_force(POLICY, *rules, target={"names": ["figures-1"]}, collection={"interval": "1s"})
+    watched.put_in_force(
+        POLICY, *rules, target={"names": ["figures-1"]}, collection={"interval": "1s"}, overridable=True
+    )
     yield made
     made.delete()
     watched.forget(POLICY)

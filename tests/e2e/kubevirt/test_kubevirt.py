@@ -1,4 +1,4 @@
-"""KubeVirt itself in the lab: its VMs boot, obey, pause, fail and move, as they would on any cluster."""
+"""KubeVirt itself in the lab: its VMs boot, obey, pause and move, as they would on any cluster."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,17 @@ import pytest
 from lab.kubevirt.vm import VirtualMachine, VmSpec
 from lab.node.cluster import Cluster
 from lab.process import wait_for
+from tests.e2e.kubevirt.watched import Watched
 
-# The first test waits for KubeVirt to install itself.
+# The first test of the folder waits for KubeVirt to install itself.
 pytestmark = pytest.mark.timeout(900)
 DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def vm(cluster: Cluster) -> Iterator[VirtualMachine]:
+def vm(watched: Watched) -> Iterator[VirtualMachine]:
     """Run a Linux guest without a disk."""
-    made = VirtualMachine(cluster.control_plane, VmSpec(name="web-1", disk=False))
+    made = VirtualMachine(watched.cluster.control_plane, VmSpec(name="web-1", disk=False))
     made.create()
     made.wait_running()
     yield made

@@ -1,5 +1,6 @@
 """What KubeVirt does to a VM, or an out-of-memory kill, the agent hears and rules on events judge."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, NODE = "life", "node-2"
+STOPPED_ON_REQUEST = re.compile(r"vm\.stopped \(reason (shutdown|destroyed)\)")
 
 
 def _rule(name: str, *resolve_on: str) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def test_a_stop_and_the_start_after_it(watched: Watched, vm: VirtualMachine, tol
     told.wait("stopped", "AlertWarning", "AlertResolved")
 
     told.wait("started", "AlertResolved", "AlertWarning")
+    assert STOPPED_ON_REQUEST.search(told.notes("stopped")[0])
     assert told.of("crashed") == []
 
 
@@ -79,7 +82,7 @@ def test_a_crash_and_the_start_by_which_kubevirt_mends_it(vm: VirtualMachine, to
     vm.kill_qemu(on=watched.cluster.nodes[NODE])
     told.wait("crashed", "AlertWarning", "AlertResolved")
 
-    assert "vm.crashed" in told.notes("crashed")[0]
+    assert "vm.crashed (reason failed)" in told.notes("crashed")[0]
     assert vm.vmi()["metadata"]["uid"] != before
 
 
@@ -101,6 +104,7 @@ def test_a_deleted_vm_has_stopped(watched: Watched, vm: VirtualMachine, told: To
 
     told.wait("started", "AlertResolved")
     told.wait("stopped", "AlertWarning")
+    assert STOPPED_ON_REQUEST.search(told.notes("stopped")[0])
     _wait_let_go(watched)
 
 

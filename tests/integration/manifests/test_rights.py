@@ -91,10 +91,3 @@ def test_the_operator_holds_its_own_lease_and_no_other(installed, verb):
     assert may(installed.admin, OPERATOR, right, namespace=NAMESPACE, name=OPERATOR)
     assert not may(installed.admin, OPERATOR, right, namespace=NAMESPACE, name="another")
     assert not may(installed.admin, OPERATOR, right, namespace="kube-system", name=OPERATOR)
-
-
-def test_the_operator_reads_the_definitions_of_its_own_kinds(installed):
-    right = ("get", "apiextensions.k8s.io", "customresourcedefinitions")
-
-    assert may(installed.admin, OPERATOR, right, name="monitorpolicies.virtwatch.io")
-    assert not may(installed.admin, OPERATOR, right, name="virtualmachineinstances.kubevirt.io")
