@@ -77,10 +77,7 @@ FAULTS = {
     "the agent is killed": Fault(kill_agent, wait_agent),
     "the agent's pod is deleted": Fault(delete_agents_pod, wait_agent),
     "the operator's leader is killed": Fault(kill_leader, wait_agent),
-    "all pods are restarted": Fault(
-        lambda watched: watched.kubectl("rollout", "restart", "deployment,daemonset", IN_SYSTEM), wait_agent
-    ),
-    "all images change": Fault(change_images, wait_agent),
+    "all pods get another image": Fault(change_images, wait_agent),
     "the kubelet restarts": Fault(
         lambda watched: node(watched).kubelet.kill(),
         lambda watched: (node(watched).kubelet.start(), wait_agent(watched))[-1],
