@@ -5,14 +5,18 @@ from lab.checkov.checkov import checkov
 from lab.controlplane.binaries import find_tools
 from lab.guests import daemon
 from lab.guests.image import guest_image
+from lab.guests.together import side_by_side
 from lab.images.product import agent_image, operator_image
 from lab.images.small import busybox_image, pause_image
 from lab.keep import name_leftovers
+from lab.kubevirt.binaries import kubevirt
 from lab.kubevirt.guestimage import guest_images
-from lab.kubevirt.images import kubevirt_images
+from lab.kubevirt.images import kubevirt_base, kubevirt_images
 from lab.machine import ensure_packages
 from lab.node import network, node
 from lab.node.binaries import containerd_tools, kubernetes_tools
+
+PACKAGES = (*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl", "mmdebstrap", "buildah")
 
 
 def build() -> None:
@@ -23,22 +27,27 @@ def build() -> None:
 
 
 def build_stages() -> None:
-    """Build first what `make demo LIGHT=1` needs, then nodes, then KubeVirt."""
-    ensure_packages((*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl"))
+    """Build what compilers make beside what comes as packages: neither of the two alone fills two CPUs."""
+    ensure_packages(PACKAGES)
+    side_by_side([_compile, _unpack])
+    kubevirt_images()
+
+
+def _compile() -> None:
+    # What `make demo LIGHT=1` needs comes first.
     find_tools()
     build_jaeger()
-    fetch_page()
-    guest_image()
-    build_nodes()
-
-
-def build_nodes() -> None:
-    """Build what real nodes and KubeVirt need beside that, and virtwatch's images from the checkout as it is."""
     kubernetes_tools()
     containerd_tools()
+    kubevirt()
+
+
+def _unpack() -> None:
+    fetch_page()
+    guest_image()
+    guest_images()
     pause_image()
     busybox_image()
-    kubevirt_images()
-    guest_images()
+    kubevirt_base()
     agent_image()
     operator_image()

@@ -54,9 +54,14 @@ NONROOT = b"nonroot-user:x:1001:1001::/home/nonroot-user:/bin/bash\n"
 LAUNCHER_PROGRAMS = ("virt-launcher", "virt-probe", "virt-tail", "virt-freezer", "container-disk")
 
 
+def kubevirt_base() -> Path:
+    """Return the layer on which virt-launcher and virt-handler stand."""
+    return debian("kubevirt", PACKAGES, *CUSTOMIZE)
+
+
 def kubevirt_images() -> Path:
     """Return the archive of all five images; their programs and Debian's packages come from the cache where it can."""
-    programs, base = kubevirt(), debian("kubevirt", PACKAGES, *CUSTOMIZE)
+    programs, base = kubevirt(), kubevirt_base()
     inputs: list[bytes | Path] = [
         programs.name.encode(),
         base.parent.name.encode(),
