@@ -5,9 +5,8 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
-
-import psutil
 
 from lab.errors import LabError
 from lab.progress import note
@@ -42,7 +41,8 @@ def _unwind(number: int, _: FrameType | None) -> None:
 
 def _end_commands() -> None:
     """End what other threads wait for: commands of this session. The lab's parts have sessions of their own."""
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if os.getsid(child.pid) == os.getsid(0):
-                child.terminate()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            _, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if (int(parent), int(session)) == (os.getpid(), os.getsid(0)):
+                os.kill(int(folder.name), signal.SIGTERM)

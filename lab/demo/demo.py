@@ -66,4 +66,6 @@ def _save_logs(run: RunDir) -> Path:
     saved = CHECKOUT / ".lab" / "failed"
     shutil.rmtree(saved, ignore_errors=True)
     shutil.copytree(run.path / "logs", saved, dirs_exist_ok=True)
+    for pods in run.path.glob("*/var-log/pods"):
+        shutil.copytree(pods, saved / pods.relative_to(run.path).parts[0], dirs_exist_ok=True)
     return saved
