@@ -33,7 +33,7 @@ class ThresholdAlert:
     state: AlertState = INACTIVE
     evidence: Evidence = NO_EVIDENCE
     traceparent: str = ""
-    taken_back: bool = False  # from before a restart, or from another node: its window begins anew
+    window_anew: bool = False  # its window began under it: after a restart, on another node, or by an edit
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
         """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
@@ -42,7 +42,7 @@ class ThresholdAlert:
         if judged is None:
             return None
         holds = self._holds(judged)
-        if self.taken_back and _rank(holds) < _rank(self.state.severity) and not self.window.whole(clock):
+        if self.window_anew and _rank(holds) < _rank(self.state.severity) and not self.window.whole(clock):
             return None  # half a window cannot say that it got better
         level = self._level(holds or self.state.severity)
         self.state, change = machine.judge(self.state, holds, timing=self.rule.timing, now=now, reason=Reason.BREACH)

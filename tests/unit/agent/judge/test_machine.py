@@ -170,6 +170,27 @@ def test_an_alert_that_came_goes_on_and_does_not_end_before_its_window_is_whole(
     assert (whole.change.action, whole.change.since) == ("Resolved", 1.0)
 
 
+def test_a_longer_window_ends_no_alert_before_it_is_whole() -> None:
+    machine = running(BUSY)
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=1.0))] == ["Fired"]
+    longer = replace(BUSY, aggregate=Aggregate(Function.AVG, 10.0))
+    assert put_in_force(machine, longer, clock=1.0, now=1001.0) == []
+
+    early = [item for clock in range(2, 12) for item in machine.sample(rss(50.0, clock=clock))]
+    (whole,) = machine.sample(rss(50.0, clock=12.0))
+
+    assert early == []
+    assert (whole.change.action, whole.change.since) == ("Resolved", 1001.0)
+
+
+def test_an_edit_that_leaves_the_window_alone_ends_an_alert_as_soon_as_it_is_good() -> None:
+    machine = running(BUSY)
+    list(machine.sample(rss(150.0, clock=1.0)))
+    put_in_force(machine, replace(BUSY, warning=Level(Bound.ABOVE, 120.0, 120.0)), clock=1.0, now=1001.0)
+
+    assert [item.change.action for item in machine.sample(rss(50.0, clock=2.0))] == ["Resolved"]
+
+
 def test_an_alert_that_came_is_worsened_at_once() -> None:
     worse = replace(BUSY, critical=Level(Bound.ABOVE, 200.0, 200.0))
     machine = running(worse)
