@@ -12,7 +12,7 @@ from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.journal.records import DomainRecord, adopted
-from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.journal.store import Journal, JournalInUseError
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.observations import (
@@ -72,7 +72,9 @@ class Core:
         self._touched: set[str] = set()
         self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
+        self._stopping = threading.Event()
         self.alive_at = clock.monotonic()
+        self.waiting = ""  # a sentence, while another process has the state folder
 
     @property
     def ready(self) -> bool:
@@ -80,8 +82,7 @@ class Core:
         return self._standing.known
 
     def start(self) -> None:
-        """Take back what was known before, then begin."""
-        self._inventory.restore(self._outcome.open(), clock=self._clock.monotonic())
+        """Begin: what was known before is taken back first."""
         self._thread.start()
         self._source.start(self.deliver)
         self._collector.start(self.deliver)
@@ -92,12 +93,15 @@ class Core:
 
     def stop(self) -> None:
         """End: no more observations, then the journal is written and closed."""
+        self._stopping.set()
         self._collector.stop()
         self._source.stop()
         self._queue.put(None)
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
+        if not self._take_back():
+            return
         next_tick = self._clock.monotonic() + _TICK
         running = True
         while running:
@@ -110,6 +114,23 @@ class Core:
                 self._guarded(self._tick)
             self._guarded(self._settle)
         self._outcome.close()
+
+    def _take_back(self) -> bool:
+        """Take back what was known before, once no other process has it; False when this one ends first."""
+        while not self._stopping.is_set():
+            self.alive_at = self._clock.monotonic()
+            try:
+                restored = self._outcome.open()
+            except JournalInUseError as error:
+                if not self.waiting:
+                    _LOG.warning("%s.", error)
+                self.waiting = str(error)
+                self._stopping.wait(_TICK)
+                continue
+            self._inventory.restore(restored, clock=self._clock.monotonic())
+            self.waiting = ""
+            return True
+        return False
 
     def _take(self, timeout: float) -> tuple[list[Observation], bool]:
         batch: list[Observation] = []

@@ -53,7 +53,11 @@ class Outcome:
         self.errors = 0
 
     def open(self) -> Restored:
-        """Read the journal."""
+        """Read the journal.
+
+        Raises:
+            JournalInUseError: another process has it.
+        """
         restored = self._ledger.open()
         for record in restored.alerts:
             ids = self._noted.get(record.key.domain, frozenset())

@@ -1,7 +1,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,13 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     started = Agent(tmp_path)
     yield started
     started.core.stop()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def actions(status: NodeStatus) -> list[Action]:
@@ -337,6 +344,50 @@ def test_a_broken_journal_is_put_aside_and_a_new_epoch_begins(
     assert actions(agent.until(lambda status: bool(status.firing))) == [Action.FIRED]
     assert list(tmp_path.glob("journal.broken-*"))
     assert "is no journal" in caplog.text
+
+
+def test_a_second_agent_waits_for_the_state_folder_and_then_goes_on_where_the_first_one_ended(
+    agent: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    before = agent.until(lambda status: bool(status.firing))
+
+    second = Agent(tmp_path)
+    try:
+        second.judge_by(policy(BUSY)).appear().see(160)
+        agent.see(170).hear("vm.paused", reason="user")
+        wait_for(lambda: second.core.waiting)
+        assert second.core.waiting.startswith(f"The state folder {tmp_path} is used by another process: ")
+        assert not second.core.ready
+        assert second.outside.statuses == []
+
+        agent.core.stop()
+        status = second.until(lambda status: status.virtual_machines == 1)
+
+        assert (second.core.waiting, status.epoch) == ("", before.epoch)
+        assert actions(status) == [Action.FIRED]
+        assert status.firing[0].since == before.firing[0].since
+        assert len([record for record in caplog.records if "is used by" in record.message]) == 1
+    finally:
+        second.core.stop()
+
+
+def test_an_agent_that_waits_for_the_state_folder_ends_when_it_shall_and_leaves_the_folder_alone(
+    agent: Agent, tmp_path: Path
+) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+    second = Agent(tmp_path)
+    second.judge_by(policy(PAUSED)).appear()
+    wait_for(lambda: second.core.waiting)
+
+    second.core.stop()
+
+    agent.restart()
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    status = agent.until(lambda status: status.virtual_machines == 1)
+    assert actions(status) == [Action.FIRED]
+    assert len(status.firing) == 1
 
 
 @pytest.fixture
