@@ -58,7 +58,7 @@ EVENTS: tuple[EventType, ...] = (
     _event("vm.watchdog", _E, "The guest's watchdog expired; action says what QEMU did.", "action"),
     _event("vm.telemetry_stuck", _W, "The VM's monitor does not answer; its last values grow old.", "reason"),
     _event("vm.telemetry_recovered", _I, "The VM's monitor answers again."),
-    EventType("libvirt.lost", "libvirt.connection.lost", _W, "A connection to libvirt was lost.", ("reason",)),
+    EventType("libvirt.lost", "libvirt.connection.lost", _W, "A connection to libvirt was lost."),
     EventType("libvirt.restored", "libvirt.connection.restored", _I, "A connection to libvirt is back."),
     _planned("vm.block_threshold", "libvirt.domain.block_threshold", _W, "A disk grew past its threshold.", "device"),
     _planned("vm.agent_connected", "libvirt.domain.agent.connected", _I, "The guest agent connected."),
