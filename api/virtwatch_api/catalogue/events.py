@@ -49,7 +49,12 @@ _I, _W, _E = EventSeverity.INFO, EventSeverity.WARNING, EventSeverity.ERROR
 
 EVENTS: tuple[EventType, ...] = (
     _event("vm.started", _I, "The VM started: booted, restored or migrated in.", "reason"),
-    _event("vm.stopped", _I, "The VM stopped; reason is shutdown, destroyed, migrated, saved or failed.", "reason"),
+    _event(
+        "vm.stopped",
+        _I,
+        "The VM stopped; reason is shutdown, destroyed, crashed, migrated, saved, failed, snapshot, lost or unknown.",
+        "reason",
+    ),
     _event("vm.crashed", _E, "The guest panicked, or its QEMU ended by itself.", "reason"),
     _event("vm.paused", _W, "The VM is paused; reason is user, migration, ioerror, watchdog, postcopy, …", "reason"),
     _event("vm.resumed", _I, "The VM runs again after a pause.", "reason"),
