@@ -81,6 +81,10 @@ class ThresholdAlert:
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
 
+    def clock_set(self, seconds: float) -> None:
+        """Let its timers go on though the clock was set."""
+        self.state = self.state.moved(seconds)
+
     def _holds(self, value: float) -> Severity | None:
         firing = self.state.severity
         for severity, level in ((Severity.CRITICAL, self.rule.critical), (Severity.WARNING, self.rule.warning)):
@@ -134,7 +138,7 @@ class EventAlert:
             return None
         if self.state.warning_good_since is not None and (change := self._clearing(now=now)) is not None:
             return change
-        # A clock that stepped back starts the timers anew.
+        # A clock that was set back while nobody saw it starts the timers anew.
         if self.absent_since is not None:
             self.absent_since = min(self.absent_since, now)
             if now - self.absent_since >= keep:
@@ -150,6 +154,12 @@ class EventAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
+
+    def clock_set(self, seconds: float) -> None:
+        """Let its timers go on though the clock was set."""
+        self.state = self.state.moved(seconds)
+        self.absent_since = machine.moved(self.absent_since, seconds)
+        self.last_event = machine.moved(self.last_event, seconds)
 
     def _clearing(self, *, now: float) -> Change | None:
         self.state, change = machine.judge(self.state, None, timing=_UNTIL_IT_HOLDS, now=now, reason=Reason.EVENT)

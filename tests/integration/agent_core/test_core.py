@@ -1,13 +1,16 @@
 import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, policy
+from virtwatch_agent.journal.records import decode_alert
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
@@ -344,6 +347,36 @@ def test_a_broken_journal_is_put_aside_and_a_new_epoch_begins(
     assert actions(agent.until(lambda status: bool(status.firing))) == [Action.FIRED]
     assert list(tmp_path.glob("journal.broken-*"))
     assert "is no journal" in caplog.text
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_rule_that_waits_goes_on_waiting_though_the_clock_is_set_also_after_a_restart(
+    agent: Agent, step: float
+) -> None:
+    waits = {**BUSY, "threshold": {**BUSY["threshold"], "for": "10m"}}
+    agent.judge_by(policy(waits, PAUSED)).appear().see(150)
+    agent.until(lambda status: status.counts.pending == 1)
+    since, before = waits_since_on_disk(agent), time.time()
+
+    agent.clock.ahead = step
+    wait_for(lambda: waits_since_on_disk(agent) == pytest.approx(since + step, abs=1.0))
+    agent.say(Sample(UUID, Source.KERNEL, "1", before, before, time.monotonic(), {("memory.rss", ""): 150}))
+    agent.see(150).hear("vm.paused", reason="user")
+    status = agent.until(lambda status: bool(status.firing))
+    assert ([item.alert.rule for item in status.firing], status.counts.pending) == (["paused"], 1)
+
+    agent.restart()
+    agent.judge_by(policy(waits, PAUSED)).appear().see(150)
+    status = agent.until(lambda status: status.virtual_machines == 1 and status.counts.pending == 1)
+    assert [item.alert.rule for item in status.firing] == ["paused"]
+
+
+def waits_since_on_disk(agent: Agent) -> float:
+    with closing(sqlite3.connect(f"file:{agent.folder}/journal.db?mode=ro", uri=True)) as database:
+        records = [decode_alert(body) for (body,) in database.execute("SELECT body FROM alerts")]
+    (since,) = [record.state.warning_since for record in records]
+    assert since is not None
+    return since
 
 
 def test_a_second_agent_waits_for_the_state_folder_and_then_goes_on_where_the_first_one_ended(
