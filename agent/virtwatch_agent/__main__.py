@@ -122,7 +122,7 @@ def _alive(core: Core) -> str:
 
 
 def _ready(core: Core) -> str:
-    return "" if core.ready else "policies are not known yet: is the API server reached?"
+    return "" if core.ready else core.waiting or "policies are not known yet: is the API server reached?"
 
 
 def _measure() -> tuple[float, float]:

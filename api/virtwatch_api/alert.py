@@ -72,8 +72,23 @@ class AlertState:
         """Tell whether a level holds but not long enough yet."""
         return self.severity is None and (self.warning_since is not None or self.critical_since is not None)
 
+    def moved(self, seconds: float) -> "AlertState":
+        """Return the state after the clock was set by `seconds`: timers go on, `since` stays as it was told."""
+        return replace(
+            self,
+            warning_since=moved(self.warning_since, seconds),
+            warning_good_since=moved(self.warning_good_since, seconds),
+            critical_since=moved(self.critical_since, seconds),
+            critical_good_since=moved(self.critical_good_since, seconds),
+        )
+
 
 INACTIVE = AlertState()
+
+
+def moved(timer: float | None, seconds: float) -> float | None:
+    """Return a timer after the clock was set by `seconds`."""
+    return None if timer is None else timer + seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from virtwatch_agent.core.demand import demand
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.standing import Standing
+from virtwatch_agent.core.timeline import Timeline
 from virtwatch_agent.journal.records import DomainRecord, adopted
-from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.journal.store import Journal, JournalInUseError
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.observations import (
@@ -62,6 +63,7 @@ class Core:
         self._telemetry = telemetry
         self._clock = clock
         self._export_interval = export_interval
+        self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
         self._standing = Standing()
         self._outcome = Outcome(
@@ -72,7 +74,9 @@ class Core:
         self._touched: set[str] = set()
         self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
+        self._stopping = threading.Event()
         self.alive_at = clock.monotonic()
+        self.waiting = ""  # a sentence, while another process has the state folder
 
     @property
     def ready(self) -> bool:
@@ -80,8 +84,7 @@ class Core:
         return self._standing.known
 
     def start(self) -> None:
-        """Take back what was known before, then begin."""
-        self._inventory.restore(self._outcome.open(), clock=self._clock.monotonic())
+        """Begin: what was known before is taken back first."""
         self._thread.start()
         self._source.start(self.deliver)
         self._collector.start(self.deliver)
@@ -92,17 +95,21 @@ class Core:
 
     def stop(self) -> None:
         """End: no more observations, then the journal is written and closed."""
+        self._stopping.set()
         self._collector.stop()
         self._source.stop()
         self._queue.put(None)
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
+        if not self._take_back():
+            return
         next_tick = self._clock.monotonic() + _TICK
         running = True
         while running:
             self.alive_at = self._clock.monotonic()
             batch, running = self._take(max(0.0, next_tick - self.alive_at))
+            self._guarded(self._follow_clock)
             for observation in batch:
                 self._guarded(lambda: self._handle(observation))  # noqa: B023 - called at once
             if self._clock.monotonic() >= next_tick:
@@ -110,6 +117,24 @@ class Core:
                 self._guarded(self._tick)
             self._guarded(self._settle)
         self._outcome.close()
+
+    def _take_back(self) -> bool:
+        """Take back what was known before, once no other process has it; False when this one ends first."""
+        while not self._stopping.is_set():
+            self.alive_at = self._clock.monotonic()
+            try:
+                restored = self._outcome.open()
+            except JournalInUseError as error:
+                if not self.waiting:
+                    _LOG.warning("%s.", error)
+                self.waiting = str(error)
+                self._stopping.wait(_TICK)
+                continue
+            self._timeline.look()  # what was set before is in the timers already
+            self._inventory.restore(restored, clock=self._clock.monotonic())
+            self.waiting = ""
+            return True
+        return False
 
     def _take(self, timeout: float) -> tuple[list[Observation], bool]:
         batch: list[Observation] = []
@@ -133,6 +158,15 @@ class Core:
             if self._clock.monotonic() >= self._next_traceback:
                 self._next_traceback = self._clock.monotonic() + _TRACEBACK_S
                 _LOG.exception("an observation could not be judged; going on (%d so far)", self._outcome.errors)
+
+    def _follow_clock(self) -> None:
+        """Move all timers along when the clock was set."""
+        seconds = self._timeline.look()
+        if seconds:
+            _LOG.info("the clock was set by %+.1f s; what alerts wait for goes on", seconds)
+            for machine in self._inventory.machines.values():
+                machine.clock_set(seconds)
+            self._touched.update(self._inventory.machines)
 
     def _handle(self, observation: Observation) -> None:
         match observation:
@@ -160,6 +194,7 @@ class Core:
         machine = self._inventory.machines.get(sample.uuid)
         if machine is None or not machine.present:
             return
+        sample = self._timeline.placed(sample)
         self._outcome.samples += 1
         self._telemetry.sample(machine.subject, machine.domain, sample)
         self._emit(machine, machine.sample(sample))
@@ -256,7 +291,8 @@ class Core:
             standing.annotations(machine, resolution.problems)
             policies = [item.policy for item in standing.thresholds]
             policies += [item.policy for item in standing.rejected]  # unreadable, but there
-            clock, now = self._clock.monotonic(), self._clock.time()
+            clock = self._clock.monotonic()
+            now = self._timeline.at(clock)
             self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
         if machine.present:
             wanted = demand(machine.rules.values(), export_interval=self._export_interval)
@@ -268,7 +304,8 @@ class Core:
         self._touched.add(machine.domain.uuid)
 
     def _tick(self) -> None:
-        clock, now = self._clock.monotonic(), self._clock.time()
+        clock = self._clock.monotonic()
+        now = self._timeline.at(clock)
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
             if self._inventory.machines[uuid].seen:
                 self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))

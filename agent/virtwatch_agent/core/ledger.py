@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from virtwatch_agent.journal.records import AlertRecord, DomainRecord
-from virtwatch_agent.journal.store import Batch, Journal, JournalError, Restored
+from virtwatch_agent.journal.store import Batch, Journal, JournalError, JournalInUseError, Restored
 from virtwatch_api.alert import AlertState
 from virtwatch_api.nodemonitor import Acknowledged, Handover, Transition
 
@@ -43,9 +43,15 @@ class Ledger:
         return bool(self._alerts or self._domains or self._meta_changed) or self._saved < self.sequence
 
     def open(self) -> Restored:
-        """Read the journal; without one that can be written, begin an epoch in memory."""
+        """Read the journal; without one that can be written, begin an epoch in memory.
+
+        Raises:
+            JournalInUseError: another process judges, and remembers, in its place.
+        """
         try:
             restored = self._journal.open(self._new_epoch)
+        except JournalInUseError:
+            raise
         except JournalError as error:
             self._failed(error)
             restored = Restored(self._new_epoch(), 0, (), (), ())

@@ -40,7 +40,9 @@ class Outcome:
         self._clock = clock
         self._measure = measure
         self._started = started
-        self._published_at = 0.0
+        # Monotonic seconds: a clock that is set must neither silence a node nor change what it costs.
+        self._began = clock.monotonic()
+        self._published_at = self._began
         self._fresh: list[tuple[Transition, Verdict, float]] = []
         self._noted: dict[str, frozenset[str]] = {}
         self._would_have_fired: dict[PolicyKey, deque[float]] = {}
@@ -51,7 +53,11 @@ class Outcome:
         self.errors = 0
 
     def open(self) -> Restored:
-        """Read the journal."""
+        """Read the journal.
+
+        Raises:
+            JournalInUseError: another process has it.
+        """
         restored = self._ledger.open()
         for record in restored.alerts:
             ids = self._noted.get(record.key.domain, frozenset())
@@ -130,9 +136,10 @@ class Outcome:
             self._telemetry.transition(
                 transition, thresholds=thresholds, cause=verdict.cause, judged=judged, journaled=journaled
             )
-        if self.changed or journaled - self._published_at >= _REFRESH:
+        clock = self._clock.monotonic()
+        if self.changed or clock - self._published_at >= _REFRESH:
             self.changed = False
-            self._published_at = journaled
+            self._published_at = clock
             self._reporter.publish(
                 build_status(self._view(machines, standing, journaled), self._conditions, now=journaled)
             )
@@ -160,7 +167,7 @@ class Outcome:
             health=AgentHealth(
                 version=__version__,
                 started=self._started,
-                cpu=cpu / max(now - self._started, 1.0),
+                cpu=cpu / max(self._clock.monotonic() - self._began, 1.0),
                 memory=memory,
                 samples=self.samples,
                 errors=self.errors,

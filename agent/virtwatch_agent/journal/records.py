@@ -1,9 +1,9 @@
 # What the agent remembers across a restart, as JSON text. Unknown or broken records are reported, never fatal.
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
-from virtwatch_api.alert import AlertKey, AlertState
+from virtwatch_api.alert import AlertKey, AlertState, moved
 from virtwatch_api.nodemonitor import Evidence, Handover, Subject, Transition
 from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
@@ -20,6 +20,15 @@ class AlertRecord:
     traceparent: str = ""
     last_event: float | None = None
     absent_since: float | None = None
+
+    def clock_set(self, seconds: float) -> "AlertRecord":
+        """Return the alert after the clock was set: its timers go on."""
+        return replace(
+            self,
+            state=self.state.moved(seconds),
+            last_event=moved(self.last_event, seconds),
+            absent_since=moved(self.absent_since, seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)

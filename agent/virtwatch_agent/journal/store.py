@@ -1,7 +1,10 @@
 # The agent's memory on disk. One SQLite transaction holds a transition together with the alert state that it leaves, so
-# that a kill at any moment can neither lose a transition nor make it happen twice.
+# that a kill at any moment can neither lose a transition nor make it happen twice. One process at a time has it: a
+# lock, which the kernel drops with the process, keeps others out.
+import fcntl
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +38,10 @@ R = TypeVar("R")
 
 class JournalError(Exception):
     """Say that the state folder could not be written; the message names it and what to do."""
+
+
+class JournalInUseError(JournalError):
+    """Say that another process has the state folder; nothing in it was read or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "journal.db"
+        self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
 
     def open(self, new_epoch: Callable[[], str]) -> Restored:
@@ -79,21 +87,22 @@ class Journal:
 
         Raises:
             JournalError: the folder cannot be written.
+            JournalInUseError: another process has it.
         """
         try:
             return self._read(new_epoch)
         except sqlite3.OperationalError as error:
-            self.close()
+            self._close_database()
             raise self._explained(error) from error
         except sqlite3.DatabaseError as error:
-            self.close()
+            self._close_database()
             aside = self._path.with_name(f"journal.broken-{time.time_ns()}")
             _LOG.error("%s is no journal (%s); it is kept as %s, and a new epoch begins", self._path, error, aside.name)
             try:
                 self._path.rename(aside)
                 return self._read(new_epoch)
             except (sqlite3.Error, OSError) as again:
-                self.close()
+                self._close_database()
                 raise self._explained(again) from again
 
     def commit(self, batch: Batch) -> None:
@@ -109,7 +118,13 @@ class Journal:
             raise self._explained(error) from error
 
     def close(self) -> None:
-        """Close the file; what was committed stays."""
+        """Close the file and let others have the folder; what was committed stays."""
+        self._close_database()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _close_database(self) -> None:
         if self._database is not None:
             with suppress(sqlite3.Error):
                 self._database.close()
@@ -117,7 +132,7 @@ class Journal:
 
     def _connection(self) -> sqlite3.Connection:
         if self._database is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._hold()
             database = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
             try:
                 database.execute("PRAGMA journal_mode=WAL")
@@ -128,6 +143,26 @@ class Journal:
                 raise
             self._database = database
         return self._database
+
+    def _hold(self) -> None:
+        """Keep other processes out of the folder."""
+        if self._lock is not None:
+            return
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not the journal's own file: SQLite locks that in its own way, and a broken one is renamed.
+        lock = os.open(folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise JournalInUseError(
+                    f"The state folder {folder} is used by another process: end that one, or give this one another "
+                    "folder. Until then nothing is judged here"
+                ) from None
+            raise
+        self._lock = lock
 
     def _read(self, new_epoch: Callable[[], str]) -> Restored:
         try:

@@ -33,7 +33,7 @@ class ThresholdAlert:
     state: AlertState = INACTIVE
     evidence: Evidence = NO_EVIDENCE
     traceparent: str = ""
-    taken_back: bool = False  # from before a restart, or from another node: its window begins anew
+    window_anew: bool = False  # its window began under it: after a restart, on another node, or by an edit
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
         """Judge with one more sample; `clock` is monotonic, `now` seconds since 1970."""
@@ -42,7 +42,7 @@ class ThresholdAlert:
         if judged is None:
             return None
         holds = self._holds(judged)
-        if self.taken_back and _rank(holds) < _rank(self.state.severity) and not self.window.whole(clock):
+        if self.window_anew and _rank(holds) < _rank(self.state.severity) and not self.window.whole(clock):
             return None  # half a window cannot say that it got better
         level = self._level(holds or self.state.severity)
         self.state, change = machine.judge(self.state, holds, timing=self.rule.timing, now=now, reason=Reason.BREACH)
@@ -80,6 +80,10 @@ class ThresholdAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
+
+    def clock_set(self, seconds: float) -> None:
+        """Let its timers go on though the clock was set."""
+        self.state = self.state.moved(seconds)
 
     def _holds(self, value: float) -> Severity | None:
         firing = self.state.severity
@@ -134,7 +138,7 @@ class EventAlert:
             return None
         if self.state.warning_good_since is not None and (change := self._clearing(now=now)) is not None:
             return change
-        # A clock that stepped back starts the timers anew.
+        # A clock that was set back while nobody saw it starts the timers anew.
         if self.absent_since is not None:
             self.absent_since = min(self.absent_since, now)
             if now - self.absent_since >= keep:
@@ -150,6 +154,12 @@ class EventAlert:
         """End the alert at once."""
         self.state, change = machine.resolve(self.state, now=now, reason=reason)
         return change
+
+    def clock_set(self, seconds: float) -> None:
+        """Let its timers go on though the clock was set."""
+        self.state = self.state.moved(seconds)
+        self.absent_since = machine.moved(self.absent_since, seconds)
+        self.last_event = machine.moved(self.last_event, seconds)
 
     def _clearing(self, *, now: float) -> Change | None:
         self.state, change = machine.judge(self.state, None, timing=_UNTIL_IT_HOLDS, now=now, reason=Reason.EVENT)

@@ -190,6 +190,13 @@ class Machine:
             if change is not None:
                 yield on_alert(alert, change, self._effective(alert.key))
 
+    def clock_set(self, seconds: float) -> None:
+        """Let all timers go on though the clock was set by `seconds`."""
+        self._arrived += seconds
+        for alert in self.alerts.values():
+            alert.clock_set(seconds)
+        self._restored = {key: record.clock_set(seconds) for key, record in self._restored.items()}
+
     def unidentify(self) -> None:
         """Forget which VM of the API this is, and its rules: until that is known again, events wait and alerts stay."""
         self.identity = None

@@ -44,7 +44,7 @@ def taken_back(record: AlertRecord, effective: EffectiveRule | None, *, clock: f
     alert: Alert
     if isinstance(body, ThresholdRule):
         alert = new_threshold_alert(record.key, body, effective.thresholds, clock=clock)
-        alert.taken_back = True
+        alert.window_anew = True
     elif isinstance(body, EventRule):
         alert = EventAlert(key=record.key, rule=body, enforcement=effective.thresholds.enforcement)
         alert.last_event, alert.absent_since = record.last_event, record.absent_since
@@ -69,7 +69,7 @@ def renew(alert: Alert, effective: EffectiveRule) -> bool:
         return False
     if isinstance(alert, ThresholdAlert) and isinstance(body, ThresholdRule) and alert.rule.signal == body.signal:
         if alert.rule.aggregate != body.aggregate:
-            alert.window = Window(body.aggregate)
+            alert.window, alert.window_anew = Window(body.aggregate), True
         alert.rule = body
         alert.interval = interval(effective.thresholds.collection)
         return True

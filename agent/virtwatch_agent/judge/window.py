@@ -41,7 +41,7 @@ class Window:
             case Function.MIN:
                 return min(values)
             case Function.P95:
-                return sorted(values)[math.ceil(0.95 * len(values)) - 1]
+                return _quantile(0.95, sorted(values))
             case Function.SUM:
                 return math.fsum(values)
             case Function.COUNT:
@@ -59,3 +59,11 @@ class Window:
         edge = clock - self._aggregate.window
         while self._samples and self._samples[0][0] <= edge:
             self._samples.popleft()
+
+
+def _quantile(share: float, ordered: list[float]) -> float:
+    """Return what Prometheus' quantile_over_time does: where no sample is the quantile, a point between two."""
+    rank = share * (len(ordered) - 1)
+    below = math.floor(rank)
+    lower, upper = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    return lower + (upper - lower) * (rank - below)  # exact where both are equal: a value at its bound is no breach

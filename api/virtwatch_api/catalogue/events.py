@@ -49,7 +49,12 @@ _I, _W, _E = EventSeverity.INFO, EventSeverity.WARNING, EventSeverity.ERROR
 
 EVENTS: tuple[EventType, ...] = (
     _event("vm.started", _I, "The VM started: booted, restored or migrated in.", "reason"),
-    _event("vm.stopped", _I, "The VM stopped; reason is shutdown, destroyed, migrated, saved or failed.", "reason"),
+    _event(
+        "vm.stopped",
+        _I,
+        "The VM stopped; reason is shutdown, destroyed, crashed, migrated, saved, failed, snapshot, lost or unknown.",
+        "reason",
+    ),
     _event("vm.crashed", _E, "The guest panicked, or its QEMU ended by itself.", "reason"),
     _event("vm.paused", _W, "The VM is paused; reason is user, migration, ioerror, watchdog, postcopy, …", "reason"),
     _event("vm.resumed", _I, "The VM runs again after a pause.", "reason"),
@@ -58,7 +63,7 @@ EVENTS: tuple[EventType, ...] = (
     _event("vm.watchdog", _E, "The guest's watchdog expired; action says what QEMU did.", "action"),
     _event("vm.telemetry_stuck", _W, "The VM's monitor does not answer; its last values grow old.", "reason"),
     _event("vm.telemetry_recovered", _I, "The VM's monitor answers again."),
-    EventType("libvirt.lost", "libvirt.connection.lost", _W, "A connection to libvirt was lost.", ("reason",)),
+    EventType("libvirt.lost", "libvirt.connection.lost", _W, "A connection to libvirt was lost."),
     EventType("libvirt.restored", "libvirt.connection.restored", _I, "A connection to libvirt is back."),
     _planned("vm.block_threshold", "libvirt.domain.block_threshold", _W, "A disk grew past its threshold.", "device"),
     _planned("vm.agent_connected", "libvirt.domain.agent.connected", _I, "The guest agent connected."),

@@ -89,6 +89,18 @@ class Outside:
         self.applied_sets.append((thresholds.policy.name, virtual_machines))
 
 
+class SetClock:
+    """Tell the machine's time, as if somebody had set its clock `ahead`."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
 @dataclass
 class Agent:
     """Run one core; `restart` kills it as a power cut would: nothing is written any more."""
@@ -96,7 +108,8 @@ class Agent:
     folder: Path
     node: str = "n1"
     outside: Outside = field(default_factory=Outside)
-    clock: float = 0.0
+    clock: SetClock = field(default_factory=SetClock)
+    seen: float = 0.0  # monotonic seconds of the last sample
 
     def __post_init__(self) -> None:
         self._begin()
@@ -109,7 +122,7 @@ class Agent:
             reporter=self.outside,
             telemetry=self.outside,
             journal=Journal(self.folder),
-            clock=time,
+            clock=self.clock,
             new_epoch=lambda: f"epoch-{next(_EPOCHS)}",
             measure=lambda: (0.0, 0.0),
         )
@@ -131,16 +144,16 @@ class Agent:
 
     def see(self, *values: float) -> "Agent":
         for value in values:
-            self.clock += 1
-            now = time.time()
-            self.say(Sample(UUID, Source.KERNEL, "1", now, now, self.clock, {("memory.rss", ""): value}))
+            self.seen = max(self.seen + 0.001, self.clock.monotonic())
+            now = self.clock.time()
+            self.say(Sample(UUID, Source.KERNEL, "1", now, now, self.seen, {("memory.rss", ""): value}))
         return self
 
     def appear(self, **changes: Any) -> "Agent":
-        return self.say(Appeared(domain(**changes), time.time()))
+        return self.say(Appeared(domain(**changes), self.clock.time()))
 
     def hear(self, type_: str, **attributes: str) -> "Agent":
-        return self.say(DomainEvent(type_, UUID, time.time(), attributes))
+        return self.say(DomainEvent(type_, UUID, self.clock.time(), attributes))
 
     def acknowledge(self, epoch: str, sequence: int) -> "Agent":
         return self.say(NodeChanged({}, Acknowledged(epoch, sequence)))

@@ -1,13 +1,16 @@
 import os
+import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, policy
+from virtwatch_agent.journal.records import decode_alert
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
@@ -35,6 +38,13 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     started = Agent(tmp_path)
     yield started
     started.core.stop()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def actions(status: NodeStatus) -> list[Action]:
@@ -337,6 +347,80 @@ def test_a_broken_journal_is_put_aside_and_a_new_epoch_begins(
     assert actions(agent.until(lambda status: bool(status.firing))) == [Action.FIRED]
     assert list(tmp_path.glob("journal.broken-*"))
     assert "is no journal" in caplog.text
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_rule_that_waits_goes_on_waiting_though_the_clock_is_set_also_after_a_restart(
+    agent: Agent, step: float
+) -> None:
+    waits = {**BUSY, "threshold": {**BUSY["threshold"], "for": "10m"}}
+    agent.judge_by(policy(waits, PAUSED)).appear().see(150)
+    agent.until(lambda status: status.counts.pending == 1)
+    since, before = waits_since_on_disk(agent), time.time()
+
+    agent.clock.ahead = step
+    wait_for(lambda: waits_since_on_disk(agent) == pytest.approx(since + step, abs=1.0))
+    agent.say(Sample(UUID, Source.KERNEL, "1", before, before, time.monotonic(), {("memory.rss", ""): 150}))
+    agent.see(150).hear("vm.paused", reason="user")
+    status = agent.until(lambda status: bool(status.firing))
+    assert ([item.alert.rule for item in status.firing], status.counts.pending) == (["paused"], 1)
+
+    agent.restart()
+    agent.judge_by(policy(waits, PAUSED)).appear().see(150)
+    status = agent.until(lambda status: status.virtual_machines == 1 and status.counts.pending == 1)
+    assert [item.alert.rule for item in status.firing] == ["paused"]
+
+
+def waits_since_on_disk(agent: Agent) -> float:
+    with closing(sqlite3.connect(f"file:{agent.folder}/journal.db?mode=ro", uri=True)) as database:
+        records = [decode_alert(body) for (body,) in database.execute("SELECT body FROM alerts")]
+    (since,) = [record.state.warning_since for record in records]
+    assert since is not None
+    return since
+
+
+def test_a_second_agent_waits_for_the_state_folder_and_then_goes_on_where_the_first_one_ended(
+    agent: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    before = agent.until(lambda status: bool(status.firing))
+
+    second = Agent(tmp_path)
+    try:
+        second.judge_by(policy(BUSY)).appear().see(160)
+        agent.see(170).hear("vm.paused", reason="user")
+        wait_for(lambda: second.core.waiting)
+        assert second.core.waiting.startswith(f"The state folder {tmp_path} is used by another process: ")
+        assert not second.core.ready
+        assert second.outside.statuses == []
+
+        agent.core.stop()
+        status = second.until(lambda status: status.virtual_machines == 1)
+
+        assert (second.core.waiting, status.epoch) == ("", before.epoch)
+        assert actions(status) == [Action.FIRED]
+        assert status.firing[0].since == before.firing[0].since
+        assert len([record for record in caplog.records if "is used by" in record.message]) == 1
+    finally:
+        second.core.stop()
+
+
+def test_an_agent_that_waits_for_the_state_folder_ends_when_it_shall_and_leaves_the_folder_alone(
+    agent: Agent, tmp_path: Path
+) -> None:
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+    second = Agent(tmp_path)
+    second.judge_by(policy(PAUSED)).appear()
+    wait_for(lambda: second.core.waiting)
+
+    second.core.stop()
+
+    agent.restart()
+    agent.judge_by(policy(BUSY)).appear().see(150)
+    status = agent.until(lambda status: status.virtual_machines == 1)
+    assert actions(status) == [Action.FIRED]
+    assert len(status.firing) == 1
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from virtwatch_agent.journal.store import Journal, Restored
+import pytest
+
+from virtwatch_agent.journal.store import Journal, JournalInUseError, Restored
 
 # Writes transitions for ever, three to a batch with the state that they leave; prints each batch once it is durable.
 WRITER = textwrap.dedent("""
@@ -38,7 +40,7 @@ WRITER = textwrap.dedent("""
 """)
 
 
-def test_kills_at_random_moments_lose_no_batch_and_tear_none(tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_no_batch_tear_none_and_free_the_folder(tmp_path: Path) -> None:
     chance = random.Random(20261123)
     durable = 0
     for _ in range(12):
@@ -46,6 +48,8 @@ def test_kills_at_random_moments_lose_no_batch_and_tear_none(tmp_path: Path) -> 
         assert writer.stdout is not None
         for _ in range(chance.randrange(1, 40)):
             durable = int(writer.stdout.readline())
+        with pytest.raises(JournalInUseError, match=f"^The state folder {tmp_path} is used by another process: "):
+            read(tmp_path)
         os.kill(writer.pid, signal.SIGKILL)
         rest = writer.stdout.read().split()
         durable = int(rest[-1]) if rest else durable

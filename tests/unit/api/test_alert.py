@@ -224,6 +224,22 @@ def test_a_clock_that_steps_back_delays_an_alert_by_its_timer_at_most(step):
     assert resolved is not None
 
 
+@given(timings, histories, st.integers(0, 40), st.integers(-100_000, 100_000))
+def test_a_clock_that_is_set_changes_nothing_where_the_timers_are_moved_along(timing, history, at, step):
+    def told(judged):
+        return [(change.action, change.severity) if change else None for _, _, _, change in judged]
+
+    before = list(_run(history[:at], timing))
+    now, state = (before[-1][0], before[-1][2]) if before else (1000.0, INACTIVE)
+    after = list(_run(history[at:], timing, state=state.moved(step), start=now + step))
+
+    assert told(before + after) == told(_run(history, timing))
+
+
+def test_moving_timers_changes_no_word_on_since_when_an_alert_fires():
+    assert AlertState(W, 1.0, 2.0, None, None, 5.0).moved(10.0) == AlertState(W, 1.0, 12.0, None, None, 15.0)
+
+
 states = st.builds(
     AlertState,
     severity=st.none() | st.sampled_from(Severity),

@@ -12,7 +12,9 @@ from virtwatch_agent.collect.events import (
     listed_state,
     watchdog,
 )
+from virtwatch_agent.collect.sightings import LOST
 from virtwatch_agent.observations import DomainState
+from virtwatch_api.catalogue.events import EVENT
 
 L = libvirt
 
@@ -117,3 +119,12 @@ def test_watchdogs_say_what_qemu_did():
         L.VIR_DOMAIN_EVENT_WATCHDOG_INJECTNMI: "inject_nmi",
     }
     assert {action: watchdog(action) for action in actions} == {a: WatchdogHeard(word) for a, word in actions.items()}
+
+
+def test_the_catalogue_names_every_reason_that_a_stop_can_have() -> None:
+    numbers = range(-1, 20)
+    heard = {found.reason for number in numbers if (found := lifecycle(L.VIR_DOMAIN_EVENT_STOPPED, number))}
+    listed = {listed_state(L.VIR_DOMAIN_SHUTOFF, number)[1] for number in numbers}
+    said = EVENT["vm.stopped"].description.removesuffix(".").partition("reason is ")[2]
+
+    assert set(said.replace(" or ", ", ").split(", ")) == heard | listed | {LOST}

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +134,60 @@ def heard(machine: Machine, type_: str, reason: str) -> list[str]:
     return [item.change.action for item in machine.event(event)]
 
 
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_rule_waits_and_holds_its_time_though_the_clock_is_set(step: float) -> None:
+    timing = Timing(for_=10.0, keep_firing_for=10.0)
+    machine = running(replace(BUSY, aggregate=Aggregate(), timing=timing))
+    ahead = 0.0
+
+    def see(value: float, *, clock: float) -> list[str]:
+        sample = replace(rss(value, clock=clock), at=1000.0 + clock + ahead)
+        return [item.change.action for item in machine.sample(sample)]
+
+    assert see(150.0, clock=1.0) == []
+    ahead += step
+    machine.clock_set(step)
+    assert see(150.0, clock=2.0) == see(150.0, clock=10.0) == []
+    assert see(150.0, clock=11.0) == ["Fired"]
+
+    assert see(50.0, clock=12.0) == []
+    ahead += step
+    machine.clock_set(step)
+    assert see(50.0, clock=13.0) == see(50.0, clock=21.0) == []
+    assert see(50.0, clock=22.0) == ["Resolved"]
+
+
+@pytest.mark.parametrize("step", [86_400.0, -86_400.0])
+def test_an_alert_on_events_lasts_its_time_though_the_clock_is_set(step: float) -> None:
+    machine = running(CRASH)
+    assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
+
+    machine.clock_set(step)
+
+    assert list(machine.tick(clock=1.0, now=1000.0 + step + 3599.0)) == []
+    assert [item.change.reason for item in machine.tick(clock=2.0, now=1000.0 + step + 3600.0)] == ["Expired"]
+
+
+def test_an_alert_from_before_a_restart_lasts_its_time_though_the_clock_is_set_before_its_rule_is_known() -> None:
+    machine = restarted(last_event=1000.0)
+    machine.appear(DB, clock=0.0)
+
+    machine.clock_set(86_400.0)
+
+    assert put_in_force(machine, CRASH, clock=1.0, now=87_401.0) == []
+    assert list(machine.tick(clock=2.0, now=87_402.0)) == []
+
+
+def test_a_vm_that_migrated_in_leaves_its_alerts_their_time_though_the_clock_is_set() -> None:
+    machine = running(replace(BUSY, aggregate=Aggregate()))
+    heard(machine, "vm.started", "migrated")
+
+    machine.clock_set(3600.0)
+
+    assert list(machine.sample(replace(rss(150.0, clock=14.0), at=4614.0))) == []
+    assert [item.change.action for item in machine.sample(replace(rss(150.0, clock=15.0), at=4615.0))] == ["Fired"]
+
+
 def test_an_alert_leaves_with_its_vm_and_takes_along_what_it_remembers() -> None:
     machine = running(BUSY)
     list(machine.sample(rss(150.0, clock=1.0)))
@@ -168,6 +223,27 @@ def test_an_alert_that_came_goes_on_and_does_not_end_before_its_window_is_whole(
 
     assert early == []
     assert (whole.change.action, whole.change.since) == ("Resolved", 1.0)
+
+
+def test_a_longer_window_ends_no_alert_before_it_is_whole() -> None:
+    machine = running(BUSY)
+    assert [item.change.action for item in machine.sample(rss(150.0, clock=1.0))] == ["Fired"]
+    longer = replace(BUSY, aggregate=Aggregate(Function.AVG, 10.0))
+    assert put_in_force(machine, longer, clock=1.0, now=1001.0) == []
+
+    early = [item for clock in range(2, 12) for item in machine.sample(rss(50.0, clock=clock))]
+    (whole,) = machine.sample(rss(50.0, clock=12.0))
+
+    assert early == []
+    assert (whole.change.action, whole.change.since) == ("Resolved", 1001.0)
+
+
+def test_an_edit_that_leaves_the_window_alone_ends_an_alert_as_soon_as_it_is_good() -> None:
+    machine = running(BUSY)
+    list(machine.sample(rss(150.0, clock=1.0)))
+    put_in_force(machine, replace(BUSY, warning=Level(Bound.ABOVE, 120.0, 120.0)), clock=1.0, now=1001.0)
+
+    assert [item.change.action for item in machine.sample(rss(50.0, clock=2.0))] == ["Resolved"]
 
 
 def test_an_alert_that_came_is_worsened_at_once() -> None:
