@@ -65,10 +65,11 @@ def _build(part: str, base: Path, folder: Path) -> None:
         _ensure_base(buildah, base, log)
         argv = [
             *(*buildah, "bud", "--layers", "--isolation=chroot", "--network=host", "--format=docker"),
-            *("--build-arg", f"BASE={BASE}", *_machine_settings(Path(scratch))),
-            *("--file", f"{part}/Dockerfile", "--tag", tag, "."),
+            *("--build-arg", f"BASE={BASE}", *_machine_settings(Path(scratch)), "--file", f"{part}/Dockerfile"),
         ]
-        run_logged(argv, log=log, cwd=CHECKOUT)
+        # The first stage by a name of its own, by which its steps are kept for the next build.
+        run_logged([*argv, "--target", "build", "--tag", f"{tag}-build", "."], log=log, cwd=CHECKOUT)
+        run_logged([*argv, "--tag", tag, "."], log=log, cwd=CHECKOUT)
         argv = [*buildah, "push", "--quiet", tag, f"docker-archive:{folder / 'image.tar'}:{tag}"]
         run_logged(argv, log=build_log(f"image-{part}-push"), cwd=CHECKOUT)
         # What earlier builds left: 0.8 GB for each change.

@@ -125,15 +125,17 @@ class VirtualMachine:
         In KubeVirt 1.7 a migration may come to nothing once in a while; a new one is asked for.
         """
         source = self.node
-        for _ in range(MOVE_ATTEMPTS - 1):
-            self.migrate()
+        for _ in range(MOVE_ATTEMPTS):
             with suppress(LabError):
+                self.migrate()
                 return self._wait_moved(source)
             self._kubectl("delete", "vmim", "--all", *self._namespace, "--timeout=60s", check=False)
             if self.node != source:  # It was there in the end.
                 return self._wait_moved(source)
-        self.migrate()
-        return self._wait_moved(source)
+        raise LabError(
+            f"KubeVirt did not move {self.spec.name} from {source}, though asked {MOVE_ATTEMPTS} times: see kubectl get "
+            "vmim,vmi,pods and the logs of virt-handler and virt-launcher. On a busy machine that happens; run it again."
+        )
 
     def _wait_moved(self, source: str) -> str:
         what = f"{self.spec.name} to be on another node than {source}"
