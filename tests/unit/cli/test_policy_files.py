@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from virtwatch_api.policy import ThresholdRule
 from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
 
 RIGHT = """\
@@ -14,6 +15,20 @@ spec:
     threshold:
       signal: vm.cpu.utilization
       warning: {above: "0.9"}
+"""
+
+MERGED = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: merged}
+spec:
+  rules:
+  - name: cpu-busy
+    threshold: &busy
+      signal: vm.cpu.utilization
+      warning: {above: "0.9"}
+  - name: cpu-used
+    threshold: {<<: *busy, warning: {above: "0.7"}}
 """
 
 
@@ -67,6 +82,22 @@ def test_a_key_that_stands_twice_is_wrong(policy: Path) -> None:
     findings = _findings(policy, RIGHT + '      warning: {above: "0.8"}\n')
 
     assert [(finding.line, finding.reason) for finding in findings] == [(10, "stands here twice; remove one")]
+
+
+def test_a_merged_key_that_is_overridden_stands_there_once(policy: Path) -> None:
+    policy.write_text(MERGED)
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    bodies = [rule.body for rule in read.thresholds[0].rules]
+    assert [body.warning.value for body in bodies if isinstance(body, ThresholdRule) and body.warning] == [0.9, 0.7]
+
+
+def test_a_key_that_stands_twice_beside_a_merge_is_still_wrong(policy: Path) -> None:
+    findings = _findings(policy, MERGED.replace('warning: {above: "0.7"}', 'warning: {above: "0.7", above: "0.8"}'))
+
+    assert [(finding.line, finding.field) for finding in findings] == [(11, "spec.rules[1].threshold.warning.above")]
 
 
 def test_a_rule_without_an_engine_is_named(policy: Path) -> None:

@@ -1,0 +1,79 @@
+# The documents of a file's text, each with its nodes, which know their lines.
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from virtwatch_api.problem import Problem
+
+_STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Hold one document, and what is wrong in how it is written."""
+
+    value: Any
+    node: yaml.Node
+    problems: tuple[Problem, ...]
+
+    def line(self, path: str) -> int:
+        """Return the line of a field, or of the nearest thing around it that is there."""
+        node, line = self.node, self.node.start_mark.line + 1
+        for step in _STEP.findall(path):
+            inner = _step(node, step)
+            if inner is None:
+                break
+            node, line = inner
+        return line
+
+
+def read_documents(text: str) -> Iterator[Document]:
+    """Read YAML, of which JSON is a part; empty documents are left out.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError: the text is no YAML.
+    """
+    loader = yaml.SafeLoader(text)
+    while loader.check_node():
+        node = loader.get_node()
+        if node is None:
+            continue
+        # Before it is constructed: that writes merged keys (<<) beside those that override them.
+        problems = tuple(_given_twice(node, "", set()))
+        value = loader.construct_document(node)
+        if value is not None:
+            yield Document(value, node, problems)
+
+
+def _given_twice(node: yaml.Node, path: str, walked: set[int]) -> Iterator[Problem]:
+    """Find keys that a mapping holds twice, of which YAML would silently take the last; aliases are walked once."""
+    if id(node) in walked or not isinstance(node, yaml.CollectionNode):
+        return
+    walked.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _given_twice(item, f"{path}[{index}]", walked)
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue  # it cannot be constructed, which will be said
+        inner = f"{path}.{key.value}" if path else str(key.value)
+        if key.value in seen:
+            yield Problem(inner, "stands here twice; remove one")
+        seen.add(key.value)
+        yield from _given_twice(value, inner, walked)
+
+
+def _step(node: yaml.Node, step: str) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.SequenceNode) and step.startswith("["):
+        index = int(step[1:-1])
+        return (node.value[index], node.value[index].start_mark.line + 1) if index < len(node.value) else None
+    if isinstance(node, yaml.MappingNode):
+        for key, value in reversed(node.value):  # of two, YAML takes the last
+            if key.value == step:
+                return value, key.start_mark.line + 1
+    return None
