@@ -9,6 +9,16 @@ import yaml
 from virtwatch_api.problem import Problem
 
 _STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """Read an unquoted date as a string, as kubectl does: names and labels may look like one."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - where PyYAML looks for it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ def read_documents(text: str) -> Iterator[Document]:
     Raises:
         yaml.YAMLError, ValueError, RecursionError: the text is no YAML.
     """
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     while loader.check_node():
         node = loader.get_node()
         if node is None:

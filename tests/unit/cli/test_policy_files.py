@@ -100,6 +100,34 @@ def test_a_key_that_stands_twice_beside_a_merge_is_still_wrong(policy: Path) -> 
     assert [(finding.line, finding.field) for finding in findings] == [(11, "spec.rules[1].threshold.warning.above")]
 
 
+def test_what_looks_like_a_date_is_a_string_as_for_kubectl(policy: Path) -> None:
+    labels = "  target: {selector: {matchLabels: {release: 2026-01-01}}}\n"
+    policy.write_text(RIGHT.replace("NAME", "2026-01-01").replace("spec:\n", f"spec:\n{labels}"))
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    (thresholds,) = read.thresholds
+    assert thresholds.policy.name == "2026-01-01"
+    assert thresholds.target.selector is not None
+    assert thresholds.target.selector.matches({"release": "2026-01-01"})
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("!!timestamp 2026-01-01", "a value of type date"),
+        ("!!binary aGFsbG8=", "a value of type bytes"),
+        ("{a: b}", "a mapping"),
+        ("[a]", "a list"),
+    ],
+)
+def test_what_is_no_string_is_called_what_it_is(policy: Path, written: str, kind: str) -> None:
+    findings = _findings(policy, RIGHT.replace("NAME", written))
+
+    assert [finding.reason for finding in findings] == [f"must be a non-empty string, not {kind}"]
+
+
 def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
     rule = "  - {name: odd, severity: Warning, anomaly: {signals: [vm.cpu.utilization]}}\n"
 
@@ -116,7 +144,7 @@ def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
         (b"a: \x01", "is not YAML"),
         (b"a: !!python/object/apply:os.system [ls]", "is not YAML"),
         (b"? [a, {b: c}]\n: d", "is not YAML"),
-        (b"a: 2026-99-99", "is not YAML"),
+        (b"a: !!timestamp 2026-99-99", "is not YAML"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"- just\n- a list", "must be a mapping"),
         (b"kind: MonitorPolicy", "must be virtwatch.io/v1alpha1"),
