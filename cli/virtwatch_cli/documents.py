@@ -9,6 +9,7 @@ import yaml
 from virtwatch_api.problem import Problem
 
 _STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")
+_JSON_STRING_OR_TAB = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\t', re.DOTALL)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -40,12 +41,14 @@ class Document:
         return line
 
 
-def read_documents(text: str) -> Iterator[Document]:
-    """Read YAML, of which JSON is a part; empty documents are left out.
+def read_documents(text: str, *, json: bool) -> Iterator[Document]:
+    """Read YAML, of which JSON is a part but for its tabs; empty documents are left out.
 
     Raises:
         yaml.YAMLError, ValueError, RecursionError: the text is no YAML.
     """
+    if json:  # a tab outside of strings is a space there
+        text = _JSON_STRING_OR_TAB.sub(lambda found: " " if found[0] == "\t" else found[0], text)
     loader = _Loader(text)
     while loader.check_node():
         node = loader.get_node()

@@ -95,7 +95,7 @@ def read_policy_file(path: Path) -> PolicyFile:
 
 def _documents(path: Path, text: str) -> Iterator[ThresholdSet | Finding | str]:
     try:
-        for document in read_documents(text):
+        for document in read_documents(text, json=path.suffix == ".json"):
             yield from _document(path, document)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0

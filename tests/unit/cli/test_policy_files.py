@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from virtwatch_api.policy import ThresholdRule
+from virtwatch_api.policy import EventRule, ThresholdRule
 from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
 
 RIGHT = """\
@@ -126,6 +126,43 @@ def test_what_is_no_string_is_called_what_it_is(policy: Path, written: str, kind
     findings = _findings(policy, RIGHT.replace("NAME", written))
 
     assert [finding.reason for finding in findings] == [f"must be a non-empty string, not {kind}"]
+
+
+JSON_WITH_TABS = r"""
+{
+	"apiVersion": "virtwatch.io/v1alpha1",
+	"kind": "MonitorPolicy",
+	"metadata":	{"name": "a"},
+	"spec": {
+		"rules": [{
+			"name": "odd",
+			"severity": "Critical",
+			"event": {"type": "vm.crashed", "where": {"reason": "a \" 	b"}}
+		}]
+	}
+}
+"""
+
+
+def test_json_may_be_indented_by_tabs_which_stay_what_they_are_in_strings(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text(JSON_WITH_TABS)
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    (rule,) = read.thresholds[0].rules
+    assert isinstance(rule.body, EventRule)
+    assert rule.body.event.where == (("reason", 'a " \tb'),)
+
+
+def test_what_is_wrong_in_json_has_its_line_too(tmp_path: Path) -> None:
+    twice = JSON_WITH_TABS.replace('"severity"', '"name": "Odd",\n\t\t\t"severity"')
+
+    findings = _findings(tmp_path / "policy.json", twice)
+
+    assert {(finding.line, finding.field) for finding in findings} == {(9, "spec.rules[0].name")}
+    assert "stands here twice; remove one" in {finding.reason for finding in findings}
 
 
 def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
