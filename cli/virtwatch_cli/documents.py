@@ -10,6 +10,7 @@ from virtwatch_api.problem import Problem
 
 _STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")
 _JSON_STRING_OR_TAB = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\t', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -24,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Hold one document, and what is wrong in how it is written."""
+    """Hold one document, and what is wrong in how it is written; half of a character is U+FFFD in it."""
 
     value: Any
     node: yaml.Node
@@ -55,30 +56,48 @@ def read_documents(text: str, *, json: bool) -> Iterator[Document]:
         if node is None:
             continue
         # Before it is constructed: that writes merged keys (<<) beside those that override them.
-        problems = tuple(_given_twice(node, "", set()))
+        problems = tuple(_problems(node, "", set()))
         value = loader.construct_document(node)
         if value is not None:
             yield Document(value, node, problems)
 
 
-def _given_twice(node: yaml.Node, path: str, walked: set[int]) -> Iterator[Problem]:
-    """Find keys that a mapping holds twice, of which YAML would silently take the last; aliases are walked once."""
+def _problems(node: yaml.Node, path: str, walked: set[int]) -> Iterator[Problem]:
+    """Find keys that a mapping holds twice, of which YAML would silently take the last, and halves of characters.
+
+    Aliases are walked once.
+    """
+    if isinstance(node, yaml.ScalarNode) and (half := _join_halves(node)):
+        yield Problem(path, half)
     if id(node) in walked or not isinstance(node, yaml.CollectionNode):
         return
     walked.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _given_twice(item, f"{path}[{index}]", walked)
+            yield from _problems(item, f"{path}[{index}]", walked)
         return
     seen: set[str] = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue  # it cannot be constructed, which will be said
+        half = _join_halves(key)
         inner = f"{path}.{key.value}" if path else str(key.value)
-        if key.value in seen:
+        if half:
+            yield Problem(inner, half)
+        elif key.value in seen:
             yield Problem(inner, "stands here twice; remove one")
         seen.add(key.value)
-        yield from _given_twice(value, inner, walked)
+        yield from _problems(value, inner, walked)
+
+
+def _join_halves(node: yaml.ScalarNode) -> str:
+    """Join the halves of characters beyond U+FFFF, which JSON writes so; return a sentence on one that stands alone."""
+    if not _SURROGATE.search(node.value):
+        return ""
+    joined = node.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    node.value = _SURROGATE.sub("\ufffd", joined)
+    half = _SURROGATE.search(joined)
+    return f"holds half of a character, \\u{ord(half[0]):04x}; write all of it or remove it" if half else ""
 
 
 def _step(node: yaml.Node, step: str) -> tuple[yaml.Node, int] | None:

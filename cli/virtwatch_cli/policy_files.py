@@ -112,7 +112,9 @@ def _document(path: Path, document: Document) -> Iterator[ThresholdSet | Finding
     compiled = compile_policy(parsed) if isinstance(parsed, Policy) else parsed
     if isinstance(compiled, ThresholdSet) and not document.problems:
         yield compiled
-    for problem in (*document.problems, *(() if isinstance(compiled, ThresholdSet) else compiled)):
+    written = {problem.path for problem in document.problems}
+    meant = () if isinstance(compiled, ThresholdSet) else (item for item in compiled if item.path not in written)
+    for problem in (*document.problems, *meant):
         yield Finding(path, document.line(problem.path), problem.path, problem.message)
 
 

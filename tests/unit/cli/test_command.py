@@ -34,6 +34,22 @@ def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pyte
     assert f'{tmp_path}/b.yaml:4: spec.rules[0].event.type: unknown event "vm.crash"' in capsys.readouterr().out
 
 
+def test_check_goes_on_after_a_file_with_half_of_a_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = (
+        "apiVersion: virtwatch.io/v1alpha1\nkind: ClusterMonitorPolicy\nmetadata: {name: right}\n"
+        "spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}\n"
+    )
+    (tmp_path / "a.yaml").write_text(right.replace("name: right", r'name: "\ud800x"'))
+    (tmp_path / "b.yaml").write_text(right)
+
+    assert main(["check", "-f", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/a.yaml:3: metadata.name: holds half of a character" in said
+    assert "b.yaml: ClusterMonitorPolicy right is right" in said
+
+
 def test_check_fails_where_there_is_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-f", str(tmp_path)]) == 1
     assert "there is no MonitorPolicy" in capsys.readouterr().err

@@ -165,6 +165,36 @@ def test_what_is_wrong_in_json_has_its_line_too(tmp_path: Path) -> None:
     assert "stands here twice; remove one" in {finding.reason for finding in findings}
 
 
+@pytest.mark.parametrize("name", ["policy.yaml", "policy.json"])
+def test_two_halves_of_a_character_in_json_are_the_character(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(JSON_WITH_TABS.replace("\t", "  ").replace('b"', r'\ud83d\ude00"'))
+
+    read = read_policy_file(tmp_path / name)
+
+    assert read.findings == ()
+    (rule,) = read.thresholds[0].rules
+    assert isinstance(rule.body, EventRule)
+    assert rule.body.event.where[0][1].endswith("\N{GRINNING FACE}")
+
+
+@pytest.mark.parametrize(
+    ("label", "field"),
+    [
+        (r'tier: "x\ud83dx"', r"spec.target.selector.matchLabels.tier"),
+        (r'tier: "\ude00\ud83d"', r"spec.target.selector.matchLabels.tier"),
+        (r'"\ud800": web', "spec.target.selector.matchLabels.\ufffd"),
+    ],
+)
+def test_half_of_a_character_is_refused_with_its_field(policy: Path, label: str, field: str) -> None:
+    target = f"  target:\n    selector:\n      matchLabels: {{{label}}}\n"
+
+    (finding,) = _findings(policy, RIGHT.replace("spec:\n", f"spec:\n{target}"))
+
+    assert (finding.line, finding.field) == (7, field)
+    assert "half of a character" in finding.reason
+    assert str(finding).encode()
+
+
 def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
     rule = "  - {name: odd, severity: Warning, anomaly: {signals: [vm.cpu.utilization]}}\n"
 
