@@ -56,7 +56,7 @@ class JsonScreen(Screen):
             self._write("problem", message=problem)
 
     def _write(self, type_: str, **fields: Any) -> None:
-        self._out.write(json.dumps({"type": type_, **fields}, ensure_ascii=False) + "\n")
+        self._out.write(json.dumps({"type": type_, **fields}) + "\n")
         self._out.flush()
 
 

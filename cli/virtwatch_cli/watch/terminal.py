@@ -51,10 +51,11 @@ class TerminalReporter(Reporter):
         *,
         closed: Callable[[], None],
     ) -> None:
-        """`closed` is called when nobody reads what is written any more."""
+        """`closed` is called when nothing can be shown any more; `error` is why."""
         self._screen = screen
         self._watched = watched
         self._closed = closed
+        self.error: Exception | None = None
         self._deliver: Deliver = _nobody
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -94,20 +95,24 @@ class TerminalReporter(Reporter):
         self._queue.put(lambda: self._screen.problem(problem))
 
     def _run(self) -> None:
-        first_look_ends = time.monotonic() + _FIRST_LOOK
+        # The thread's edge: whoever started it must not go on as if all was shown.
         try:
-            while True:
-                try:
-                    left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
-                    show = self._queue.get(timeout=None if self._overview_shown else left)
-                except queue.Empty:
-                    self._show_overview()
-                    continue
-                if show is None:
-                    break
-                show()
-        except BrokenPipeError:
+            self._show()
+        except Exception as error:  # noqa: BLE001
+            self.error = error
             self._closed()
+
+    def _show(self) -> None:
+        first_look_ends = time.monotonic() + _FIRST_LOOK
+        while True:
+            try:
+                left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
+                show = self._queue.get(timeout=None if self._overview_shown else left)
+            except queue.Empty:
+                show = self._show_overview
+            if show is None:
+                break
+            show()
 
     def _show_overview(self) -> None:
         if not self._overview_shown:

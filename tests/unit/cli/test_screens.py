@@ -104,3 +104,12 @@ def test_every_line_for_machines_is_one_object_with_a_type(out: io.StringIO) -> 
     assert documents[2]["evidence"]["value"] == "0.97"
     assert documents[3]["state"] == "gone"
     assert (documents[4]["file"], documents[4]["line"], documents[4]["field"]) == ("a.yaml", 3, "spec.rules")
+
+
+def test_a_line_for_machines_can_be_written_in_every_encoding() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="latin-1", errors="backslashreplace")
+
+    JsonScreen(out).problem("\ud83d é \N{GRINNING FACE}")
+
+    assert json.loads(raw.getvalue())["message"] == "\ud83d é \N{GRINNING FACE}"

@@ -1,3 +1,4 @@
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,12 +15,12 @@ DEADLINE_S = 10.0
 
 
 class _Screen(Screen):
-    """Note what is shown; a broken one is a pipe that nobody reads."""
+    """Note what is shown; a broken one raises."""
 
     def __init__(self) -> None:
         self.shown: list[object] = []
         self.news = threading.Condition()
-        self.broken = False
+        self.broken: Exception | None = None
 
     def overview(self, watched) -> None:
         self._note(("overview", *watched.domains))
@@ -41,8 +42,8 @@ class _Screen(Screen):
             assert self.news.wait_for(lambda: fits(self.shown), DEADLINE_S), self.shown
 
     def _note(self, item: object) -> None:
-        if self.broken:
-            raise BrokenPipeError
+        if self.broken is not None:
+            raise self.broken
         with self.news:
             self.shown.append(item)
             self.news.notify_all()
@@ -121,11 +122,19 @@ def test_new_policies_are_a_new_overview(terminal: _Terminal) -> None:
     terminal.screen.wait(lambda shown: shown == [("overview",), ("overview",)])
 
 
-def test_a_reader_that_went_away_is_told_to_whoever_started_it(terminal: _Terminal) -> None:
-    terminal.screen.broken = True
+@pytest.mark.parametrize(
+    "error",
+    [BrokenPipeError(), OSError(errno.ENOSPC, "No space left on device"), UnicodeEncodeError("ascii", "é", 0, 1, "")],
+    ids=lambda error: type(error).__name__,
+)
+def test_whoever_started_it_is_told_that_nothing_can_be_shown_any_more_and_why(
+    terminal: _Terminal, error: Exception
+) -> None:
+    terminal.screen.broken = error
     terminal.reporter.publish(_status(1))
 
     assert terminal.closed.wait(DEADLINE_S)
+    assert terminal.reporter.error is error
     assert terminal.delivered == []
 
 
