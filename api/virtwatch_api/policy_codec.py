@@ -42,6 +42,8 @@ def parse_policy(document: Any) -> Policy | tuple[Problem, ...]:
     if root["apiVersion"].value != API_VERSION:
         root["apiVersion"].problem(f"must be {API_VERSION}")
     kind = root["kind"].choice(PolicyKind)
+    if root["kind"].value not in tuple(PolicyKind):
+        return tuple(problems)  # which fields there are depends on it
     metadata = root["metadata"]
     name = metadata["name"].text()
     namespace = metadata["namespace"].text("default") if kind is PolicyKind.MONITOR_POLICY else None

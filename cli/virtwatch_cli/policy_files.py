@@ -13,6 +13,7 @@ from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.documents import Document, read_documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+_OTHER_KINDS = ("NodeMonitor", "NotificationChannel", "ThresholdSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def _other_kind(document: Any) -> str | None:
     kind, version = document.get("kind"), document.get("apiVersion")
     if not isinstance(kind, str) or not isinstance(version, str):
         return None
-    if version.partition("/")[0] == GROUP and kind in tuple(PolicyKind):
+    # A misspelt kind or group must not leave a policy out.
+    if kind in tuple(PolicyKind) or (version.partition("/")[0] == GROUP and kind not in _OTHER_KINDS):
         return None
     return f"a {kind} of {version} is no policy; left out"

@@ -1,10 +1,15 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from virtwatch_api.policy import EventRule, ThresholdRule
+from virtwatch_api.policy import EventRule, PolicyKind, ThresholdRule
 from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
 
+KINDS = {
+    yaml.safe_load(path.read_text())["spec"]["names"]["kind"]
+    for path in (Path(__file__).parents[3] / "crds").glob("*.yaml")
+}
 RIGHT = """\
 apiVersion: virtwatch.io/v1alpha1
 kind: MonitorPolicy
@@ -251,6 +256,35 @@ def test_other_kinds_beside_policies_are_left_out_and_named(policy: Path) -> Non
 
     assert read.findings == ()
     assert read.others == (f"{policy}:13: a Namespace of v1 is no policy; left out",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        (
+            "kind: MonitorPolicy",
+            "kind: MonitorPolcy",
+            '13: kind: must be one of MonitorPolicy, ClusterMonitorPolicy, not "MonitorPolcy"',
+        ),
+        ("virtwatch.io/v1alpha1", "virtwach.io/v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),
+        ("virtwatch.io/v1alpha1", "v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),
+    ],
+)
+def test_a_policy_whose_kind_or_group_is_misspelt_is_wrong(policy: Path, old: str, new: str, finding: str) -> None:
+    misspelt = RIGHT.replace("NAME", "second").replace(old, new)
+    findings = _findings(policy, RIGHT + "---\n# misspelt\n" + misspelt)
+
+    assert [str(item) for item in findings] == [f"{policy}:{finding}"]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS - set(PolicyKind)))
+def test_virtwatchs_other_kinds_are_left_out_too(policy: Path, kind: str) -> None:
+    policy.write_text(RIGHT.replace("NAME", "first") + f"---\napiVersion: virtwatch.io/v1alpha1\nkind: {kind}\n")
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    assert read.others == (f"{policy}:11: a {kind} of virtwatch.io/v1alpha1 is no policy; left out",)
 
 
 def test_a_policy_that_stands_twice_counts_where_it_stands_first(tmp_path: Path) -> None:
