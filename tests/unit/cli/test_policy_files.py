@@ -13,7 +13,7 @@ KINDS = {
 RIGHT = """\
 apiVersion: virtwatch.io/v1alpha1
 kind: MonitorPolicy
-metadata: {name: NAME}
+metadata: {name: example}
 spec:
   rules:
   - name: cpu-busy
@@ -40,7 +40,7 @@ spec:
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.yaml"
-    path.write_text(RIGHT.replace("NAME", "first"))
+    path.write_text(RIGHT.replace("example", "first"))
     return path
 
 
@@ -107,7 +107,7 @@ def test_a_key_that_stands_twice_beside_a_merge_is_still_wrong(policy: Path) -> 
 
 def test_what_looks_like_a_date_is_a_string_as_for_kubectl(policy: Path) -> None:
     labels = "  target: {selector: {matchLabels: {release: 2026-01-01}}}\n"
-    policy.write_text(RIGHT.replace("NAME", "2026-01-01").replace("spec:\n", f"spec:\n{labels}"))
+    policy.write_text(RIGHT.replace("example", "2026-01-01").replace("spec:\n", f"spec:\n{labels}"))
 
     read = read_policy_file(policy)
 
@@ -128,7 +128,7 @@ def test_what_looks_like_a_date_is_a_string_as_for_kubectl(policy: Path) -> None
     ],
 )
 def test_what_is_no_string_is_called_what_it_is(policy: Path, written: str, kind: str) -> None:
-    findings = _findings(policy, RIGHT.replace("NAME", written))
+    findings = _findings(policy, RIGHT.replace("example", written))
 
     assert [finding.reason for finding in findings] == [f"must be a non-empty string, not {kind}"]
 
@@ -241,7 +241,7 @@ def test_aliases_that_grow_or_go_round_kill_nothing(policy: Path) -> None:
 
 
 def test_a_wrong_document_leaves_the_others_of_its_file(policy: Path) -> None:
-    policy.write_text(RIGHT.replace("NAME", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("NAME", "two"))
+    policy.write_text(RIGHT.replace("example", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("example", "two"))
 
     read = read_policy_file(policy)
 
@@ -271,7 +271,7 @@ def test_other_kinds_beside_policies_are_left_out_and_named(policy: Path) -> Non
     ],
 )
 def test_a_policy_whose_kind_or_group_is_misspelt_is_wrong(policy: Path, old: str, new: str, finding: str) -> None:
-    misspelt = RIGHT.replace("NAME", "second").replace(old, new)
+    misspelt = RIGHT.replace("example", "second").replace(old, new)
     findings = _findings(policy, RIGHT + "---\n# misspelt\n" + misspelt)
 
     assert [str(item) for item in findings] == [f"{policy}:{finding}"]
@@ -279,7 +279,7 @@ def test_a_policy_whose_kind_or_group_is_misspelt_is_wrong(policy: Path, old: st
 
 @pytest.mark.parametrize("kind", sorted(KINDS - set(PolicyKind)))
 def test_virtwatchs_other_kinds_are_left_out_too(policy: Path, kind: str) -> None:
-    policy.write_text(RIGHT.replace("NAME", "first") + f"---\napiVersion: virtwatch.io/v1alpha1\nkind: {kind}\n")
+    policy.write_text(RIGHT.replace("example", "first") + f"---\napiVersion: virtwatch.io/v1alpha1\nkind: {kind}\n")
 
     read = read_policy_file(policy)
 
