@@ -66,6 +66,29 @@ def test_watch_says_where_it_found_no_policy(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == f"There is no policy to judge by in {tmp_path}: name other files.\n"
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("", "must be a libvirt URI, as in test:///default"),
+        (" ", "must be a libvirt URI, as in test:///default"),
+        ("test:///missing%20one.xml", "/missing one.xml is no file"),
+        ("test:///", "/ is no file"),
+    ],
+)
+def test_watch_refuses_a_uri_that_leads_nowhere(uri: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", "-f", "policies", "--connect", uri])
+    assert f"error: argument --connect: {reason}" in capsys.readouterr().err
+
+
+def test_watch_takes_the_test_drivers_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+
+    assert main(["watch", "-f", str(tmp_path), "--connect", f"test://{node}"]) == 1
+    assert "There is no policy" in capsys.readouterr().err
+
+
 def test_watch_without_its_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
