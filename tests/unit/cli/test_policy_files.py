@@ -241,7 +241,9 @@ def test_aliases_that_grow_or_go_round_kill_nothing(policy: Path) -> None:
 
 
 def test_a_wrong_document_leaves_the_others_of_its_file(policy: Path) -> None:
-    policy.write_text(RIGHT.replace("example", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("example", "two"))
+    policy.write_text(
+        RIGHT.replace("example", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("example", "two")
+    )
 
     read = read_policy_file(policy)
 
