@@ -2,12 +2,13 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from virtwatch_agent.observations import Appeared, Domain, NodeChanged, Observation, Vanished
 from virtwatch_agent.seams import Deliver, Reporter
-from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
+from virtwatch_api.nodemonitor import Acknowledged, FiringAlert, NodeStatus, Transition
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.watch.listening import Found
@@ -30,6 +31,10 @@ class Screen(Protocol):
 
     def vanished(self, watched: Watched, domain: Domain, *, at: float, reason: str) -> None:
         """Show that a VM is gone."""
+        ...
+
+    def firing(self, alerts: Sequence[FiringAlert], *, total: int) -> None:
+        """Show alerts that fired before the start, the worst ones; `total` counts all that fire."""
         ...
 
     def transition(self, transition: Transition) -> None:
@@ -62,6 +67,8 @@ class TerminalReporter(Reporter):
         self._newest: NodeStatus | None = None
         self._shown = Acknowledged("", 0)
         self._overview_shown = False
+        self._status_known = False
+        self._earlier: NodeStatus | None = None  # what fired before the start, until it is shown
         self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
 
     def start(self, deliver: Deliver) -> None:
@@ -118,6 +125,12 @@ class TerminalReporter(Reporter):
         if not self._overview_shown:
             self._overview_shown = True
             self._screen.overview(self._watched)
+            self._show_earlier()
+
+    def _show_earlier(self) -> None:
+        status, self._earlier = self._earlier, None
+        if status is not None and status.firing:
+            self._screen.firing(status.firing, total=status.counts.warning + status.counts.critical)
 
     def _show_policies(self, thresholds: tuple[ThresholdSet, ...]) -> None:
         self._watched.thresholds = thresholds
@@ -143,6 +156,9 @@ class TerminalReporter(Reporter):
         if self._shown.epoch != status.epoch:
             self._shown = Acknowledged(status.epoch, 0)
         fresh = [item for item in status.transitions if item.sequence > self._shown.sequence]
+        if not self._status_known:
+            self._status_known = True
+            self._take_earlier(status, told=fresh)
         if not fresh:
             return
         self._show_overview()
@@ -150,6 +166,13 @@ class TerminalReporter(Reporter):
             self._screen.transition(transition)
         self._shown = Acknowledged(status.epoch, fresh[-1].sequence)
         self._deliver(NodeChanged(labels={}, acknowledged=self._shown))
+
+    def _take_earlier(self, status: NodeStatus, *, told: Iterable[Transition]) -> None:
+        """Take what fired before the start, but for what a transition tells anyway; show it with the overview."""
+        alerts = {item.alert for item in told}
+        self._earlier = replace(status, firing=tuple(item for item in status.firing if item.alert not in alerts))
+        if self._overview_shown:
+            self._show_earlier()
 
 
 def _nobody(_: Observation) -> None:

@@ -161,6 +161,18 @@ def test_a_firing_alert_outlives_a_restart_with_a_state_folder(
     assert resolved["sequence"] == fired["sequence"] + 1
 
 
+def test_what_fires_already_is_shown_after_a_restart(virtwatch: Virtwatch, policy: Path, tmp_path: Path) -> None:
+    arguments = ("watch", "-f", policy, "--state", tmp_path / "state", *DRIVER)
+    first = virtwatch(*arguments)
+    first.line("Warning test")
+    assert first.interrupt() == 0
+
+    second = virtwatch(*arguments)
+
+    second.line("FIRES ALREADY VM")
+    assert second.line("Warning test cpu-busy").strip().endswith(", above 0.1  [default/laptop]")
+
+
 def test_a_reader_that_goes_away_ends_it(policy: Path) -> None:
     command = [sys.executable, "-m", "virtwatch_cli.__main__", "watch", "-f", str(policy), "-o", "json", *DRIVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.examples import FIRED
+from tests.unit.cli.examples import FIRED, FIRING
 from virtwatch_agent.observations import Appeared, Domain, DomainState, NodeChanged, Observation
-from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, NodeStatus
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, FiringAlert, NodeStatus
 from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.watched import Watched
 
@@ -31,6 +31,9 @@ class _Screen(Screen):
     def vanished(self, watched, domain, *, at, reason) -> None:
         self._note(("vanished", domain.uuid))
 
+    def firing(self, alerts, *, total) -> None:
+        self._note(("firing", *(item.alert.domain for item in alerts), total))
+
     def transition(self, transition) -> None:
         self._note(transition.sequence)
 
@@ -49,14 +52,14 @@ class _Screen(Screen):
             self.news.notify_all()
 
 
-def _status(*sequences: int, epoch: str = "e1") -> NodeStatus:
+def _status(*sequences: int, epoch: str = "e1", firing: tuple[FiringAlert, ...] = ()) -> NodeStatus:
     return NodeStatus(
         epoch=epoch,
         sequence=max(sequences, default=0),
         transitions=tuple(replace(FIRED, sequence=number) for number in sequences),
         waiting=0,
-        firing=(),
-        counts=Counts(),
+        firing=firing,
+        counts=Counts(critical=len(firing)),
         applied=(),
         virtual_machines=0,
         agent=AgentHealth("", 0.0, 0.0, 0.0, 0, 0),
@@ -136,6 +139,31 @@ def test_whoever_started_it_is_told_that_nothing_can_be_shown_any_more_and_why(
     assert terminal.closed.wait(DEADLINE_S)
     assert terminal.reporter.error is error
     assert terminal.delivered == []
+
+
+OTHER = replace(FIRING, alert=replace(FIRING.alert, domain="u2"))
+
+
+def test_what_fired_before_the_start_is_shown_once_with_the_overview(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(firing=(OTHER,)))
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 1)])
+    terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
+    terminal.reporter.policies(())
+
+    terminal.screen.wait(lambda shown: shown[2:] == [1, ("overview",)])
+
+
+def test_what_fired_before_the_start_is_shown_although_it_is_known_late(terminal: _Terminal) -> None:
+    terminal.screen.wait(lambda shown: shown == [("overview",)])
+    terminal.reporter.publish(_status(firing=(OTHER,)))
+
+    terminal.screen.wait(lambda shown: shown[1:] == [("firing", "u2", 1)])
+
+
+def test_what_fires_by_a_transition_that_is_shown_is_not_shown_twice(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
+
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 2), 1])
 
 
 def test_what_waits_is_shown_before_the_end(terminal: _Terminal) -> None:
