@@ -72,3 +72,11 @@ def test_check_goes_on_after_a_file_whose_name_is_no_text(virtwatch: Virtwatch, 
     assert command.exit_code() == 1
     assert r"b\udcff.yaml:1: is not YAML" in command.output
     assert "laptop is right" in command.output
+
+
+def test_where_standard_error_is_closed_no_other_file_takes_its_place(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER, before=(*SHELL, 'exec "$@" 2>&-', "sh"))
+    command.line("Warning test")
+
+    assert Path(f"/proc/{command.process.pid}/fd/2").readlink() == Path(os.devnull)
+    assert command.interrupt() == 0
