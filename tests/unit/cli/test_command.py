@@ -47,6 +47,7 @@ def test_check_goes_on_after_a_file_with_half_of_a_character(
     assert main(["check", "-f", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert f"{tmp_path}/a.yaml:3: metadata.name: holds half of a character" in said
+    assert said.count("a.yaml") == 1
     assert "b.yaml: ClusterMonitorPolicy right is right" in said
 
 
