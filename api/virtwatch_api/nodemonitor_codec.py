@@ -48,7 +48,7 @@ def encode_status(status: NodeStatus) -> Json:
         "sequence": status.sequence,
         "transitions": [encode_transition(item) for item in status.transitions],
         "waiting": status.waiting,
-        "firing": [_firing(item) for item in status.firing],
+        "firing": [encode_firing(item) for item in status.firing],
         "alerts": _counts(status.counts),
         "applied": [_applied(item) for item in status.applied],
         "virtualMachines": status.virtual_machines,
@@ -86,6 +86,18 @@ def encode_transition(item: Transition) -> Json:
         "evidence": _evidence(item.evidence),
         **({"traceparent": item.traceparent} if item.traceparent else {}),
         **({"move": _move(item.move)} if item.move else {}),
+    }
+
+
+def encode_firing(item: FiringAlert) -> Json:
+    """Write an alert that fires."""
+    return {
+        **_alert(item.alert),
+        "severity": item.severity.value,
+        "since": format_time(item.since),
+        "subject": _subject(item.subject),
+        "evidence": _evidence(item.evidence),
+        **({"traceparent": item.traceparent} if item.traceparent else {}),
     }
 
 
@@ -301,17 +313,6 @@ def _read_evidence(document: Json) -> Evidence:
         bound=float(document["bound"]) if "bound" in document else None,
         text=document.get("text", ""),
     )
-
-
-def _firing(item: FiringAlert) -> Json:
-    return {
-        **_alert(item.alert),
-        "severity": item.severity.value,
-        "since": format_time(item.since),
-        "subject": _subject(item.subject),
-        "evidence": _evidence(item.evidence),
-        **({"traceparent": item.traceparent} if item.traceparent else {}),
-    }
 
 
 def _read_firing(document: Json) -> FiringAlert:

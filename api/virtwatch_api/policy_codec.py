@@ -17,7 +17,7 @@ from virtwatch_api.policy import (
     Severity,
     Target,
 )
-from virtwatch_api.policy_rules import read_rules
+from virtwatch_api.policy_rules import NAME, read_rules
 from virtwatch_api.problem import Problem
 from virtwatch_api.reading import Cursor
 
@@ -42,9 +42,13 @@ def parse_policy(document: Any) -> Policy | tuple[Problem, ...]:
     if root["apiVersion"].value != API_VERSION:
         root["apiVersion"].problem(f"must be {API_VERSION}")
     kind = root["kind"].choice(PolicyKind)
+    if root["kind"].value not in tuple(PolicyKind):
+        return tuple(problems)  # which fields there are depends on it
     metadata = root["metadata"]
-    name = metadata["name"].text()
-    namespace = metadata["namespace"].text("default") if kind is PolicyKind.MONITOR_POLICY else None
+    name = metadata["name"].text(check=_name_problem)
+    namespace = None
+    if kind is PolicyKind.MONITOR_POLICY:
+        namespace = metadata["namespace"].text("default", at_most=63, check=_namespace_problem)
     generation = read_generation(metadata["generation"])
     created = read_time(metadata["creationTimestamp"])
     spec = _spec(root["spec"], kind)
@@ -171,6 +175,24 @@ def _notify(cursor: Cursor) -> Notify:
         channel=cursor["channel"].text(),
         severities=severities or tuple(Severity),
         repeat_every=cursor["repeatEvery"].duration(14_400.0, at_least=60.0, at_most=604_800.0),
+    )
+
+
+def _name_problem(name: str) -> str | None:
+    if all(NAME.fullmatch(part) for part in name.split(".")):
+        return None
+    return (
+        "must be lower case letters, digits, dashes and dots, with a letter or digit at both ends of each part, "
+        f'as in "web-tier", not "{name}"'
+    )
+
+
+def _namespace_problem(name: str) -> str | None:
+    if NAME.fullmatch(name):
+        return None
+    return (
+        "must be lower case letters, digits and dashes, with a letter or digit at both ends, "
+        f'as in "shop", not "{name}"'
     )
 
 

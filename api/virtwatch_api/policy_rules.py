@@ -150,6 +150,11 @@ def _aggregate(cursor: Cursor, interval: float) -> Aggregate:
         return Aggregate()
     if not cursor.has("window"):
         cursor.problem(f"function {function} needs a window")
+    elif function is Function.RATE and 0 < window < 2 * interval:
+        # In a shorter one there are two samples by chance only, and the rule would be judged now and then.
+        cursor["window"].problem(
+            f"function {function} needs a window of at least twice collection.interval, for two samples"
+        )
     elif 0 < window < interval:
         cursor["window"].problem("window must be at least as long as collection.interval")
     return Aggregate(function, window)

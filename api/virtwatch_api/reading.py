@@ -145,5 +145,7 @@ def _kind(value: Any) -> str:
             return str(value).lower() if isinstance(value, bool) else str(value)
         case list():
             return "a list"
-        case _:
+        case dict():
             return "a mapping"
+        case _:
+            return f"a value of type {type(value).__name__}"

@@ -1,6 +1,5 @@
 # Policies in files: what each file means, and what is wrong in it, by file, line and field. No file stops another.
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import yaml
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import GROUP, parse_policy
-from virtwatch_api.problem import Problem
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_cli.documents import Document, read_documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")
+_OTHER_KINDS = ("NodeMonitor", "NotificationChannel", "ThresholdSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +96,8 @@ def read_policy_file(path: Path) -> PolicyFile:
 
 def _documents(path: Path, text: str) -> Iterator[ThresholdSet | Finding | str]:
     try:
-        loader = yaml.SafeLoader(text)
-        while loader.check_node():
-            node = loader.get_node()
-            document = loader.construct_document(node) if node is not None else None
-            if node is not None and document is not None:
-                yield from _document(path, node, document)
+        for document in read_documents(text, json=path.suffix == ".json"):
+            yield from _document(path, document)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         yield Finding(path, line, "", f"is not YAML: {error.problem or error.context}")
@@ -110,18 +105,18 @@ def _documents(path: Path, text: str) -> Iterator[ThresholdSet | Finding | str]:
         yield Finding(path, 0, "", f"is not YAML: {' '.join(str(error).split())}")
 
 
-def _document(path: Path, node: yaml.Node, document: Any) -> Iterator[ThresholdSet | Finding | str]:
-    if (other := _other_kind(document)) is not None:
-        yield f"{path}:{node.start_mark.line + 1}: {other}"
+def _document(path: Path, document: Document) -> Iterator[ThresholdSet | Finding | str]:
+    if (other := _other_kind(document.value)) is not None:
+        yield f"{path}:{document.line('')}: {other}"
         return
-    twice = tuple(_given_twice(node, "", set()))
-    parsed = parse_policy(document)
+    parsed = parse_policy(document.value)
     compiled = compile_policy(parsed) if isinstance(parsed, Policy) else parsed
-    problems: Sequence[Problem] = twice if isinstance(compiled, ThresholdSet) else (*twice, *compiled)
-    if isinstance(compiled, ThresholdSet) and not problems:
+    if isinstance(compiled, ThresholdSet) and not document.problems:
         yield compiled
-    for problem in problems:
-        yield Finding(path, _line(node, problem.path), problem.path, problem.message)
+    written = {problem.path for problem in document.problems}
+    meant = () if isinstance(compiled, ThresholdSet) else (item for item in compiled if item.path not in written)
+    for problem in (*document.problems, *meant):
+        yield Finding(path, document.line(problem.path), problem.path, problem.message)
 
 
 def _other_kind(document: Any) -> str | None:
@@ -131,46 +126,7 @@ def _other_kind(document: Any) -> str | None:
     kind, version = document.get("kind"), document.get("apiVersion")
     if not isinstance(kind, str) or not isinstance(version, str):
         return None
-    if version.partition("/")[0] == GROUP and kind in tuple(PolicyKind):
+    # A misspelt kind or group must not leave a policy out.
+    if kind in tuple(PolicyKind) or (version.partition("/")[0] == GROUP and kind not in _OTHER_KINDS):
         return None
     return f"a {kind} of {version} is no policy; left out"
-
-
-def _given_twice(node: yaml.Node, path: str, walked: set[int]) -> Iterator[Problem]:
-    """Find keys that a mapping holds twice, of which YAML would silently take the last; aliases are walked once."""
-    if id(node) in walked or not isinstance(node, yaml.CollectionNode):
-        return
-    walked.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _given_twice(item, f"{path}[{index}]", walked)
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        inner = f"{path}.{key.value}" if path else str(key.value)
-        if str(key.value) in seen:
-            yield Problem(inner, "stands here twice; remove one")
-        seen.add(str(key.value))
-        yield from _given_twice(value, inner, walked)
-
-
-def _line(node: yaml.Node, path: str) -> int:
-    """Return the line of a field, or of the nearest thing around it that is there."""
-    line = node.start_mark.line + 1
-    for step in _STEP.findall(path):
-        inner = _step(node, step)
-        if inner is None:
-            break
-        node, line = inner
-    return line
-
-
-def _step(node: yaml.Node, step: str) -> tuple[yaml.Node, int] | None:
-    if isinstance(node, yaml.SequenceNode) and step.startswith("["):
-        index = int(step[1:-1])
-        return (node.value[index], node.value[index].start_mark.line + 1) if index < len(node.value) else None
-    if isinstance(node, yaml.MappingNode):
-        for key, value in reversed(node.value):  # of two, YAML takes the last
-            if key.value == step:
-                return value, key.start_mark.line + 1
-    return None

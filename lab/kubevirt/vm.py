@@ -133,8 +133,8 @@ class VirtualMachine:
             if self.node != source:  # It was there in the end.
                 return self._wait_moved(source)
         raise LabError(
-            f"KubeVirt did not move {self.spec.name} from {source}, though asked {MOVE_ATTEMPTS} times, as happens on a "
-            "busy machine: virt-handler forgets a domain that went before it hears that it moved. Run it again."
+            f"KubeVirt did not move {self.spec.name} from {source}, though asked {MOVE_ATTEMPTS} times, as happens on "
+            "a busy machine: virt-handler forgets a domain that went before it hears that it moved. Run it again."
         )
 
     def _wait_moved(self, source: str) -> str:

@@ -7,6 +7,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics, events and traces go there. Ctrl-C 
 import argparse
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect",
         action="append",
+        type=_uri,
         metavar="URI",
         help="a libvirt URI, as in test:///default; may be given more than once"
         " (default: this host's libvirt, and on a KubeVirt node that of every virt-launcher pod)",
@@ -32,6 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, metavar="DIR", help="where alerts outlive a restart (default: they do not)"
     )
+
+
+def _uri(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a libvirt URI, as in test:///default")
+    if text.startswith("test:///") and text != "test:///default":
+        file = Path(unquote(text.removeprefix("test://").partition("?")[0]))
+        # libvirt's XML parser would say so at each attempt, straight to the terminal.
+        if not file.is_file():
+            raise argparse.ArgumentTypeError(f"{file} is no file; test:///default needs none")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,16 +1,17 @@
 import json
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from virtwatch_agent.observations import Domain
-from virtwatch_api.nodemonitor import Transition
-from virtwatch_api.nodemonitor_codec import encode_transition, format_time
+from virtwatch_api.nodemonitor import FiringAlert, Transition
+from virtwatch_api.nodemonitor_codec import encode_firing, encode_transition, format_time
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.watch.terminal import Screen
 from virtwatch_cli.watch.watched import Watched, WatchedMachine
 
 
 class JsonScreen(Screen):
-    """Write one JSON object per line; `type` is watching, vm, transition or problem."""
+    """Write one JSON object per line; `type` is watching, firing, vm, transition or problem."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -43,6 +44,11 @@ class JsonScreen(Screen):
         """Write that a VM is gone."""
         self._write("vm", at=format_time(at), **_machine(watched.machine(domain)) | {"state": "gone", "reason": reason})
 
+    def firing(self, alerts: Sequence[FiringAlert], *, total: int) -> None:
+        """Write each alert that fires already, in the shape that NodeMonitor's status holds."""
+        for alert in alerts:
+            self._write("firing", **encode_firing(alert), total=total)
+
     def transition(self, transition: Transition) -> None:
         """Write a transition, in the shape that NodeMonitor's status holds."""
         self._write("transition", **encode_transition(transition))
@@ -56,7 +62,7 @@ class JsonScreen(Screen):
             self._write("problem", message=problem)
 
     def _write(self, type_: str, **fields: Any) -> None:
-        self._out.write(json.dumps({"type": type_, **fields}, ensure_ascii=False) + "\n")
+        self._out.write(json.dumps({"type": type_, **fields}) + "\n")
         self._out.flush()
 
 

@@ -32,7 +32,11 @@ _SHUTDOWN = 3.0  # seconds for the last telemetry
 
 
 def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: Path | None) -> int:
-    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is right."""
+    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is right.
+
+    Raises:
+        OSError: nothing can be shown any more.
+    """
     screen: Screen = JsonScreen(sys.stdout) if as_json else TextScreen(sys.stdout, os.environ)
     ended = _until_a_signal()
     with ExitStack() as stack:
@@ -75,6 +79,8 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
         core.start()
         stack.callback(core.stop)
         ended.wait()
+    if reporter.error is not None:
+        raise reporter.error
     return 0
 
 

@@ -2,12 +2,13 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from virtwatch_agent.observations import Appeared, Domain, NodeChanged, Observation, Vanished
 from virtwatch_agent.seams import Deliver, Reporter
-from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
+from virtwatch_api.nodemonitor import Acknowledged, FiringAlert, NodeStatus, Transition
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.watch.listening import Found
@@ -32,6 +33,10 @@ class Screen(Protocol):
         """Show that a VM is gone."""
         ...
 
+    def firing(self, alerts: Sequence[FiringAlert], *, total: int) -> None:
+        """Show alerts that fired before the start, the worst ones; `total` counts all that fire."""
+        ...
+
     def transition(self, transition: Transition) -> None:
         """Show a transition of an alert."""
         ...
@@ -51,16 +56,19 @@ class TerminalReporter(Reporter):
         *,
         closed: Callable[[], None],
     ) -> None:
-        """`closed` is called when nobody reads what is written any more."""
+        """`closed` is called when nothing can be shown any more; `error` is why."""
         self._screen = screen
         self._watched = watched
         self._closed = closed
+        self.error: Exception | None = None
         self._deliver: Deliver = _nobody
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._newest: NodeStatus | None = None
         self._shown = Acknowledged("", 0)
         self._overview_shown = False
+        self._status_known = False
+        self._earlier: NodeStatus | None = None  # what fired before the start, until it is shown
         self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
 
     def start(self, deliver: Deliver) -> None:
@@ -94,25 +102,35 @@ class TerminalReporter(Reporter):
         self._queue.put(lambda: self._screen.problem(problem))
 
     def _run(self) -> None:
-        first_look_ends = time.monotonic() + _FIRST_LOOK
+        # The thread's edge: whoever started it must not go on as if all was shown.
         try:
-            while True:
-                try:
-                    left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
-                    show = self._queue.get(timeout=None if self._overview_shown else left)
-                except queue.Empty:
-                    self._show_overview()
-                    continue
-                if show is None:
-                    break
-                show()
-        except BrokenPipeError:
+            self._show()
+        except Exception as error:  # noqa: BLE001
+            self.error = error
             self._closed()
+
+    def _show(self) -> None:
+        first_look_ends = time.monotonic() + _FIRST_LOOK
+        while True:
+            try:
+                left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
+                show = self._queue.get(timeout=None if self._overview_shown else left)
+            except queue.Empty:
+                show = self._show_overview
+            if show is None:
+                break
+            show()
 
     def _show_overview(self) -> None:
         if not self._overview_shown:
             self._overview_shown = True
             self._screen.overview(self._watched)
+            self._show_earlier()
+
+    def _show_earlier(self) -> None:
+        status, self._earlier = self._earlier, None
+        if status is not None and status.firing:
+            self._screen.firing(status.firing, total=status.counts.warning + status.counts.critical)
 
     def _show_policies(self, thresholds: tuple[ThresholdSet, ...]) -> None:
         self._watched.thresholds = thresholds
@@ -138,6 +156,9 @@ class TerminalReporter(Reporter):
         if self._shown.epoch != status.epoch:
             self._shown = Acknowledged(status.epoch, 0)
         fresh = [item for item in status.transitions if item.sequence > self._shown.sequence]
+        if not self._status_known:
+            self._status_known = True
+            self._take_earlier(status, told=fresh)
         if not fresh:
             return
         self._show_overview()
@@ -145,6 +166,13 @@ class TerminalReporter(Reporter):
             self._screen.transition(transition)
         self._shown = Acknowledged(status.epoch, fresh[-1].sequence)
         self._deliver(NodeChanged(labels={}, acknowledged=self._shown))
+
+    def _take_earlier(self, status: NodeStatus, *, told: Iterable[Transition]) -> None:
+        """Take what fired before the start, but for what a transition tells anyway; show it with the overview."""
+        alerts = {item.alert for item in told}
+        self._earlier = replace(status, firing=tuple(item for item in status.firing if item.alert not in alerts))
+        if self._overview_shown:
+            self._show_earlier()
 
 
 def _nobody(_: Observation) -> None:

@@ -1,12 +1,12 @@
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TextIO
 
 from virtwatch_agent.observations import Domain
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.duration import format_duration
-from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.nodemonitor import FiringAlert, Transition
 from virtwatch_api.policy import EventRule, Rule, Severity, ThresholdRule
 from virtwatch_api.quantity import format_quantity
 from virtwatch_cli.policy_files import Finding
@@ -57,6 +57,22 @@ class TextScreen(Screen):
     def vanished(self, watched: Watched, domain: Domain, *, at: float, reason: str) -> None:
         """Show that a VM is gone."""
         self._line(f"{_time(at)}  {'VM':8}  {watched.machine(domain).name}  gone: {reason}")
+
+    def firing(self, alerts: Sequence[FiringAlert], *, total: int) -> None:
+        """Show alerts that fire already, with the day since when."""
+        rows = [
+            (
+                item.severity.value,
+                str(item.subject),
+                item.alert.rule,
+                datetime.fromtimestamp(item.since).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                f"{item.evidence.text}  [{item.alert.policy}]",
+            )
+            for item in alerts
+        ]
+        self._line(format_table(("FIRES ALREADY", "VM", "RULE", "SINCE", "WHY"), rows) + "\n")
+        if total > len(alerts):
+            self._line(f"{total} alerts fire in all.\n")
 
     def transition(self, transition: Transition) -> None:
         """Show a transition as a line: time, severity, VM, rule, and why."""

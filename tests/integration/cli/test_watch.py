@@ -8,7 +8,7 @@ from lab.rundir import CHECKOUT
 from tests.integration.cli.conftest import Virtwatch
 
 DRIVER = ("--connect", "test:///default")
-
+HALF = re.compile(r"is 0\.[45]\d*,")  # what the driver's VM uses, as exactly as a busy machine can tell
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -25,8 +25,8 @@ def test_it_shows_what_is_watched_and_what_fires(virtwatch: Virtwatch, policy: P
     assert "Watching 1 VM" in command.line("Watching")
     assert command.line("default/laptop").split()[:3] == ["default/laptop", "cpu-busy", "vm.cpu.utilization"]
     assert command.line("running").split() == ["test", "running", "cpu-busy"]
-    fired = command.line("Warning test")
-    assert "cpu-busy: vm.cpu.utilization is 0.5, above 0.1 [default/laptop]" in " ".join(fired.split())
+    fired = " ".join(command.line("Warning test").split())
+    assert "cpu-busy: vm.cpu.utilization is 0.5, above 0.1 [default/laptop]" in HALF.sub("is 0.5,", fired)
 
 
 def test_machines_are_told_the_same_in_json(virtwatch: Virtwatch, policy: Path) -> None:
@@ -161,6 +161,18 @@ def test_a_firing_alert_outlives_a_restart_with_a_state_folder(
     assert resolved["sequence"] == fired["sequence"] + 1
 
 
+def test_what_fires_already_is_shown_after_a_restart(virtwatch: Virtwatch, policy: Path, tmp_path: Path) -> None:
+    arguments = ("watch", "-f", policy, "--state", tmp_path / "state", *DRIVER)
+    first = virtwatch(*arguments)
+    first.line("Warning test")
+    assert first.interrupt() == 0
+
+    second = virtwatch(*arguments)
+
+    second.line("FIRES ALREADY VM")
+    assert second.line("Warning test cpu-busy").strip().endswith(", above 0.1  [default/laptop]")
+
+
 def test_a_reader_that_goes_away_ends_it(policy: Path) -> None:
     command = [sys.executable, "-m", "virtwatch_cli.__main__", "watch", "-f", str(policy), "-o", "json", *DRIVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -223,4 +235,4 @@ def test_the_readmes_command_shows_what_the_readme_shows(virtwatch: Virtwatch) -
     for line in (command.line("POLICY"), command.line("cpu-busy"), command.line("paused"), command.line("running")):
         assert line.strip() in README
     _, fired = command.line("Critical test").split("  ", maxsplit=1)
-    assert fired.strip() in README
+    assert HALF.sub("is 0.5,", fired.strip()) in README

@@ -68,8 +68,14 @@ def seconds(at_least=0.0, at_most=86_400.0):
 
 
 timings = st.builds(Timing, seconds(), seconds(), st.sampled_from(MissingData))
-aggregates = st.just(Aggregate()) | st.builds(
-    Aggregate, st.sampled_from([item for item in Function if item is not Function.LAST]), seconds(INTERVAL)
+aggregates = (
+    st.just(Aggregate())
+    | st.builds(
+        Aggregate,
+        st.sampled_from([item for item in Function if item not in (Function.LAST, Function.RATE)]),
+        seconds(INTERVAL),
+    )
+    | st.builds(Aggregate, st.just(Function.RATE), seconds(2 * INTERVAL))
 )
 
 

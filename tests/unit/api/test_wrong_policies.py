@@ -41,3 +41,11 @@ def test_a_missing_or_other_version_is_one_problem_that_names_the_right_one(vers
 
     assert isinstance(found, tuple)
     assert [str(item) for item in found] == ["apiVersion: must be virtwatch.io/v1alpha1"]
+
+
+@pytest.mark.parametrize("kind", [None, "", 1, "ClusterMonitorPolcy"])
+def test_a_missing_or_other_kind_is_one_problem_and_no_consequences(kind) -> None:
+    found = parse_policy({**good_policy("ClusterMonitorPolicy"), "kind": kind})
+
+    assert isinstance(found, tuple)
+    assert [item.path for item in found] == ["kind"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.compile import compile_policy
-from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.nodemonitor import Evidence, FiringAlert, Subject, Transition
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind, Severity
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.thresholdset import ThresholdSet
@@ -21,6 +21,7 @@ FIRED = Transition(
     subject=Subject("web-1", "u1", "node-1"),
     evidence=Evidence("vm.cpu.utilization", 0.97, 0.9, "vm.cpu.utilization is 0.97, above 0.9"),
 )
+FIRING = FiringAlert(FIRED.alert, Severity.CRITICAL, FIRED.since, FIRED.subject, FIRED.evidence)
 
 
 def compiled(

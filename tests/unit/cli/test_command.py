@@ -34,6 +34,23 @@ def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pyte
     assert f'{tmp_path}/b.yaml:4: spec.rules[0].event.type: unknown event "vm.crash"' in capsys.readouterr().out
 
 
+def test_check_goes_on_after_a_file_with_half_of_a_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = (
+        "apiVersion: virtwatch.io/v1alpha1\nkind: ClusterMonitorPolicy\nmetadata: {name: right}\n"
+        "spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}\n"
+    )
+    (tmp_path / "a.yaml").write_text(right.replace("name: right", r'name: "\ud800x"'))
+    (tmp_path / "b.yaml").write_text(right)
+
+    assert main(["check", "-f", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/a.yaml:3: metadata.name: holds half of a character" in said
+    assert said.count("a.yaml") == 1
+    assert "b.yaml: ClusterMonitorPolicy right is right" in said
+
+
 def test_check_fails_where_there_is_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-f", str(tmp_path)]) == 1
     assert "there is no MonitorPolicy" in capsys.readouterr().err
@@ -48,6 +65,29 @@ def test_a_subcommand_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
 def test_watch_says_where_it_found_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "-f", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"There is no policy to judge by in {tmp_path}: name other files.\n"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("", "must be a libvirt URI, as in test:///default"),
+        (" ", "must be a libvirt URI, as in test:///default"),
+        ("test:///missing%20one.xml", "/missing one.xml is no file"),
+        ("test:///", "/ is no file"),
+    ],
+)
+def test_watch_refuses_a_uri_that_leads_nowhere(uri: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", "-f", "policies", "--connect", uri])
+    assert f"error: argument --connect: {reason}" in capsys.readouterr().err
+
+
+def test_watch_takes_the_test_drivers_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+
+    assert main(["watch", "-f", str(tmp_path), "--connect", f"test://{node}"]) == 1
+    assert "There is no policy" in capsys.readouterr().err
 
 
 def test_watch_without_its_extra_says_what_to_install(

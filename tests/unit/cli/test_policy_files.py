@@ -1,13 +1,19 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from virtwatch_api.policy import EventRule, PolicyKind, ThresholdRule
 from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
 
+KINDS = {
+    yaml.safe_load(path.read_text())["spec"]["names"]["kind"]
+    for path in (Path(__file__).parents[3] / "crds").glob("*.yaml")
+}
 RIGHT = """\
 apiVersion: virtwatch.io/v1alpha1
 kind: MonitorPolicy
-metadata: {name: NAME}
+metadata: {name: example}
 spec:
   rules:
   - name: cpu-busy
@@ -16,11 +22,25 @@ spec:
       warning: {above: "0.9"}
 """
 
+MERGED = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: merged}
+spec:
+  rules:
+  - name: cpu-busy
+    threshold: &busy
+      signal: vm.cpu.utilization
+      warning: {above: "0.9"}
+  - name: cpu-used
+    threshold: {<<: *busy, warning: {above: "0.7"}}
+"""
+
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.yaml"
-    path.write_text(RIGHT.replace("NAME", "first"))
+    path.write_text(RIGHT.replace("example", "first"))
     return path
 
 
@@ -69,6 +89,117 @@ def test_a_key_that_stands_twice_is_wrong(policy: Path) -> None:
     assert [(finding.line, finding.reason) for finding in findings] == [(10, "stands here twice; remove one")]
 
 
+def test_a_merged_key_that_is_overridden_stands_there_once(policy: Path) -> None:
+    policy.write_text(MERGED)
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    bodies = [rule.body for rule in read.thresholds[0].rules]
+    assert [body.warning.value for body in bodies if isinstance(body, ThresholdRule) and body.warning] == [0.9, 0.7]
+
+
+def test_a_key_that_stands_twice_beside_a_merge_is_still_wrong(policy: Path) -> None:
+    findings = _findings(policy, MERGED.replace('warning: {above: "0.7"}', 'warning: {above: "0.7", above: "0.8"}'))
+
+    assert [(finding.line, finding.field) for finding in findings] == [(11, "spec.rules[1].threshold.warning.above")]
+
+
+def test_what_looks_like_a_date_is_a_string_as_for_kubectl(policy: Path) -> None:
+    labels = "  target: {selector: {matchLabels: {release: 2026-01-01}}}\n"
+    policy.write_text(RIGHT.replace("example", "2026-01-01").replace("spec:\n", f"spec:\n{labels}"))
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    (thresholds,) = read.thresholds
+    assert thresholds.policy.name == "2026-01-01"
+    assert thresholds.target.selector is not None
+    assert thresholds.target.selector.matches({"release": "2026-01-01"})
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("!!timestamp 2026-01-01", "a value of type date"),
+        ("!!binary aGFsbG8=", "a value of type bytes"),
+        ("{a: b}", "a mapping"),
+        ("[a]", "a list"),
+    ],
+)
+def test_what_is_no_string_is_called_what_it_is(policy: Path, written: str, kind: str) -> None:
+    findings = _findings(policy, RIGHT.replace("example", written))
+
+    assert [finding.reason for finding in findings] == [f"must be a non-empty string, not {kind}"]
+
+
+JSON_WITH_TABS = r"""
+{
+	"apiVersion": "virtwatch.io/v1alpha1",
+	"kind": "MonitorPolicy",
+	"metadata":	{"name": "a"},
+	"spec": {
+		"rules": [{
+			"name": "odd",
+			"severity": "Critical",
+			"event": {"type": "vm.crashed", "where": {"reason": "a \" 	b"}}
+		}]
+	}
+}
+"""
+
+
+def test_json_may_be_indented_by_tabs_which_stay_what_they_are_in_strings(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text(JSON_WITH_TABS)
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    (rule,) = read.thresholds[0].rules
+    assert isinstance(rule.body, EventRule)
+    assert rule.body.event.where == (("reason", 'a " \tb'),)
+
+
+def test_what_is_wrong_in_json_has_its_line_too(tmp_path: Path) -> None:
+    twice = JSON_WITH_TABS.replace('"severity"', '"name": "Odd",\n\t\t\t"severity"')
+
+    findings = _findings(tmp_path / "policy.json", twice)
+
+    assert {(finding.line, finding.field) for finding in findings} == {(9, "spec.rules[0].name")}
+    assert "stands here twice; remove one" in {finding.reason for finding in findings}
+
+
+@pytest.mark.parametrize("name", ["policy.yaml", "policy.json"])
+def test_two_halves_of_a_character_in_json_are_the_character(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(JSON_WITH_TABS.replace("\t", "  ").replace('b"', r'\ud83d\ude00"'))
+
+    read = read_policy_file(tmp_path / name)
+
+    assert read.findings == ()
+    (rule,) = read.thresholds[0].rules
+    assert isinstance(rule.body, EventRule)
+    assert rule.body.event.where[0][1].endswith("\N{GRINNING FACE}")
+
+
+@pytest.mark.parametrize(
+    ("label", "field"),
+    [
+        (r'tier: "x\ud83dx"', r"spec.target.selector.matchLabels.tier"),
+        (r'tier: "\ude00\ud83d"', r"spec.target.selector.matchLabels.tier"),
+        (r'"\ud800": web', "spec.target.selector.matchLabels.\ufffd"),
+    ],
+)
+def test_half_of_a_character_is_refused_with_its_field(policy: Path, label: str, field: str) -> None:
+    target = f"  target:\n    selector:\n      matchLabels: {{{label}}}\n"
+
+    (finding,) = _findings(policy, RIGHT.replace("spec:\n", f"spec:\n{target}"))
+
+    assert (finding.line, finding.field) == (7, field)
+    assert "half of a character" in finding.reason
+    assert str(finding).encode()
+
+
 def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
     rule = "  - {name: odd, severity: Warning, anomaly: {signals: [vm.cpu.utilization]}}\n"
 
@@ -85,7 +216,7 @@ def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
         (b"a: \x01", "is not YAML"),
         (b"a: !!python/object/apply:os.system [ls]", "is not YAML"),
         (b"? [a, {b: c}]\n: d", "is not YAML"),
-        (b"a: 2026-99-99", "is not YAML"),
+        (b"a: !!timestamp 2026-99-99", "is not YAML"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"- just\n- a list", "must be a mapping"),
         (b"kind: MonitorPolicy", "must be virtwatch.io/v1alpha1"),
@@ -110,7 +241,9 @@ def test_aliases_that_grow_or_go_round_kill_nothing(policy: Path) -> None:
 
 
 def test_a_wrong_document_leaves_the_others_of_its_file(policy: Path) -> None:
-    policy.write_text(RIGHT.replace("NAME", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("NAME", "two"))
+    policy.write_text(
+        RIGHT.replace("example", "one").replace("rules:", "rule:") + "---\n" + RIGHT.replace("example", "two")
+    )
 
     read = read_policy_file(policy)
 
@@ -125,6 +258,35 @@ def test_other_kinds_beside_policies_are_left_out_and_named(policy: Path) -> Non
 
     assert read.findings == ()
     assert read.others == (f"{policy}:13: a Namespace of v1 is no policy; left out",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        (
+            "kind: MonitorPolicy",
+            "kind: MonitorPolcy",
+            '13: kind: must be one of MonitorPolicy, ClusterMonitorPolicy, not "MonitorPolcy"',
+        ),
+        ("virtwatch.io/v1alpha1", "virtwach.io/v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),
+        ("virtwatch.io/v1alpha1", "v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),
+    ],
+)
+def test_a_policy_whose_kind_or_group_is_misspelt_is_wrong(policy: Path, old: str, new: str, finding: str) -> None:
+    misspelt = RIGHT.replace("example", "second").replace(old, new)
+    findings = _findings(policy, RIGHT + "---\n# misspelt\n" + misspelt)
+
+    assert [str(item) for item in findings] == [f"{policy}:{finding}"]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS - set(PolicyKind)))
+def test_virtwatchs_other_kinds_are_left_out_too(policy: Path, kind: str) -> None:
+    policy.write_text(RIGHT.replace("example", "first") + f"---\napiVersion: virtwatch.io/v1alpha1\nkind: {kind}\n")
+
+    read = read_policy_file(policy)
+
+    assert read.findings == ()
+    assert read.others == (f"{policy}:11: a {kind} of virtwatch.io/v1alpha1 is no policy; left out",)
 
 
 def test_a_policy_that_stands_twice_counts_where_it_stands_first(tmp_path: Path) -> None:

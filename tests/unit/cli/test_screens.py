@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.examples import FIRED, compiled
+from tests.unit.cli.examples import FIRED, FIRING, compiled
 from virtwatch_agent.observations import Domain, DomainState
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.policy import Severity
@@ -58,6 +58,21 @@ def test_an_end_says_why_and_after_how_long(out: io.StringIO) -> None:
     assert "Resolved web-1 cpu: the VM stopped after 1m30s" in _words(out)[0]
 
 
+def test_what_fires_already_is_told_with_its_day(out: io.StringIO) -> None:
+    TextScreen(out, {}).firing((FIRING,), total=1)
+
+    header, line = _words(out)
+    assert header == "FIRES ALREADY VM RULE SINCE WHY"
+    assert line.startswith("Critical web-1 cpu 1970-01-1")
+    assert line.endswith("vm.cpu.utilization is 0.97, above 0.9 [default/cpu]")
+
+
+def test_that_more_fires_than_is_listed_is_said(out: io.StringIO) -> None:
+    TextScreen(out, {}).firing((FIRING,), total=20)
+
+    assert _words(out)[-1] == "20 alerts fire in all."
+
+
 def test_another_severity_says_what_it_was(out: io.StringIO) -> None:
     eased = replace(FIRED, action=Action.EASED, severity=Severity.WARNING, previous=Severity.CRITICAL)
 
@@ -91,6 +106,7 @@ def test_vms_that_come_and_go_are_lines(out: io.StringIO) -> None:
 def test_every_line_for_machines_is_one_object_with_a_type(out: io.StringIO) -> None:
     screen = JsonScreen(out)
     screen.overview(WATCHED)
+    screen.firing((FIRING,), total=1)
     screen.appeared(WATCHED, DOMAIN, at=1.0)
     screen.transition(FIRED)
     screen.vanished(WATCHED, DOMAIN, at=2.0, reason="shutdown")
@@ -99,8 +115,21 @@ def test_every_line_for_machines_is_one_object_with_a_type(out: io.StringIO) -> 
 
     documents = [json.loads(line) for line in out.getvalue().splitlines()]
 
-    assert [item["type"] for item in documents] == ["watching", "vm", "transition", "vm", "problem", "problem"]
+    assert [item["type"] for item in documents] == [
+        *("watching", "firing", "vm", "transition", "vm", "problem", "problem")
+    ]
     assert documents[0]["policies"][0]["rules"] == documents[0]["virtualMachines"][0]["rules"] == ["cpu"]
-    assert documents[2]["evidence"]["value"] == "0.97"
-    assert documents[3]["state"] == "gone"
-    assert (documents[4]["file"], documents[4]["line"], documents[4]["field"]) == ("a.yaml", 3, "spec.rules")
+    assert (documents[1]["severity"], documents[1]["subject"]["domain"]) == ("Critical", "web-1")
+    assert documents[1]["id"] == documents[3]["id"]
+    assert documents[3]["evidence"]["value"] == "0.97"
+    assert documents[4]["state"] == "gone"
+    assert (documents[5]["file"], documents[5]["line"], documents[5]["field"]) == ("a.yaml", 3, "spec.rules")
+
+
+def test_a_line_for_machines_can_be_written_in_every_encoding() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="latin-1", errors="backslashreplace")
+
+    JsonScreen(out).problem("\ud83d é \N{GRINNING FACE}")
+
+    assert json.loads(raw.getvalue())["message"] == "\ud83d é \N{GRINNING FACE}"

@@ -1,12 +1,13 @@
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.examples import FIRED
+from tests.unit.cli.examples import FIRED, FIRING
 from virtwatch_agent.observations import Appeared, Domain, DomainState, NodeChanged, Observation
-from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, NodeStatus
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, FiringAlert, NodeStatus
 from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.watched import Watched
 
@@ -14,12 +15,12 @@ DEADLINE_S = 10.0
 
 
 class _Screen(Screen):
-    """Note what is shown; a broken one is a pipe that nobody reads."""
+    """Note what is shown; a broken one raises."""
 
     def __init__(self) -> None:
         self.shown: list[object] = []
         self.news = threading.Condition()
-        self.broken = False
+        self.broken: Exception | None = None
 
     def overview(self, watched) -> None:
         self._note(("overview", *watched.domains))
@@ -29,6 +30,9 @@ class _Screen(Screen):
 
     def vanished(self, watched, domain, *, at, reason) -> None:
         self._note(("vanished", domain.uuid))
+
+    def firing(self, alerts, *, total) -> None:
+        self._note(("firing", *(item.alert.domain for item in alerts), total))
 
     def transition(self, transition) -> None:
         self._note(transition.sequence)
@@ -41,21 +45,21 @@ class _Screen(Screen):
             assert self.news.wait_for(lambda: fits(self.shown), DEADLINE_S), self.shown
 
     def _note(self, item: object) -> None:
-        if self.broken:
-            raise BrokenPipeError
+        if self.broken is not None:
+            raise self.broken
         with self.news:
             self.shown.append(item)
             self.news.notify_all()
 
 
-def _status(*sequences: int, epoch: str = "e1") -> NodeStatus:
+def _status(*sequences: int, epoch: str = "e1", firing: tuple[FiringAlert, ...] = ()) -> NodeStatus:
     return NodeStatus(
         epoch=epoch,
         sequence=max(sequences, default=0),
         transitions=tuple(replace(FIRED, sequence=number) for number in sequences),
         waiting=0,
-        firing=(),
-        counts=Counts(),
+        firing=firing,
+        counts=Counts(critical=len(firing)),
         applied=(),
         virtual_machines=0,
         agent=AgentHealth("", 0.0, 0.0, 0.0, 0, 0),
@@ -121,12 +125,45 @@ def test_new_policies_are_a_new_overview(terminal: _Terminal) -> None:
     terminal.screen.wait(lambda shown: shown == [("overview",), ("overview",)])
 
 
-def test_a_reader_that_went_away_is_told_to_whoever_started_it(terminal: _Terminal) -> None:
-    terminal.screen.broken = True
+@pytest.mark.parametrize(
+    "error",
+    [BrokenPipeError(), OSError(errno.ENOSPC, "No space left on device"), UnicodeEncodeError("ascii", "é", 0, 1, "")],
+    ids=lambda error: type(error).__name__,
+)
+def test_whoever_started_it_is_told_that_nothing_can_be_shown_any_more_and_why(
+    terminal: _Terminal, error: Exception
+) -> None:
+    terminal.screen.broken = error
     terminal.reporter.publish(_status(1))
 
     assert terminal.closed.wait(DEADLINE_S)
+    assert terminal.reporter.error is error
     assert terminal.delivered == []
+
+
+OTHER = replace(FIRING, alert=replace(FIRING.alert, domain="u2"))
+
+
+def test_what_fired_before_the_start_is_shown_once_with_the_overview(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(firing=(OTHER,)))
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 1)])
+    terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
+    terminal.reporter.policies(())
+
+    terminal.screen.wait(lambda shown: shown[2:] == [1, ("overview",)])
+
+
+def test_what_fired_before_the_start_is_shown_although_it_is_known_late(terminal: _Terminal) -> None:
+    terminal.screen.wait(lambda shown: shown == [("overview",)])
+    terminal.reporter.publish(_status(firing=(OTHER,)))
+
+    terminal.screen.wait(lambda shown: shown[1:] == [("firing", "u2", 1)])
+
+
+def test_what_fires_by_a_transition_that_is_shown_is_not_shown_twice(terminal: _Terminal) -> None:
+    terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
+
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 2), 1])
 
 
 def test_what_waits_is_shown_before_the_end(terminal: _Terminal) -> None:
