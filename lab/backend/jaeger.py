@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.cache import build_log, cached
 from lab.errors import LabError
-from lab.machine import find_cargo, require_go
+from lab.machine import GO_SETTINGS, find_cargo, require_go
 from lab.process import run_logged
 from lab.progress import note, step
 
@@ -54,7 +54,7 @@ def _build(folder: Path) -> None:
         for read_only in (source, *source.rglob("*/")):
             read_only.chmod(0o755)
         argv = [go, *BUILD, "-o", str(folder / "jaeger"), "./cmd/jaeger"]
-        run_logged(argv, log=log, cwd=source, env={"CGO_ENABLED": "0"})
+        run_logged(argv, log=log, cwd=source, env={**GO_SETTINGS, "CGO_ENABLED": "0"})
         shutil.rmtree(source)
 
 

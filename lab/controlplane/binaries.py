@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.cache import build_log, cached
 from lab.errors import LabError
-from lab.machine import require_go
+from lab.machine import GO_SETTINGS, require_go
 from lab.process import run_logged
 from lab.progress import step
 
@@ -58,7 +58,7 @@ def _build(folder: Path) -> None:
         why="from its Go modules, about 8 minutes on 2 cores, once: later runs take it from the cache",
     ):
         argv = [go, *BUILD, "-o", str(folder / "controlplane"), "."]
-        run_logged(argv, log=build_log("controlplane"), cwd=source, env={"CGO_ENABLED": "0"})
+        run_logged(argv, log=build_log("controlplane"), cwd=source, env={**GO_SETTINGS, "CGO_ENABLED": "0"})
     shutil.rmtree(source)
     for name in TOOLS:
         (folder / name).symlink_to("controlplane")

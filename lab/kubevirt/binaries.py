@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.cache import build_log, cached
 from lab.gomodule import GoModule, copy_module
-from lab.machine import ensure_packages, require_go
+from lab.machine import GO_SETTINGS, ensure_packages, require_go
 from lab.process import run_logged
 from lab.progress import step
 
@@ -89,7 +89,7 @@ def _build(folder: Path) -> None:
 
 
 # The module's go.sum does not know its staging modules at these versions: Go's checksum database answers for them.
-_GO_SETTINGS = {"GOWORK": "off", "GOFLAGS": "-mod=mod -buildvcs=false"}
+_GO_SETTINGS = {**GO_SETTINGS, "GOWORK": "off", "GOFLAGS": "-mod=mod -buildvcs=false"}
 
 
 def _manifest(folder: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from lab.cache import build_log, cached
 from lab.controlplane.binaries import BUILD, VERSION
 from lab.gomodule import GoModule, copy_module
-from lab.machine import require_go
+from lab.machine import GO_SETTINGS, require_go
 from lab.process import run_logged
 from lab.progress import step
 
@@ -42,7 +42,7 @@ def _build_kubernetes(folder: Path) -> None:
     why = "from its Go modules, once: 1 minute after the control plane's build, 6 without it"
     with step(f"Building Kubernetes {VERSION}: {', '.join(KUBERNETES_TOOLS)}", why=why):
         argv = [go, *BUILD, "-o", str(folder / "node"), "."]
-        run_logged(argv, log=build_log("node"), cwd=source, env={"CGO_ENABLED": "0"})
+        run_logged(argv, log=build_log("node"), cwd=source, env={**GO_SETTINGS, "CGO_ENABLED": "0"})
     shutil.rmtree(source)
     for name in KUBERNETES_TOOLS:
         (folder / name).symlink_to("node")
@@ -54,5 +54,5 @@ def _build_containerd(folder: Path) -> None:
     with step(f"Building containerd {CONTAINERD.version}", why="from its Go module, about 2 minutes on 2 cores, once"):
         copy_module(go, CONTAINERD, source)
         argv = [go, *CONTAINERD_BUILD, "-o", str(folder), *(f"./cmd/{name}" for name in CONTAINERD_TOOLS)]
-        run_logged(argv, log=build_log("containerd"), cwd=source, env={"CGO_ENABLED": "0"})
+        run_logged(argv, log=build_log("containerd"), cwd=source, env={**GO_SETTINGS, "CGO_ENABLED": "0"})
     shutil.rmtree(source)
