@@ -55,11 +55,12 @@ class Outage:
     def failed(self, error: Exception, *, advice: str = "") -> None:
         """Take note of a failed attempt; `advice` says what to do where the error alone does not tell."""
         kind = type(error)
-        if self._since is None:
+        begins = self._since is None
+        if begins:
             self._since = time.monotonic()
         persists = kind is self._last
         self._last = kind
-        news = self._said is None or (persists and kind is not self._said)
+        news = begins or (persists and kind is not self._said)
         if news and not self._among.told(error, by=self):
             self._said = kind
             said = advice or _advice(error)

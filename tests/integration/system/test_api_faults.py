@@ -15,7 +15,8 @@ def test_transitions_wait_for_an_api_server_that_was_killed(watched: Watched) ->
     watched.resume()
     watched.wait_told("AlertCritical", "AlertResolved")
     # The report and the watches of ThresholdSets, VMIs and the NodeMonitor lose one thing, and it is said once.
-    assert len(watched.complaints) == 1, watched.log
+    # An API server that starts may refuse for a while what it will allow: that is another matter.
+    assert len([line for line in watched.complaints if "403 Forbidden" not in line]) == 1, watched.log
 
 
 @pytest.mark.parametrize("restarted", ["agent", "operator"])

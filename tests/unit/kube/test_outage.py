@@ -103,3 +103,10 @@ def test_what_concerns_one_part_alone_is_said_of_it(parts, lines, error):
     watch.failed(error)
     report.failed(error)
     assert len(lines()) == 2
+
+
+def test_what_an_api_server_answers_for_a_moment_while_it_starts_is_said_of_no_part(parts, lines):
+    for error in (Unavailable("no answer"), Forbidden("not yet"), Unavailable("no answer")):
+        for part in parts:
+            part.failed(error)
+    assert len(lines()) == 1
