@@ -29,9 +29,7 @@ def vm(watched: Watched) -> Iterator[VirtualMachine]:
     """Run a VM under the rules."""
     made = watched.vm("figures-1", disk=False, annotations=ANNOTATIONS)
     rules = [{"name": name, "threshold": level} for name, level in LEVELS.items()]
-    watched.put_in_force(
-        POLICY, *rules, target={"names": ["figures-1"]}, collection={"interval": "1s"}, overridable=True
-    )
+    watched.put_in_force(POLICY, *rules, target={"names": ["figures-1"]}, collection={"interval": "1s"})
     yield made
     made.delete()
     watched.forget(POLICY)
