@@ -167,11 +167,17 @@ class Daemon:
     def freeze(self) -> None:
         """Stop the process (SIGSTOP): its socket accepts connections and answers nothing until `thaw()`."""
         os.kill(self.pid, SIGSTOP)
+        process = self._process
+        if process is not None:
+            # nsenter stops with its child, a moment later: what lets both go on must not come in between.
+            wait_for(
+                lambda: _stopped(process.pid), what=f"{self.spec.name} to stand", deadline=STOP_DEADLINE_S, poll=0.01
+            )
 
     def thaw(self) -> None:
         """Let a frozen daemon go on."""
         if self._process is not None:
-            # nsenter stops with its child, and lets it go on with itself.
+            # nsenter lets its child go on with itself.
             self._process.signal(SIGCONT)
         os.kill(self.pid, SIGCONT)
 
@@ -217,3 +223,7 @@ class Daemon:
         self.virsh("capabilities")
         self.stop()
         return self.spec.folder / self.spec.probed
+
+
+def _stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
