@@ -8,8 +8,7 @@ from pathlib import Path
 
 from lab.cache import build_log, cached
 from lab.errors import LabError
-from lab.machine import GO_SETTINGS, require_go
-from lab.process import run_logged
+from lab.gobuild import go_build
 from lab.progress import step
 
 SOURCE = Path(__file__).parent
@@ -17,11 +16,8 @@ TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 # The version that go.mod requires; without these flags clients see v0.0.0.
 VERSION = "1.37.2"
 MINIMUM = (1, 37)
-_STAMP = "k8s.io/component-base/version"
-BUILD = (
-    *("build", "-p", "2", "-trimpath", "-ldflags"),
-    f"-s -w -X {_STAMP}.gitVersion=v{VERSION} -X {_STAMP}.gitMajor=1 -X {_STAMP}.gitMinor=37",
-)
+_PACKAGE = "k8s.io/component-base/version"
+STAMP = f"-X {_PACKAGE}.gitVersion=v{VERSION} -X {_PACKAGE}.gitMajor=1 -X {_PACKAGE}.gitMinor=37"
 
 
 def find_tools() -> dict[str, Path]:
@@ -38,17 +34,11 @@ def find_tools() -> dict[str, Path]:
 
 def build_tools() -> Path:
     """Return the folder of the multi-call program and its links, building it when the cache does not hold it."""
-    inputs: list[bytes | Path] = [
-        SOURCE / "main.go",
-        SOURCE / "go.mod",
-        SOURCE / "go.sum",
-        *(part.encode() for part in BUILD),
-    ]
+    inputs: list[bytes | Path] = [SOURCE / "main.go", SOURCE / "go.mod", SOURCE / "go.sum", STAMP.encode()]
     return cached("controlplane", inputs, _build)
 
 
 def _build(folder: Path) -> None:
-    go = require_go()
     source = folder / "source"
     source.mkdir()
     for name in ("main.go", "go.mod", "go.sum"):
@@ -57,8 +47,7 @@ def _build(folder: Path) -> None:
         f"Building Kubernetes {VERSION}: {', '.join(TOOLS)}",
         why="from its Go modules, about 8 minutes on 2 cores, once: later runs take it from the cache",
     ):
-        argv = [go, *BUILD, "-o", str(folder / "controlplane"), "."]
-        run_logged(argv, log=build_log("controlplane"), cwd=source, env={**GO_SETTINGS, "CGO_ENABLED": "0"})
+        go_build(["."], source=source, output=folder / "controlplane", log=build_log("controlplane"), stamp=STAMP)
     shutil.rmtree(source)
     for name in TOOLS:
         (folder / name).symlink_to("controlplane")

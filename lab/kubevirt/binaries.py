@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 from lab.cache import build_log, cached
+from lab.gobuild import go_build
 from lab.gomodule import GoModule, copy_module
-from lab.machine import GO_SETTINGS, ensure_packages, require_go
+from lab.machine import ensure_packages, require_go
 from lab.process import run_logged
 from lab.progress import step
 
@@ -41,10 +42,7 @@ PURE = (
 GENERATORS = ("tools/resource-generator", "tools/operator")
 # They call C: libvirt, or what enters namespaces.
 LINKED = ("cmd/virt-chroot", "cmd/virt-handler", "cmd/virt-launcher")
-BUILD = (
-    *("build", "-p", "2", "-trimpath", "-ldflags"),
-    f"-s -w -X kubevirt.io/client-go/version.gitVersion={TAG}",
-)
+STAMP = f"-X kubevirt.io/client-go/version.gitVersion={TAG}"
 # What virt-launcher's image holds beside programs.
 FILES = (
     "cmd/virt-launcher/nsswitch.conf",
@@ -59,7 +57,7 @@ def kubevirt() -> Path:
     """Return the folder of KubeVirt's programs, `files/` and `operator.yaml`, building it when the cache lacks it."""
     inputs: list[bytes | Path] = [
         KUBEVIRT.sum.encode(),
-        repr((BUILD, PURE, GENERATORS, LINKED, FILES)).encode(),
+        repr((STAMP, PURE, GENERATORS, LINKED, FILES)).encode(),
         OPERATOR_SOURCE,
     ]
     return cached("kubevirt", inputs, _build)
@@ -76,9 +74,9 @@ def _build(folder: Path) -> None:
         run_logged([go, "mod", "edit", *replaced], log=log, cwd=source)
         (source / "tools" / "operator").mkdir()
         shutil.copy(OPERATOR_SOURCE, source / "tools" / "operator" / "main.go")
-        for packages, linked in ((PURE + GENERATORS, "0"), (LINKED, "1")):
-            argv = [go, *BUILD, "-o", str(folder), *(f"./{package}" for package in packages)]
-            run_logged(argv, log=log, cwd=source, env={**_GO_SETTINGS, "CGO_ENABLED": linked})
+        for cgo, names in ((False, PURE + GENERATORS), (True, LINKED)):
+            packages = [f"./{name}" for name in names]
+            go_build(packages, source=source, output=folder, log=log, stamp=STAMP, cgo=cgo, env=_GO_SETTINGS)
         disk = source / "cmd" / "container-disk-v2alpha" / "main.c"
         run_logged(["gcc", "-static", "-O2", "-o", folder / "container-disk", disk], log=log, cwd=source)
         (folder / "files").mkdir()
@@ -89,7 +87,7 @@ def _build(folder: Path) -> None:
 
 
 # The module's go.sum does not know its staging modules at these versions: Go's checksum database answers for them.
-_GO_SETTINGS = {**GO_SETTINGS, "GOWORK": "off", "GOFLAGS": "-mod=mod -buildvcs=false"}
+_GO_SETTINGS = {"GOWORK": "off", "GOFLAGS": "-mod=mod -buildvcs=false"}
 
 
 def _manifest(folder: Path) -> str:

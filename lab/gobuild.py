@@ -1,0 +1,31 @@
+"""Run the Go compiler as the lab's first run needs it: the same programs, in less time."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lab.machine import require_go
+from lab.process import run_logged
+
+# Debug data would only be made to be stripped: containerd takes 138 s with it and 110 s without, on 2 cores.
+_NO_DEBUG_DATA = "-gcflags=all=-dwarf=false"
+# The compiler collects garbage a quarter of its time otherwise: containerd takes 122 s, and 92 s with this, on 2 cores.
+_SETTINGS = {"GOGC": "400"}
+
+
+def go_build(
+    packages: Iterable[str],
+    *,
+    source: Path,
+    output: Path,
+    log: Path,
+    stamp: str,
+    cgo: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Compile packages of the module in `source`; several go into a folder, one may get a name.
+
+    `stamp` is what the linker writes into them, `-X variable=value`. Raises LabError, naming the log, when it fails.
+    """
+    flags = ("-p", "2", "-trimpath", _NO_DEBUG_DATA, "-ldflags", f"-s -w {stamp}")
+    settings = {**_SETTINGS, **(env or {}), "CGO_ENABLED": "1" if cgo else "0"}
+    run_logged([require_go(), "build", *flags, "-o", output, *packages], log=log, cwd=source, env=settings)
