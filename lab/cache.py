@@ -80,12 +80,14 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def _drop_older(name: str, *, keep: int) -> None:
-    built = cache_root().glob(f"{name}-{'[0-9a-f]' * KEY_DIGITS}")
-    for folder in sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
-        # Out of the way first, so that nobody takes half of it for the whole.
-        dropped = folder.with_name(f".{folder.name}.dropped.building")
-        folder.rename(dropped)
-        shutil.rmtree(dropped, ignore_errors=True)
+    # Two who drop at once would each find what the other has moved already.
+    with locked(cache_root() / f".{name}.drop.lock", what=f"dropping old builds of {name}"):
+        built = cache_root().glob(f"{name}-{'[0-9a-f]' * KEY_DIGITS}")
+        for folder in sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+            # Out of the way first, so that nobody takes half of it for the whole.
+            dropped = folder.with_name(f".{folder.name}.dropped.building")
+            folder.rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
 
 
 def _key(inputs: Iterable[bytes | Path]) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -24,6 +25,9 @@ STOP_DEADLINE_S = 10.0
 # No single part may use up the time of all: kube-apiserver waits for requests that will never end.
 STOP_EACH_S = 3.0
 KILL_DEADLINE_S = 5.0
+DEFAULT_ROOT = Path("/tmp/virtwatch-lab")
+# Links to the other folders that held runs.
+ELSEWHERE = DEFAULT_ROOT / ".elsewhere"
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -38,6 +42,7 @@ class RunDir:
         """Make the folder of a new run that belongs to this process."""
         root = run_root()
         _refuse_a_stranger(root)
+        _note_elsewhere(root)
         # Hidden until its owner is written: nobody sees a run without an owner.
         unfinished = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
         unfinished.chmod(0o711)
@@ -95,13 +100,13 @@ class RunDir:
 
 
 def run_root() -> Path:
-    """Name the folder that holds the runs: `$VIRTWATCH_RUN`, else `/tmp/virtwatch-lab`."""
-    return Path(os.environ.get("VIRTWATCH_RUN") or "/tmp/virtwatch-lab").absolute()
+    """Name the folder that holds the runs: `$VIRTWATCH_RUN`, else `DEFAULT_ROOT`."""
+    return Path(os.environ.get("VIRTWATCH_RUN") or DEFAULT_ROOT).absolute()
 
 
-def runs() -> list[RunDir]:
-    """Return every run on this machine, the oldest first."""
-    root = run_root()
+def runs(root: Path | None = None) -> list[RunDir]:
+    """Return every run in a folder, by default `run_root()`, the oldest first."""
+    root = root or run_root()
     if not root.is_dir():
         return []
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -109,8 +114,14 @@ def runs() -> list[RunDir]:
 
 
 def leftovers() -> list[RunDir]:
-    """Return the runs whose owner died without cleaning up (kill -9, power loss) and that nobody asked to keep."""
-    return [run for run in runs() if not run.owned and not run.kept]
+    """Return the runs whose owner died without cleaning up (kill -9, power loss) and that nobody asked to keep.
+
+    Who chose no folder sees those in folders that others chose, too.
+    """
+    root = run_root()
+    elsewhere = sorted(ELSEWHERE.iterdir()) if root == DEFAULT_ROOT and ELSEWHERE.is_dir() else []
+    found = [run for folder in (root, *(link.resolve() for link in elsewhere)) for run in runs(folder)]
+    return [run for run in found if not run.owned and not run.kept]
 
 
 def clean(run: RunDir) -> None:
@@ -224,3 +235,15 @@ def _refuse_a_stranger(root: Path) -> None:
     owner = root.stat().st_uid
     if owner != os.geteuid():
         raise LabError(f"{root} belongs to uid {owner}: set VIRTWATCH_RUN to a short path of your own.")
+
+
+def _note_elsewhere(root: Path) -> None:
+    if root == DEFAULT_ROOT:
+        return
+    ELSEWHERE.mkdir(parents=True, exist_ok=True)
+    if ELSEWHERE.stat().st_uid == os.geteuid():
+        for link in ELSEWHERE.iterdir():
+            if not link.exists():
+                link.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            (ELSEWHERE / str(root).replace("/", ":")).symlink_to(root)

@@ -1,12 +1,16 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from virtwatch_kube.errors import Forbidden, KubeError, NotFound, NotServed, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _NO_ANSWER = (0, 429, 503, 504)  # of the server itself; other 5xx, such as a failing webhook, concern one request
+
+# An API server that starts serves one part and sends another away (429, 503) while it fills its caches.
+TAIL_S = 10.0
 
 
 def concerns_all(error: Exception) -> bool:
@@ -15,21 +19,35 @@ def concerns_all(error: Exception) -> bool:
 
 
 class Outages:
-    """Let one line stand for all that a process loses with the API server, or with its kinds."""
+    """Let one line stand for all that a process loses with the API server, or with its kinds.
 
-    def __init__(self) -> None:
+    What another part fails at for the same reason within `TAIL_S` after the one that said so is back belongs to the
+    same outage; what lasts longer is said then. `clock` gives seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._told_by: dict[type[Exception], object] = {}
+        self._ended: dict[type[Exception], tuple[object, float]] = {}
 
     def told(self, error: Exception, *, by: object) -> bool:
         """Tell whether another part has said so already; if not, `by` has."""
+        kind = type(error)
         with self._lock:
-            return concerns_all(error) and self._told_by.setdefault(type(error), by) is not by
+            if not concerns_all(error):
+                return False
+            teller, ended = self._ended.get(kind, (by, 0.0))
+            if kind not in self._told_by and teller is not by and self._clock() - ended < TAIL_S:
+                return True
+            return self._told_by.setdefault(kind, by) is not by
 
     def healed(self, part: object) -> None:
-        """Let the others speak for themselves from now on."""
+        """Let the others speak for themselves from now on, after the tail."""
         with self._lock:
-            self._told_by = {kind: by for kind, by in self._told_by.items() if by is not part}
+            for kind in [kind for kind, by in self._told_by.items() if by is part]:
+                del self._told_by[kind]
+                self._ended[kind] = (part, self._clock())
 
 
 class Outage:

@@ -85,9 +85,12 @@ class ControlPlane:
         self.wait_ready()
 
     def stop(self) -> None:
-        """Stop what runs, the last started first. Its folder stays until the run is cleaned."""
+        """End what runs, the last started first. Its folder stays until the run is cleaned.
+
+        By SIGKILL: nothing is asked of it any more, and in order kube-apiserver waits 10 s for its watchers to leave.
+        """
         while self._parts:
-            self._parts.pop().stop()
+            self._parts.pop().kill()
 
     def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
         """Return when the API server is ready and the controllers have caught up."""

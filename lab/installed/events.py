@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +19,10 @@ SYNC_DEADLINE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One Event; `at` is when this process saw it, in monotonic seconds."""
+    """One Event: `at` is when this process saw it, in monotonic seconds; `happened` what it says, since the epoch."""
 
     at: float
+    happened: float
     name: str
     reason: str
     about: str
@@ -50,10 +52,14 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self._watch.stop()
 
-    def told(self, *, about: str = "", reason: str = "") -> list[Told]:
-        """Return the Events so far about an object, with a reason."""
+    def told(self, *, about: str = "", reason: str = "", since: float = 0) -> list[Told]:
+        """Return the Events so far about an object, with a reason, of what happened since a time."""
         with self._changed:
-            return [item for item in self._told if about in ("", item.about) and reason in ("", item.reason)]
+            return [
+                item
+                for item in self._told
+                if about in ("", item.about) and reason in ("", item.reason) and item.happened >= since
+            ]
 
     def wait(self, wanted: Callable[[], bool], *, what: str, deadline: float) -> None:
         """Return when `wanted()` holds, asked anew after each Event; fail after `deadline` seconds."""
@@ -68,6 +74,7 @@ class EventLog:
         regarding = new.get("regarding", {})
         told = Told(
             at=time.monotonic(),
+            happened=_seconds(new.get("eventTime")),
             name=new["metadata"]["name"],
             reason=new.get("reason", ""),
             about=f"{regarding.get('kind')} {regarding.get('name')}",
@@ -77,3 +84,8 @@ class EventLog:
         with self._changed:
             self._told.append(told)
             self._changed.notify_all()
+
+
+def _seconds(written: str | None) -> float:
+    # Events of others (the kubelet's among them) may lack it.
+    return datetime.fromisoformat(written).timestamp() if written else 0.0

@@ -103,9 +103,14 @@ class System:
 
     def status(self) -> dict[str, Any]:
         """Return the status of the node's NodeMonitor, empty while there is none."""
-        said = self.control_plane.kubectl("get", "nodemonitor", self.node, "-o", "json", check=False)
-        status: dict[str, Any] = json.loads(said.stdout).get("status", {}) if said.returncode == 0 else {}
+        status: dict[str, Any] = self.monitor().get("status", {})
         return status
+
+    def monitor(self) -> dict[str, Any]:
+        """Return the node's NodeMonitor, empty while there is none."""
+        said = self.control_plane.kubectl("get", "nodemonitor", self.node, "-o", "json", check=False)
+        document: dict[str, Any] = json.loads(said.stdout) if said.returncode == 0 else {}
+        return document
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Return an object of the namespace."""

@@ -45,8 +45,8 @@ class Cluster:
             self.nodes[name] = node
 
     def stop(self) -> None:
-        """Switch the nodes off, then end the rest. What was made on the machine goes when the run is cleaned."""
+        """Cut the nodes' power, then end the rest. What was made on the machine goes when the run is cleaned."""
         for node in self.nodes.values():
-            node.stop()
-        self.scheduler.stop()
+            node.lose_power()
+        self.scheduler.kill()
         self.control_plane.stop()

@@ -1,10 +1,14 @@
 """virtwatch on real nodes, as a user installs it: kubectl apply, its images, its pods."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
+from lab.guests.together import side_by_side
 from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
 from lab.node.cluster import Cluster
+from lab.node.node import Node
 from lab.rundir import CHECKOUT
 
 OVERLAY = ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab"))
@@ -24,11 +28,15 @@ def install(cluster: Cluster, *, otlp_port: int | None, source: Sequence[str] = 
 
 def load_images(cluster: Cluster) -> None:
     """Load the images into every node, under the names that manifests without a registry give them too."""
-    for node in cluster.nodes.values():
-        node.import_image(agent_image())
-        node.import_image(operator_image())
-        for image in (AGENT, OPERATOR):
-            node.name_image(image, f"docker.io/library/{image.rpartition('/')[2]}")
+    archives = (agent_image(), operator_image())
+    side_by_side([partial(_load, node, archives) for node in cluster.nodes.values()])
+
+
+def _load(node: Node, archives: Sequence[Path]) -> None:
+    for archive in archives:
+        node.import_image(archive)
+    for image in (AGENT, OPERATOR):
+        node.name_image(image, f"docker.io/library/{image.rpartition('/')[2]}")
 
 
 def apply(

@@ -8,6 +8,7 @@ from signal import SIGKILL
 
 import pytest
 
+from lab.guests.together import side_by_side
 from lab.images.product import AGENT, OPERATOR
 from lab.kubevirt.vm import VirtualMachine
 from lab.node import virtwatch
@@ -92,12 +93,11 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def vms(watched: Watched) -> Iterator[tuple[VirtualMachine, VirtualMachine]]:
     """Run two VMs on one node under a rule about pauses."""
-    first, second = (watched.vm(name, disk=False, node=NODE) for name in ("faults-1", "faults-2"))
+    first, second = watched.vms(*(watched.spec(name, disk=False, node=NODE) for name in ("faults-1", "faults-2")))
     watched.put_in_force(POLICY, PAUSED, target={"names": ["faults-*"]})
     yield first, second
     watched.forget(POLICY)
-    first.delete()
-    second.delete()
+    side_by_side([first.delete, second.delete])
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

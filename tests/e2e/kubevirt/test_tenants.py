@@ -1,11 +1,14 @@
 """Two tenants, each with a namespace, a VM and a policy of the same name: neither hears of the other."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import pytest
 
+from lab.guests.together import side_by_side
 from lab.installed.events import EventLog
 from lab.kubevirt.vm import VirtualMachine
 from tests.e2e.kubevirt.watched import Told, Watched, told_of_vm
@@ -41,23 +44,33 @@ class Tenant:
 
 
 @pytest.fixture(scope="module")
-def acme(watched: Watched) -> Iterator[Tenant]:
-    yield from _tenant(watched, ACME, severity="Critical")
+def tenants(watched: Watched) -> Iterator[dict[str, Tenant]]:
+    """Let both tenants move in at the same time."""
+    cluster, severities = watched.cluster, {ACME: "Critical", BANK: "Warning"}
+    made: dict[str, Tenant] = {}
+
+    def move_in(namespace: str, events: EventLog) -> None:
+        made[namespace] = Tenant.of(Watched(cluster, events, namespace=namespace), severities[namespace])
+
+    for namespace in severities:
+        watched.kubectl("create", "namespace", namespace)
+    with ExitStack() as logs:
+        heard = {name: logs.enter_context(EventLog(cluster.control_plane.kubeconfig, name)) for name in severities}
+        side_by_side([partial(move_in, *item) for item in heard.items()])
+        yield made
+        side_by_side([tenant.vm.delete for tenant in made.values()])
+    for namespace in severities:
+        watched.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.fixture(scope="module")
-def bank(watched: Watched) -> Iterator[Tenant]:
-    yield from _tenant(watched, BANK, severity="Warning")
+def acme(tenants: dict[str, Tenant]) -> Tenant:
+    return tenants[ACME]
 
 
-def _tenant(watched: Watched, namespace: str, *, severity: str) -> Iterator[Tenant]:
-    cluster = watched.cluster
-    watched.kubectl("create", "namespace", namespace)
-    with EventLog(cluster.control_plane.kubeconfig, namespace) as events:
-        made = Tenant.of(Watched(cluster, events, namespace=namespace), severity)
-        yield made
-        made.vm.delete()
-    watched.kubectl("delete", "namespace", namespace)
+@pytest.fixture(scope="module")
+def bank(tenants: dict[str, Tenant]) -> Tenant:
+    return tenants[BANK]
 
 
 def test_a_vm_fires_by_its_own_tenants_policy_and_only_that_tenant_is_told(acme: Tenant, bank: Tenant) -> None:

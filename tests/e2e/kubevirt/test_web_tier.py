@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.guests.together import side_by_side
 from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.vm import VirtualMachine
 from lab.process import wait_for
@@ -28,11 +29,19 @@ def policy(watched: Watched, web: VirtualMachine, writer: VirtualMachine) -> Ite
 
 
 @pytest.fixture(scope="module")
-def web(watched: Watched) -> Iterator[VirtualMachine]:
-    """Run a VM that the example selects."""
-    made = watched.vm("web-1", labels=LABELS, disk=False)
+def both(watched: Watched, disk: HostDisk) -> Iterator[list[VirtualMachine]]:
+    """Run two VMs that the example selects: the second on the disk that can run out of room."""
+    made = watched.vms(
+        watched.spec("web-1", labels=LABELS, disk=False),
+        watched.spec("web-2", labels=LABELS, host_disk=disk.path, node="node-2"),
+    )
     yield made
-    made.delete()
+    side_by_side([vm.delete for vm in made])
+
+
+@pytest.fixture(scope="module")
+def web(both: list[VirtualMachine]) -> VirtualMachine:
+    return both[0]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +52,8 @@ def disk(watched: Watched) -> HostDisk:
 
 
 @pytest.fixture(scope="module")
-def writer(watched: Watched, disk: HostDisk) -> Iterator[VirtualMachine]:
-    """Run a VM that the example selects, on the disk that can run out of room."""
-    made = watched.vm("web-2", labels=LABELS, host_disk=disk.path, node="node-2")
-    yield made
-    made.delete()
+def writer(both: list[VirtualMachine]) -> VirtualMachine:
+    return both[1]
 
 
 def test_the_agents_watch_kubevirts_vms_and_a_plain_libvirts_beside_them(

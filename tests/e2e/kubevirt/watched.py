@@ -1,8 +1,11 @@
 """What virtwatch says, on a cluster, of VMs that KubeVirt runs."""
 
 import json
+import time
+from functools import partial
 from typing import Any
 
+from lab.guests.together import side_by_side
 from lab.installed.events import EventLog
 from lab.kubevirt.vm import VirtualMachine, VmSpec
 from lab.node.cluster import Cluster
@@ -23,8 +26,17 @@ class Watched:
 
     def vm(self, name: str, **spec: Any) -> VirtualMachine:
         """Start a VM whose guest has booted."""
-        made = VirtualMachine(self.cluster.control_plane, VmSpec(name=name, namespace=self.namespace, **spec))
-        self.run(made)
+        [made] = self.vms(self.spec(name, **spec))
+        return made
+
+    def spec(self, name: str, **spec: Any) -> VmSpec:
+        """Describe a VM of the namespace."""
+        return VmSpec(name=name, namespace=self.namespace, **spec)
+
+    def vms(self, *specs: VmSpec) -> list[VirtualMachine]:
+        """Start VMs side by side, as `vm` does each."""
+        made = [VirtualMachine(self.cluster.control_plane, spec) for spec in specs]
+        side_by_side([partial(self.run, vm) for vm in made])
         return made
 
     def run(self, vm: VirtualMachine) -> None:
@@ -89,12 +101,12 @@ class Watched:
 
 
 class Told:
-    """The Events about one object, since this was made."""
+    """The Events about one object, of what happened since this was made."""
 
     def __init__(self, watched: Watched, kind: str, name: str) -> None:
         self._events = watched.events
         self._about = f"{kind} {name}"
-        self._before = len(self._events.told(about=self._about))
+        self._began = time.time()
 
     def of(self, rule: str, *, vm: VirtualMachine | None = None) -> list[str]:
         """Give the reasons of the Events of one rule, in their order; with a VM, of those that name it."""
@@ -132,9 +144,8 @@ class Told:
         )
 
     def _said(self, rule: str) -> list[Any]:
-        return [
-            event for event in self._events.told(about=self._about)[self._before :] if f"rule {rule} " in event.note
-        ]
+        told = self._events.told(about=self._about, since=self._began)
+        return [event for event in told if f"rule {rule} " in event.note]
 
 
 def told_of_vm(watched: Watched, vm: VirtualMachine) -> Told:

@@ -98,11 +98,12 @@ Virtwatch = Callable[..., Command]
 
 
 @pytest.fixture
-def virtwatch() -> Iterator[Virtwatch]:
-    """Start the command; it is ended with the test."""
+def virtwatch(tmp_path: Path) -> Iterator[Virtwatch]:
+    """Start the command; it is ended with the test, and so is what one that is killed leaves of its journal."""
     started = []
 
     def start(*arguments: object, env: dict[str, str] | None = None, before: Sequence[str] = ()) -> Command:
+        env = {"TMPDIR": str(tmp_path), **(env or {})}
         started.append(Command(*map(str, arguments), env=env, before=before))
         return started[-1]
 

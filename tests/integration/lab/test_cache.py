@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_the_ones_used_last_are_kept_and_nothing_of_another_name() -> None:
     assert [folder.exists() for folder in built] == [True, False, True]
     assert newest.exists()
     assert other.exists()
+
+
+def test_two_who_drop_the_same_old_builds_at_once_both_go_on() -> None:
+    for number in range(100):
+        folder = cached("thing", [bytes([number])], lambda _: None)
+        os.utime(folder, (number, number))
+    with ThreadPoolExecutor(8) as pool:
+        kept = set(pool.map(lambda _: cached("thing", [b"newest"], lambda _: None, keep=1), range(8)))
+    assert [folder.exists() for folder in kept] == [True]
+    assert not folder.exists()
 
 
 def test_inputs_are_told_apart_where_they_touch() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import rundir
 from lab.errors import LabError
 from lab.process import Identity, Process, start, wait_for
 from lab.rundir import RunDir, clean, leftovers, processes, runs
@@ -64,6 +65,23 @@ def test_a_kept_run_is_no_leftover() -> None:
     assert not run.owned
     assert leftovers() == []
     clean(run)
+
+
+def test_a_killed_owners_run_is_found_by_who_chose_no_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rundir, "DEFAULT_ROOT", tmp_path / "default")
+    monkeypatch.setattr(rundir, "ELSEWHERE", tmp_path / "default" / ".elsewhere")
+    run = RunDir.create("test")
+    owner = json.loads((run.path / "owner.json").read_text())
+    (run.path / "owner.json").write_text(json.dumps(owner | {"identity": "1 1"}))
+    monkeypatch.setenv("VIRTWATCH_RUN", str(tmp_path / "third"))
+    assert leftovers() == []
+    monkeypatch.delenv("VIRTWATCH_RUN")
+    assert leftovers() == [run]
+    assert runs() == []
+    clean(run)
+    assert leftovers() == []
 
 
 def test_a_reused_pid_is_never_killed(orphan: RunDir) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.controlplane.cluster import ControlPlane
 from lab.rundir import CHECKOUT, RunDir, clean
-from tests.integration.operator.place import Place
+from tests.integration.operator.place import Place, eventually
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import resource, virtwatch
 
@@ -39,6 +39,8 @@ def place(cluster: ControlPlane, client: KubeClient, request: pytest.FixtureRequ
         client.create(
             resource("v1", "namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         )
+    account = resource("v1", "serviceaccounts", namespace=made.system, name="default")
+    eventually(lambda: client.get(account), what="the ServiceAccount without which no pod is admitted")
     yield made
     for process in made.started:
         process.kill()

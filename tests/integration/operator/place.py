@@ -64,6 +64,17 @@ class Place:
     def other(self) -> str:
         return f"{self.name}-other"
 
+    def api_server_returns(self) -> None:
+        """Start the API server again, and what would notice only a minute later that it is back.
+
+        Kubernetes' controllers wait longer each time before they look for it again; no namespace gets its
+        ServiceAccount, and so no pod is admitted to it, until they have.
+        """
+        self.cluster.apiserver.restart()
+        self.cluster.wait_ready()
+        self.cluster.controller_manager.kill()
+        self.cluster.controller_manager.restart()
+
     def operator(self, **env: str) -> Process:
         """Start a replica; without a Lease unless `env` says so."""
         name = f"{self.name}-operator-{next(self.numbers)}"

@@ -131,8 +131,7 @@ def test_an_api_server_that_goes_and_comes_ends_nothing_and_is_said_once(flowing
     for _ in range(2):
         place.cluster.apiserver.kill()
         time.sleep(random.uniform(1, 3))
-        place.cluster.apiserver.restart()
-        place.cluster.wait_ready()
+        place.api_server_returns()
         progress(agent)
     other = place.policy(name="made-afterwards")
     eventually(lambda: place.thresholds(other), what="a policy made afterwards to be in force")
@@ -153,8 +152,7 @@ def test_an_api_server_that_is_absent_at_the_start_is_waited_for(place: Place):
         for operator in operators:
             eventually(lambda operator=operator: says(operator, " is lost; "), what="the operator to say so")
     finally:
-        place.cluster.apiserver.restart()
-        place.cluster.wait_ready()
+        place.api_server_returns()
     eventually(lambda: place.thresholds(key), what="the policy to be in force")
     leads(place, operators[1])
     assert all(operator.alive for operator in operators)

@@ -1,3 +1,7 @@
+import json
+import time
+
+from lab.errors import LabError
 from lab.installed.events import EventLog, Told
 from lab.installed.system import System
 from lab.installed.virtualmachine import VirtualMachine
@@ -6,13 +10,16 @@ DEADLINE_S = 60.0
 
 
 class Watched:
-    """A VM under a rule that fires while it is paused, and what is told of it; counts begin anew with each test."""
+    """A VM under a rule that fires while it is paused, and what is told of it; counts begin anew with each test.
+
+    What is told belongs to the test in which it happened: the end of an alert of the test before may be told late.
+    """
 
     def __init__(self, system: System, machine: VirtualMachine, events: EventLog) -> None:
         self.system, self.machine = system, machine
         self._events = events
         self._about = f"VirtualMachineInstance {machine.name}"
-        self._before = len(events.told(about=self._about))
+        self.began = time.time()
         self._log = system.agent.log
         self._log_start = self._log.stat().st_size
 
@@ -33,9 +40,13 @@ class Watched:
 
     def wait_told(self, *reasons: str, deadline: float = DEADLINE_S) -> None:
         """Return when exactly these Events have been told."""
-        self._events.wait(
-            lambda: self.told == list(reasons), what=f"the Events {', '.join(reasons)}", deadline=deadline
-        )
+        try:
+            self._events.wait(
+                lambda: self.told == list(reasons), what=f"the Events {', '.join(reasons)}", deadline=deadline
+            )
+        except LabError as error:
+            # Whether the agent did not report, or the operator did not tell what it reported.
+            raise LabError(f"{error}\nThe NodeMonitor says:\n{json.dumps(self.system.monitor(), indent=1)}") from error
 
     def wait_log(self, text: str, deadline: float = DEADLINE_S) -> None:
         """Return when the agent has logged this text since the test began."""
@@ -78,4 +89,4 @@ class Watched:
         self.system.wait(holds, what=f"the NodeMonitor to be {type_}={status} {saying}", deadline=deadline)
 
     def _told(self) -> list[Told]:
-        return self._events.told(about=self._about)[self._before :]
+        return self._events.told(about=self._about, since=self.began)

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from virtwatch_kube.errors import Forbidden, NotFound, NotServed, Unavailable
-from virtwatch_kube.outage import Outage, Outages
+from virtwatch_kube.outage import TAIL_S, Outage, Outages
 
 
 @pytest.fixture
@@ -63,10 +63,25 @@ def test_a_defect_is_called_one(outage, lines):
     assert "KeyError, a defect" in lines()[0]
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
-def parts():
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def parts(clock):
     """Two parts of one process."""
-    among = Outages()
+    among = Outages(clock)
     return [Outage(what, consequence="it waits", among=among) for what in ("The watch", "The report")]
 
 
@@ -82,11 +97,32 @@ def test_what_several_parts_lose_with_the_api_server_or_its_kinds_is_said_once(p
     assert back.startswith("The watch is back after ")
 
 
-def test_a_part_that_stays_lost_when_the_others_are_back_says_so(parts, lines):
+def test_what_a_part_fails_at_just_after_the_others_are_back_belongs_to_the_same_outage(parts, lines):
+    watch, report = parts
+    watch.failed(Unavailable("no answer"))
+    watch.healed()
+    for _ in range(2):
+        report.failed(Unavailable("429 Too Many Requests", status=429))
+    report.healed()
+    assert len(lines()) == 2
+
+
+def test_a_part_that_is_lost_again_at_once_says_so(parts, lines):
+    for part in parts:
+        part.failed(Unavailable("no answer"))
+    for part in parts:
+        part.healed()
+    for part in parts:
+        part.failed(Unavailable("no answer"))
+    assert [line.split(";")[0] for line in lines() if "lost" in line] == 2 * ["The watch is lost"]
+
+
+def test_a_part_that_stays_lost_when_the_others_are_back_says_so(parts, lines, clock):
     watch, report = parts
     for part in parts:
         part.failed(NotServed("404 page not found"))
     watch.healed()
+    clock.seconds += TAIL_S
     report.failed(NotServed("404 page not found"))
     report.healed()
     assert [line.split(" after ")[0].split(";")[0] for line in lines()] == [
