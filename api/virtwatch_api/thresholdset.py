@@ -18,7 +18,8 @@ class ThresholdSet:
     """Hold a compiled policy.
 
     `namespaces` is what a namespace selector chose, None for any; a MonitorPolicy's own namespace is its key's.
-    `hash` covers the meaning alone, not uid, generation or traceparent; `created` (seconds since 1970) is the policy's.
+    `hash` covers the meaning and whose it is (uid), not generation or traceparent; `created` (seconds since 1970) is
+    the policy's.
     """
 
     policy: PolicyKey
@@ -56,7 +57,7 @@ def encode_spec(thresholds: ThresholdSet, *, created: str) -> dict[str, Any]:
 
 
 def meaning(thresholds: ThresholdSet) -> dict[str, Any]:
-    """Write what the hash covers: everything that changes a judgement."""
+    """Write everything that changes a judgement."""
     encoded: dict[str, Any] = {
         "enforcement": thresholds.enforcement.value,
         "overridable": thresholds.overridable,

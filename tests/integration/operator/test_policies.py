@@ -86,6 +86,24 @@ def test_a_policy_made_anew_under_its_name_gets_thresholds_of_its_own(place: Pla
     assert place.thresholds(key)["spec"]["policy"]["uid"] == uid
 
 
+def test_a_policy_made_anew_with_the_same_words_waits_for_agents_to_judge_by_it(place: Place):
+    place.operator()
+    key = place.policy()
+    agent = place.agent()
+    agent.applies(key, eventually(lambda: place.thresholds(key), what="the ThresholdSet")["spec"]["hash"])
+    agent.publish()
+    eventually(lambda: place.condition(key, "Ready")["status"] == "True", what="the policy to be ready")
+
+    place.client.delete(place.path(key))
+    place.policy()
+    said = eventually(lambda: place.condition(key, "Distributed")["status"], what="a word about the new policy")
+    assert said == "False"
+
+    agent.applies(key, place.thresholds(key)["spec"]["hash"])
+    agent.publish()
+    eventually(lambda: place.condition(key, "Ready")["status"] == "True", what="the new policy to be ready")
+
+
 def test_a_cluster_policy_follows_the_labels_of_namespaces(place: Place):
     place.operator()
     key = place.cluster_policy(target={"namespaceSelector": {"matchLabels": {"test": place.name}}})

@@ -69,7 +69,6 @@ THRESHOLD = "spec.rules.0.threshold"
     ("path", "value"),
     [
         ("metadata.generation", 7),
-        ("metadata.uid", "u-2"),
         ("metadata.creationTimestamp", "2026-11-23T10:00:00Z"),
         ("metadata.labels", {"team": "a"}),
         ("status", {"observedGeneration": 1}),
@@ -87,6 +86,10 @@ THRESHOLD = "spec.rules.0.threshold"
 )
 def test_another_spelling_of_the_same_meaning_keeps_the_hash(path, value):
     assert _compiled(_edited(path, value)).hash == _compiled(DOCUMENT).hash
+
+
+def test_a_policy_made_anew_with_the_same_words_has_another_hash():
+    assert _compiled(_edited("metadata.uid", "u-2")).hash != _compiled(DOCUMENT).hash
 
 
 def test_the_trace_of_a_change_is_not_part_of_its_meaning():
