@@ -28,7 +28,7 @@ lint: setup ## check format, style, types, layers, and that generated pages are 
 unit: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests/unit
 
-test: setup ## run all tests on real parts: 40 min on 2 cores (and once 27 to build Kubernetes, KubeVirt and Jaeger, 17 GB)
+test: setup ## run all tests on real parts: 35 to 40 min on 2 cores (and once 15 to 25 to build Kubernetes, KubeVirt and Jaeger, 17 GB)
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest
 

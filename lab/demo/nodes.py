@@ -31,7 +31,7 @@ class NodeStage:
     """The Stage on which everything is as on a cluster of one's own, but for KVM."""
 
     promise: Sequence[str] = (
-        "On two nodes with KubeVirt: 4 minutes. The first run builds Kubernetes, KubeVirt and Jaeger: 27 more, once.",
+        "On two nodes with KubeVirt: 4 minutes. The first run builds Kubernetes, KubeVirt and Jaeger: up to 25 more.",
         "make demo LIGHT=1 goes without nodes and KubeVirt: 1 minute, and 13 more the first time.",
     )
     setting: Sequence[str] = (
