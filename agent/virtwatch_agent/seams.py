@@ -1,6 +1,6 @@
 # The narrow seams of the agent's core, defined where they are consumed: what is plugged in differs between a cluster,
 # a terminal and a test, the core does not.
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from virtwatch_agent.observations import Domain, DomainEvent, Observation, Sample
@@ -8,7 +8,13 @@ from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus, Subject, Transition
 from virtwatch_api.thresholdset import ThresholdSet
 
-Deliver = Callable[[Observation], None]
+
+class Deliver(Protocol):
+    """Take observations; what comes in one call belongs together and is in the journal whole or not at all."""
+
+    def __call__(self, *observations: Observation) -> None:
+        """Return at once."""
+        ...
 
 
 class Clock(Protocol):

@@ -96,9 +96,9 @@ class LibvirtCollector(Collector):
         self._thread.join(_STOP_THREAD)
         self._pool.close(_STOP_CALLS)
 
-    def _say(self, observation: Observation) -> None:
+    def _say(self, *observations: Observation) -> None:
         if self._deliver is not None and not self._stopping:
-            self._deliver(observation)
+            self._deliver(*observations)
 
     def _forget(self, uuid: str) -> None:
         self._sampler.forget(uuid)

@@ -31,9 +31,6 @@ class Sightings:
 
     That is so where a URI given by hand names the host's own libvirt again, and in a migration between two libvirts of
     one machine. Two VMs of different names with one UUID are told as what they are: one of them cannot be watched.
-
-    What happened to a VM that is known comes before its new state: an agent that is killed in between tells it again
-    (and an alert that fires already does not fire again), instead of never.
     """
 
     def __init__(self) -> None:
@@ -67,9 +64,9 @@ class Sightings:
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
-        if before is not None and before.domain.incarnation == seen.domain.incarnation:
-            return [*_differences(before, seen, at), Appeared(seen.domain, at)]
         found: list[Observation] = [Appeared(seen.domain, at)]
+        if before is not None and before.domain.incarnation == seen.domain.incarnation:
+            return [*found, *_differences(before, seen, at)]
         if before is not None:
             found = [*_stopped(before, LOST, at, inferred=True), *found]
         elif not new:
@@ -90,7 +87,7 @@ class Sightings:
             return []
         if turn.reason == _DUMPS_ITSELF:
             return [*_said(turn, uuid, at)]
-        return [] if now == before else [*_said(turn, uuid, at), Appeared(now.domain, at)]
+        return [] if now == before else [Appeared(now.domain, at), *_said(turn, uuid, at)]
 
     def started(self, seen: Sighting, reason: str, *, at: float) -> list[Observation]:
         """Take a start that was heard, and what the look that followed showed."""
@@ -105,7 +102,7 @@ class Sightings:
             return self._told_apart(seen, at)
         started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
         if before is not None:  # a listing was faster than the event
-            return [*started, *_differences(before, seen, at), Appeared(seen.domain, at)]
+            return [Appeared(seen.domain, at), *started, *_differences(before, seen, at)]
         # A start in the paused state is not always heard as a pause (a migration's target is not).
         paused = _entered(seen, at) if seen.domain.state is not DomainState.RUNNING else ()
         return [Appeared(seen.domain, at), *started, *paused, *_failure(seen, at)]

@@ -23,10 +23,13 @@ class Teller:
         self._reboots = Reboots()
 
     def tell(self, observations: Iterable[Observation]) -> None:
-        """Deliver observations, but for an I/O error that was said in another way."""
-        for observation in observations:
-            if self._worth_saying(observation):
-                self._means.deliver(observation)
+        """Deliver observations together, but for an I/O error that was said in another way.
+
+        Together, for an agent that is killed between a VM's new state and what led to it would miss the latter, or tell
+        it again: after its restart it infers what happened from the state that it remembers.
+        """
+        if worth_saying := [item for item in observations if self._worth_saying(item)]:
+            self._means.deliver(*worth_saying)
 
     def happened(self, uuid: str, heard: Heard, devices: Devices, *, at: float) -> None:
         """Deliver an event that changes no state."""

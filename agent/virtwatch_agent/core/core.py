@@ -69,7 +69,7 @@ class Core:
         self._outcome = Outcome(
             journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time()
         )
-        self._queue: queue.SimpleQueue[Observation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Observation, ...] | None] = queue.SimpleQueue()
         self._early: deque[DomainEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[str] = set()
         self._next_traceback = float("-inf")
@@ -89,9 +89,9 @@ class Core:
         self._source.start(self.deliver)
         self._collector.start(self.deliver)
 
-    def deliver(self, observation: Observation) -> None:
-        """Take an observation; never blocks."""
-        self._queue.put(observation)
+    def deliver(self, *observations: Observation) -> None:
+        """Take observations, which are judged in one turn and so written in one transaction; never blocks."""
+        self._queue.put(observations)
 
     def stop(self) -> None:
         """End: no more observations, then the journal is written and closed."""
@@ -141,8 +141,8 @@ class Core:
         try:
             item = self._queue.get(timeout=timeout)
             while item is not None:
-                batch.append(item)
-                if len(batch) == _BATCH:
+                batch.extend(item)
+                if len(batch) >= _BATCH:
                     return batch, True
                 item = self._queue.get_nowait()
         except queue.Empty:

@@ -43,7 +43,7 @@ class KubernetesThresholds:
         self._reader = ThresholdReader()
         self._node_reader = NodeReader()
         self._on_new_node_monitor = on_new_node_monitor
-        self._deliver: Deliver = lambda _: None
+        self._deliver: Deliver = lambda *_: None
         self._delivered: dict[type[Observation], Observation] = {}
         self._thresholds = Watch(
             paths.virtwatch("thresholdsets"),

@@ -20,15 +20,16 @@ class ListeningCollector(Collector):
     def start(self, deliver: Deliver) -> None:
         """Begin."""
 
-        def heard(observation: Observation) -> None:
-            if isinstance(observation, Appeared) and observation.domain.pod_uid is not None:
-                self._in_pods[observation.domain.uuid] = observation.domain
-                deliver(identities(iter(list(self._in_pods.values()))))
-            elif isinstance(observation, Vanished):
-                self._in_pods.pop(observation.uuid, None)
-            if isinstance(observation, Found):
-                self._found(observation)
-            deliver(observation)
+        def heard(*observations: Observation) -> None:
+            for observation in observations:
+                if isinstance(observation, Appeared) and observation.domain.pod_uid is not None:
+                    self._in_pods[observation.domain.uuid] = observation.domain
+                    deliver(identities(iter(list(self._in_pods.values()))))
+                elif isinstance(observation, Vanished):
+                    self._in_pods.pop(observation.uuid, None)
+                if isinstance(observation, Found):
+                    self._found(observation)
+            deliver(*observations)
 
         self._collector.start(heard)
 

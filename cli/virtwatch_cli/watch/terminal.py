@@ -175,5 +175,5 @@ class TerminalReporter(Reporter):
             self._show_earlier()
 
 
-def _nobody(_: Observation) -> None:
+def _nobody(*_: Observation) -> None:
     """Take what comes before there is somebody to tell."""

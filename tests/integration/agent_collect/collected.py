@@ -121,9 +121,10 @@ class Collected:
         self._collector.stop()
         assert time.monotonic() - begun < STOP_S
 
-    def _deliver(self, observation: Observation) -> None:
+    def _deliver(self, *observations: Observation) -> None:
         with self._changed:
-            self._all.append(observation)
+            self._all.extend(observations)
             self._changed.notify_all()
-        if isinstance(observation, Appeared):
-            self._collector.plan(observation.domain.uuid, OFTEN)
+        for observation in observations:
+            if isinstance(observation, Appeared):
+                self._collector.plan(observation.domain.uuid, OFTEN)

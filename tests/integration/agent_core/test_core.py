@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, policy
+from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, domain, policy
 from virtwatch_agent.journal.records import decode_alert
+from virtwatch_agent.journal.store import Batch, Journal
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
     Domain,
+    DomainEvent,
     DomainState,
     IdentitiesChanged,
     KubernetesIdentity,
@@ -67,6 +69,34 @@ def test_a_breach_becomes_a_transition_and_a_firing_alert(agent: Agent) -> None:
     assert status.firing[0].evidence.text == "vm.memory.rss is 150 B, above 100 B"
     assert status.counts.warning == 1
     assert status.applied[0].virtual_machines == 1
+
+
+def test_a_vms_new_state_and_what_led_to_it_are_written_in_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The shortest turns that there are: what can be torn apart is.
+    monkeypatch.setattr("virtwatch_agent.core.core._BATCH", 1)
+    written: list[Batch] = []
+    commit = Journal.commit
+    monkeypatch.setattr(Journal, "commit", lambda self, batch: (written.append(batch), commit(self, batch))[1])
+    agent = Agent(tmp_path)
+    agent.judge_by(policy(PAUSED)).appear()
+    turns = 100 * [("vm.paused", DomainState.PAUSED), ("vm.resumed", DomainState.RUNNING)]
+    for type_, state in turns:
+        now = agent.clock.time()
+        agent.core.deliver(Appeared(domain(state=state), now), DomainEvent(type_, UUID, now))
+    agent.until(lambda status: status.sequence == len(turns))
+    agent.core.stop()
+
+    # Whichever of them is the last before a kill: the state on disk is the one that the alert on disk belongs to.
+    state_of = {Action.FIRED: DomainState.PAUSED, Action.RESOLVED: DomainState.RUNNING}
+    turned = [batch for batch in written if batch.transitions]
+    assert [batch.domains[UUID].domain.state for batch in turned] == [
+        state_of[batch.transitions[-1].action] for batch in turned
+    ]
+    assert {item.domain.state for batch in written if not batch.transitions for item in batch.domains.values()} <= {
+        DomainState.RUNNING
+    }
 
 
 def test_what_is_acknowledged_leaves_the_journal(agent: Agent) -> None:

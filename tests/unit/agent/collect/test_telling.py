@@ -7,7 +7,7 @@ from virtwatch_agent.collect.devices import Devices
 from virtwatch_agent.collect.events import IoErrorHeard, RebootHeard
 from virtwatch_agent.collect.peer import Means
 from virtwatch_agent.collect.telling import Teller
-from virtwatch_agent.observations import DomainEvent, Vanished
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Vanished
 
 DEVICES = Devices(disk_of_alias={"ua-rootdisk": "vda"})
 
@@ -16,6 +16,7 @@ class Told:
     def __init__(self) -> None:
         self.now = 100.0
         self.all = []
+        self.together = []
         self.forgotten = []
         self.paused = True
         means = Means(
@@ -23,12 +24,16 @@ class Told:
             post=None,
             timers=sched.scheduler(self.monotonic, self.wait),
             clock=self,
-            deliver=self.all.append,
+            deliver=self.take,
             processes=None,
             keepalive=None,
         )
         self.timers = means.timers
         self.teller = Teller(means, self.forgotten.append, is_paused=lambda _: self.paused)
+
+    def take(self, *observations) -> None:
+        self.all.extend(observations)
+        self.together.append(observations)
 
     def time(self) -> float:
         return self.now
@@ -52,6 +57,14 @@ class Told:
 @pytest.fixture
 def told():
     return Told()
+
+
+def test_a_vms_new_state_and_what_led_to_it_are_delivered_together(told):
+    state = Appeared(Domain(uuid="a", name="vm", connection="host", incarnation="1", state=DomainState.PAUSED), 100.0)
+    paused = DomainEvent("vm.paused", "a", 100.0, {"reason": "user"})
+    told.teller.tell([state, paused])
+    told.teller.tell([])
+    assert told.together == [(state, paused)]
 
 
 def test_an_error_that_libvirt_tells_names_the_disk_as_its_readings_do(told):
