@@ -2,10 +2,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from virtwatch_agent.observations import Observation
+from virtwatch_agent.observations import Observation, ThresholdsChanged
 from virtwatch_agent.seams import Deliver
 from virtwatch_agent.thresholds.documents import NodeReader, ThresholdReader, read_identities
 from virtwatch_agent.thresholds.memory import ThresholdMemory
@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 NODE_LABEL = "kubevirt.io/nodeName"  # KubeVirt's own, on each VMI that was handed to a node
 SETTLE_S = 0.05  # a burst of changes becomes one delivery
-SAVE_INTERVAL_S = 5.0  # between two writes of the state folder at least
+SAVE_PAUSE = 10  # times what a write took, until the next: an edit is written at once, a storm of edits costs a tenth
+SAVE_RETRY_S = 5.0  # after a write that failed
 STOP_DEADLINE_S = 1.0
 
 
@@ -120,19 +121,26 @@ class KubernetesThresholds:
     def _look(self) -> None:
         if self._thresholds.synced:
             documents = self._thresholds.objects()
-            self._unsaved |= self._tell(self._reader.read(documents))
+            thresholds = self._reader.read(documents)
+            self._unsaved |= self._delivered.get(ThresholdsChanged) != thresholds
+            # Before it is judged by: an agent that is killed then begins with what it said to be in force, not with
+            # older thresholds, by which it would end alerts and miss events.
             if self._unsaved and time.monotonic() >= self._save_after:
-                self._unsaved = not self._memory.save(documents)
-                self._save_after = time.monotonic() + SAVE_INTERVAL_S
+                self._save(documents)
+            self._tell(thresholds)
         if self._vmis.synced:
             self._tell(read_identities(self._vmis.objects(), node=self._node))
         for document in self._node_monitor.objects():
             self._tell(self._node_reader.read(document))
 
-    def _tell(self, observation: Observation) -> bool:
-        """Deliver what differs from what was delivered last; return whether it does."""
-        if self._delivered.get(type(observation)) == observation:
-            return False
-        self._delivered[type(observation)] = observation
-        self._deliver(observation)
-        return True
+    def _save(self, documents: Sequence[Json]) -> None:
+        begun = time.monotonic()
+        self._unsaved = not self._memory.save(documents)
+        ended = time.monotonic()
+        self._save_after = ended + (SAVE_RETRY_S if self._unsaved else SAVE_PAUSE * (ended - begun))
+
+    def _tell(self, observation: Observation) -> None:
+        """Deliver what differs from what was delivered last."""
+        if self._delivered.get(type(observation)) != observation:
+            self._delivered[type(observation)] = observation
+            self._deliver(observation)

@@ -8,6 +8,7 @@ from lab.process import free_port, wait_for
 from tests.unit.agent.thresholds.test_documents import document
 from virtwatch_agent.observations import IdentitiesChanged, NodeChanged, ThresholdsChanged
 from virtwatch_agent.thresholds.kubernetes import KubernetesThresholds
+from virtwatch_agent.thresholds.memory import ThresholdMemory
 from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube import paths
 from virtwatch_kube.client import KubeClient
@@ -127,6 +128,34 @@ def test_without_an_api_server_the_last_known_policies_are_in_force_at_once(sour
     before = core.newest(ThresholdsChanged)
     _, again = source(client=nowhere)
     assert again.heard == [before]
+
+
+def test_what_is_judged_by_is_on_disk_first(client, sets, tmp_path):
+    def named(documents):
+        return {item["spec"]["policy"]["name"] for item in documents or []}
+
+    class Killed(Core):
+        """Look, at each delivery, at what an agent that is killed now would begin with."""
+
+        def __call__(self, observation):
+            super().__call__(observation)
+            if isinstance(observation, ThresholdsChanged):
+                on_disk.append((self.policies(), named(ThresholdMemory(tmp_path).load())))
+
+    on_disk = []
+    core = Killed()
+    source = KubernetesThresholds(client=client, node=NODE, state_dir=tmp_path)
+    source.start(core)
+    try:
+        path = sets("web")
+        core.knows("web")
+        client.delete(path)
+        core.knows()
+        sets("db")
+        core.knows("db")
+    finally:
+        source.stop()
+    assert [known == remembered for known, remembered in on_disk] == [True] * len(on_disk)
 
 
 def test_what_was_deleted_while_the_agent_was_away_is_gone_once_the_api_server_answers(client, source, sets):
