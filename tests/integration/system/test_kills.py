@@ -1,3 +1,4 @@
+import json
 import random
 import threading
 import time
@@ -5,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab.process import Process
+from tests.integration.system.conftest import RULE
 from tests.integration.system.watched import Watched
 
 KILLS = 10
@@ -18,6 +20,25 @@ def test_an_agent_killed_at_random_moments_loses_no_transition_and_repeats_no_ev
 
 def test_an_operator_killed_at_random_moments_loses_no_transition_and_repeats_no_event(watched: Watched) -> None:
     assert_nothing_is_lost_or_repeated(watched, watched.system.operator)
+
+
+def test_an_agent_killed_as_soon_as_a_policy_is_in_force_goes_on_with_it(watched: Watched) -> None:
+    system, agent = watched.system, watched.system.agent
+    on_disk = system.state_dir / "thresholds.json"
+    system.control_plane.kubectl("delete", "monitorpolicy", "paused", f"--namespace={system.namespace}")
+    system.wait(lambda: json.loads(on_disk.read_bytes())["items"] == [], what="the agent to remember no policy")
+    system.put_in_force("paused", RULE, target={"names": [watched.machine.name]})
+    watched.pause()
+    watched.wait_told("AlertCritical")
+    agent.kill()
+    watched.resume()
+    agent.restart()
+    watched.wait_told("AlertCritical", "AlertResolved")
+    assert "an event cleared it, vm.resumed" in watched.notes[-1]
+    agent.kill()
+    watched.pause()
+    agent.restart()
+    watched.wait_told("AlertCritical", "AlertResolved", "AlertCritical")
 
 
 def assert_nothing_is_lost_or_repeated(watched: Watched, victim: Process) -> None:

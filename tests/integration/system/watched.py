@@ -32,6 +32,10 @@ class Watched:
     def names(self) -> list[str]:
         return [event.name for event in self._told()]
 
+    @property
+    def notes(self) -> list[str]:
+        return [event.note for event in self._told()]
+
     def pause(self) -> None:
         self.machine.guest.pause()
 
