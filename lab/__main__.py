@@ -1,6 +1,8 @@
 """python -m lab SUBCOMMAND: build what is cached, bring the lab up, show the demo, take it down."""
 
 import argparse
+import shlex
+import subprocess
 import sys
 
 from lab import ending
@@ -37,9 +39,19 @@ def main() -> int:
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except subprocess.CalledProcessError as error:
+        print(f"error: {_told(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _told(error: subprocess.CalledProcessError) -> str:
+    """Say what a command that failed had to say, which was caught with it."""
+    said = error.stderr or b""
+    text = said if isinstance(said, str) else said.decode(errors="replace")
+    return f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}: {text.strip() or 'it said nothing'}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,9 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
     show.add_argument("--light", action="store_true", help="without nodes and KubeVirt, in a minute")
-    add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
+    make = add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
     write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
-    write.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
+    for subcommand in (make, write):
+        subcommand.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
     add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")

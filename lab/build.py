@@ -12,7 +12,7 @@ from lab.keep import name_leftovers
 from lab.kubevirt.binaries import kubevirt
 from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_base, kubevirt_images
-from lab.machine import ensure_packages
+from lab.machine import ensure_packages, require_machine
 from lab.node import network, node
 from lab.node.binaries import containerd_tools, kubernetes_tools
 
@@ -21,6 +21,7 @@ PACKAGES = (*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl", "mmd
 
 def build() -> None:
     """Build what no cache holds yet: what the demos need, then what judges the manifests."""
+    require_machine()
     name_leftovers()
     build_stages()
     checkov()

@@ -1,6 +1,7 @@
-"""What the lab needs of the machine: Debian packages and compilers."""
+"""What the lab needs of the machine: root, x86-64, Debian packages and compilers."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -15,15 +16,23 @@ GO_MINIMUM = (1, 26)
 APT_LOCK_WAIT_S = 300
 
 
+def require_machine() -> None:
+    """Raise LabError where the lab cannot run, before anything is built for it."""
+    if os.geteuid() != 0:
+        raise LabError("The lab makes namespaces, mounts and network bridges, which only root may: sudo make ...")
+    if platform.machine() != "x86_64":
+        raise LabError(f"The lab's guests are made for x86_64, and this machine is {platform.machine()}: use another.")
+
+
 def ensure_packages(names: Iterable[str]) -> None:
     """Install the Debian packages that are missing; do nothing, quickly, when all are there."""
     names = tuple(names)
+    if names and shutil.which("dpkg-query") is None:
+        raise LabError(f"This machine is no Debian, whose packages {', '.join(names)} are needed: use Debian 12.")
     missing = _missing(names)
     if not missing:
         return
     listed = " ".join(missing)
-    if shutil.which("apt-get") is None:
-        raise LabError(f"Debian packages are missing and this machine has no apt-get: install {listed} by hand.")
     if os.geteuid() != 0:
         raise LabError(f"Debian packages are missing and only root may install them: sudo apt-get install {listed}")
     # apt waits for another that installs, not for one that reads the lists.

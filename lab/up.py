@@ -3,12 +3,14 @@
 from lab.backend.backend import Backend
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.keep import keep, name_leftovers
+from lab.machine import require_machine
 from lab.progress import step
 from lab.rundir import CHECKOUT, RunDir, clean
 
 
 def up() -> None:
     """Start everything; when a part fails, end what was started."""
+    require_machine()
     name_leftovers()
     run = RunDir.create("up")
     try:

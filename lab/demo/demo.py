@@ -13,6 +13,7 @@ from lab.demo.story import Story
 from lab.demo.teller import Teller
 from lab.errors import LabError
 from lab.keep import name_leftovers
+from lab.machine import require_machine
 from lab.progress import note, step
 from lab.rundir import CHECKOUT, RunDir, clean
 
@@ -22,6 +23,7 @@ def demo(*, keep: bool, light: bool = False) -> float:
 
     `light` goes without nodes and KubeVirt. LabError when any of it does not come true.
     """
+    require_machine()
     chosen = ProcessStage if light else NodeStage
     teller = Teller(started=time.monotonic())
     name_leftovers()
