@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cache import cache_root, locked
 from lab.errors import LabError
 from lab.rundir import RunDir
 
+# What runs had the machine's first group of cgroup v2 hand down, until the last of them takes it back; /run is empty
+# after a boot, and so is what was handed down.
+LENT = Path("/run/virtwatch-lab.controllers")
 # The kernel counts a killed process in for a moment after it has gone; 10 s in all.
 _REMOVE = (
     'for top in "$@"; do n=0; while [ -d "$top" ] && ! find "$top" -depth -type d -exec rmdir {} +; do '
@@ -40,30 +44,48 @@ def make_top(name: str, *, run: RunDir) -> str:
     """Make the group `name` at the top of every hierarchy and return what a kubelet calls it."""
     found = hierarchies()
     tops = [mount / name for mount in found.mounts]
-    for top in tops:
-        if found.unified:
-            _delegate(top.parent, run)
+    lent = {top: hand_down(top.parent, run=run) for top in tops if found.unified}
     run.record_undo("sh", "-c", _REMOVE, "remove", *map(str, tops))
     for top in tops:
         top.mkdir(exist_ok=True)
         _inherit_cpus(top)
+    for top, controllers in lent.items():
+        # From now on other runs cannot take them back.
+        _add(controllers, to=top)
     return f"/{name}"
 
 
-def _delegate(group: Path, run: RunDir) -> None:
-    # A child of a v2 group has the controllers that its parent hands down.
-    handed_down = group / "cgroup.subtree_control"
-    missing = set((group / "cgroup.controllers").read_text().split()) - set(handed_down.read_text().split())
-    if not missing:
+def hand_down(group: Path, *, run: RunDir, lent: Path = LENT) -> frozenset[str]:
+    """Let the children of a cgroup v2 group have all its controllers; return those that the lab must take back.
+
+    Every run that depends on them says so: the kernel refuses while another run's groups use them, and the last one
+    ends it.
+    """
+    with locked(cache_root() / ".cgroup.lock", what="handing down control group controllers"):
+        missing = _words(group / "cgroup.controllers") - _words(group / "cgroup.subtree_control")
+        ours = missing | (_words(lent) if lent.exists() else frozenset())
+        if ours:
+            taken_back = " ".join(f"-{name}" for name in sorted(ours))
+            file = group / "cgroup.subtree_control"
+            run.record_undo("sh", "-c", f"! echo '{taken_back}' 2> /dev/null > {file} || rm --force {lent}")
+            lent.write_text(" ".join(sorted(ours)))
+            _add(ours, to=group)
+    return ours
+
+
+def _words(file: Path) -> frozenset[str]:
+    return frozenset(file.read_text().split())
+
+
+def _add(controllers: frozenset[str], *, to: Path) -> None:
+    if not controllers:
         return
-    # It stays where another run's groups need it by now; the last one's undo takes it back.
-    taken_back = " ".join(f"-{controller}" for controller in sorted(missing))
-    run.record_undo("sh", "-c", f"echo '{taken_back}' > {handed_down} || :")
+    file = to / "cgroup.subtree_control"
     try:
-        handed_down.write_text(" ".join(f"+{controller}" for controller in sorted(missing)))
+        file.write_text(" ".join(f"+{name}" for name in sorted(controllers)))
     except OSError as error:
         raise LabError(
-            f"{handed_down} does not take {', '.join(sorted(missing))} ({error.strerror}): "
+            f"{file} does not take {', '.join(sorted(controllers))} ({error.strerror}): "
             "let the machine's init hand them down, or run the lab in a group that may."
         ) from error
 

@@ -1,13 +1,15 @@
 """What a node's parts are told on machines of other kinds than this one."""
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from lab.node.cgroup import Hierarchies
+from lab.node.cgroup import Hierarchies, hand_down
 from lab.node.config import containerd_config, kubelet_config, may_lower_oom_score
+from lab.rundir import RunDir
 
 V1 = """\
 31 30 0:27 / /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu
@@ -75,3 +77,58 @@ def test_so_is_containerd(lower: bool) -> None:
     settings = tomllib.loads(containerd_config(cni=Path("/cni"), plugins="/plugins", lower_oom_score=lower))
 
     assert settings["plugins"]["io.containerd.cri.v1.runtime"]["restrict_oom_score_adj"] is not lower
+
+
+class Unified:
+    """The files of a cgroup v2 group, which take and lose controllers as the kernel's do while no child uses them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.group, self.lent = folder / "group", folder / "lent"
+        self.group.mkdir()
+        (self.group / "cgroup.controllers").write_text("cpu cpuset memory pids\n")
+        self._file = self.group / "cgroup.subtree_control"
+        self._file.write_text("cpu memory\n")
+        self._folder = folder
+
+    def run(self, name: str) -> RunDir:
+        run = RunDir(self._folder / name)
+        run.path.mkdir()
+        before = set(self._file.read_text().split())
+        added = hand_down(self.group, run=run, lent=self.lent)
+        self._file.write_text(" ".join(sorted(before | added)))
+        return run
+
+    def end(self, run: RunDir, *, in_use: bool) -> str:
+        """Take back what the run recorded; return what is handed down then."""
+        before = set(self._file.read_text().split())
+        if in_use:
+            self._file.unlink()
+            self._file.mkdir()  # no write to it succeeds
+        for line in (run.path / "undo.jsonl").read_text().splitlines():
+            subprocess.run(json.loads(line), check=True)
+        if in_use:
+            self._file.rmdir()
+            self._file.write_text(" ".join(sorted(before)))
+        else:
+            taken = {word.removeprefix("-") for word in self._file.read_text().split()}
+            self._file.write_text(" ".join(sorted(before - taken)))
+        return self._file.read_text()
+
+
+def test_the_last_run_takes_back_the_controllers_that_the_first_had_handed_down(tmp_path: Path) -> None:
+    machine = Unified(tmp_path)
+    first, second = machine.run("first"), machine.run("second")
+
+    assert machine.end(first, in_use=True) == "cpu cpuset memory pids"
+    assert machine.end(second, in_use=False) == "cpu memory"
+    assert not machine.lent.exists()
+
+
+def test_a_run_to_which_the_machine_hands_down_everything_takes_nothing_back(tmp_path: Path) -> None:
+    machine = Unified(tmp_path)
+    (machine.group / "cgroup.subtree_control").write_text("cpu cpuset memory pids\n")
+
+    run = machine.run("only")
+
+    assert not (run.path / "undo.jsonl").exists()
+    assert not machine.lent.exists()
