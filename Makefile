@@ -42,8 +42,8 @@ bench: setup ## measure what virtwatch promises: one JSON line per figure
 	@$(BIN)/python -m lab build >&2
 	@$(BIN)/python -m lab bench
 
-images: setup ## build the agent's and the operator's image: with docker or podman where one works, else with buildah
-	@$(BIN)/python -m lab images
+images: setup ## build the agent's and the operator's image: with docker or podman where one works, else with buildah; REGISTRY=name names them for it
+	@$(BIN)/python -m lab images $(if $(REGISTRY),--registry=$(REGISTRY))
 
 dist: setup ## write dist/virtwatch.yaml, one file to install from; REGISTRY=name is where the images are pulled from
 	@$(BIN)/python -m lab dist $(if $(REGISTRY),--registry=$(REGISTRY))

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from lab.cache import build_log
-from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
+from lab.images.product import TAG, agent_image, operator_image
 from lab.images.size import compressed_size
+from lab.machine import require_machine
 from lab.process import run_logged
 from lab.progress import step
 from lab.rundir import CHECKOUT
@@ -17,15 +18,24 @@ ENGINES = ("docker", "podman")
 PARTS = ("agent", "operator")
 
 
-def images() -> None:
-    """Build both images and say what each is called, how large it is, and where it is."""
+def images(*, registry: str | None = None) -> None:
+    """Build both images and say what each is called, how large it is, and how it comes to the registry."""
     engine = next((name for name in ENGINES if _works(name)), None)
     if engine is None:
-        for name, archive in ((AGENT, agent_image()), (OPERATOR, operator_image())):
-            _say(name, archive, where=f"in {archive}: {' or '.join(ENGINES)} load it, and so does ctr images import")
+        require_machine()
+        for part, image in (("agent", agent_image), ("operator", operator_image)):
+            archive, name = image(), _name(part, registry or "REGISTRY")
+            _say(TAG.format(part=part), archive, f"skopeo copy docker-archive:{archive} docker://{name}")
         return
     for part in PARTS:
-        _build(engine, part)
+        name, pushed = _name(part, registry), _name(part, registry or "REGISTRY")
+        tag = "" if registry else f"{engine} tag {name} {pushed} && "
+        _build(engine, part, name=name, push=f"{tag}{engine} push {pushed}")
+
+
+def _name(part: str, registry: str | None) -> str:
+    name = f"virtwatch-{part}:{__version__}"
+    return f"{registry.rstrip('/')}/{name}" if registry else name
 
 
 def _works(engine: str) -> bool:
@@ -35,8 +45,7 @@ def _works(engine: str) -> bool:
     return subprocess.run([engine, "ps"], capture_output=True, check=False).returncode == 0
 
 
-def _build(engine: str, part: str) -> None:
-    name = f"virtwatch-{part}:{__version__}"
+def _build(engine: str, part: str, *, name: str, push: str) -> None:
     with step(f"Building {name} with {engine}"):
         argv = [engine, "build", "--file", f"{part}/Dockerfile", "--tag", name, "."]
         run_logged(argv, log=build_log(f"{engine}-{part}"), cwd=CHECKOUT)
@@ -44,8 +53,8 @@ def _build(engine: str, part: str) -> None:
         archive = Path(scratch, "image.tar")
         argv = [engine, "save", "--output", str(archive), name]
         run_logged(argv, log=build_log(f"{engine}-{part}-save"), cwd=CHECKOUT)
-        _say(name, archive, where=f"in {engine}")
+        _say(name, archive, push)
 
 
-def _say(name: str, archive: Path, *, where: str) -> None:
-    print(f"{name}: {compressed_size(archive) / 1e6:.0f} MB compressed, {where}")
+def _say(name: str, archive: Path, push: str) -> None:
+    print(f"{name}: {compressed_size(archive) / 1e6:.0f} MB compressed. To your registry: {push}")

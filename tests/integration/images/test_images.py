@@ -112,25 +112,44 @@ def test_every_dependency_can_be_imported_from_a_file_system_that_nobody_writes(
     assert compiled  # or each start would compile anew
 
 
-def test_make_images_says_what_it_built_where_no_engine_answers(tmp_path):
-    # docker's command without its daemon, which is no engine.
+def engines(folder: Path, **scripts: str) -> dict[str, str]:
+    """Return an environment in which docker and podman are these scripts, and the other one fails."""
     for name in ("docker", "podman"):
-        stub = tmp_path / name
-        stub.write_text("#!/bin/sh\nexit 1\n")
+        stub = folder / name
+        stub.write_text(f"#!/bin/sh\n{scripts.get(name, 'exit 1')}\n")
         stub.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    said = subprocess.run(
-        [sys.executable, "-m", "lab", "images"],
-        cwd=CHECKOUT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def make_images(environment: dict[str, str], *options: str) -> list[str]:
+    argv = [sys.executable, "-m", "lab", "images", *options]
+    return subprocess.run(
+        argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
     ).stdout.splitlines()
+
+
+def test_make_images_says_what_it_built_where_no_engine_answers(tmp_path):
+    said = make_images(engines(tmp_path))
 
     assert [line.partition(" MB compressed")[0].rpartition(": ")[0] for line in said] == [
         f"lab.local/virtwatch-{part}:{__version__}" for part in ARCHIVES
     ]
-    for line in said:
-        [archive] = re.findall(r"in (\S+/image\.tar): docker or podman load it", line)
+    for part, line in zip(ARCHIVES, said, strict=True):
+        [archive] = re.findall(r"skopeo copy docker-archive:(\S+/image\.tar) ", line)
         assert Path(archive).is_file()
+        assert line.endswith(f" docker://REGISTRY/virtwatch-{part}:{__version__}")
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_make_images_builds_with_an_engine_that_answers_under_the_names_that_the_one_file_has(tmp_path, engine):
+    calls, built = tmp_path / "calls", agent_image()
+    script = f'echo "$*" >> {calls}\n[ "$1" != save ] || cp {built} "$3"'
+
+    said = make_images(engines(tmp_path, **{engine: script}), "--registry=registry.example.org/team")
+
+    names = [f"registry.example.org/team/virtwatch-{part}:{__version__}" for part in ARCHIVES]
+    assert [line for line in calls.read_text().splitlines() if line.startswith("build ")] == [
+        f"build --file {part}/Dockerfile --tag {name} ." for part, name in zip(ARCHIVES, names, strict=True)
+    ]
+    assert [line.rpartition("To your registry: ")[2] for line in said] == [f"{engine} push {name}" for name in names]
+    assert all(0 < int(re.findall(r": (\d+) MB compressed", line)[0]) < LIMIT_BYTES / 1e6 for line in said)
