@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -7,6 +6,7 @@ from lab.images.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.node.node import Node
 from lab.rundir import RunDir, clean
+from tests.machine import kernel_settings
 
 
 @pytest.fixture(scope="session")
@@ -15,15 +15,6 @@ def run() -> Iterator[RunDir]:
     made = RunDir.create("tests-node")
     yield made
     clean(made)
-
-
-def kernel_settings() -> dict[str, str]:
-    """Return what kubelets and network plugins are known to change, as the machine has it."""
-    names = (
-        *("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops", "vm.panic_on_oom", "net.ipv4.ip_forward"),
-        *("kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes"),
-    )
-    return {name: Path("/proc/sys", name.replace(".", "/")).read_text() for name in names}
 
 
 @pytest.fixture(scope="session")

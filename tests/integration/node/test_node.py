@@ -17,7 +17,7 @@ from lab.node.network import Network
 from lab.node.node import Node
 from lab.process import wait_for
 from lab.rundir import CHECKOUT, RunDir, clean, processes
-from tests.integration.node.conftest import kernel_settings
+from tests.machine import kernel_settings, on_the_machine
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 ACCESS = {
@@ -28,15 +28,18 @@ ACCESS = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 DEADLINE_S = 90.0
-# Makes a cluster with a node, says what it made and waits to be killed.
+# Makes a cluster with a node and a pod on it, says what it made and waits to be killed.
 OWNER = """
 import time
+from lab.images.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.rundir import RunDir
+from tests.integration.node.test_node import Pod
 run = RunDir.create("node test")
 cluster = Cluster(run)
 cluster.start()
-cluster.add_node("node-1")
+cluster.add_node("node-1").import_image(busybox_image())
+Pod(cluster.control_plane).wait_ready()
 print(cluster.network.bridge, run.path, flush=True)
 time.sleep(600)
 """
@@ -169,30 +172,22 @@ def test_a_second_node_runs_beside_the_first(cluster: Cluster, node: Node) -> No
 
 
 def test_nothing_of_a_killed_run_stays_on_the_machine() -> None:
+    before = on_the_machine()
     with subprocess.Popen([sys.executable, "-c", OWNER], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         bridge, path = owner.stdout.readline().split()
         owner.kill()
     run = RunDir(Path(path))
-    assert bridge in _machine()
-    assert run.name in _machine()
+    # Its pod goes on: with a link and with rules.
+    made = on_the_machine() - before
+    assert any(bridge in item for item in made)
+    assert any(run.name in item for item in made)
+    assert {item.split()[0] for item in made} >= {"link", "rule", "control"}
 
     clean(run)
 
-    assert bridge not in _machine()
-    assert run.name not in _machine()
+    assert on_the_machine() == before
     assert processes(run) == []
-
-
-def _machine() -> str:
-    """Return what the machine knows of links, rules, mounts and control groups."""
-    commands = (
-        ("ip", "link"),
-        ("iptables-save",),
-        ("cat", "/proc/mounts"),
-        ("find", "/sys/fs/cgroup", "-maxdepth", "2"),
-    )
-    return "".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands)
 
 
 def test_two_runs_take_different_networks(cluster: Cluster, run: RunDir) -> None:
