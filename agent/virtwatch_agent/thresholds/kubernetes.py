@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 
 NODE_LABEL = "kubevirt.io/nodeName"  # KubeVirt's own, on each VMI that was handed to a node
 SETTLE_S = 0.05  # a burst of changes becomes one delivery
-SAVE_PAUSE = 10  # times what a write took, until the next: an edit is written at once, a storm of edits costs a tenth
+# Times what a write took, until the next: an edit is written at once, a storm of edits costs a tenth; but none waits
+# longer than this many seconds to be in force.
+SAVE_PAUSE, SAVE_PAUSE_AT_MOST_S = 10, 1.0
 SAVE_RETRY_S = 5.0  # after a write that failed
 STOP_DEADLINE_S = 1.0
 
@@ -124,10 +126,11 @@ class KubernetesThresholds:
             thresholds = self._reader.read(documents)
             self._unsaved |= self._delivered.get(ThresholdsChanged) != thresholds
             # Before it is judged by: an agent that is killed then begins with what it said to be in force, not with
-            # older thresholds, by which it would end alerts and miss events.
+            # older thresholds, by which it would end alerts and miss events. A disk that takes nothing stops nothing.
             if self._unsaved and time.monotonic() >= self._save_after:
                 self._save(documents)
-            self._tell(thresholds)
+            if not self._unsaved or self._memory.failed:
+                self._tell(thresholds)
         if self._vmis.synced:
             self._tell(read_identities(self._vmis.objects(), node=self._node))
         for document in self._node_monitor.objects():
@@ -137,7 +140,8 @@ class KubernetesThresholds:
         begun = time.monotonic()
         self._unsaved = not self._memory.save(documents)
         ended = time.monotonic()
-        self._save_after = ended + (SAVE_RETRY_S if self._unsaved else SAVE_PAUSE * (ended - begun))
+        pause = min(SAVE_PAUSE * (ended - begun), SAVE_PAUSE_AT_MOST_S)
+        self._save_after = ended + (SAVE_RETRY_S if self._unsaved else pause)
 
     def _tell(self, observation: Observation) -> None:
         """Deliver what differs from what was delivered last."""

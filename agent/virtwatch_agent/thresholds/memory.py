@@ -17,7 +17,7 @@ class ThresholdMemory:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "thresholds.json"
-        self._failed = False
+        self.failed = False  # the disk did not take the last one
 
     def load(self) -> list[Json] | None:
         """Return what was saved last; None when there is nothing, or nothing readable, which is said."""
@@ -38,18 +38,18 @@ class ThresholdMemory:
         try:
             self._write(json.dumps({"format": FORMAT, "items": [_slim(item) for item in documents]}).encode())
         except OSError as error:
-            if not self._failed:
+            if not self.failed:
                 logger.warning(
                     "%s cannot be written (%s): after a restart without an API server the agent would judge by older"
                     " thresholds; free or mend the disk",
                     self._path,
                     error.strerror,
                 )
-            self._failed = True
+            self.failed = True
             return False
-        if self._failed:
+        if self.failed:
             logger.info("%s can be written again", self._path)
-        self._failed = False
+        self.failed = False
         return True
 
     def _write(self, content: bytes) -> None:

@@ -1,6 +1,7 @@
 # The agent's source of thresholds on a real API server, and without one.
 import json
 import logging
+import time
 
 import pytest
 
@@ -130,7 +131,11 @@ def test_without_an_api_server_the_last_known_policies_are_in_force_at_once(sour
     assert again.heard == [before]
 
 
-def test_what_is_judged_by_is_on_disk_first(client, sets, tmp_path):
+@pytest.mark.parametrize("seconds", [0.0, 0.2], ids=["a quick disk", "a slow disk"])
+def test_what_is_judged_by_is_on_disk_first(client, sets, tmp_path, monkeypatch, seconds):
+    write = ThresholdMemory._write
+    monkeypatch.setattr(ThresholdMemory, "_write", lambda *given: (time.sleep(seconds), write(*given)))
+
     def named(documents):
         return {item["spec"]["policy"]["name"] for item in documents or []}
 
