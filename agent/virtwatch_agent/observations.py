@@ -39,10 +39,14 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """Say that a domain is there, or that its incarnation or state is new; sent again after every gap."""
+    """Say that a domain is there, or that its incarnation or state is new; sent again after every gap.
+
+    `reason` is that of its state, empty when nobody said.
+    """
 
     domain: Domain
     at: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

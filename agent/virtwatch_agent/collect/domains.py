@@ -1,11 +1,13 @@
 # What connections bring becomes observations: each domain that there is, its state, its turns, its process. All on the
 # collector's thread.
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import libvirt
 
+from virtwatch_agent.collect import problems
 from virtwatch_agent.collect.connections import Connections
 from virtwatch_agent.collect.devices import Devices
 from virtwatch_agent.collect.events import (
@@ -24,11 +26,15 @@ from virtwatch_agent.collect.telling import Teller
 from virtwatch_agent.discovery.targets import TargetKind
 from virtwatch_agent.observations import Domain, DomainState
 
+_LOG = logging.getLogger(__name__)
 # Seconds after which what a new connection showed is looked at again: a libvirt that has just started shows what it
 # knew when it ended, and tells no event when it learns from QEMU what happened since.
 _CONFIRM = (1.0, 5.0)
 # Seconds in which libvirt tells why a domain is gone; one that has just started must notice it first.
 _NOTICE = 5.0
+# Seconds between looks whether a VM runs in two pods; when it starts again, its old QEMU and its new one may both be
+# there for a few.
+_OVERLAP = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +223,30 @@ class Domains:
             started = reader.process.started
         else:
             started = before.started if before is not None and same else self._means.clock.time()
+        if not same and peer.target.kind is TargetKind.POD:
+            self._means.timers.enter(_OVERLAP, 0, self._beside_another, (peer, uuid, seen.domain.incarnation))
         self._attached[key] = Attached(peer, look.devices, reader, started)
         return seen
+
+    def _beside_another(self, peer: Peer, uuid: str, incarnation: str) -> None:
+        """See, as long as another pod's word counts for a VM, whether this pod's should, and say that it does not."""
+        name = peer.target.name
+        seen, found = self._sightings.sighting(name, uuid), self.find(uuid)
+        if (
+            seen is None
+            or seen.domain.incarnation != incarnation
+            or found is None
+            or self._sightings.counts(name, uuid)
+        ):
+            return
+        self._means.timers.enter(_OVERLAP, 0, self._beside_another, (peer, uuid, incarnation))
+        domain, other = found
+        older = other.started < self._attached[name, uuid].started
+        if older and other.peer.line is None and self._sightings.doubled(name, uuid):
+            _LOG.warning("%s", problems.left_behind(domain.name, str(domain.pod_uid), str(seen.domain.pod_uid)))
+            self._gone(other.peer, uuid, LOST)
+        else:
+            self._teller.tell(self._sightings.hidden(name, uuid, at=self._means.clock.time()))
 
     def _gone_unheard(self, peer: Peer, uuid: str, known: Sighting | None) -> None:
         if known is not None and self._sightings.sighting(peer.target.name, uuid) == known:

@@ -44,6 +44,23 @@ def same_uuid(name: str, other: str, uuid: str) -> str:
     )
 
 
+def runs_twice(name: str, hidden: str, watched: str) -> str:
+    """Say that a VM has two QEMUs, in two pods, of which one cannot be watched."""
+    return (
+        f"VM {name} runs twice on this node, in pod {watched} and in pod {hidden}, and is not watched in pod {hidden}: "
+        "see which of the two should have ended and why it has not. A pod that was deleted by force is unknown to the "
+        "API server, but its processes can hang on the node."
+    )
+
+
+def left_behind(name: str, old: str, new: str) -> str:
+    """Say that a VM is watched in its new pod though its QEMU in the old one has not ended."""
+    return (
+        f"VM {name} is watched in pod {new} from now on: in pod {old} its QEMU has not ended, but its libvirt has: see "
+        "on the node why its processes hang."
+    )
+
+
 def silent(target: Target) -> str:
     """Say that a libvirt does not answer."""
     return (

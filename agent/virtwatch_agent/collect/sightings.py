@@ -3,7 +3,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from virtwatch_agent.collect.events import CRASHES, LifecycleHeard, Turn
-from virtwatch_agent.collect.problems import same_uuid
+from virtwatch_agent.collect.problems import runs_twice, same_uuid
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
@@ -16,6 +16,8 @@ from virtwatch_agent.observations import (
 
 LOST = "lost"  # the reason of a stop that nobody saw
 _DUMPS_ITSELF = "crashloaded"  # the guest panicked, and runs on to write its own dump
+# Reasons for which the source or the target of a live migration is paused.
+_MIGRATES = frozenset({"migration", "postcopy", "postcopy_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Sightings:
     """Know each domain by its UUID. When two connections show one, the first counts until its domain is gone.
 
     That is so where a URI given by hand names the host's own libvirt again, and in a migration between two libvirts of
-    one machine. Two VMs of different names with one UUID are told as what they are: one of them cannot be watched.
+    one machine. Two VMs of different names with one UUID are told as what they are: one of them cannot be watched. One
+    VM that runs in two pods is `doubled`; only time tells whether it is to be told, for the QEMUs of a restart overlap.
     """
 
     def __init__(self) -> None:
@@ -64,7 +67,7 @@ class Sightings:
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
-        found: list[Observation] = [Appeared(seen.domain, at)]
+        found: list[Observation] = [_appeared(seen, at)]
         if before is not None and before.domain.incarnation == seen.domain.incarnation:
             return [*found, *_differences(before, seen, at)]
         if before is not None:
@@ -87,7 +90,7 @@ class Sightings:
             return []
         if turn.reason == _DUMPS_ITSELF:
             return [*_said(turn, uuid, at)]
-        return [] if now == before else [Appeared(now.domain, at), *_said(turn, uuid, at)]
+        return [] if now == before else [_appeared(now, at), *_said(turn, uuid, at)]
 
     def started(self, seen: Sighting, reason: str, *, at: float) -> list[Observation]:
         """Take a start that was heard, and what the look that followed showed."""
@@ -102,10 +105,10 @@ class Sightings:
             return self._told_apart(seen, at)
         started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
         if before is not None:  # a listing was faster than the event
-            return [Appeared(seen.domain, at), *started, *_differences(before, seen, at)]
+            return [_appeared(seen, at), *started, *_differences(before, seen, at)]
         # A start in the paused state is not always heard as a pause (a migration's target is not).
         paused = _entered(seen, at) if seen.domain.state is not DomainState.RUNNING else ()
-        return [Appeared(seen.domain, at), *started, *paused, *_failure(seen, at)]
+        return [_appeared(seen, at), *started, *paused, *_failure(seen, at)]
 
     def gone(self, connection: str, uuid: str, reason: str, *, at: float, inferred: bool) -> list[Observation]:
         """Drop a domain that stopped; when another connection shows it too, that one counts from now on."""
@@ -121,7 +124,27 @@ class Sightings:
         heir = next(iter(sightings.values()), None)
         if heir is None:
             return found
-        return [*found, *self._watched(heir.domain.connection, uuid, at), Appeared(heir.domain, at)]
+        found += [*self._watched(heir.domain.connection, uuid, at), _appeared(heir, at)]
+        if reason == "migrated" or not _two_of_one(before.domain, heir.domain):
+            return found
+        self._start_said.add((heir.domain.connection, uuid))
+        return [*found, *_born(heir, at)]
+
+    def doubled(self, connection: str, uuid: str) -> bool:
+        """Tell whether a VM has a QEMU here, another one where its word counts, and no migration between them."""
+        mine, counts = self.sighting(connection, uuid), next(iter(self._known.get(uuid, {}).values()), None)
+        if mine is None or counts is None or not _two_of_one(mine.domain, counts.domain):
+            return False
+        return not any(one.domain.state is DomainState.PAUSED and one.reason in _MIGRATES for one in (mine, counts))
+
+    def hidden(self, connection: str, uuid: str, *, at: float) -> list[Observation]:
+        """Say, once, that a VM that is doubled is not watched here."""
+        if (connection, uuid) in self._unwatched or not self.doubled(connection, uuid):
+            return []
+        self._unwatched.add((connection, uuid))
+        mine, counts = self._known[uuid][connection].domain, next(iter(self._known[uuid].values())).domain
+        problem = runs_twice(mine.name, hidden=str(mine.pod_uid), watched=str(counts.pod_uid))
+        return [Unwatched(uuid, connection, at, problem)]
 
     def _told_apart(self, seen: Sighting, at: float) -> list[Observation]:
         """Say, once, that a VM is not watched because another one has its UUID."""
@@ -138,6 +161,16 @@ class Sightings:
             return []
         self._unwatched.discard((connection, uuid))
         return [Unwatched(uuid, connection, at)]
+
+
+def _two_of_one(one: Domain, other: Domain) -> bool:
+    """Tell whether two domains of one UUID are one VM in two pods; on a host, two connections show one QEMU."""
+    pods = {one.pod_uid, other.pod_uid}
+    return one.name == other.name and len(pods) == 2 and None not in pods
+
+
+def _appeared(seen: Sighting, at: float) -> Appeared:
+    return Appeared(seen.domain, at, seen.reason)
 
 
 def _turned(before: Sighting, turn: LifecycleHeard) -> Sighting:

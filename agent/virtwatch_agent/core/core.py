@@ -20,6 +20,7 @@ from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
     DomainEvent,
+    DomainState,
     IdentitiesChanged,
     NodeChanged,
     Observation,
@@ -131,6 +132,7 @@ class Core:
                 self._stopping.wait(_TICK)
                 continue
             self._timeline.look()  # what was set before is in the timers already
+            self._standing.restore(restored)
             self._inventory.restore(restored, clock=self._clock.monotonic())
             self.waiting = ""
             return True
@@ -194,6 +196,8 @@ class Core:
         machine = self._inventory.machines.get(sample.uuid)
         if machine is None or not machine.present:
             return
+        if sample.source.asks_monitor:
+            self._see_again(machine, "vm.telemetry_stuck", at=sample.at)
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
         self._telemetry.sample(machine.subject, machine.domain, sample)
@@ -213,7 +217,7 @@ class Core:
 
     def _appeared(self, appeared: Appeared) -> None:
         clock = self._clock.monotonic()
-        machine, inferred = self._inventory.appear(appeared.domain, at=appeared.at, clock=clock)
+        machine, inferred = self._inventory.appear(appeared.domain, reason=appeared.reason, at=appeared.at, clock=clock)
         self._outcome.changed = True
         self._save_domain(machine)
         self._apply(machine)
@@ -236,14 +240,23 @@ class Core:
             self._emit(machine, machine.leave(destination, now=vanished.at))
         else:
             self._emit(machine, machine.vanish(now=vanished.at))
+        self._save_domain(machine)
 
     def _connection(self, state: ConnectionState) -> None:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
         event = self._standing.connected(state)
         self._outcome.changed = True
-        if event is not None:
-            for machine in on_it:
+        for machine in on_it:
+            if event is not None:
                 self._event(DomainEvent(event, machine.domain.uuid, state.at))
+            elif not state.problem:
+                self._see_again(machine, "libvirt.lost", at=state.at)
+
+    def _see_again(self, machine: Machine, lost: str, *, at: float) -> None:
+        """End what an earlier process said of a VM that it could not see: only this one can say that it is over."""
+        found = self._standing.found(machine, lost)
+        if found is not None:
+            self._event(DomainEvent(found, machine.domain.uuid, at, inferred=True))
 
     def _thresholds(self, changed: ThresholdsChanged) -> None:
         started = self._clock.time()
@@ -263,6 +276,7 @@ class Core:
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._standing.node_labels:
             self._standing.node_labels = dict(changed.labels)
+            self._outcome.save_node_labels(self._standing.node_labels)
             for machine in list(self._inventory.machines.values()):
                 self._apply(machine)
         if changed.acknowledged is not None:
@@ -307,7 +321,11 @@ class Core:
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
-            if self._inventory.machines[uuid].seen:
+            machine = self._inventory.machines[uuid]
+            if machine.domain.state is DomainState.STOPPED:  # its end was told before the restart
+                self._touched.add(uuid)
+                continue
+            if machine.seen:
                 self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))
             self._handle(Vanished(uuid, now, "lost"))
         while self._early and self._early[0].at < now - _EARLY_S:

@@ -1,5 +1,6 @@
 # The VMs of this node, and what must have happened to them while nobody looked.
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
@@ -35,8 +36,8 @@ class Inventory:
             if (found := self.machines.get(alert.key.domain)) is not None:
                 found.restore(alert)
 
-    def appear(self, domain: Domain, *, at: float, clock: float) -> tuple[Machine, list[DomainEvent]]:
-        """Note a domain; events that must have come while the agent was down are inferred, once."""
+    def appear(self, domain: Domain, *, at: float, clock: float, reason: str = "") -> tuple[Machine, list[DomainEvent]]:
+        """Note a domain and why its state is so; events that must have come in a gap are inferred, once."""
         machine = self.machines.get(domain.uuid)
         if machine is None:
             machine = self.machines[domain.uuid] = Machine(domain, self._node)
@@ -47,7 +48,7 @@ class Inventory:
         self._arrived(machine)
         record = self._unseen.pop(domain.uuid, None)
         self._found_by.pop(domain.uuid, None)
-        return machine, list(_inferred(record.domain, domain, at)) if record is not None else []
+        return machine, list(_inferred(record.domain, domain, reason or "unknown", at)) if record is not None else []
 
     def identify(self, identities: Iterable[KubernetesIdentity]) -> list[Machine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
@@ -78,6 +79,7 @@ class Inventory:
                     migration_target=self._departed.get(_vmi(subject), ""),
                 )
         if not machine.present and subject.uuid not in self._unseen:
+            machine.domain = replace(machine.domain, state=DomainState.RUNNING)  # it is to come, though it had ended
             self._unseen[subject.uuid] = DomainRecord(machine.domain, machine.identity)
             self._found_by[subject.uuid] = clock + _GRACE
         return machine
@@ -131,17 +133,19 @@ def _vmi(subject: Subject) -> tuple[str, str]:
     return subject.uuid, subject.vmi_uid or ""
 
 
-def _inferred(before: Domain, now: Domain, at: float) -> Iterator[DomainEvent]:
-    """Compare a domain with what it was before a gap."""
+def _inferred(before: Domain, now: Domain, reason: str, at: float) -> Iterator[DomainEvent]:
+    """Compare a domain with what it was before a gap; `reason` is that of its state now."""
     if before.incarnation == _UNSEEN:
         return
 
     def event(type_: str, attributes: Mapping[str, str] | None = None) -> DomainEvent:
         return DomainEvent(type_, now.uuid, at, attributes or {}, inferred=True)
 
-    if before.incarnation != now.incarnation:
-        yield event("vm.stopped", {"reason": "unknown"})
-        yield event("vm.started", {"reason": "unknown"})
+    ended = before.state is DomainState.STOPPED  # which was told
+    if ended or before.incarnation != now.incarnation:
+        if not ended:
+            yield event("vm.stopped", {"reason": "unknown"})
+        yield event("vm.started", {"reason": _start(now.state, reason)})
         before_state = DomainState.RUNNING
     else:
         before_state = before.state
@@ -149,10 +153,17 @@ def _inferred(before: Domain, now: Domain, at: float) -> Iterator[DomainEvent]:
         return
     match now.state:
         case DomainState.PAUSED:
-            yield event("vm.paused", {"reason": "unknown"})
+            yield event("vm.paused", {"reason": reason})
         case DomainState.CRASHED:
-            yield event("vm.crashed", {"reason": "unknown"})
-        case DomainState.RUNNING:
-            yield event("vm.resumed")
+            yield event("vm.crashed", {"reason": reason})
+        case DomainState.RUNNING:  # its other reasons are those of the start, which was before the pause
+            yield event("vm.resumed", {"reason": reason} if reason == "migrated" else {})
         case DomainState.STOPPED:
-            yield event("vm.stopped", {"reason": "unknown"})
+            yield event("vm.stopped", {"reason": reason})
+
+
+def _start(state: DomainState, reason: str) -> str:
+    """Tell why a domain started by its state now: one that runs keeps the reason, one that migrates in waits paused."""
+    if state is DomainState.RUNNING:
+        return reason
+    return "migrated" if (state, reason) == (DomainState.PAUSED, "migration") else "unknown"

@@ -25,6 +25,7 @@ class Ledger:
         self._new_epoch = new_epoch
         self._alerts: dict[str, AlertRecord | None] = {}
         self._domains: dict[str, DomainRecord | None] = {}
+        self._node_labels: Mapping[str, str] | None = None
         self._saved = 0  # sequence of the newest transition on disk
         self._saved_states: dict[str, _Saved] = {}
         self._begins = False
@@ -40,7 +41,8 @@ class Ledger:
     @property
     def dirty(self) -> bool:
         """Tell whether something is not on disk yet."""
-        return bool(self._alerts or self._domains or self._meta_changed) or self._saved < self.sequence
+        noted = self._alerts or self._domains or self._meta_changed or self._node_labels is not None
+        return bool(noted) or self._saved < self.sequence
 
     def open(self) -> Restored:
         """Read the journal; without one that can be written, begin an epoch in memory.
@@ -91,6 +93,10 @@ class Ledger:
         """Note a domain as it is now; None forgets it."""
         self._domains[uuid] = record
 
+    def save_node_labels(self, labels: Mapping[str, str]) -> None:
+        """Note the node's labels, by which policies choose nodes."""
+        self._node_labels = labels
+
     def acknowledge(self, acknowledged: Acknowledged) -> bool:
         """Drop what the operator has taken; tell whether anything changed.
 
@@ -136,6 +142,7 @@ class Ledger:
             alerts=dict(self._alerts),
             domains=dict(self._domains),
             adopted=self.adopted,
+            node_labels=self._node_labels,
             begins=self._begins,
         )
         try:
@@ -143,7 +150,7 @@ class Ledger:
         except JournalError as error:
             self._failed(error)
             return False
-        self._alerts, self._domains, self._saved = {}, {}, self.sequence
+        self._alerts, self._domains, self._node_labels, self._saved = {}, {}, None, self.sequence
         begun, self._begins, self._meta_changed = self._begins, False, False
         if self.problem:
             _LOG.info(

@@ -1,6 +1,6 @@
 # What judging leads to, in this order: the ledger, the disk, then spans and the report. Never the other way round.
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.core.standing import Standing
@@ -103,6 +103,10 @@ class Outcome:
     def save_domain(self, record: DomainRecord) -> None:
         """Note a domain for the journal."""
         self._ledger.save_domain(record.domain.uuid, record)
+
+    def save_node_labels(self, labels: Mapping[str, str]) -> None:
+        """Note the node's labels for the journal."""
+        self._ledger.save_node_labels(labels)
 
     def forget(self, uuid: str) -> None:
         """Forget a VM that is gone and has no alert left."""

@@ -1,11 +1,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.observations import ConnectionState, DomainEvent, Rejected, ThresholdsChanged, Unwatched
 from virtwatch_api.thresholdset import ThresholdSet
 
 _LOG = logging.getLogger(__name__)
+# What this node says of how it sees a VM, and what says that it is over.
+_ENDS = {"vm.telemetry_stuck": "vm.telemetry_recovered", "libvirt.lost": "libvirt.restored"}
 
 
 class Standing:
@@ -18,6 +21,21 @@ class Standing:
         self.node_labels: Mapping[str, str] = {}
         self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
+        self._doubted: set[tuple[str, str]] = set()  # UUID, and what was said of it before a restart
+
+    def restore(self, restored: Restored) -> None:
+        """Take back the node's labels, and which VMs could not be seen before a restart."""
+        self.node_labels = restored.node_labels
+        said = ((item.key.domain, item.evidence.subject) for item in restored.alerts)
+        self._doubted = {(uuid, lost) for uuid, lost in said if lost in _ENDS}
+
+    def found(self, machine: Machine, lost: str) -> str | None:
+        """Return, once, the event type that ends `lost`, which was said of a VM before a restart."""
+        key = (machine.domain.uuid, lost)
+        if key not in self._doubted:
+            return None
+        self._doubted.discard(key)
+        return _ENDS[lost]
 
     def thresholds_changed(self, changed: ThresholdsChanged) -> list[ThresholdSet]:
         """Take all thresholds in force; a rejected one leaves its predecessor in force. Return those that are new."""
@@ -38,6 +56,7 @@ class Standing:
 
     def heard(self, machine: Machine, event: DomainEvent) -> None:
         """Note what an event says about blind spots."""
+        self._doubted.discard((machine.domain.uuid, event.type))
         if event.type == "vm.telemetry_stuck":
             reason = event.attributes.get("reason", "its monitor does not answer")
             self.blind_spots[machine.domain.uuid] = f"VM {machine.subject}: {reason}"

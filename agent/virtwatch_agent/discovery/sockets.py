@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ _SOCKET = "virtqemud-sock"
 _RESCAN = 10.0  # seconds between looks while inotify works: what it cannot see is a mount over a watched folder
 _POLL = 1.0  # seconds between looks while it does not
 _SETTLE = 0.05  # seconds in which a burst of changes becomes one look
+_TRACEBACK = 60.0  # seconds between two tracebacks in the log: a defect that every look meets must not flood it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class SocketWatch:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
         self._complained: set[str] = set()
+        self._failures = 0
+        self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="sockets", daemon=True)
 
     def start(self) -> None:
@@ -55,13 +59,25 @@ class SocketWatch:
         inotify = self._inotify()
         known: dict[Target, int] | None = None
         while not self._stopping:
-            watched, found = self._look(inotify)
-            if found != known:
-                known = found
-                self._changed(frozenset(found))
-            self._wait(inotify, _RESCAN if watched else _POLL)
+            try:
+                watched, found = self._look(inotify)
+                if found != known:
+                    self._changed(frozenset(found))
+                    known = found
+                self._wait(inotify, _RESCAN if watched else _POLL)
+            except Exception:  # noqa: BLE001 - the loop's edge: without it no new VM would ever be found
+                self._failed()
         if inotify is not None:
             inotify.close()
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if time.monotonic() >= self._next_traceback:
+            self._next_traceback = time.monotonic() + _TRACEBACK
+            _LOG.exception(
+                "Looking for sockets failed and goes on (%d so far); please report this as a defect.", self._failures
+            )
+        self._wait(None, _POLL)
 
     def _wait(self, inotify: Inotify | None, seconds: float) -> None:
         waiting = [self._wake] if inotify is None else [self._wake, inotify.descriptor]
@@ -87,18 +103,21 @@ class SocketWatch:
         """Name each folder on the way to a socket, before what is in it is read: so nothing falls in between."""
         host, pods = self._places.host_socket, self._places.pods_dir
         if host is not None:
-            yield host.parent, Target.of_host(_answering(host))
+            yield host.parent, Target.of_host(self._answering(host))
         if pods is not None:
             yield pods, None
             for name in self._names(pods):
                 yield from self._pod(pods / name, name)
 
-    @staticmethod
-    def _pod(folder: Path, uid: str) -> Iterator[tuple[Path, Target | None]]:
+    def _pod(self, folder: Path, uid: str) -> Iterator[tuple[Path, Target | None]]:
         yield folder, None
         for level, part in enumerate(_RUNTIME, start=1):
             folder /= part
-            if not folder.is_dir():
+            try:
+                if not folder.is_dir():
+                    return
+            except OSError as error:  # of this pod: the others must be found all the same
+                self._unreadable(folder, error)
                 return
             yield folder, Target.of_pod(uid, folder, _SOCKET) if level == len(_RUNTIME) else None
 
@@ -112,8 +131,7 @@ class SocketWatch:
             )
             return []
 
-    @staticmethod
-    def _socket_inode(target: Target) -> int | None:
+    def _socket_inode(self, target: Target) -> int | None:
         assert target.folder is not None
         path = target.folder / target.socket
         try:
@@ -121,8 +139,20 @@ class SocketWatch:
             if path.is_symlink() and len(path.readlink().parts) > 1:
                 return None
             return path.stat().st_ino if path.is_socket() else None
-        except OSError:
+        except FileNotFoundError:  # it went between two of these calls
             return None
+        except OSError as error:
+            self._unreadable(path, error)
+            return None
+
+    def _answering(self, host: Path) -> Path:
+        """Return the host's socket, or virtqemud's beside it where modular daemons run without a virtproxyd."""
+        modular = host.with_name(_SOCKET)
+        try:
+            return modular if modular.is_socket() and not host.exists() else host
+        except OSError as error:
+            self._unreadable(host, error)
+            return host
 
     def _watch(self, inotify: Inotify, folder: Path) -> bool:
         try:
@@ -142,13 +172,13 @@ class SocketWatch:
             self._complain(f"inotify does not work ({error.strerror}): the socket folders are read each second.")
             return None
 
+    def _unreadable(self, path: Path, error: OSError) -> None:
+        self._complain(
+            f"{path} cannot be looked at ({error.strerror}): a VM whose libvirt is there is not seen. See on the node "
+            "what is wrong with this folder; an agent in a pod needs uid 0 with CAP_DAC_OVERRIDE."
+        )
+
     def _complain(self, message: str) -> None:
         if message not in self._complained:
             self._complained.add(message)
             _LOG.warning("%s", message)
-
-
-def _answering(host: Path) -> Path:
-    """Return the host's socket, or virtqemud's beside it where modular daemons run without a virtproxyd."""
-    modular = host.with_name(_SOCKET)
-    return modular if modular.is_socket() and not host.exists() else host

@@ -48,8 +48,8 @@ class JournalInUseError(JournalError):
 class Batch:
     """Hold what one turn of the core changes; None forgets an alert or a domain.
 
-    Transitions up to `dropped` are needed no more. `begins` says that what is on disk could not be read, so that this
-    batch is all that there is.
+    Transitions up to `dropped` are needed no more; no node labels leaves those of before. `begins` says that what is on
+    disk could not be read, so that this batch is all that there is.
     """
 
     epoch: str
@@ -59,6 +59,7 @@ class Batch:
     alerts: Mapping[str, AlertRecord | None]
     domains: Mapping[str, DomainRecord | None]
     adopted: Mapping[str, int] = field(default_factory=dict)
+    node_labels: Mapping[str, str] | None = None
     begins: bool = False
 
 
@@ -72,6 +73,7 @@ class Restored:
     alerts: tuple[AlertRecord, ...]
     domains: tuple[DomainRecord, ...]
     adopted: Mapping[str, int] = field(default_factory=dict)
+    node_labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -181,6 +183,7 @@ class Journal:
             alerts=tuple(self._rows("SELECT body FROM alerts", decode_alert)),
             domains=tuple(self._rows("SELECT body FROM domains", decode_domain)),
             adopted=json.loads(meta.get("adopted", "{}")),
+            node_labels=json.loads(meta.get("node_labels", "{}")),
         )
 
     def _rows(self, query: str, decode: Callable[[str], R]) -> Iterator[R]:
@@ -195,6 +198,8 @@ class Journal:
             for table in ("transitions", "alerts", "domains"):
                 database.execute(f"DELETE FROM {table}")  # noqa: S608 - names are ours
         meta = {"epoch": batch.epoch, "sequence": str(batch.sequence), "adopted": json.dumps(dict(batch.adopted))}
+        if batch.node_labels is not None:
+            meta["node_labels"] = json.dumps(dict(batch.node_labels))
         database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
         database.execute("DELETE FROM transitions WHERE sequence <= ?", (batch.dropped,))
         database.executemany(

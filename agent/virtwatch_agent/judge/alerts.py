@@ -1,11 +1,14 @@
 # One alert each: the window or event that it waits for, and its state. All share the api's state machine.
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from virtwatch_agent.judge.window import Window
-from virtwatch_agent.judge.wording import describe_silence, describe_value
+from virtwatch_agent.judge.wording import describe_silence, describe_unplugged, describe_value
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api import alert as machine
 from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Enforcement, EventRule, Level, MissingData, Severity, ThresholdRule, Timing
 
@@ -18,6 +21,7 @@ _REPEATED = ("vm.io_error", "vm.resumed")
 _UNTIL_IT_HOLDS = Timing(keep_firing_for=3.0)
 _STALE_INTERVALS = 3
 _STALE_AT_LEAST = 5.0  # seconds; below it a slow sample would look like missing data
+_UNPLUGGED = 30.0  # seconds without a device whose VM has others: a file that cannot be read once is not enough
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class ThresholdAlert:
     state: AlertState = INACTIVE
     evidence: Evidence = NO_EVIDENCE
     traceparent: str = ""
+    there: float | None = None  # monotonic seconds when its device was last there
     window_anew: bool = False  # its window began under it: after a restart, on another node, or by an edit
 
     def sample(self, value: float, *, clock: float, now: float) -> Change | None:
@@ -75,6 +80,19 @@ class ThresholdAlert:
                 )
         self.evidence = Evidence(self.rule.signal, text=describe_silence(self.rule, silence))
         return change
+
+    def measured_by(self, source: Source) -> bool:
+        """Tell whether the samples of a source are those of its signal."""
+        return source in SIGNAL[self.rule.signal].sources
+
+    def unplugged(self, there: Set[str], *, clock: float) -> bool:
+        """Tell whether its device is gone for good; `there` are the devices of a sample that it would be in."""
+        if self.there is None or self.key.device in there:
+            self.there = clock
+        elif self.rule.timing.missing_data is not MissingData.ALERT and clock - self.there >= _UNPLUGGED:
+            self.evidence = Evidence(self.rule.signal, text=describe_unplugged(self.rule, self.key.device))
+            return True
+        return False
 
     def end(self, reason: Reason, *, now: float) -> Change | None:
         """End the alert at once."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
 from virtwatch_agent.judge.rules import clears, matches, merged, new_threshold_alert, renew, taken_back
-from virtwatch_agent.judge.verdict import Verdict, on_alert, on_departure, on_record, rule_gone
-from virtwatch_agent.observations import Domain, DomainEvent, KubernetesIdentity, Sample
+from virtwatch_agent.judge.verdict import Verdict, nodes_own, on_alert, on_departure, on_record, rule_gone
+from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity, Sample
 from virtwatch_agent.signals.derive import Deriver
 from virtwatch_api.alert import INACTIVE, AlertKey, Reason
 from virtwatch_api.catalogue.signals import SIGNAL
@@ -152,6 +152,7 @@ class Machine:
                 change = alert.sample(point.value, clock=sample.clock, now=sample.at)
                 if change is not None:
                     yield on_alert(alert, change, effective, sample)
+        yield from self._unplugged(sample)
 
     def event(self, event: DomainEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
@@ -218,8 +219,10 @@ class Machine:
     def vanish(self, *, now: float) -> Iterator[Verdict]:
         """End what is about a running domain; alerts on events stay until their own end."""
         self.present = False
+        self.domain = replace(self.domain, state=DomainState.STOPPED)
+        unseen = {record.key for record in self.records() if nodes_own(record)}
         for key, alert in list(self.alerts.items()):
-            if isinstance(alert, EventAlert):
+            if isinstance(alert, EventAlert) and key not in unseen:
                 alert.absent_since = now
                 continue
             change = alert.end(Reason.DOMAIN_STOPPED, now=now)
@@ -227,7 +230,7 @@ class Machine:
             if change is not None:
                 yield on_alert(alert, change, self._effective(key))
         for key, record in list(self._restored.items()):
-            if record.last_event is not None and self.seen:  # an alert on events
+            if record.last_event is not None and self.seen and key not in unseen:  # an alert on events
                 self._restored[key] = replace(record, absent_since=now)
             else:
                 del self._restored[key]
@@ -238,6 +241,7 @@ class Machine:
         going = list(self.records())
         self._heard.clear()
         self.present, self.alerts, self._restored = False, {}, {}
+        self.domain = replace(self.domain, state=DomainState.STOPPED)
         for record in going:
             yield from on_departure(record, to, now=now)
 
@@ -267,8 +271,25 @@ class Machine:
             self.alerts[key] = alert
         return alert
 
+    def _unplugged(self, sample: Sample) -> Iterator[Verdict]:
+        """End alerts of devices that the VM has no more, which nothing else would ever end."""
+        there = {device for _, device in sample.values if device}
+        for key, alert in list(self.alerts.items()) if there else ():
+            if not key.device or not isinstance(alert, ThresholdAlert) or not alert.measured_by(sample.source):
+                continue
+            if not alert.unplugged(there, clock=sample.clock):
+                continue
+            change = alert.end(Reason.NO_DATA, now=sample.at)
+            del self.alerts[key]
+            if change is not None:
+                yield on_alert(alert, change, self._effective(key), sample)
+
     def _event_alert(self, effective: EffectiveRule, body: EventRule, event: DomainEvent) -> EventAlert:
         key = self._key(effective, event.attributes.get("device", ""))
+        if event.inferred and not key.device:
+            # A gap hides the device: what fires already is what was found again.
+            firing = (other for other, alert in self.alerts.items() if alert.state.firing)
+            key = next((other for other in firing if self._effective(other) is effective), key)
         alert = self.alerts.get(key)
         if not isinstance(alert, EventAlert):
             alert = EventAlert(key=key, rule=body, enforcement=effective.thresholds.enforcement)
@@ -280,7 +301,7 @@ class Machine:
         if not isinstance(alert, EventAlert):
             return
         for event in reversed(self._heard):
-            if matches(alert.rule.event, event) and event.attributes.get("device", "") == alert.key.device:
+            if matches(alert.rule.event, event) and event.attributes.get("device", "") in ("", alert.key.device):
                 return
             if clears(alert.rule, event):
                 change = alert.clear(event, now=event.at)

@@ -11,6 +11,11 @@ from virtwatch_api.resolution import EffectiveRule
 _NODES_OWN = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.lost", "libvirt.restored"})
 
 
+def nodes_own(record: AlertRecord) -> bool:
+    """Tell whether an alert is on how this node sees the VM, and so over when the VM is not here."""
+    return record.last_event is not None and record.evidence.subject in _NODES_OWN
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Pair a transition of an alert with what it was judged by; no effective rule when that is what ended it."""
@@ -47,7 +52,7 @@ def on_stranger(record: AlertRecord, node: str, *, now: float) -> list[Verdict]:
 
 def on_departure(record: AlertRecord, to: str, *, now: float) -> list[Verdict]:
     """Let an alert go with its VM to the node `to`; one on how this node sees the VM ends."""
-    if record.last_event is not None and record.evidence.subject in _NODES_OWN:
+    if nodes_own(record):
         return on_record(record, Reason.DOMAIN_STOPPED, now=now)
     change = hand_over(record.state, now=now)
     move = Move(to, record.state, record.traceparent, record.last_event)

@@ -19,6 +19,11 @@ def describe_silence(rule: ThresholdRule, seconds: float) -> str:
     return f"{rule.signal} has had no data for {seconds:.0f} s"
 
 
+def describe_unplugged(rule: ThresholdRule, device: str) -> str:
+    """Say that a signal's device is gone."""
+    return f"{rule.signal} of {device}: the VM has no {device} any more"
+
+
 def format_value(signal: str, value: float) -> str:
     """Write a value in its signal's unit, short enough to read."""
     unit = SIGNAL[signal].unit

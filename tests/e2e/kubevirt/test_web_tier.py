@@ -1,7 +1,9 @@
 """The example policy on VMs of KubeVirt: whom the agents see and judge, a busy guest, a disk without room."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from signal import SIGKILL
 
 import pytest
 
@@ -105,6 +107,21 @@ def tries(watched: Watched) -> Iterator[None]:
     watched.forget("tries")
 
 
+def kill_agent(watched: Watched) -> None:
+    """End the agent of the VM's node; return when the next one has found all VMs again."""
+    process = watched.cluster.nodes["node-2"].pods_process("virtwatch-agent")
+    assert process is not None
+    before = watched.node("node-2")
+    os.kill(process, SIGKILL)
+
+    def found() -> bool:
+        now = watched.node("node-2")
+        again = now["agent"]["started"] != before["agent"]["started"]
+        return again and now["virtualMachines"] == before["virtualMachines"]
+
+    wait_for(found, what="the next agent to have found all VMs again", deadline=DEADLINE_S)
+
+
 @pytest.mark.usefixtures("tries")
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
@@ -118,6 +135,9 @@ def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
     alert = watched.wait_alert(policy, writer)
     # KubeVirt lets the VM go on every few seconds, in vain: the alert stays one alert, until there is room.
     told.wait(TRIED, "AlertWarning", "AlertResolved")
+    if time == "second":
+        kill_agent(watched)
+        assert watched.wait_alert(policy, writer)["since"] == alert["since"]
     disk.free()
     writer.unpause()
     told.wait(DISK, "AlertCritical", "AlertResolved")

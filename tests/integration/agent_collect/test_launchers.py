@@ -10,6 +10,7 @@ from lab.guests.host import HostLibvirt
 from lab.process import wait_for
 from tests.integration.agent_collect.conftest import Collect
 from tests.integration.guest_fixtures import MakeLauncher
+from virtwatch_agent.collect import domains
 from virtwatch_agent.collect.link import Keepalive
 from virtwatch_agent.observations import Appeared, ConnectionState, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
@@ -289,3 +290,27 @@ def test_a_vm_with_another_ones_uuid_is_named_and_watched_as_soon_as_it_can_be(
         "the second VM to appear",
         since=mark,
     )
+
+
+def test_a_vm_that_runs_in_two_pods_is_named_and_watched_in_the_new_one_when_the_old_ones_libvirt_is_dead(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "_OVERLAP", 1.0)
+    old = make_launcher("shop", "twice")
+    collected = collect(pods_dir=pods_dir)
+    assert collected.appeared(old.guest.uuid).domain.pod_uid == old.pod_uid
+
+    new = make_launcher("shop", "twice")
+    hidden = collected.unwatched(f"pod/{new.pod_uid}", well=False)
+    assert f"is not watched in pod {new.pod_uid}" in hidden.problem
+
+    mark = collected.mark()
+    old.daemon.kill()  # its QEMU lives on
+    collected.unwatched(f"pod/{new.pod_uid}", since=mark, well=True)
+    collected.wait(
+        lambda all_: any(isinstance(one, Appeared) and one.domain.pod_uid == new.pod_uid for one in all_),
+        "the VM to appear in its new pod",
+        since=mark,
+    )
+    sample = collected.sample(new.guest.uuid, Source.KERNEL, since=collected.mark())
+    assert sample.incarnation.startswith(f"{new.guest.qemu_pid}-")

@@ -195,6 +195,43 @@ def test_a_resume_while_the_agent_was_down_is_inferred(agent: Agent) -> None:
     assert status.transitions[1].evidence.text == "vm.resumed, found after a gap"
 
 
+def test_a_pause_while_the_agent_was_down_matches_a_rule_that_names_its_reason(agent: Agent) -> None:
+    watchdog = {"name": "hung", "severity": "Critical", "event": {"type": "vm.paused", "where": {"reason": "watchdog"}}}
+    agent.judge_by(policy(watchdog)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(watchdog)).say(Appeared(domain(state=DomainState.PAUSED), time.time(), "watchdog"))
+    status = agent.until(lambda status: bool(status.firing))
+
+    assert status.transitions[0].evidence.text == "vm.paused (reason watchdog), found after a gap"
+
+
+def test_the_source_of_a_migration_is_not_taken_for_paused_after_a_restart(agent: Agent) -> None:
+    agent.judge_by(policy(PAUSED)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(PAUSED, BUSY)).say(Appeared(domain(state=DomainState.PAUSED), time.time(), "postcopy")).see(
+        150
+    )
+    status = agent.until(lambda status: bool(status.transitions))
+
+    assert [item.alert.rule for item in status.transitions] == ["busy"]
+
+
+def test_a_vm_that_came_in_while_the_agent_was_down_is_not_judged_before_its_alerts_can_be_here(agent: Agent) -> None:
+    agent.judge_by(policy(BUSY)).appear(state=DomainState.PAUSED)
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(BUSY, PAUSED)).say(Appeared(domain(), time.time(), "migrated")).see(150)
+    agent.hear("vm.paused", reason="user")
+    status = agent.until(lambda status: bool(status.transitions))
+
+    assert [item.alert.rule for item in status.transitions] == ["paused"]
+
+
 def test_a_stopped_vm_ends_its_threshold_alerts_but_not_the_crash_that_stopped_it(agent: Agent) -> None:
     crash = {"name": "crash", "severity": "Critical", "event": {"type": "vm.crashed", "resolveOn": ["vm.started"]}}
     agent.judge_by(policy(BUSY, crash)).appear().see(150).hear("vm.crashed", reason="failed")

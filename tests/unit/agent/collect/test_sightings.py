@@ -32,7 +32,7 @@ def known(*sightings) -> Sightings:
 
 
 def test_what_is_there_at_the_start_appears_and_nothing_is_said_to_have_happened():
-    assert Sightings().saw(seen(), at=5.0, new=False) == [Appeared(seen().domain, 5.0)]
+    assert Sightings().saw(seen(), at=5.0, new=False) == [Appeared(seen().domain, 5.0, "booted")]
 
 
 def test_a_vm_that_is_paused_by_an_io_error_at_the_start_tells_its_error():
@@ -43,7 +43,7 @@ def test_a_vm_that_is_paused_by_an_io_error_at_the_start_tells_its_error():
 def test_a_pause_is_said_and_so_is_its_end():
     them = known()
     paused = them.heard("host", "a", LifecycleHeard(Turn.PAUSED, "user"), at=1.0)
-    assert paused[0] == Appeared(replace(seen().domain, state=PAUSED), 1.0)
+    assert paused[0] == Appeared(replace(seen().domain, state=PAUSED), 1.0, "user")
     assert events(paused) == [("vm.paused", "user", False)]
     assert events(them.heard("host", "a", LifecycleHeard(Turn.RESUMED, ""), at=2.0)) == [("vm.resumed", None, False)]
 
@@ -94,7 +94,7 @@ def test_a_panic_that_destroys_the_vm_is_one_crash():
 def test_a_preserved_crash_leaves_the_vm_there_and_crashed():
     them = known()
     assert them.heard("host", "a", LifecycleHeard(Turn.CRASHED, "panicked"), at=1.0)[0] == Appeared(
-        replace(seen().domain, state=CRASHED), 1.0
+        replace(seen().domain, state=CRASHED), 1.0, "panicked"
     )
     assert them.on("host") == ["a"]
 
@@ -134,7 +134,7 @@ def test_the_target_of_a_local_migration_takes_over_when_the_source_is_gone():
     them = known(seen(), target)
     said = them.heard("host", "a", LifecycleHeard(Turn.STOPPED, "migrated"), at=3.0)
     assert events(said) == [("vm.stopped", "migrated", False)]
-    assert said[-2:] == [Vanished("a", 3.0, "migrated"), Appeared(target.domain, 3.0)]
+    assert said[-2:] == [Vanished("a", 3.0, "migrated"), Appeared(target.domain, 3.0, "migration")]
     assert them.connection_of("a") == "pod/b"
 
 
@@ -202,7 +202,7 @@ def test_a_vm_that_has_another_ones_uuid_is_named_while_it_cannot_be_watched():
     assert them.saw(namesake, at=3.0, new=True) == []
 
     over = them.gone("host", "a", "shutdown", at=4.0, inferred=False)
-    assert over[-2:] == [Unwatched("a", "pod", 4.0), Appeared(namesake.domain, 4.0)]
+    assert over[-2:] == [Unwatched("a", "pod", 4.0), Appeared(namesake.domain, 4.0, "booted")]
 
 
 def test_it_is_named_no_more_when_it_goes_itself():

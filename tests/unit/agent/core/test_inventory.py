@@ -147,3 +147,47 @@ def test_of_those_that_have_gone_on_the_newest_are_remembered() -> None:
     first, last = (inventory.expect(subjects[number], clock=0.0) for number in (0, -1))
 
     assert [inventory.destination(machine, "lost") for machine in (first, last)] == ["", "n3"]
+
+
+def found(state: DomainState, reason: str, *, before: DomainState = DomainState.RUNNING, incarnation: str = "1"):
+    """Return what is inferred of a VM, and with which reason, when it is found like this after a gap."""
+    inventory = Inventory("n1")
+    inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, state=before), None),)), clock=100.0)
+    now = replace(DB, state=state, incarnation=incarnation)
+    _, inferred = inventory.appear(now, reason=reason, at=0.0, clock=110.0)
+    return [(event.type, event.attributes.get("reason")) for event in inferred]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (DomainState.PAUSED, "watchdog", ("vm.paused", "watchdog")),
+        (DomainState.PAUSED, "postcopy", ("vm.paused", "postcopy")),
+        (DomainState.PAUSED, "", ("vm.paused", "unknown")),  # nobody said why
+        (DomainState.CRASHED, "panicked", ("vm.crashed", "panicked")),
+    ],
+)
+def test_what_happened_while_nobody_looked_has_the_reason_that_libvirt_still_tells(
+    state: DomainState, reason: str, said: tuple[str, str]
+) -> None:
+    assert found(state, reason) == [said]
+
+
+def test_a_vm_that_came_in_by_a_migration_while_nobody_looked_is_told_as_such() -> None:
+    assert found(DomainState.RUNNING, "migrated", before=DomainState.PAUSED) == [("vm.resumed", "migrated")]
+    assert found(DomainState.RUNNING, "booted", before=DomainState.PAUSED) == [("vm.resumed", None)]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (DomainState.RUNNING, "booted", [("vm.started", "booted")]),
+        (DomainState.RUNNING, "migrated", [("vm.started", "migrated")]),
+        (DomainState.PAUSED, "migration", [("vm.started", "migrated"), ("vm.paused", "migration")]),
+        (DomainState.PAUSED, "user", [("vm.started", "unknown"), ("vm.paused", "user")]),
+    ],
+)
+def test_a_new_qemu_that_nobody_saw_start_tells_how_it_started(
+    state: DomainState, reason: str, said: list[tuple[str, str]]
+) -> None:
+    assert found(state, reason, incarnation="2") == [("vm.stopped", "unknown"), *said]

@@ -439,3 +439,60 @@ def test_a_rule_that_names_another_reason_does_not() -> None:
 
     assert heard(machine, "vm.resumed", "migrated") == []
     assert heard(machine, "vm.resumed", "") == ["Resolved"]
+
+
+SLOW = ThresholdRule("vm.disk.write.latency", Aggregate(), Level(Bound.ABOVE, 0.01, 0.01), None, Timing())
+
+
+def disks(clock: float, **written: float) -> Sample:
+    """Give each disk one more write per second, and seconds spent writing."""
+    values = {("disk.write.operations", name): clock for name in written}
+    values |= {("disk.write.time", name): seconds for name, seconds in written.items()}
+    return Sample("uuid-1", Source.BLOCK, "1", 0.0, 1000.0 + clock, clock, values)
+
+
+def slow_disk() -> Machine:
+    machine = running(SLOW)
+    list(machine.sample(disks(1.0, vda=0.0, vdb=0.0)))
+    assert [item.key.device for item in machine.sample(disks(2.0, vda=0.0, vdb=1.0))] == ["vdb"]
+    return machine
+
+
+def test_the_alert_of_a_disk_that_is_unplugged_ends() -> None:
+    machine = slow_disk()
+
+    said = [item for clock in range(3, 40) for item in machine.sample(disks(float(clock), vda=0.0))]
+
+    assert [(item.change.action, item.change.reason) for item in said] == [("Resolved", "NoData")]
+    assert said[0].evidence.text == "vm.disk.write.latency of vdb: the VM has no vdb any more"
+    assert {key.device for key in machine.alerts} == {"vda"}
+
+
+def test_the_alert_of_a_disk_that_is_idle_or_not_seen_for_a_moment_goes_on() -> None:
+    machine = slow_disk()
+    idle = replace(disks(2.0, vda=0.0, vdb=1.0), clock=40.0, at=1040.0)
+
+    said = [*machine.sample(idle), *machine.sample(disks(60.0, vda=0.0)), *machine.sample(replace(idle, clock=69.0))]
+
+    assert said == []
+    assert list(machine.sample(disks(98.0, vda=0.0))) == []
+
+
+def test_an_alert_that_shall_fire_without_data_is_not_ended_by_an_unplugged_disk() -> None:
+    machine = running(replace(SLOW, timing=Timing(missing_data=MissingData.ALERT)))
+    assert [item for clock in (1.0, 2.0) for item in machine.sample(disks(clock, vda=0.0, vdb=0.0))] == []
+
+    assert [item for clock in range(3, 40) for item in machine.sample(disks(float(clock), vda=0.0))] == []
+    assert [item.change.reason for item in machine.tick(clock=40.0, now=1040.0)] == ["NoData"]
+
+
+def test_the_end_of_a_vm_ends_what_its_node_could_not_see_of_it() -> None:
+    stuck = EventRule(Severity.CRITICAL, EventMatch("vm.telemetry_stuck"), ("vm.telemetry_recovered",), 3600.0)
+    machine = running(stuck)
+    assert heard(machine, "vm.telemetry_stuck", "no answer for 9 s") == ["Fired"]
+    restored = Machine(DB, "n1")
+    restored.restore(next(machine.records()))
+
+    for one in (machine, restored):
+        assert [item.change.reason for item in one.vanish(now=1001.0)] == ["DomainStopped"]
+        assert list(one.records()) == []

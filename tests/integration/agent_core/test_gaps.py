@@ -1,0 +1,193 @@
+"""What an agent that is killed and started again makes of what it finds: nothing ends, and nothing is said twice."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, domain, policy
+from virtwatch_agent.observations import (
+    Appeared,
+    ConnectionState,
+    DomainEvent,
+    DomainState,
+    NodeChanged,
+    Sample,
+    Vanished,
+)
+from virtwatch_api.alert import Action, Reason
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.nodemonitor import NodeStatus
+
+ON_GPU_NODES = {"target": {"nodeSelector": {"matchLabels": {"pool": "gpu"}}}}
+IO_ERROR = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.resumed"]}}
+STUCK = {
+    "name": "stuck",
+    "severity": "Critical",
+    "event": {"type": "vm.telemetry_stuck", "resolveOn": ["vm.telemetry_recovered"]},
+}
+LOST = {"name": "lost", "severity": "Critical", "event": {"type": "libvirt.lost", "resolveOn": ["libvirt.restored"]}}
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    started = Agent(tmp_path)
+    yield started
+    started.core.stop()
+
+
+def actions(status: NodeStatus) -> list[Action]:
+    return [item.action for item in status.transitions]
+
+
+def firing(status: NodeStatus) -> list[str]:
+    return [item.alert.rule for item in status.firing]
+
+
+def test_a_policy_that_chooses_this_node_by_its_labels_goes_on_before_the_api_server_answers(agent: Agent) -> None:
+    thresholds = policy(BUSY, PAUSED, **ON_GPU_NODES)
+    agent.say(NodeChanged({"pool": "gpu"}, None)).judge_by(thresholds).appear().see(150).hear(
+        "vm.paused", reason="user"
+    )
+    before = agent.until(lambda status: len(status.firing) == 2)
+
+    agent.restart()
+    agent.judge_by(thresholds).appear(state=DomainState.PAUSED).see(160)
+    after = agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
+
+    assert actions(after) == [Action.FIRED, Action.FIRED]
+    assert after.firing[0].since == before.firing[0].since
+    agent.see(50)
+    assert firing(agent.until(lambda status: len(status.firing) == 1)) == ["paused"]
+
+
+def test_a_node_that_lost_the_label_meanwhile_ends_the_alert(agent: Agent) -> None:
+    thresholds = policy(BUSY, **ON_GPU_NODES)
+    agent.say(NodeChanged({"pool": "gpu"}, None)).judge_by(thresholds).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(thresholds).appear().say(NodeChanged({}, None))
+
+    assert actions(agent.until(lambda status: not status.firing)) == [Action.FIRED, Action.RESOLVED]
+
+
+def test_a_vm_that_stands_paused_on_an_io_error_is_the_same_alert_after_a_restart(agent: Agent) -> None:
+    agent.judge_by(policy(IO_ERROR)).appear(state=DomainState.PAUSED)
+    agent.hear("vm.io_error", action="pause", device="vda")
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    # As a first listing says it, which does not know the disk.
+    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    agent.judge_by(policy(IO_ERROR, PAUSED)).appear(state=DomainState.PAUSED).say(found).hear("vm.paused")
+    status = agent.until(lambda status: "paused" in firing(status))
+
+    assert sorted(firing(status)) == ["io", "paused"]
+    assert [item.alert.device for item in status.firing if item.alert.rule == "io"] == ["vda"]
+    agent.hear("vm.resumed")
+    assert actions(agent.until(lambda status: not status.firing)).count(Action.RESOLVED) == 2
+
+
+def test_an_io_error_that_a_gap_hid_is_an_alert_though_its_disk_is_not_known(agent: Agent) -> None:
+    agent.judge_by(policy(IO_ERROR)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    agent.judge_by(policy(IO_ERROR)).appear(state=DomainState.PAUSED).say(found)
+
+    assert agent.until(lambda status: bool(status.firing)).firing[0].alert.device == ""
+
+
+def test_a_stuck_vm_that_recovered_during_a_restart_is_found_well_by_its_first_answer(agent: Agent) -> None:
+    agent.judge_by(policy(STUCK)).appear().hear("vm.telemetry_stuck", reason="no answer for 9 s")
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(STUCK)).appear().see(50)
+    assert firing(agent.until(lambda status: status.virtual_machines == 1)) == [
+        "stuck"
+    ]  # the kernel alone tells nothing
+    now = time.time()
+    agent.say(Sample(UUID, Source.BLOCK, "1", now, now, time.monotonic(), {("disk.capacity", "vda"): 1.0}))
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].evidence.text == "vm.telemetry_recovered, found after a gap"
+
+
+def test_a_vm_that_is_still_stuck_after_a_restart_is_said_once(agent: Agent) -> None:
+    agent.judge_by(policy(STUCK)).appear().hear("vm.telemetry_stuck", reason="no answer for 9 s")
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(STUCK)).appear().hear("vm.telemetry_stuck", reason="no answer for 19 s")
+    agent.until(lambda status: bool(status.firing) and "19 s" in status.firing[0].evidence.text)
+    agent.hear("vm.telemetry_recovered")
+
+    assert actions(agent.until(lambda status: not status.firing)) == [Action.FIRED, Action.RESOLVED]
+
+
+def test_a_libvirt_that_came_back_during_a_restart_is_found_well_as_it_is_opened(agent: Agent) -> None:
+    agent.judge_by(policy(LOST)).appear().say(ConnectionState("test", 1.0, "it was lost"))
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    agent.judge_by(policy(LOST)).say(ConnectionState("test", 2.0)).appear()
+
+    assert actions(agent.until(lambda status: not status.firing)) == [Action.FIRED, Action.RESOLVED]
+
+
+def test_what_a_node_says_of_how_it_sees_a_vm_ends_with_the_vm(agent: Agent) -> None:
+    agent.judge_by(policy(STUCK, LOST)).appear().hear("vm.telemetry_stuck", reason="no answer for 9 s")
+    agent.say(ConnectionState("test", 1.0, "it was lost"))
+    agent.until(lambda status: len(status.firing) == 2)
+
+    agent.say(Vanished(UUID, time.time(), "destroyed")).appear(incarnation="2")
+    status = agent.until(lambda status: not status.firing and status.virtual_machines == 1)
+
+    assert {item.reason for item in status.transitions if item.action is Action.RESOLVED} == {Reason.DOMAIN_STOPPED}
+
+
+CRASHED = {"name": "crashed", "severity": "Critical", "event": {"type": "vm.crashed", "resolveOn": ["vm.started"]}}
+STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped", "keepFiringFor": "1s"}}
+
+
+def crashed(agent: Agent) -> None:
+    """Let a VM crash, and the alert on its stop expire; that on its crash stays."""
+    agent.judge_by(policy(CRASHED, STOPPED)).appear()
+    agent.hear("vm.crashed", reason="failed").hear("vm.stopped", reason="failed")
+    agent.say(Vanished(UUID, time.time(), "failed"))
+    agent.until(lambda status: "stopped" in firing(status))
+    agent.until(lambda status: firing(status) == ["crashed"])
+
+
+def test_the_end_of_a_vm_that_was_told_is_not_told_again_after_a_restart(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 0.5)
+    crashed(agent)
+    before = agent.status
+    # What is told of another VM, which is not found again, tells that the time for it has passed.
+    agent.say(Appeared(replace(domain(), uuid="other", name="other"), time.time()))
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(CRASHED, STOPPED))
+    status = agent.until(lambda status: any(item.subject.uuid == "other" for item in status.transitions))
+
+    assert [item for item in status.transitions if item.subject.uuid == UUID] == list(before.transitions)
+    assert "crashed" in firing(status)
+
+
+def test_a_vm_that_starts_while_the_agent_is_away_ends_the_alert_of_its_crash(agent: Agent) -> None:
+    crashed(agent)
+
+    agent.restart()
+    agent.judge_by(policy(CRASHED, STOPPED)).appear(incarnation="2")
+    status = agent.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].evidence.text == "vm.started (reason unknown), found after a gap"
+    assert [item.alert.rule for item in status.transitions] == ["crashed", "stopped", "stopped", "crashed"]
