@@ -2,15 +2,17 @@
 
 import os
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.cache import build_log, cache_root, cached, locked
+from lab.errors import LabError
 from lab.images.base import BASE, base_image
 from lab.machine import ensure_packages
 from lab.process import run_logged
-from lab.progress import step
+from lab.progress import note, step
 from lab.rundir import CHECKOUT
 from virtwatch_api import __version__
 
@@ -62,6 +64,7 @@ def _build(part: str, base: Path, folder: Path) -> None:
         locked(cache_root() / ".buildah.lock", what="building an image"),
     ):
         buildah = buildah_command(Path(scratch))
+        remove_abandoned(buildah, log)
         _ensure_base(buildah, base, log)
         argv = [
             *(*buildah, "bud", "--layers", "--isolation=chroot", "--network=host", "--format=docker"),
@@ -72,15 +75,39 @@ def _build(part: str, base: Path, folder: Path) -> None:
         run_logged([*argv, "--tag", tag, "."], log=log, cwd=CHECKOUT)
         argv = [*buildah, "push", "--quiet", tag, f"docker-archive:{folder / 'image.tar'}:{tag}"]
         run_logged(argv, log=build_log(f"image-{part}-push"), cwd=CHECKOUT)
-        # What earlier builds left: 0.8 GB for each change.
-        run_logged([*buildah, "rmi", "--prune"], log=build_log(f"image-{part}-prune"), cwd=CHECKOUT)
+        _prune(buildah, build_log(f"image-{part}-prune"))
 
 
 def buildah_command(scratch: Path) -> list[str]:
     """Return how to call buildah: its steps stay in the lab's cache, its mounts end with a namespace of their own."""
     store = cache_root() / "buildah"
-    private = ["unshare", "--mount", "--propagation=private"]
+    # It makes the folder of its networks even where it uses none, and else that would be /etc/cni/net.d.
+    config = scratch / "containers.conf"
+    config.write_text(f'[network]\nnetwork_config_dir = "{scratch / "cni"}"\n')
+    private = ["unshare", "--mount", "--propagation=private", "env", f"CONTAINERS_CONF={config}"]
     return [*private, "buildah", "--root", str(store), "--runroot", str(scratch / "run"), "--storage-driver=overlay"]
+
+
+def remove_abandoned(buildah: list[str], log: Path) -> None:
+    """Remove the containers of builds that were killed: they hold on to images, which then cannot be pruned.
+
+    Call it under the lock: every container with a name that a build gives is one of those.
+    """
+    listed = subprocess.run(
+        [*buildah, "containers", "--format", "{{.ContainerName}}"], capture_output=True, text=True, check=True
+    )
+    abandoned = [name for name in listed.stdout.split() if "working-container" in name]
+    if abandoned:
+        run_logged([*buildah, "rm", *abandoned], log=log, cwd=CHECKOUT)
+
+
+def _prune(buildah: list[str], log: Path) -> None:
+    """Remove what earlier builds left: 0.8 GB for each change."""
+    try:
+        run_logged([*buildah, "rmi", "--prune"], log=log, cwd=CHECKOUT)
+    except LabError as error:
+        # Somebody looks into an older image. The new one is built all the same.
+        note(f"older steps of builds stay until the next build: {error}")
 
 
 def _ensure_base(buildah: list[str], base: Path, log: Path) -> None:

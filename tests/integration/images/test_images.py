@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import tarfile
@@ -30,7 +31,9 @@ class Built:
     def __init__(self, part: str, archive: Path, scratch: Path) -> None:
         self.part, self.archive = part, archive
         self._buildah = buildah_command(scratch)
-        self._container = self._call("from", f"docker-archive:{archive}").stdout.split()[-1]
+        self._container = self._call(
+            "from", "--name", f"under-test-{secrets.token_hex(4)}", f"docker-archive:{archive}"
+        ).stdout.split()[-1]
 
     def run(self, *argv: str, user: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run a command inside; without `user` as whom the image says."""
