@@ -98,8 +98,8 @@ class Daemon:
     def alive(self) -> bool:
         return self._process is not None and self._process.alive
 
-    def open(self, *, image: GuestImage | None) -> None:
-        """Make the folder and the namespaces, and start the daemon in them."""
+    def open(self, *, image: GuestImage | None, inside: Namespace | None = None) -> None:
+        """Make the folder and the namespaces, `inside` others where some are named, and start the daemon in them."""
         _ensure_packages()
         spec = self.spec
         write_folder(spec.folder, spec.files, uid=spec.uid)
@@ -107,7 +107,9 @@ class Daemon:
             self._cgroup.make(run=self._run)
         setup = [*mounts(spec.folder, image=image), *spec.setup]
         try:
-            self._opened = Namespace.open(self._namespace_name, run=self._run, network=spec.network, setup=setup)
+            self._opened = Namespace.open(
+                self._namespace_name, run=self._run, network=spec.network, setup=setup, inside=inside
+            )
             self._take_capabilities()
             self.start()
         except BaseException:

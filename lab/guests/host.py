@@ -12,6 +12,7 @@ from lab.guests.domain import Domain, Interface
 from lab.guests.guest import Guest
 from lab.guests.image import guest_image
 from lab.guests.layout import IMAGE_INSIDE, INSIDE, Command
+from lab.guests.namespace import Namespace
 from lab.rundir import RunDir
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/sbin/nologin\n"
@@ -54,9 +55,12 @@ class HostLibvirt:
     def uri(self) -> str:
         return self.daemon.spec.uri
 
-    def start(self, *, linux: bool = True) -> None:
-        """Start the daemon; `linux` says whether guests with an operating system will be added."""
-        self.daemon.open(image=guest_image() if linux else None)
+    def start(self, *, linux: bool = True, inside: Namespace | None = None) -> None:
+        """Start the daemon; `linux` says whether guests with an operating system will be added.
+
+        `inside` is the node whose host this is: its processes then show the guests. None: the machine's alone do.
+        """
+        self.daemon.open(image=guest_image() if linux else None, inside=inside)
 
     def add(self, name: str, *, linux: bool = True) -> Guest:
         """Start a further guest; `wait_ready()` waits for its boot."""
@@ -117,7 +121,8 @@ def _spec(folder: Path, *, name: str) -> DaemonSpec:
 
 def _setup() -> list[Command]:
     """Return what hides the machine's libvirt, its state and its users from this one, and it from them."""
-    commands: list[Command] = [("mkdir", INSIDE / "sock")]
+    # A node that shows the socket made its folder already.
+    commands: list[Command] = [("mkdir", "-p", INSIDE / "sock")]
     for hidden, own in FOLDERS.items():
         commands += [("mkdir", "-p", hidden, INSIDE / own), ("mount", "--bind", INSIDE / own, hidden)]
     for file in ("passwd", "group"):

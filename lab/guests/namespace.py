@@ -3,6 +3,7 @@
 Mounts, taps, bridges and processes inside end together with the first process, whatever ends it.
 """
 
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -30,8 +31,19 @@ class Namespace:
         self._process = process
 
     @classmethod
-    def open(cls, name: str, *, run: RunDir, network: bool, setup: Sequence[Sequence[str | Path]]) -> Self:
-        """Make the namespaces and run the `setup` commands inside, as root; the first that fails is an error."""
+    def open(
+        cls,
+        name: str,
+        *,
+        run: RunDir,
+        network: bool,
+        setup: Sequence[Sequence[str | Path]],
+        inside: Self | None = None,
+    ) -> Self:
+        """Make the namespaces and run the `setup` commands inside, as root; the first that fails is an error.
+
+        `inside` others they start with those mounts, are seen in those processes, and end with them at the latest.
+        """
         ready = run.path / f".{name}.ready"
         ready.unlink(missing_ok=True)
         commands = [shlex.join(map(str, command)) for command in (*setup, ("touch", ready))]
@@ -39,11 +51,12 @@ class Namespace:
         kinds = ["--mount", "--pid", *(["--net"] if network else [])]
         # Private propagation: neither do mounts inside reach the machine, nor later ones of the machine the inside.
         isolate = ["unshare", *kinds, "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
-        process = start(name, [*isolate, "sh", "-c", script], run_dir=run.path)
+        opened = [*isolate, "sh", "-c", script]
+        process = start(name, opened if inside is None else inside.enter(*opened), run_dir=run.path)
         try:
             what = f"the namespaces of {name} to be set up"
             wait_for(ready.exists, what=what, deadline=SETUP_DEADLINE_S, process=process, poll=0.01)
-            holder = Identity.of(_only_child(process.pid))
+            holder = Identity.of(_first_inside(process.pid))
             assert holder is not None
             ready.unlink()
         except BaseException:
@@ -55,7 +68,7 @@ class Namespace:
     def attach(cls, name: str, *, run: RunDir) -> Self:
         """Return the namespaces that another process opened under this name in the same run."""
         opener = Identity.parse((run.path / "pids" / name).read_text())
-        holder = Identity.of(_only_child(opener.pid)) if opener.alive else None
+        holder = Identity.of(_first_inside(opener.pid)) if opener.alive else None
         if holder is None:
             raise LabError(f"The namespaces of {name} are gone: its process ended. Run make down, then start anew.")
         return cls(name, holder=holder, process=None)
@@ -113,6 +126,10 @@ def process_named(name: str, command_part: bytes, *, inside: Namespace) -> int |
     return None
 
 
-def _only_child(pid: int) -> int:
-    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+def _first_inside(pid: int) -> int:
+    """Go down from what opened namespaces, by way of nsenter where they are in others, to what is PID 1 inside."""
+    while True:
+        [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pid = int(child)
+        if re.search(r"^NSpid:.*\s1$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+            return pid
