@@ -115,6 +115,13 @@ def test_the_operator_takes_its_settings_from_the_deployment():
     assert settings.health_port == container("operator")["ports"][0]["containerPort"]
 
 
+@pytest.mark.parametrize("who", WORKLOADS)
+def test_telemetry_is_told_by_a_configmap_and_a_secret_that_need_not_exist(who):
+    named = {"name": "virtwatch-telemetry", "optional": True}
+
+    assert container(who)["envFrom"] == [{"configMapRef": named}, {"secretRef": named}]
+
+
 def test_the_operator_finds_its_lease_and_the_agents_pods():
     leases = [rule for rule in manifest("operator-role.yaml")["rules"] if rule["resources"] == ["leases"]]
     [named] = [rule["resourceNames"] for rule in leases if "resourceNames" in rule]

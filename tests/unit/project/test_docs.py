@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 
 from docs.generate import ROOT, pages
+from lab.controlplane.binaries import VERSION
+from lab.kubevirt.binaries import KUBEVIRT
+from lab.node.binaries import CONTAINERD
 
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -41,6 +44,14 @@ def test_all_that_is_taken_from_kubevirt_has_its_versions_its_reader_and_its_tes
     assert [row for row, tests in zip(rows, used, strict=True) if not tests or not row[2].strip()] == []
     assert sorted(set().union(*used)) == sorted(listed)
     assert [name for name in modules if not any(path.endswith(f"/{name}") for path in MODULES)] == []
+
+
+def test_the_versions_that_were_tested_are_those_of_the_lab() -> None:
+    page = (ROOT / "docs" / "install.md").read_text()
+
+    assert f"| Kubernetes | {VERSION}, with containerd {CONTAINERD.version} |" in page
+    assert f"| KubeVirt | {KUBEVIRT.version} |" in page
+    assert f"**Tested** is {KUBEVIRT.version} alone" in FROM_KUBEVIRT
 
 
 def _is_test(path: Path, name: str) -> bool:
