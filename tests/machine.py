@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.node.cgroup import hierarchies
+from lab.process import wait_for
 
 # What kubelets, network plugins and virt-handler are known to change.
 SETTINGS = (
@@ -23,6 +24,11 @@ def kernel_settings() -> dict[str, str]:
 def on_the_machine() -> frozenset[str]:
     """Name all of it, so that what two moments have differently is what stayed, or went, in between."""
     return frozenset(f"{kind} {name}" for kind, names in _found().items() for name in names)
+
+
+def wait_as_before(before: frozenset[str]) -> None:
+    """Return when the machine has nothing that it did not have before: the kernel takes a while to end a link."""
+    wait_for(lambda: on_the_machine() <= before, what=f"{sorted(on_the_machine() - before)} to go", deadline=10)
 
 
 def _found() -> dict[str, Iterator[str]]:

@@ -3,41 +3,17 @@
 import logging
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 
-from virtwatch_agent.core.demand import demand
-from virtwatch_agent.core.inventory import Inventory
+from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.outcome import Outcome
-from virtwatch_agent.core.standing import Standing
-from virtwatch_agent.core.timeline import Timeline
-from virtwatch_agent.journal.records import DomainRecord, adopted
 from virtwatch_agent.journal.store import Journal, JournalInUseError
-from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.judge.verdict import Verdict, on_stranger
-from virtwatch_agent.observations import (
-    Appeared,
-    ConnectionState,
-    DomainEvent,
-    DomainState,
-    IdentitiesChanged,
-    NodeChanged,
-    Observation,
-    Sample,
-    ThresholdsChanged,
-    Unwatched,
-    Vanished,
-)
+from virtwatch_agent.observations import Observation
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
-from virtwatch_api.nodemonitor import Handover
-from virtwatch_api.resolution import resolve_rules
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed
 _BATCH = 500  # observations handled before the journal is written
-_MAX_EARLY = 64  # events of domains that were not announced yet
-_EARLY_S = 30.0  # after which nobody announces their domain any more
 _TRACEBACK_S = 60.0  # between two tracebacks in the log: a defect that every sample meets must not flood it
 
 
@@ -61,18 +37,20 @@ class Core:
         """`measure` returns the process's CPU seconds and resident bytes; `export_interval` in seconds."""
         self._collector = collector
         self._source = thresholds
-        self._telemetry = telemetry
         self._clock = clock
-        self._export_interval = export_interval
-        self._timeline = Timeline(clock)
-        self._inventory = Inventory(node)
-        self._standing = Standing()
         self._outcome = Outcome(
             journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time()
         )
+        self._dispatch = Dispatch(
+            node=node,
+            collector=collector,
+            telemetry=telemetry,
+            outcome=self._outcome,
+            clock=clock,
+            guarded=self._guarded,
+            export_interval=export_interval,
+        )
         self._queue: queue.SimpleQueue[tuple[Observation, ...] | None] = queue.SimpleQueue()
-        self._early: deque[DomainEvent] = deque(maxlen=_MAX_EARLY)
-        self._touched: set[str] = set()
         self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
         self._stopping = threading.Event()
@@ -82,7 +60,7 @@ class Core:
     @property
     def ready(self) -> bool:
         """Tell whether policies are known, so that VMs are judged."""
-        return self._standing.known
+        return self._dispatch.ready
 
     def start(self) -> None:
         """Begin: what was known before is taken back first."""
@@ -110,13 +88,13 @@ class Core:
         while running:
             self.alive_at = self._clock.monotonic()
             batch, running = self._take(max(0.0, next_tick - self.alive_at))
-            self._guarded(self._follow_clock)
+            self._guarded(self._dispatch.follow_clock)
             for observation in batch:
-                self._guarded(lambda: self._handle(observation))  # noqa: B023 - called at once
+                self._guarded(lambda: self._dispatch.handle(observation))  # noqa: B023 - called at once
             if self._clock.monotonic() >= next_tick:
                 next_tick = self._clock.monotonic() + _TICK
-                self._guarded(self._tick)
-            self._guarded(self._settle)
+                self._guarded(self._dispatch.tick)
+            self._guarded(self._dispatch.settle)
         self._outcome.close()
 
     def _take_back(self) -> bool:
@@ -131,9 +109,7 @@ class Core:
                 self.waiting = str(error)
                 self._stopping.wait(_TICK)
                 continue
-            self._timeline.look()  # what was set before is in the timers already
-            self._standing.restore(restored)
-            self._inventory.restore(restored, clock=self._clock.monotonic())
+            self._dispatch.restore(restored)
             self.waiting = ""
             return True
         return False
@@ -160,191 +136,3 @@ class Core:
             if self._clock.monotonic() >= self._next_traceback:
                 self._next_traceback = self._clock.monotonic() + _TRACEBACK_S
                 _LOG.exception("an observation could not be judged; going on (%d so far)", self._outcome.errors)
-
-    def _follow_clock(self) -> None:
-        """Move all timers along when the clock was set."""
-        seconds = self._timeline.look()
-        if seconds:
-            _LOG.info("the clock was set by %+.1f s; what alerts wait for goes on", seconds)
-            for machine in self._inventory.machines.values():
-                machine.clock_set(seconds)
-            self._touched.update(self._inventory.machines)
-
-    def _handle(self, observation: Observation) -> None:
-        match observation:
-            case Sample():
-                self._sample(observation)
-            case DomainEvent():
-                self._event(observation)
-            case Appeared():
-                self._appeared(observation)
-            case Vanished():
-                self._vanished(observation)
-            case ConnectionState():
-                self._connection(observation)
-            case Unwatched():
-                self._standing.unwatched(observation)
-                self._outcome.changed = True
-            case ThresholdsChanged():
-                self._thresholds(observation)
-            case IdentitiesChanged():
-                self._identities(observation)
-            case NodeChanged():
-                self._node_changed(observation)
-
-    def _sample(self, sample: Sample) -> None:
-        machine = self._inventory.machines.get(sample.uuid)
-        if machine is None or not machine.present:
-            return
-        if sample.source.asks_monitor:
-            self._see_again(machine, "vm.telemetry_stuck", at=sample.at)
-        sample = self._timeline.placed(sample)
-        self._outcome.samples += 1
-        self._telemetry.sample(machine.subject, machine.domain, sample)
-        self._emit(machine, machine.sample(sample))
-
-    def _event(self, event: DomainEvent) -> None:
-        machine = self._inventory.machines.get(event.uuid)
-        if machine is None:
-            self._early.append(event)
-            return
-        if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
-            event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
-        self._telemetry.event(machine.subject, event)
-        self._standing.heard(machine, event)
-        self._outcome.changed = True
-        self._emit(machine, machine.event(event))
-
-    def _appeared(self, appeared: Appeared) -> None:
-        clock = self._clock.monotonic()
-        machine, inferred = self._inventory.appear(appeared.domain, reason=appeared.reason, at=appeared.at, clock=clock)
-        self._outcome.changed = True
-        self._save_domain(machine)
-        self._apply(machine)
-        early = [event for event in self._early if event.uuid == appeared.domain.uuid]
-        for event in early:
-            self._early.remove(event)
-        for event in (*inferred, *early):
-            self._event(event)
-
-    def _vanished(self, vanished: Vanished) -> None:
-        machine = self._inventory.machines.get(vanished.uuid)
-        if machine is None:
-            return
-        self._telemetry.forget(vanished.uuid)
-        self._standing.forget(machine)
-        self._outcome.changed = True
-        destination = self._inventory.destination(machine, vanished.reason)
-        if destination:
-            self._inventory.depart(machine, destination)
-            self._emit(machine, machine.leave(destination, now=vanished.at))
-        else:
-            self._emit(machine, machine.vanish(now=vanished.at))
-        self._save_domain(machine)
-
-    def _connection(self, state: ConnectionState) -> None:
-        on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
-        event = self._standing.connected(state)
-        self._outcome.changed = True
-        for machine in on_it:
-            if event is not None:
-                self._event(DomainEvent(event, machine.domain.uuid, state.at))
-            elif not state.problem:
-                self._see_again(machine, "libvirt.lost", at=state.at)
-
-    def _see_again(self, machine: Machine, lost: str, *, at: float) -> None:
-        """End what an earlier process said of a VM that it could not see: only this one can say that it is over."""
-        found = self._standing.found(machine, lost)
-        if found is not None:
-            self._event(DomainEvent(found, machine.domain.uuid, at, inferred=True))
-
-    def _thresholds(self, changed: ThresholdsChanged) -> None:
-        started = self._clock.time()
-        fresh = self._standing.thresholds_changed(changed)
-        self._outcome.changed = True
-        for machine in list(self._inventory.machines.values()):
-            self._apply(machine)
-        for thresholds in fresh:
-            count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
-            self._telemetry.applied(thresholds, started=started, virtual_machines=count)
-
-    def _identities(self, changed: IdentitiesChanged) -> None:
-        for machine in self._inventory.identify(changed.identities):
-            self._save_domain(machine)
-            self._apply(machine)
-
-    def _node_changed(self, changed: NodeChanged) -> None:
-        if changed.labels != self._standing.node_labels:
-            self._standing.node_labels = dict(changed.labels)
-            self._outcome.save_node_labels(self._standing.node_labels)
-            for machine in list(self._inventory.machines.values()):
-                self._apply(machine)
-        if changed.acknowledged is not None:
-            self._outcome.acknowledge(changed.acknowledged)
-        for handover in self._outcome.adopt(changed.handovers):
-            self._guarded(lambda: self._adopt(handover))  # noqa: B023 - called at once
-
-    def _adopt(self, handover: Handover) -> None:
-        """Go on with an alert that came along with its VM."""
-        subject = handover.transition.subject
-        here = self._inventory.machines.get(subject.uuid)
-        if here is not None and here.other_than(subject):
-            self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
-            return
-        machine = self._inventory.expect(subject, clock=self._clock.monotonic())
-        machine.adopt(adopted(handover))
-        self._save_domain(machine)
-        self._touched.add(machine.domain.uuid)
-        self._apply(machine)
-
-    def _apply(self, machine: Machine) -> None:
-        """Put the rules in force for a VM, as far as both policies and the VM's identity are known."""
-        if self._standing.known and machine.known:
-            standing = self._standing
-            resolution = resolve_rules(machine.selector_identity, standing.thresholds, node_labels=standing.node_labels)
-            standing.annotations(machine, resolution.problems)
-            policies = [item.policy for item in standing.thresholds]
-            policies += [item.policy for item in standing.rejected]  # unreadable, but there
-            clock = self._clock.monotonic()
-            now = self._timeline.at(clock)
-            self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
-        if machine.present:
-            wanted = demand(machine.rules.values(), export_interval=self._export_interval)
-            self._collector.plan(machine.domain.uuid, wanted)
-
-    def _emit(self, machine: Machine, verdicts: Iterable[Verdict]) -> None:
-        for verdict in verdicts:
-            self._outcome.take(machine, verdict)
-        self._touched.add(machine.domain.uuid)
-
-    def _tick(self) -> None:
-        clock = self._clock.monotonic()
-        now = self._timeline.at(clock)
-        for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
-            machine = self._inventory.machines[uuid]
-            if machine.domain.state is DomainState.STOPPED:  # its end was told before the restart
-                self._touched.add(uuid)
-                continue
-            if machine.seen:
-                self._handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))
-            self._handle(Vanished(uuid, now, "lost"))
-        while self._early and self._early[0].at < now - _EARLY_S:
-            self._early.popleft()
-        for machine in list(self._inventory.machines.values()):
-            self._guarded(lambda: self._emit(machine, machine.tick(clock=clock, now=now)))  # noqa: B023
-
-    def _settle(self) -> None:
-        """Write what this turn changed, then publish it: never the other way round."""
-        touched, self._touched = self._touched, set()
-        for uuid in touched:
-            machine = self._inventory.machines.get(uuid)
-            if machine is None:
-                continue
-            self._outcome.note(machine)
-            if not machine.present and not self._inventory.awaits(uuid) and not any(machine.records()):
-                self._inventory.forget(uuid)
-                self._outcome.forget(uuid)
-        self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
-
-    def _save_domain(self, machine: Machine) -> None:
-        self._outcome.save_domain(DomainRecord(machine.domain, machine.identity))

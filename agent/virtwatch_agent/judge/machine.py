@@ -1,11 +1,11 @@
 # One VM on this node: the rules in force for it and their alerts. Observations and times come in, verdicts go out.
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
-from virtwatch_agent.judge.rules import clears, matches, merged, new_threshold_alert, renew, taken_back
+from virtwatch_agent.judge.heard import Heard
+from virtwatch_agent.judge.rules import clears, kept, matches, merged, new_threshold_alert, renew, taken_back
 from virtwatch_agent.judge.verdict import Verdict, nodes_own, on_alert, on_departure, on_record, rule_gone
 from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity, Sample
 from virtwatch_agent.signals.derive import Deriver
@@ -15,8 +15,6 @@ from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
 
-_MAX_WAITING_EVENTS = 32  # events of a VM whose identity is not known yet
-_MAX_HEARD = 32  # the newest events since a VM came, which an alert that comes after it has missed
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
 _ARRIVAL = 15.0
 
@@ -31,12 +29,11 @@ class Machine:
         self.resolved = False
         self.rules: Mapping[str, EffectiveRule] = {}
         self.alerts: dict[AlertKey, Alert] = {}
-        self.waiting_events: list[DomainEvent] = []
         self._node = node
         self._restored: dict[AlertKey, AlertRecord] = {}
         self._deriver = Deriver()
         self._by_signal: dict[str, list[EffectiveRule]] = {}
-        self._heard: deque[DomainEvent] = deque(maxlen=_MAX_HEARD)
+        self._heard = Heard()
         self._arrived = float("-inf")  # seconds since 1970
 
     @property
@@ -95,16 +92,7 @@ class Machine:
         yield from self._restored.values()
         for alert in self.alerts.values():
             if alert.enforcement is Enforcement.ENFORCE and alert.state != INACTIVE:
-                event = alert if isinstance(alert, EventAlert) else None
-                yield AlertRecord(
-                    key=alert.key,
-                    state=alert.state,
-                    subject=self.subject,
-                    evidence=alert.evidence,
-                    traceparent=alert.traceparent,
-                    last_event=event.last_event if event else None,
-                    absent_since=event.absent_since if event else None,
-                )
+                yield kept(alert, self.subject)
 
     def apply(
         self, resolution: Resolution, policies: Iterable[PolicyKey], *, clock: float, now: float
@@ -136,8 +124,7 @@ class Machine:
                 yield on_alert(alert, change, standing)
         if self.present:
             self._expect_data(clock)
-        waiting, self.waiting_events = self.waiting_events, []
-        for event in waiting:
+        for event in self._heard.waited():
             yield from self.event(event)
 
     def sample(self, sample: Sample) -> Iterator[Verdict]:
@@ -160,11 +147,9 @@ class Machine:
         if event.type in ("vm.started", "vm.resumed") and event.attributes.get("reason") == "migrated":
             self._arrived = event.at
         if not self.resolved:
-            self.waiting_events = [*self.waiting_events, event][-_MAX_WAITING_EVENTS:]
+            self._heard.wait(event)
             return
-        if event.type == "vm.started":
-            self._heard.clear()
-        self._heard.append(event)
+        self._heard.judged(event)
         for effective in self.rules.values():
             body = effective.rule.body
             if not isinstance(body, EventRule):
@@ -239,7 +224,7 @@ class Machine:
     def leave(self, to: str, *, now: float) -> Iterator[Verdict]:
         """Let the alerts go with the VM, which has migrated to the node `to`."""
         going = list(self.records())
-        self._heard.clear()
+        self._heard.forget()
         self.present, self.alerts, self._restored = False, {}, {}
         self.domain = replace(self.domain, state=DomainState.STOPPED)
         for record in going:
@@ -297,17 +282,12 @@ class Machine:
         return alert
 
     def _catch_up(self, alert: Alert) -> Iterator[Verdict]:
-        """End an alert that came after its VM by what the VM has done here, unless its cause came again since."""
-        if not isinstance(alert, EventAlert):
-            return
-        for event in reversed(self._heard):
-            if matches(alert.rule.event, event) and event.attributes.get("device", "") in ("", alert.key.device):
-                return
-            if clears(alert.rule, event):
-                change = alert.clear(event, now=event.at)
-                if change is not None:
-                    yield on_alert(alert, change, self._effective(alert.key), event)
-                return
+        """End an alert that came after its VM by what the VM has done here."""
+        event = self._heard.what_ends(alert) if isinstance(alert, EventAlert) else None
+        if isinstance(alert, EventAlert) and event is not None:
+            change = alert.clear(event, now=event.at)
+            if change is not None:
+                yield on_alert(alert, change, self._effective(alert.key), event)
 
     def _clear(self, effective: EffectiveRule, event: DomainEvent) -> Iterator[Verdict]:
         for key, alert in list(self.alerts.items()):

@@ -5,6 +5,7 @@ from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api.alert import AlertKey, carry_on
+from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Collection, Enforcement, EventMatch, EventRule, Mode, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_api.thresholdset import ThresholdSet
@@ -33,6 +34,20 @@ def new_threshold_alert(
         interval=interval(thresholds.collection),
         window=Window(rule.aggregate),
         seen=clock,
+    )
+
+
+def kept(alert: Alert, subject: Subject) -> AlertRecord:
+    """Return what must survive a restart of an alert."""
+    events = alert if isinstance(alert, EventAlert) else None
+    return AlertRecord(
+        key=alert.key,
+        state=alert.state,
+        subject=subject,
+        evidence=alert.evidence,
+        traceparent=alert.traceparent,
+        last_event=events.last_event if events else None,
+        absent_since=events.absent_since if events else None,
     )
 
 

@@ -17,7 +17,7 @@ from lab.node.network import Network
 from lab.node.node import Node
 from lab.process import wait_for
 from lab.rundir import CHECKOUT, RunDir, clean, processes
-from tests.machine import kernel_settings, on_the_machine
+from tests.machine import kernel_settings, on_the_machine, wait_as_before
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 ACCESS = {
@@ -186,7 +186,7 @@ def test_nothing_of_a_killed_run_stays_on_the_machine() -> None:
 
     clean(run)
 
-    assert on_the_machine() - before == frozenset()
+    wait_as_before(before)
     assert processes(run) == []
 
 

@@ -17,7 +17,7 @@ LONGER = {
     "agent/virtwatch_agent/collect/connections.py": "one machine of states: a connection's life",
     "agent/virtwatch_agent/collect/domains.py": "one machine of states: a domain's life",
     "agent/virtwatch_agent/judge/machine.py": "one VM, with all that can happen to its alerts",
-    "agent/virtwatch_agent/core/core.py": "the one loop, with what it does for each observation",
+    "agent/virtwatch_agent/core/dispatch.py": "one reaction to each observation, and what all of them touch",
     "operator/virtwatch_operator/leader.py": "what the leading replica runs, and how its parts hang together",
     "lab/process.py": "one process and all that can happen to it",
 }
