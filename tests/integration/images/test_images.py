@@ -14,6 +14,7 @@ import pytest
 
 from lab.images.product import agent_image, buildah_command, operator_image
 from lab.images.size import compressed_size
+from lab.images.small import busybox_image
 from lab.rundir import CHECKOUT
 from virtwatch_api import __version__
 
@@ -145,7 +146,8 @@ def test_make_images_says_what_it_built_where_no_engine_answers(tmp_path):
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_make_images_builds_with_an_engine_that_answers_under_the_names_that_the_one_file_has(tmp_path, engine):
-    calls, built = tmp_path / "calls", agent_image()
+    # A small one in their place: what is built is the others' matter.
+    calls, built = tmp_path / "calls", busybox_image()
     script = f'echo "$*" >> {calls}\n[ "$1" != save ] || cp {built} "$3"'
 
     said = make_images(engines(tmp_path, **{engine: script}), "--registry=registry.example.org/team")
@@ -155,4 +157,4 @@ def test_make_images_builds_with_an_engine_that_answers_under_the_names_that_the
         f"build --file {part}/Dockerfile --tag {name} ." for part, name in zip(ARCHIVES, names, strict=True)
     ]
     assert [line.rpartition("To your registry: ")[2] for line in said] == [f"{engine} push {name}" for name in names]
-    assert all(0 < int(re.findall(r": (\d+) MB compressed", line)[0]) < LIMIT_BYTES / 1e6 for line in said)
+    assert [re.findall(r": (\d+) MB compressed", line) for line in said] == [["1"], ["1"]]
