@@ -68,8 +68,8 @@ def _configuration(image: Image, digests: Sequence[str]) -> bytes:
             "User": image.user,
             "Env": [f"{key}={value}" for key, value in environment.items()],
         },
-        # One entry for each layer, or buildah will not build upon it.
-        "history": [{"created_by": "python -m lab"} for _ in digests],
+        # One entry for each layer, or buildah will not build upon it; with a time, or it finds no step again.
+        "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "python -m lab"} for _ in digests],
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
     }
     return json.dumps(config).encode()

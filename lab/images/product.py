@@ -58,7 +58,10 @@ def _build(part: str, base: Path, folder: Path) -> None:
     tag = TAG.format(part=part)
     log = build_log(f"image-{part}")
     with (
-        step(f"Building the image of virtwatch's {part}", why="2 minutes the first time, 1 when only code changed"),
+        step(
+            f"Building the image of virtwatch's {part}",
+            why="1 to 4 minutes the first time, half of one when only code changed",
+        ),
         tempfile.TemporaryDirectory(prefix="virtwatch-") as scratch,
         # Tags are the store's: another checkout's build would move them between the build and the push.
         locked(cache_root() / ".buildah.lock", what="building an image"),

@@ -1,12 +1,14 @@
 """What calling buildah does to the machine beside the lab's cache, and what a killed build leaves in it."""
 
+import secrets
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from lab.cache import cache_root, locked
-from lab.images.product import buildah_command, remove_abandoned
+from lab.images.base import BASE
+from lab.images.product import agent_image, buildah_command, remove_abandoned
 from lab.machine import ensure_packages
 
 UNDER_TEST = "under-test-scratch"
@@ -41,3 +43,15 @@ def test_a_killed_builds_container_goes_and_one_that_is_looked_into_stays(builda
     call(buildah, "rm", UNDER_TEST)
     assert left not in stays
     assert UNDER_TEST in stays
+
+
+def test_a_step_that_was_built_is_found_again(buildah: list[str], tmp_path: Path) -> None:
+    agent_image()  # brings the base
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN true {secrets.token_hex(4)}\nRUN true\n")
+    build = ("bud", "--layers", "--isolation=chroot", "--network=host", "--format=docker", str(tmp_path))
+
+    with locked(cache_root() / ".buildah.lock", what="building an image"):
+        call(buildah, *build)
+        again = call(buildah, *build)
+
+    assert again.count("Using cache") == 2
