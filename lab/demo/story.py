@@ -108,8 +108,9 @@ class Story:
             target = stage.move()
         self._wait(f"the alert to be on {target}", lambda: self._busy_alert().node == target, ALERT_DEADLINE_S)
         after = self._busy_alert()
-        if (after.since, after.trace_id) != (before.since, before.trace_id):
-            raise LabError(f"The alert {CPU_RULE} began anew on {target}: it was {before} and is {after}.")
+        # Its trace may be another: that of its newest turn, and a busy machine can make it worse meanwhile.
+        if after.since != before.since:
+            raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
         self._none_has_ended()
         self._kubectl("get", self._stage.kinds, IN_SHOP)
         self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
