@@ -41,12 +41,13 @@ class Domain:
 class Appeared:
     """Say that a domain is there, or that its incarnation or state is new; sent again after every gap.
 
-    `reason` is that of its state, empty when nobody said.
+    `reason` is that of its state, empty when nobody said. `started` says that its vm.started comes beside this.
     """
 
     domain: Domain
     at: float
     reason: str = ""
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,20 @@ class Vanished:
     uuid: str
     at: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStopped:
+    """Say that a libvirt, when it was opened, listed a domain as stopped; only who knew the domain finds news in it.
+
+    `reason` is that of vm.stopped; `crashed` says that it means that QEMU or the guest ended by itself.
+    """
+
+    uuid: str
+    connection: str
+    at: float
+    reason: str
+    crashed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,7 @@ class NodeChanged:
 Observation = (
     Appeared
     | Vanished
+    | FoundStopped
     | Sample
     | DomainEvent
     | ConnectionState

@@ -1,7 +1,7 @@
 # What connections bring becomes observations: each domain that there is, its state, its turns, its process. All on the
 # collector's thread.
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from virtwatch_agent.collect import problems
 from virtwatch_agent.collect.connections import Connections
 from virtwatch_agent.collect.devices import Devices
 from virtwatch_agent.collect.events import (
+    CRASHES,
     DevicesHeard,
     Heard,
     LifecycleHeard,
@@ -24,7 +25,7 @@ from virtwatch_agent.collect.pool import Call
 from virtwatch_agent.collect.sightings import LOST, Sighting, Sightings
 from virtwatch_agent.collect.telling import Teller
 from virtwatch_agent.discovery.targets import TargetKind
-from virtwatch_agent.observations import Domain, DomainState
+from virtwatch_agent.observations import Domain, DomainState, FoundStopped
 
 _LOG = logging.getLogger(__name__)
 # Seconds after which what a new connection showed is looked at again: a libvirt that has just started shows what it
@@ -89,6 +90,7 @@ class Domains:
     def opened(self, peer: Peer, listing: Listing) -> None:
         """Take a new connection: compare what it shows with what was known."""
         listed = {look.sighting.domain.uuid for look in listing.looks}
+        self._teller.tell(self._found_stopped(peer, listing))
         for uuid in self._sightings.on(peer.target.name):
             if uuid not in listed:
                 self._gone(peer, uuid, listing.stopped.get(uuid, LOST))
@@ -130,6 +132,13 @@ class Domains:
             if attached.reader is not None:
                 attached.reader.close()
         self._attached.clear()
+
+    def _found_stopped(self, peer: Peer, listing: Listing) -> Iterator[FoundStopped]:
+        """Tell why domains that are not known here are not active: an agent that ran before may have known them."""
+        name, at = peer.target.name, self._means.clock.time()
+        for uuid, reason in listing.stopped.items():
+            if self._sightings.sighting(name, uuid) is None:
+                yield FoundStopped(uuid, name, at, reason, crashed=reason in CRASHES)
 
     def _take(self, peer: Peer, domain: libvirt.virDomain, heard: Heard, at: float) -> None:
         uuid = domain.UUIDString()

@@ -67,15 +67,13 @@ class Sightings:
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
-        found: list[Observation] = [_appeared(seen, at)]
         if before is not None and before.domain.incarnation == seen.domain.incarnation:
-            return [*found, *_differences(before, seen, at)]
-        if before is not None:
-            found = [*_stopped(before, LOST, at, inferred=True), *found]
-        elif not new:
-            return [*found, *_failure(seen, at)]
+            return [_appeared(seen, at), *_differences(before, seen, at)]
+        if before is None and not new:
+            return [_appeared(seen, at), *_failure(seen, at)]
         self._start_said.add((connection, uuid))
-        return [*found, *_born(seen, at)]
+        stopped = () if before is None else _stopped(before, LOST, at, inferred=True)
+        return [*stopped, _appeared(seen, at, started=True), *_born(seen, at)]
 
     def heard(self, connection: str, uuid: str, turn: LifecycleHeard, *, at: float) -> list[Observation]:
         """Take a turn of a known domain; what is known already is not said again. A start is `started`."""
@@ -104,11 +102,12 @@ class Sightings:
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
         started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
+        appeared = _appeared(seen, at, started=not said)
         if before is not None:  # a listing was faster than the event
-            return [_appeared(seen, at), *started, *_differences(before, seen, at)]
+            return [appeared, *started, *_differences(before, seen, at)]
         # A start in the paused state is not always heard as a pause (a migration's target is not).
         paused = _entered(seen, at) if seen.domain.state is not DomainState.RUNNING else ()
-        return [_appeared(seen, at), *started, *paused, *_failure(seen, at)]
+        return [appeared, *started, *paused, *_failure(seen, at)]
 
     def gone(self, connection: str, uuid: str, reason: str, *, at: float, inferred: bool) -> list[Observation]:
         """Drop a domain that stopped; when another connection shows it too, that one counts from now on."""
@@ -124,11 +123,11 @@ class Sightings:
         heir = next(iter(sightings.values()), None)
         if heir is None:
             return found
-        found += [*self._watched(heir.domain.connection, uuid, at), _appeared(heir, at)]
+        found += self._watched(heir.domain.connection, uuid, at)
         if reason == "migrated" or not _two_of_one(before.domain, heir.domain):
-            return found
+            return [*found, _appeared(heir, at)]
         self._start_said.add((heir.domain.connection, uuid))
-        return [*found, *_born(heir, at)]
+        return [*found, _appeared(heir, at, started=True), *_born(heir, at)]
 
     def doubled(self, connection: str, uuid: str) -> bool:
         """Tell whether a VM has a QEMU here, another one where its word counts, and no migration between them."""
@@ -169,8 +168,8 @@ def _two_of_one(one: Domain, other: Domain) -> bool:
     return one.name == other.name and len(pods) == 2 and None not in pods
 
 
-def _appeared(seen: Sighting, at: float) -> Appeared:
-    return Appeared(seen.domain, at, seen.reason)
+def _appeared(seen: Sighting, at: float, *, started: bool = False) -> Appeared:
+    return Appeared(seen.domain, at, seen.reason, started)
 
 
 def _turned(before: Sighting, turn: LifecycleHeard) -> Sighting:

@@ -18,6 +18,7 @@ from virtwatch_agent.observations import (
     ConnectionState,
     DomainEvent,
     DomainState,
+    FoundStopped,
     IdentitiesChanged,
     NodeChanged,
     Observation,
@@ -85,14 +86,8 @@ class Dispatch:
     def handle(self, observation: Observation) -> None:
         """Take one observation."""
         match observation:
-            case Sample():
-                self._sample(observation)
-            case DomainEvent():
-                self._event(observation)
-            case Appeared():
-                self._appeared(observation)
-            case Vanished():
-                self._vanished(observation)
+            case Sample() | DomainEvent() | Appeared() | Vanished() | FoundStopped():
+                self._of_domain(observation)
             case ConnectionState():
                 self._connection(observation)
             case Unwatched():
@@ -104,6 +99,19 @@ class Dispatch:
                 self._identities(observation)
             case NodeChanged():
                 self._node_changed(observation)
+
+    def _of_domain(self, observation: Sample | DomainEvent | Appeared | Vanished | FoundStopped) -> None:
+        match observation:
+            case Sample():
+                self._sample(observation)
+            case DomainEvent():
+                self._event(observation)
+            case Appeared():
+                self._appeared(observation)
+            case Vanished():
+                self._vanished(observation)
+            case FoundStopped():
+                self._found_stopped(observation)
 
     def _sample(self, sample: Sample) -> None:
         machine = self._inventory.machines.get(sample.uuid)
@@ -121,16 +129,20 @@ class Dispatch:
         if machine is None:
             self._early.append(event)
             return
+        if event.inferred and event.type == machine.paused_by:
+            return  # a listing shows the pause that was judged already, before a restart
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
         self._telemetry.event(machine.subject, event)
         self._standing.heard(machine, event)
         self._outcome.changed = True
+        paused_by = machine.paused_by
         self._emit(machine, machine.event(event))
+        if machine.paused_by != paused_by:
+            self._save_domain(machine)
 
     def _appeared(self, appeared: Appeared) -> None:
-        clock = self._clock.monotonic()
-        machine, inferred = self._inventory.appear(appeared.domain, reason=appeared.reason, at=appeared.at, clock=clock)
+        machine, inferred = self._inventory.appear(appeared, clock=self._clock.monotonic())
         self._outcome.changed = True
         self._save_domain(machine)
         self._apply(machine)
@@ -154,6 +166,24 @@ class Dispatch:
         else:
             self._emit(machine, machine.vanish(now=vanished.at))
         self._save_domain(machine)
+
+    def _found_stopped(self, found: FoundStopped) -> None:
+        """End a VM from before a restart of which its libvirt knows why it stopped meanwhile."""
+        machine = self._inventory.machines.get(found.uuid)
+        if machine is not None and self._inventory.found_stopped(found.uuid, found.connection):
+            self._ended(machine, found.reason, at=found.at, crashed=found.crashed)
+
+    def _ended(self, machine: Machine, reason: str, *, at: float, crashed: bool = False) -> None:
+        """Infer the end of a VM that was there before a restart, unless it was told then."""
+        uuid, state = machine.domain.uuid, machine.domain.state
+        if state is DomainState.STOPPED:
+            self._touched.add(uuid)
+            return
+        if machine.seen:
+            ends = ["vm.stopped"] if not crashed or state is DomainState.CRASHED else ["vm.crashed", "vm.stopped"]
+            for type_ in ends:
+                self._event(DomainEvent(type_, uuid, at, {"reason": reason}, inferred=True))
+        self._vanished(Vanished(uuid, at, reason))
 
     def _connection(self, state: ConnectionState) -> None:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
@@ -235,13 +265,7 @@ class Dispatch:
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
         for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
-            machine = self._inventory.machines[uuid]
-            if machine.domain.state is DomainState.STOPPED:  # its end was told before the restart
-                self._touched.add(uuid)
-                continue
-            if machine.seen:
-                self.handle(DomainEvent("vm.stopped", uuid, now, {"reason": "lost"}, inferred=True))
-            self.handle(Vanished(uuid, now, "lost"))
+            self._ended(self._inventory.machines[uuid], "lost", at=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
         for machine in list(self._inventory.machines.values()):
@@ -255,10 +279,12 @@ class Dispatch:
             if machine is None:
                 continue
             self._outcome.note(machine)
-            if not machine.present and not self._inventory.awaits(uuid) and not any(machine.records()):
+            expected = machine.present or self._inventory.awaits(uuid)
+            to_be_judged = machine.known and not self._standing.known
+            if not expected and not to_be_judged and not any(machine.records()):
                 self._inventory.forget(uuid)
                 self._outcome.forget(uuid)
         self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
 
     def _save_domain(self, machine: Machine) -> None:
-        self._outcome.save_domain(DomainRecord(machine.domain, machine.identity))
+        self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))

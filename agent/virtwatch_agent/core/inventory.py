@@ -5,7 +5,7 @@ from dataclasses import replace
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
@@ -28,7 +28,7 @@ class Inventory:
         """Take back VMs and alerts from before a restart; `clock` is monotonic seconds."""
         for record in restored.domains:
             machine = Machine(record.domain, self._node)
-            machine.identity = record.identity
+            machine.identity, machine.paused_by = record.identity, record.paused_by
             self.machines[record.domain.uuid] = machine
             self._unseen[record.domain.uuid] = record
             self._found_by[record.domain.uuid] = clock + _GRACE
@@ -36,8 +36,9 @@ class Inventory:
             if (found := self.machines.get(alert.key.domain)) is not None:
                 found.restore(alert)
 
-    def appear(self, domain: Domain, *, at: float, clock: float, reason: str = "") -> tuple[Machine, list[DomainEvent]]:
-        """Note a domain and why its state is so; events that must have come in a gap are inferred, once."""
+    def appear(self, appeared: Appeared, *, clock: float) -> tuple[Machine, list[DomainEvent]]:
+        """Note a domain; events that must have come in a gap are inferred, once. `clock` is monotonic seconds."""
+        domain = appeared.domain
         machine = self.machines.get(domain.uuid)
         if machine is None:
             machine = self.machines[domain.uuid] = Machine(domain, self._node)
@@ -48,7 +49,15 @@ class Inventory:
         self._arrived(machine)
         record = self._unseen.pop(domain.uuid, None)
         self._found_by.pop(domain.uuid, None)
-        return machine, list(_inferred(record.domain, domain, reason or "unknown", at)) if record is not None else []
+        return machine, [] if record is None else list(_inferred(record.domain, appeared))
+
+    def found_stopped(self, uuid: str, connection: str) -> bool:
+        """Tell, once, whether a domain that a connection lists as stopped is one from before a restart."""
+        record = self._unseen.get(uuid)
+        if record is None or record.domain.connection != connection:
+            return False
+        del self._unseen[uuid], self._found_by[uuid]
+        return True
 
     def identify(self, identities: Iterable[KubernetesIdentity]) -> list[Machine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
@@ -133,33 +142,38 @@ def _vmi(subject: Subject) -> tuple[str, str]:
     return subject.uuid, subject.vmi_uid or ""
 
 
-def _inferred(before: Domain, now: Domain, reason: str, at: float) -> Iterator[DomainEvent]:
-    """Compare a domain with what it was before a gap; `reason` is that of its state now."""
+def _inferred(before: Domain, appeared: Appeared) -> Iterator[DomainEvent]:
+    """Compare a domain with what it was before a gap."""
     if before.incarnation == _UNSEEN:
         return
-
-    def event(type_: str, attributes: Mapping[str, str] | None = None) -> DomainEvent:
-        return DomainEvent(type_, now.uuid, at, attributes or {}, inferred=True)
-
+    now, reason = appeared.domain, appeared.reason or "unknown"
     ended = before.state is DomainState.STOPPED  # which was told
-    if ended or before.incarnation != now.incarnation:
-        if not ended:
-            yield event("vm.stopped", {"reason": "unknown"})
-        yield event("vm.started", {"reason": _start(now.state, reason)})
-        before_state = DomainState.RUNNING
-    else:
-        before_state = before.state
-    if before_state is now.state:
+    if not ended and before.incarnation == now.incarnation:
+        if before.state is not now.state:
+            yield from _entered(appeared, reason)
         return
-    match now.state:
+    if not ended:
+        yield _event(appeared, "vm.stopped", {"reason": "unknown"})
+    if appeared.started:  # its start and state are told beside it
+        return
+    yield _event(appeared, "vm.started", {"reason": _start(now.state, reason)})
+    if now.state is not DomainState.RUNNING:
+        yield from _entered(appeared, reason)
+
+
+def _entered(appeared: Appeared, reason: str) -> Iterator[DomainEvent]:
+    """Say how a domain came into its state."""
+    match appeared.domain.state:
         case DomainState.PAUSED:
-            yield event("vm.paused", {"reason": reason})
+            yield _event(appeared, "vm.paused", {"reason": reason})
         case DomainState.CRASHED:
-            yield event("vm.crashed", {"reason": reason})
+            yield _event(appeared, "vm.crashed", {"reason": reason})
         case DomainState.RUNNING:  # its other reasons are those of the start, which was before the pause
-            yield event("vm.resumed", {"reason": reason} if reason == "migrated" else {})
-        case DomainState.STOPPED:
-            yield event("vm.stopped", {"reason": reason})
+            yield _event(appeared, "vm.resumed", {"reason": reason} if reason == "migrated" else {})
+
+
+def _event(appeared: Appeared, type_: str, attributes: Mapping[str, str]) -> DomainEvent:
+    return DomainEvent(type_, appeared.domain.uuid, appeared.at, attributes, inferred=True)
 
 
 def _start(state: DomainState, reason: str) -> str:

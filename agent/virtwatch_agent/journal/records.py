@@ -33,10 +33,14 @@ class AlertRecord:
 
 @dataclass(frozen=True, slots=True)
 class DomainRecord:
-    """Hold a domain as it was last seen, so that what happened while nobody looked can be inferred."""
+    """Hold a domain as it was last seen, so that what happened while nobody looked can be inferred.
+
+    `paused_by` is the type of the event that was judged and paused it, empty without one.
+    """
 
     domain: Domain
     identity: KubernetesIdentity | None
+    paused_by: str = ""
 
 
 def adopted(handover: Handover) -> AlertRecord:
@@ -101,7 +105,11 @@ def decode_domain(text: str) -> DomainRecord:
     identity = document["identity"]
     if identity is not None:
         identity["pod_uids"] = tuple(identity["pod_uids"])
-    return DomainRecord(Domain(state=state, **domain), KubernetesIdentity(**identity) if identity else None)
+    return DomainRecord(
+        Domain(state=state, **domain),
+        KubernetesIdentity(**identity) if identity else None,
+        document.get("paused_by", ""),
+    )
 
 
 def encode_entry(transition: Transition) -> str:

@@ -27,6 +27,7 @@ class Machine:
         self.identity: KubernetesIdentity | None = None
         self.present = False
         self.resolved = False
+        self.paused_by = ""  # the type of the event that was judged and paused it
         self.rules: Mapping[str, EffectiveRule] = {}
         self.alerts: dict[AlertKey, Alert] = {}
         self._node = node
@@ -150,6 +151,8 @@ class Machine:
             self._heard.wait(event)
             return
         self._heard.judged(event)
+        if event.attributes.get("action") == "pause":
+            self.paused_by = event.type
         for effective in self.rules.values():
             body = effective.rule.body
             if not isinstance(body, EventRule):
@@ -198,6 +201,8 @@ class Machine:
             elif not self.present:
                 alert.seen = clock
         self._restored = {key: replace(record, absent_since=None) for key, record in self._restored.items()}
+        if domain.state is not DomainState.PAUSED or domain.incarnation != self.domain.incarnation:
+            self.paused_by = ""
         self.domain = domain
         self.present = True
 

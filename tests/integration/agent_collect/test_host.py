@@ -2,7 +2,7 @@
 
 from lab.guests.host import HostLibvirt
 from tests.integration.agent_collect.conftest import Collect
-from virtwatch_agent.observations import ConnectionState, Sample, Vanished
+from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, FoundStopped, Sample, Vanished
 from virtwatch_api.catalogue.readings import Source
 
 
@@ -82,3 +82,33 @@ def test_what_happened_while_libvirtd_was_down_is_inferred(collect: Collect, bar
     assert collected.events(stays.uuid, since=since) == []
     problems = [one for one in collected.all[since:] if isinstance(one, ConnectionState)]
     assert [bool(one.problem) for one in problems] == [True, False]
+
+
+def test_why_a_vm_stopped_before_anybody_looked_is_what_its_libvirt_still_knows(
+    collect: Collect, bare_host: HostLibvirt
+) -> None:
+    crashed, ended, runs = (bare_host.add(f"before-{name}", linux=False) for name in ("crashed", "ended", "runs"))
+    crashed.kill_qemu()
+    ended.destroy()
+    collected = collect(host_socket=bare_host.socket)
+
+    collected.appeared(runs.uuid)
+    said = {one.uuid: one for one in collected.all if isinstance(one, FoundStopped)}
+
+    assert (said[crashed.uuid].crashed, said[crashed.uuid].reason) == (True, "crashed")
+    assert (said[ended.uuid].crashed, said[ended.uuid].reason) == (False, "destroyed")
+    assert runs.uuid not in said
+    assert said[ended.uuid].connection == collected.appeared(runs.uuid).domain.connection
+
+
+def test_a_start_that_is_told_is_announced_with_the_vm(collect: Collect, bare_host: HostLibvirt) -> None:
+    here = bare_host.add("start-here", linux=False)
+    collected = collect(host_socket=bare_host.socket)
+    assert not collected.appeared(here.uuid).started
+
+    late = bare_host.add("start-late", linux=False)
+    collected.event(late.uuid, "vm.started")
+
+    told = [one for one in collected.all if isinstance(one, Appeared | DomainEvent)]
+    first = next(one for one in told if isinstance(one, Appeared) and one.domain.uuid == late.uuid)
+    assert first.started

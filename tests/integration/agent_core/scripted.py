@@ -62,6 +62,7 @@ class Outside:
         self.plans: dict[str, Mapping[Source, float]] = {}
         self.spans: list[Transition] = []
         self.applied_sets: list[tuple[str, int]] = []
+        self.heard: list[str] = []
 
     def start(self, deliver: Callable[[Observation], None]) -> None: ...
 
@@ -77,7 +78,8 @@ class Outside:
 
     def forget(self, uuid: str) -> None: ...
 
-    def event(self, subject: object, event: DomainEvent) -> None: ...
+    def event(self, subject: object, event: DomainEvent) -> None:
+        self.heard.append(event.type)
 
     def transition_context(self) -> str:
         return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -13,6 +13,7 @@ from virtwatch_agent.observations import (
     ConnectionState,
     DomainEvent,
     DomainState,
+    FoundStopped,
     NodeChanged,
     Sample,
     Vanished,
@@ -180,6 +181,99 @@ def test_the_end_of_a_vm_that_was_told_is_not_told_again_after_a_restart(
 
     assert [item for item in status.transitions if item.subject.uuid == UUID] == list(before.transitions)
     assert "crashed" in firing(status)
+
+
+def test_a_crash_while_the_agent_was_away_is_told_by_what_libvirt_still_knows(agent: Agent) -> None:
+    agent.judge_by(policy(CRASHED, STOPPED, BUSY)).appear().see(150)
+    agent.until(lambda status: bool(status.firing))
+
+    agent.restart()
+    # Before the policies are known, as a listing may well be.
+    agent.say(FoundStopped(UUID, "test", time.time(), "failed", crashed=True))
+    agent.say(Appeared(replace(domain(), uuid="other", name="other"), time.time()))
+    agent.until(lambda status: status.virtual_machines == 1)
+    agent.judge_by(policy(CRASHED, STOPPED, BUSY))
+    status = agent.until(lambda status: sorted(firing(status)) == ["crashed", "stopped"])
+
+    said = {item.alert.rule: item.evidence.text for item in status.firing}
+    assert said["crashed"] == "vm.crashed (reason failed), found after a gap"
+    assert said["stopped"] == "vm.stopped (reason failed), found after a gap"
+    assert [(item.alert.rule, item.reason) for item in status.transitions if item.action is Action.RESOLVED] == [
+        ("busy", Reason.DOMAIN_STOPPED)
+    ]
+
+
+def test_a_vm_that_was_shut_down_while_the_agent_was_away_has_not_crashed(agent: Agent) -> None:
+    agent.judge_by(policy(CRASHED, STOPPED)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", time.time(), "shutdown", crashed=False))
+
+    assert firing(agent.until(lambda status: bool(status.firing))) == ["stopped"]
+    agent.until(lambda status: not status.firing and status.virtual_machines == 0)
+
+
+def test_a_vm_whose_end_was_told_is_not_told_again_because_libvirt_lists_it(agent: Agent) -> None:
+    crashed(agent)
+
+    agent.restart()
+    agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", time.time(), "failed", crashed=True))
+    agent.say(Appeared(replace(domain(), uuid="other", name="other"), time.time()))
+    status = agent.until(lambda status: status.virtual_machines == 1)
+
+    assert [item.alert.rule for item in status.transitions] == ["crashed", "stopped", "stopped"]
+    assert firing(status) == ["crashed"]
+
+
+def test_a_vm_that_starts_again_as_the_agent_does_is_told_as_started_once(agent: Agent) -> None:
+    started = {"name": "started", "severity": "Warning", "event": {"type": "vm.started", "resolveOn": ["vm.stopped"]}}
+    agent.judge_by(policy(started, STOPPED)).appear().hear("vm.started", reason="booted")
+    agent.until(lambda status: firing(status) == ["started"])
+
+    agent.restart()
+    agent.judge_by(policy(started, STOPPED)).say(Appeared(domain(incarnation="2"), time.time(), "booted", started=True))
+    agent.hear("vm.started", reason="booted").hear("vm.rebooted")
+    agent.until(lambda _: "vm.rebooted" in agent.outside.heard)
+    status = agent.until(lambda status: len(status.transitions) == 4)
+
+    assert [(item.alert.rule, item.action) for item in status.transitions] == [
+        ("started", Action.FIRED),
+        ("started", Action.RESOLVED),
+        ("stopped", Action.FIRED),
+        ("started", Action.FIRED),
+    ]
+    assert status.transitions[-1].evidence.text == "vm.started (reason booted)"
+    assert agent.outside.heard == ["vm.stopped", "vm.started", "vm.rebooted"]
+
+
+def test_an_io_error_whose_alert_has_expired_is_no_new_one_after_a_restart(agent: Agent) -> None:
+    passing = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "keepFiringFor": "1s"}}
+    agent.judge_by(policy(passing)).appear(state=DomainState.PAUSED)
+    agent.hear("vm.io_error", action="pause", device="vda")
+    agent.until(lambda status: bool(status.firing))
+    agent.until(lambda status: not status.firing)
+
+    agent.restart()
+    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    agent.judge_by(policy(passing)).appear(state=DomainState.PAUSED).say(found)
+    # The same again, once it has run on: a new pause, and a new error.
+    agent.appear().hear("vm.resumed").appear(state=DomainState.PAUSED).say(found)
+    status = agent.until(lambda status: bool(status.firing))
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
+    assert agent.outside.heard == ["vm.resumed", "vm.io_error"]
+
+
+def test_an_io_error_that_came_before_the_rules_were_known_is_told_after_a_restart(agent: Agent) -> None:
+    agent.appear(state=DomainState.PAUSED).hear("vm.io_error", action="pause", device="vda")
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    agent.judge_by(policy(IO_ERROR)).appear(state=DomainState.PAUSED).say(found)
+
+    assert firing(agent.until(lambda status: bool(status.firing))) == ["io"]
 
 
 def test_a_vm_that_starts_while_the_agent_is_away_ends_the_alert_of_its_crash(agent: Agent) -> None:

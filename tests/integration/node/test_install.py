@@ -1,7 +1,9 @@
 """virtwatch installed, upgraded and uninstalled by kubectl on a real kubelet's node with a plain host's libvirtd."""
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from lab.dist import dist
 from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
-from lab.node.virtwatch import NAMESPACE, install, remove
+from lab.node.virtwatch import NAMESPACE, install, remove, wait_ready
 from lab.rundir import CHECKOUT, RunDir
 from tests.integration.leftovers import leftovers
 from tests.integration.node.site import DEADLINE_S, Site
@@ -27,6 +29,8 @@ PAUSED = {
     "severity": "Critical",
     "event": {"type": "vm.paused", "resolveOn": ["vm.resumed", "vm.stopped"]},
 }
+CRASHED = {"name": "crashed", "severity": "Critical", "event": {"type": "vm.crashed", "resolveOn": ["vm.started"]}}
+STARTED = {"name": "started", "severity": "Warning", "event": {"type": "vm.started", "resolveOn": ["vm.stopped"]}}
 # The one is asked of libvirt, the other read in the node's /proc.
 BALLOON = {"name": "balloon", "threshold": {"signal": "vm.memory.balloon", "critical": {"above": "1"}}}
 RESIDENT = {"name": "resident", "threshold": {"signal": "vm.memory.rss", "critical": {"above": "1"}}}
@@ -95,6 +99,39 @@ def test_an_alert_outlives_a_restart_of_every_pod_and_an_upgrade_and_is_said_onc
         [fired], [resolved] = _transitions(told()[:2]), _transitions(told()[2:])
         assert resolved == (*fired[:-1], fired[-1] + 1)
     installed.wait(lambda: _tags(installed) == {"upgraded"}, what="the pods of the first image to be gone")
+
+
+def test_a_vm_that_crashes_while_its_node_has_no_agent_is_told_as_crashed_and_as_started_once(installed: Site) -> None:
+    installed.judge_by("-f", "-", name="ends", input=json.dumps(_policy("ends", CRASHED, STARTED)))
+    with EventLog(installed.cluster.control_plane.kubeconfig, "default") as log:
+        begun, node = time.time(), f"Node {installed.node.name}"
+        on_node = lambda: [item for item in log.told(about=node, since=begun) if item.reason.startswith("Alert")]  # noqa: E731
+        with _without_agent(installed):
+            installed.guest.kill_qemu()
+        log.wait(lambda: len(on_node()) == 1, what="the Event of the crash", deadline=DEADLINE_S)
+        with _without_agent(installed):
+            installed.guest.start()
+            installed.guest.resume()
+        log.wait(lambda: len(on_node()) == 3, what="the Events of the start", deadline=DEADLINE_S)
+
+        said = [(event.reason, event.count) for event in on_node()]
+        assert (said[0], sorted(said[1:])) == (("AlertCritical", 1), [("AlertResolved", 1), ("AlertWarning", 1)])
+        assert {alert["rule"] for alert in installed.status()["firing"]} == {"started"}
+
+
+@contextmanager
+def _without_agent(site: Site) -> Iterator[None]:
+    """Let no agent run on the node meanwhile."""
+    before = site.status()["agent"]["started"]
+    patch = ("patch", "daemonset/virtwatch-agent", "--namespace", NAMESPACE, "--type=json", "-p")
+    nowhere = "/spec/template/spec/nodeSelector/nowhere"
+    site.kubectl(*patch, json.dumps([{"op": "add", "path": nowhere, "value": "true"}]))
+    pods = ("get", "pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/name=virtwatch-agent", "-o", "name")
+    site.wait(lambda: not site.kubectl(*pods), what="the agent's pod to be gone")
+    yield
+    site.kubectl(*patch, json.dumps([{"op": "remove", "path": nowhere}]))
+    wait_ready(site.cluster)
+    site.wait(lambda: site.status()["agent"]["started"] != before, what="the new agent to report")
 
 
 def _policy(name: str, *rules: dict[str, Any], **spec: Any) -> dict[str, Any]:

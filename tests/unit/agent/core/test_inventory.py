@@ -5,7 +5,7 @@ import pytest
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
-from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
+from virtwatch_agent.observations import Appeared, Domain, DomainState, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject
 
 DB = Domain("uuid-1", "db-1", "qemu:///system", "1", DomainState.RUNNING)
@@ -34,10 +34,27 @@ def test_a_vm_whose_connection_cannot_be_seen_is_not_taken_for_stopped() -> None
     assert inventory.missing(clock=530.0, lost=lambda _: False) == ["uuid-1"]
 
 
+def test_a_vm_from_before_a_restart_is_found_stopped_once_by_its_own_libvirt_alone() -> None:
+    inventory = restarted()
+
+    assert not inventory.found_stopped("uuid-1", "qemu:///session")
+    assert not inventory.found_stopped("uuid-2", "qemu:///system")
+    assert inventory.found_stopped("uuid-1", "qemu:///system")
+    assert not inventory.found_stopped("uuid-1", "qemu:///system")
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+
+
+def test_a_vm_that_is_here_was_not_found_stopped() -> None:
+    inventory = Inventory("n1")
+    inventory.appear(Appeared(DB, 0.0), clock=0.0)
+
+    assert not inventory.found_stopped("uuid-1", "qemu:///system")
+
+
 def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
     inventory = restarted()
 
-    machine, inferred = inventory.appear(DB, at=0.0, clock=110.0)
+    machine, inferred = inventory.appear(Appeared(DB, 0.0), clock=110.0)
 
     assert (machine.present, inferred) == (True, [])
     assert inventory.missing(clock=500.0, lost=lambda _: False) == []
@@ -65,7 +82,7 @@ def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> No
     inventory.identify([WEB])
 
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
-    machine, inferred = inventory.appear(domain, at=0.0, clock=110.0)
+    machine, inferred = inventory.appear(Appeared(domain, 0.0), clock=110.0)
 
     assert machine is expected
     assert (machine.known, machine.identity, inferred) == (True, WEB, [])
@@ -74,7 +91,7 @@ def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> No
 
 def test_a_vm_that_is_here_is_not_waited_for() -> None:
     inventory = Inventory("n1")
-    machine, _ = inventory.appear(DB, at=0.0, clock=0.0)
+    machine, _ = inventory.appear(Appeared(DB, 0.0), clock=0.0)
 
     assert inventory.expect(Subject("db-1", "uuid-1", "n2"), clock=1.0) is machine
     assert not inventory.awaits("uuid-1")
@@ -94,7 +111,7 @@ def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, s
     inventory = Inventory("n1")
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
     inventory.identify([WEB])
-    machine, _ = inventory.appear(domain, at=0.0, clock=0.0)
+    machine, _ = inventory.appear(Appeared(domain, 0.0), clock=0.0)
     if not still_here:
         inventory.identify([])
 
@@ -107,7 +124,7 @@ def migrated(inventory: Inventory, subject: Subject = CAME, *, to: str = "n3") -
     identity = KubernetesIdentity("shop", "web-1", subject.vmi_uid or "", (pod,), {}, {}, migration_target=to)
     inventory.identify([identity])
     domain = Domain(subject.uuid, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
-    machine, _ = inventory.appear(domain, at=0.0, clock=0.0)
+    machine, _ = inventory.appear(Appeared(domain, 0.0), clock=0.0)
     inventory.identify([])
     inventory.depart(machine, inventory.destination(machine, "migrated"))
     inventory.forget(subject.uuid)
@@ -131,7 +148,7 @@ def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_st
     inventory.forget("uuid-2")
 
     back = Domain("uuid-2", "shop_web-1", "pod", "78", DomainState.RUNNING, pod_uid="pod-1")
-    inventory.appear(back, at=0.0, clock=100.0)
+    inventory.appear(Appeared(back, 0.0), clock=100.0)
     inventory.identify([replace(WEB, migration_target="")])  # the API tells of it later
     inventory.forget("uuid-2")
     inventory.identify([])
@@ -154,7 +171,7 @@ def found(state: DomainState, reason: str, *, before: DomainState = DomainState.
     inventory = Inventory("n1")
     inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, state=before), None),)), clock=100.0)
     now = replace(DB, state=state, incarnation=incarnation)
-    _, inferred = inventory.appear(now, reason=reason, at=0.0, clock=110.0)
+    _, inferred = inventory.appear(Appeared(now, 0.0, reason), clock=110.0)
     return [(event.type, event.attributes.get("reason")) for event in inferred]
 
 
