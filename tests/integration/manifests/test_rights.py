@@ -24,7 +24,7 @@ AGENT_RIGHTS = {
 OPERATOR_RIGHTS = {
     *rights(OURS, POLICIES, READ),
     *rights(OURS, tuple(f"{name}/status" for name in POLICIES), ("patch",)),
-    *rights(OURS, ("thresholdsets",), (*READ, "create", "patch", "delete")),
+    *rights(OURS, ("thresholdsets",), (*READ, "create", "patch")),
     *rights(OURS, ("nodemonitors",), (*READ, "create", "patch")),
     *rights("events.k8s.io", ("events",), ("create", "patch")),
     *rights("", ("namespaces",), READ),
