@@ -21,8 +21,8 @@ What a rule judges. A signal's unit is fixed; ratios are shares of 1. A signal o
 and alerts, for each device. *Source* tells what a look costs per VM: `kernel` 10 to 30 µs, `state` 0.1 to 0.3 ms,
 `balloon` 2 ms, `block` 3 ms. A *planned* signal is refused with `reason: NotImplemented`."""
 _METRICS = """\
-What OTLP carries for each VM, raw; of the sources `balloon` and `block`, which cost more, what a rule in force for the VM
-needs. The Resource is the VM: `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt
+What OTLP carries for each VM, raw; of the sources `balloon` and `block`, which cost more, what a rule in force for the
+VM needs. The Resource is the VM: `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt
 `k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`, `k8s.pod.name`, `k8s.node.name`."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.

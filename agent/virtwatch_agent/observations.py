@@ -61,14 +61,13 @@ class Vanished:
 
 @dataclass(frozen=True, slots=True)
 class FoundStopped:
-    """Say that a libvirt, when it was opened, listed a domain as stopped; only who knew the domain finds news in it.
+    """Say that a domain that was not seen here has stopped; only who knew it before finds news in it.
 
     `reason` is that of vm.stopped; `crashed` says that it means that QEMU or the guest ended by itself.
     """
 
     uuid: str
     connection: str
-    at: float
     reason: str
     crashed: bool
 

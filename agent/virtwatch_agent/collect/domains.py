@@ -135,16 +135,17 @@ class Domains:
 
     def _found_stopped(self, peer: Peer, listing: Listing) -> Iterator[FoundStopped]:
         """Tell why domains that are not known here are not active: an agent that ran before may have known them."""
-        name, at = peer.target.name, self._means.clock.time()
         for uuid, reason in listing.stopped.items():
-            if self._sightings.sighting(name, uuid) is None:
-                yield FoundStopped(uuid, name, at, reason, crashed=reason in CRASHES)
+            if self._sightings.sighting(peer.target.name, uuid) is None:
+                yield FoundStopped(uuid, peer.target.name, reason, crashed=reason in CRASHES)
 
     def _take(self, peer: Peer, domain: libvirt.virDomain, heard: Heard, at: float) -> None:
         uuid = domain.UUIDString()
         match heard:
             case LifecycleHeard(Turn.STARTED, reason):
                 self._starting(peer, domain, reason, at)
+            case LifecycleHeard(Turn.STOPPED, reason) if self._sightings.sighting(peer.target.name, uuid) is None:
+                self._teller.tell([FoundStopped(uuid, peer.target.name, reason, crashed=reason in CRASHES)])
             case LifecycleHeard():
                 self._teller.tell(self._sightings.heard(peer.target.name, uuid, heard, at=at))
                 if heard.turn is Turn.STOPPED:

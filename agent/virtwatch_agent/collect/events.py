@@ -42,7 +42,8 @@ _PAUSED_REASON = (
     "postcopy_failed",
     "api_error",
 )
-_SHUTOFF_REASON = (UNKNOWN, "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot", "lost")
+# "lost" twice: a start that failed hides why the run before it ended, and the daemon's own doubts tell nothing.
+_SHUTOFF_REASON = (UNKNOWN, "shutdown", "destroyed", "crashed", "migrated", "saved", "lost", "snapshot", "lost")
 _CRASHED_REASON = (UNKNOWN, "panicked")
 # virDomainEventIOErrorAction, virDomainEventWatchdogAction
 _IO_ERROR_ACTION = ("none", "pause", "report")

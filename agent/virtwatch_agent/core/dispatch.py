@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from virtwatch_agent.core.demand import demand
-from virtwatch_agent.core.inventory import Inventory
+from virtwatch_agent.core.inventory import Inventory, ends
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.core.timeline import Timeline
@@ -111,7 +111,7 @@ class Dispatch:
             case Vanished():
                 self._vanished(observation)
             case FoundStopped():
-                self._found_stopped(observation)
+                self._inventory.found_stopped(observation)
 
     def _sample(self, sample: Sample) -> None:
         machine = self._inventory.machines.get(sample.uuid)
@@ -129,17 +129,14 @@ class Dispatch:
         if machine is None:
             self._early.append(event)
             return
-        if event.inferred and event.type == machine.paused_by:
-            return  # a listing shows the pause that was judged already, before a restart
+        if _known_already(machine, event):
+            return
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
         self._telemetry.event(machine.subject, event)
         self._standing.heard(machine, event)
         self._outcome.changed = True
-        paused_by = machine.paused_by
         self._emit(machine, machine.event(event))
-        if machine.paused_by != paused_by:
-            self._save_domain(machine)
 
     def _appeared(self, appeared: Appeared) -> None:
         machine, inferred = self._inventory.appear(appeared, clock=self._clock.monotonic())
@@ -151,6 +148,8 @@ class Dispatch:
             self._early.remove(event)
         for event in (*inferred, *early):
             self._event(event)
+        if any(event.type == "vm.started" for event in inferred):
+            machine.start_inferred = machine.domain.incarnation
 
     def _vanished(self, vanished: Vanished) -> None:
         machine = self._inventory.machines.get(vanished.uuid)
@@ -167,23 +166,15 @@ class Dispatch:
             self._emit(machine, machine.vanish(now=vanished.at))
         self._save_domain(machine)
 
-    def _found_stopped(self, found: FoundStopped) -> None:
-        """End a VM from before a restart of which its libvirt knows why it stopped meanwhile."""
-        machine = self._inventory.machines.get(found.uuid)
-        if machine is not None and self._inventory.found_stopped(found.uuid, found.connection):
-            self._ended(machine, found.reason, at=found.at, crashed=found.crashed)
-
-    def _ended(self, machine: Machine, reason: str, *, at: float, crashed: bool = False) -> None:
+    def _ended(self, machine: Machine, found: FoundStopped | None, *, now: float) -> None:
         """Infer the end of a VM that was there before a restart, unless it was told then."""
-        uuid, state = machine.domain.uuid, machine.domain.state
-        if state is DomainState.STOPPED:
+        uuid = machine.domain.uuid
+        if machine.domain.state is DomainState.STOPPED:
             self._touched.add(uuid)
             return
-        if machine.seen:
-            ends = ["vm.stopped"] if not crashed or state is DomainState.CRASHED else ["vm.crashed", "vm.stopped"]
-            for type_ in ends:
-                self._event(DomainEvent(type_, uuid, at, {"reason": reason}, inferred=True))
-        self._vanished(Vanished(uuid, at, reason))
+        for event in ends(machine.domain, found, at=now) if machine.seen else ():
+            self._event(event)
+        self._vanished(Vanished(uuid, now, found.reason if found is not None else "lost"))
 
     def _connection(self, state: ConnectionState) -> None:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
@@ -256,16 +247,21 @@ class Dispatch:
             self._collector.plan(machine.domain.uuid, wanted)
 
     def _emit(self, machine: Machine, verdicts: Iterable[Verdict]) -> None:
+        paused_by = machine.paused_by
         for verdict in verdicts:
             self._outcome.take(machine, verdict)
+        if machine.paused_by != paused_by:
+            self._save_domain(machine)
         self._touched.add(machine.domain.uuid)
 
     def tick(self) -> None:
         """Let time pass."""
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
-        for uuid in self._inventory.missing(clock=clock, lost=self._standing.lost):
-            self._ended(self._inventory.machines[uuid], "lost", at=now)
+        # An end that cannot be judged yet must not stand on disk as told.
+        missing = self._inventory.missing(clock=clock, lost=self._standing.lost) if self._standing.known else {}
+        for uuid, found in missing.items():
+            self._ended(self._inventory.machines[uuid], found, now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
         for machine in list(self._inventory.machines.values()):
@@ -279,12 +275,17 @@ class Dispatch:
             if machine is None:
                 continue
             self._outcome.note(machine)
-            expected = machine.present or self._inventory.awaits(uuid)
-            to_be_judged = machine.known and not self._standing.known
-            if not expected and not to_be_judged and not any(machine.records()):
+            if not machine.present and not self._inventory.awaits(uuid) and not any(machine.records()):
                 self._inventory.forget(uuid)
                 self._outcome.forget(uuid)
         self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
 
     def _save_domain(self, machine: Machine) -> None:
         self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))
+
+
+def _known_already(machine: Machine, event: DomainEvent) -> bool:
+    """Tell whether an event was judged before: a pause before a restart, a start when its listing came first."""
+    if event.inferred:
+        return event.type == machine.paused_by
+    return event.type == "vm.started" and machine.start_inferred == machine.domain.incarnation

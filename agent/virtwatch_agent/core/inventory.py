@@ -5,7 +5,7 @@ from dataclasses import replace
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.machine import Machine
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, KubernetesIdentity
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
@@ -20,6 +20,7 @@ class Inventory:
         self._node = node
         self._unseen: dict[str, DomainRecord] = {}
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
+        self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
         self._by_pod: dict[str, KubernetesIdentity] = {}
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
         self.machines: dict[str, Machine] = {}
@@ -49,15 +50,17 @@ class Inventory:
         self._arrived(machine)
         record = self._unseen.pop(domain.uuid, None)
         self._found_by.pop(domain.uuid, None)
-        return machine, [] if record is None else list(_inferred(record.domain, appeared))
+        found = self._stopped.pop(domain.uuid, None)
+        return machine, [] if record is None else list(_inferred(record.domain, found, appeared))
 
-    def found_stopped(self, uuid: str, connection: str) -> bool:
-        """Tell, once, whether a domain that a connection lists as stopped is one from before a restart."""
-        record = self._unseen.get(uuid)
-        if record is None or record.domain.connection != connection:
-            return False
-        del self._unseen[uuid], self._found_by[uuid]
-        return True
+    def found_stopped(self, found: FoundStopped) -> None:
+        """Note that a domain from before a restart, whose end was not told then, need not be waited for."""
+        record = self._unseen.get(found.uuid)
+        if record is None or record.domain.connection != found.connection or record.domain.state is DomainState.STOPPED:
+            return
+        self._stopped[found.uuid] = found
+        if record.domain.pod_uid is None:  # one in a pod may have gone on to another: the API must say so first
+            self._found_by[found.uuid] = float("-inf")
 
     def identify(self, identities: Iterable[KubernetesIdentity]) -> list[Machine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
@@ -120,17 +123,21 @@ class Inventory:
         """Tell whether a domain from before a restart may still be found again."""
         return uuid in self._unseen
 
-    def missing(self, *, clock: float, lost: Callable[[str], bool]) -> list[str]:
-        """Return, once, the UUIDs of domains from before a restart that were not found again in time.
+    def missing(self, *, clock: float, lost: Callable[[str], bool]) -> Mapping[str, FoundStopped | None]:
+        """Return, once, the domains from before a restart that were not found again in time, and what is known of why.
 
         While `lost` says that a connection cannot be seen, nobody can tell whether its domains are gone.
         """
         for uuid, record in self._unseen.items():
             if lost(record.domain.connection):
                 self._found_by[uuid] = clock + _GRACE
-        gone = [uuid for uuid in self._unseen if clock >= self._found_by[uuid]]
-        for uuid in gone:
-            del self._unseen[uuid], self._found_by[uuid]
+        gone = {uuid: self._stopped.pop(uuid, None) for uuid in self._unseen if clock >= self._found_by[uuid]}
+        for uuid, found in gone.items():
+            record = self._unseen.pop(uuid)
+            del self._found_by[uuid]
+            if found is not None:  # it may be found yet in another place, where it has started again
+                self._unseen[uuid] = replace(record, domain=replace(record.domain, state=DomainState.STOPPED))
+                self._found_by[uuid] = clock + _GRACE
         return gone
 
     def forget(self, uuid: str) -> None:
@@ -142,7 +149,15 @@ def _vmi(subject: Subject) -> tuple[str, str]:
     return subject.uuid, subject.vmi_uid or ""
 
 
-def _inferred(before: Domain, appeared: Appeared) -> Iterator[DomainEvent]:
+def ends(before: Domain, found: FoundStopped | None, *, at: float) -> Iterator[DomainEvent]:
+    """Say that a domain has ended since it was seen last, and why; without a word of its libvirt it was lost."""
+    reason = "lost" if found is None else found.reason
+    if found is not None and found.crashed and before.state is not DomainState.CRASHED:
+        yield DomainEvent("vm.crashed", before.uuid, at, {"reason": reason}, inferred=True)
+    yield DomainEvent("vm.stopped", before.uuid, at, {"reason": reason}, inferred=True)
+
+
+def _inferred(before: Domain, found: FoundStopped | None, appeared: Appeared) -> Iterator[DomainEvent]:
     """Compare a domain with what it was before a gap."""
     if before.incarnation == _UNSEEN:
         return
@@ -152,7 +167,9 @@ def _inferred(before: Domain, appeared: Appeared) -> Iterator[DomainEvent]:
         if before.state is not now.state:
             yield from _entered(appeared, reason)
         return
-    if not ended:
+    if not ended and found is not None:
+        yield from ends(before, found, at=appeared.at)
+    elif not ended:
         yield _event(appeared, "vm.stopped", {"reason": "unknown"})
     if appeared.started:  # its start and state are told beside it
         return

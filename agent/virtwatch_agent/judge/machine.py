@@ -17,6 +17,7 @@ from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
 
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
 _ARRIVAL = 15.0
+_ENDS_PAUSE = frozenset({"vm.resumed", "vm.started", "vm.stopped"})
 
 
 class Machine:
@@ -28,6 +29,7 @@ class Machine:
         self.present = False
         self.resolved = False
         self.paused_by = ""  # the type of the event that was judged and paused it
+        self.start_inferred = ""  # the incarnation whose start nobody has heard yet
         self.rules: Mapping[str, EffectiveRule] = {}
         self.alerts: dict[AlertKey, Alert] = {}
         self._node = node
@@ -151,8 +153,7 @@ class Machine:
             self._heard.wait(event)
             return
         self._heard.judged(event)
-        if event.attributes.get("action") == "pause":
-            self.paused_by = event.type
+        self._note_pause(event)
         for effective in self.rules.values():
             body = effective.rule.body
             if not isinstance(body, EventRule):
@@ -208,7 +209,7 @@ class Machine:
 
     def vanish(self, *, now: float) -> Iterator[Verdict]:
         """End what is about a running domain; alerts on events stay until their own end."""
-        self.present = False
+        self.present, self.paused_by = False, ""
         self.domain = replace(self.domain, state=DomainState.STOPPED)
         unseen = {record.key for record in self.records() if nodes_own(record)}
         for key, alert in list(self.alerts.items()):
@@ -230,7 +231,7 @@ class Machine:
         """Let the alerts go with the VM, which has migrated to the node `to`."""
         going = list(self.records())
         self._heard.forget()
-        self.present, self.alerts, self._restored = False, {}, {}
+        self.present, self.paused_by, self.alerts, self._restored = False, "", {}, {}
         self.domain = replace(self.domain, state=DomainState.STOPPED)
         for record in going:
             yield from on_departure(record, to, now=now)
@@ -284,7 +285,15 @@ class Machine:
         if not isinstance(alert, EventAlert):
             alert = EventAlert(key=key, rule=body, enforcement=effective.thresholds.enforcement)
             self.alerts[key] = alert
+        if self.domain.state is DomainState.STOPPED and alert.absent_since is None:
+            alert.absent_since = event.at  # the event waited for its rule, and outlived its VM
         return alert
+
+    def _note_pause(self, event: DomainEvent) -> None:
+        if event.attributes.get("action") == "pause":
+            self.paused_by = event.type
+        elif event.type in _ENDS_PAUSE:
+            self.paused_by = ""
 
     def _catch_up(self, alert: Alert) -> Iterator[Verdict]:
         """End an alert that came after its VM by what the VM has done here."""

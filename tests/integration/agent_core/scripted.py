@@ -151,8 +151,8 @@ class Agent:
             self.say(Sample(UUID, Source.KERNEL, "1", now, now, self.seen, {("memory.rss", ""): value}))
         return self
 
-    def appear(self, **changes: Any) -> "Agent":
-        return self.say(Appeared(domain(**changes), self.clock.time()))
+    def appear(self, *, started: bool = False, **changes: Any) -> "Agent":
+        return self.say(Appeared(domain(**changes), self.clock.time(), started=started))
 
     def hear(self, type_: str, **attributes: str) -> "Agent":
         return self.say(DomainEvent(type_, UUID, self.clock.time(), attributes))

@@ -14,6 +14,8 @@ from virtwatch_agent.observations import (
     DomainEvent,
     DomainState,
     FoundStopped,
+    IdentitiesChanged,
+    KubernetesIdentity,
     NodeChanged,
     Sample,
     Vanished,
@@ -152,6 +154,7 @@ def test_what_a_node_says_of_how_it_sees_a_vm_ends_with_the_vm(agent: Agent) -> 
     assert {item.reason for item in status.transitions if item.action is Action.RESOLVED} == {Reason.DOMAIN_STOPPED}
 
 
+SHOP_DB = KubernetesIdentity("shop", "db-1", "vmi-1", ("pod-1",), {}, {})
 CRASHED = {"name": "crashed", "severity": "Critical", "event": {"type": "vm.crashed", "resolveOn": ["vm.started"]}}
 STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped", "keepFiringFor": "1s"}}
 
@@ -183,24 +186,52 @@ def test_the_end_of_a_vm_that_was_told_is_not_told_again_after_a_restart(
     assert "crashed" in firing(status)
 
 
+CRASH = FoundStopped(UUID, "test", "crashed", crashed=True)
+OTHER = Appeared(replace(domain(), uuid="other", name="other"), 1.0)
+
+
 def test_a_crash_while_the_agent_was_away_is_told_by_what_libvirt_still_knows(agent: Agent) -> None:
     agent.judge_by(policy(CRASHED, STOPPED, BUSY)).appear().see(150)
     agent.until(lambda status: bool(status.firing))
 
     agent.restart()
-    # Before the policies are known, as a listing may well be.
-    agent.say(FoundStopped(UUID, "test", time.time(), "failed", crashed=True))
-    agent.say(Appeared(replace(domain(), uuid="other", name="other"), time.time()))
-    agent.until(lambda status: status.virtual_machines == 1)
-    agent.judge_by(policy(CRASHED, STOPPED, BUSY))
+    agent.judge_by(policy(CRASHED, STOPPED, BUSY)).say(CRASH)
     status = agent.until(lambda status: sorted(firing(status)) == ["crashed", "stopped"])
 
     said = {item.alert.rule: item.evidence.text for item in status.firing}
-    assert said["crashed"] == "vm.crashed (reason failed), found after a gap"
-    assert said["stopped"] == "vm.stopped (reason failed), found after a gap"
+    assert said["crashed"] == "vm.crashed (reason crashed), found after a gap"
+    assert said["stopped"] == "vm.stopped (reason crashed), found after a gap"
     assert [(item.alert.rule, item.reason) for item in status.transitions if item.action is Action.RESOLVED] == [
         ("busy", Reason.DOMAIN_STOPPED)
     ]
+
+
+def test_a_crash_that_is_found_before_the_policies_are_known_waits_for_them_over_a_kill(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.core._TICK", 0.0)  # a look at the clock in each turn
+    agent.judge_by(policy(CRASHED)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    for _ in range(2):
+        agent.restart()
+        agent.say(CRASH, OTHER)
+        agent.until(lambda status: status.virtual_machines == 1)
+        assert agent.status.sequence == 0
+    agent.judge_by(policy(CRASHED))
+
+    assert firing(agent.until(lambda status: bool(status.firing))) == ["crashed"]
+
+
+def test_an_alert_on_an_end_that_waited_for_its_rule_ends_though_its_vm_never_comes_back(agent: Agent) -> None:
+    passing = {"name": "crashed", "severity": "Critical"}
+    passing["event"] = {"type": "vm.crashed", "resolveOn": ["vm.started"], "keepFiringFor": "1s"}
+    pod = replace(domain(), pod_uid="pod-1")
+    agent.judge_by(policy(passing)).say(Appeared(pod, 1.0)).hear("vm.crashed")
+    agent.say(Vanished(UUID, time.time(), "failed"), IdentitiesChanged((SHOP_DB,)))
+
+    agent.until(lambda status: "crashed" in [item.alert.rule for item in status.transitions])
+    agent.until(lambda status: not status.firing)
 
 
 def test_a_vm_that_was_shut_down_while_the_agent_was_away_has_not_crashed(agent: Agent) -> None:
@@ -208,7 +239,7 @@ def test_a_vm_that_was_shut_down_while_the_agent_was_away_has_not_crashed(agent:
     agent.until(lambda status: status.virtual_machines == 1)
 
     agent.restart()
-    agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", time.time(), "shutdown", crashed=False))
+    agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", "shutdown", crashed=False))
 
     assert firing(agent.until(lambda status: bool(status.firing))) == ["stopped"]
     agent.until(lambda status: not status.firing and status.virtual_machines == 0)
@@ -218,8 +249,7 @@ def test_a_vm_whose_end_was_told_is_not_told_again_because_libvirt_lists_it(agen
     crashed(agent)
 
     agent.restart()
-    agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", time.time(), "failed", crashed=True))
-    agent.say(Appeared(replace(domain(), uuid="other", name="other"), time.time()))
+    agent.judge_by(policy(CRASHED, STOPPED)).say(CRASH, OTHER)
     status = agent.until(lambda status: status.virtual_machines == 1)
 
     assert [item.alert.rule for item in status.transitions] == ["crashed", "stopped", "stopped"]
@@ -245,6 +275,45 @@ def test_a_vm_that_starts_again_as_the_agent_does_is_told_as_started_once(agent:
     ]
     assert status.transitions[-1].evidence.text == "vm.started (reason booted)"
     assert agent.outside.heard == ["vm.stopped", "vm.started", "vm.rebooted"]
+
+
+def test_a_start_that_a_listing_showed_before_it_was_heard_is_told_once(agent: Agent) -> None:
+    agent.judge_by(policy(STOPPED)).appear()
+    agent.until(lambda status: status.virtual_machines == 1)
+
+    agent.restart()
+    agent.judge_by(policy(STOPPED)).appear(incarnation="2")
+    agent.say(Appeared(domain(incarnation="2"), time.time(), "booted", started=True))
+    agent.hear("vm.started", reason="booted").hear("vm.rebooted")
+    agent.until(lambda _: "vm.rebooted" in agent.outside.heard)
+    agent.say(Vanished(UUID, time.time(), "destroyed")).appear(incarnation="3", started=True).hear("vm.started")
+    agent.hear("vm.rebooted")
+    agent.until(lambda _: agent.outside.heard.count("vm.rebooted") == 2)
+
+    assert agent.outside.heard == ["vm.stopped", "vm.started", "vm.rebooted", "vm.started", "vm.rebooted"]
+
+
+def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when_its_vm_runs_on(agent: Agent) -> None:
+    passing = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "keepFiringFor": "1s"}}
+    pod, paused = replace(domain(), pod_uid="pod-1"), replace(domain(state=DomainState.PAUSED), pod_uid="pod-1")
+    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    agent.judge_by(policy(passing)).say(Appeared(paused, 1.0)).hear("vm.io_error", action="pause", device="vda")
+    agent.say(IdentitiesChanged((SHOP_DB,)))
+    agent.until(lambda status: bool(status.firing))
+    agent.until(lambda status: not status.firing)
+
+    agent.restart()
+    agent.judge_by(policy(passing)).say(IdentitiesChanged((SHOP_DB,)), Appeared(paused, 1.0), found)
+    assert agent.until(lambda status: status.virtual_machines == 1).sequence == 2
+
+    # A pause that came and went before anybody knew whose VM it is hides no later one.
+    agent.restart(agent.folder / "new")
+    agent.judge_by(policy(passing)).say(Appeared(paused, 1.0)).hear("vm.io_error", action="pause", device="vda")
+    agent.say(Appeared(pod, 2.0)).hear("vm.resumed").say(IdentitiesChanged((SHOP_DB,)))
+    agent.until(lambda status: bool(status.firing))
+    agent.until(lambda status: not status.firing)
+    agent.say(Appeared(paused, 3.0), found)
+    agent.until(lambda status: bool(status.firing))
 
 
 def test_an_io_error_whose_alert_has_expired_is_no_new_one_after_a_restart(agent: Agent) -> None:

@@ -101,7 +101,7 @@ def test_an_alert_outlives_a_restart_of_every_pod_and_an_upgrade_and_is_said_onc
     installed.wait(lambda: _tags(installed) == {"upgraded"}, what="the pods of the first image to be gone")
 
 
-def test_a_vm_that_crashes_while_its_node_has_no_agent_is_told_as_crashed_and_as_started_once(installed: Site) -> None:
+def test_a_vm_that_crashes_while_its_node_has_no_agent_is_told_as_crashed_until_it_starts(installed: Site) -> None:
     installed.judge_by("-f", "-", name="ends", input=json.dumps(_policy("ends", CRASHED, STARTED)))
     with EventLog(installed.cluster.control_plane.kubeconfig, "default") as log:
         begun, node = time.time(), f"Node {installed.node.name}"

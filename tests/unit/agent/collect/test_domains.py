@@ -13,7 +13,7 @@ from virtwatch_agent.collect.look import Listing, Look
 from virtwatch_agent.collect.peer import Means, Peer
 from virtwatch_agent.collect.sightings import Sighting
 from virtwatch_agent.discovery.targets import Target
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Unwatched
+from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped, Unwatched
 
 RUNNING, PAUSED = DomainState.RUNNING, DomainState.PAUSED
 LONG = 90.0  # seconds; longer than any restart's two QEMUs are there at once
@@ -190,3 +190,16 @@ def test_a_new_launcher_that_loses_its_daemon_does_not_give_the_vm_back_to_the_o
     node.pass_(LONG)
 
     assert node.watched == "pod/new"
+
+
+def test_the_end_of_a_vm_that_was_not_seen_is_told_to_who_may_have_known_it(node: Node) -> None:
+    host = Peer(Target.of_uri("qemu:///system"), SimpleNamespace(look=print), new=False)
+    host.line = line()
+    node.domains.opened(host, Listing((), {"b": "crashed", "c": "shutdown"}))
+    node.hears(host, Turn.STOPPED, "failed")
+
+    assert node.all == [
+        FoundStopped("b", "qemu:///system", "crashed", crashed=True),
+        FoundStopped("c", "qemu:///system", "shutdown", crashed=False),
+        FoundStopped("a", "qemu:///system", "failed", crashed=True),
+    ]

@@ -93,7 +93,7 @@ def test_what_changes_nothing_is_not_heard(event, detail):
         (L.VIR_DOMAIN_SHUTOFF, L.VIR_DOMAIN_SHUTOFF_CRASHED, (DomainState.STOPPED, "crashed")),
         (L.VIR_DOMAIN_SHUTOFF, L.VIR_DOMAIN_SHUTOFF_MIGRATED, (DomainState.STOPPED, "migrated")),
         (L.VIR_DOMAIN_SHUTOFF, L.VIR_DOMAIN_SHUTOFF_SAVED, (DomainState.STOPPED, "saved")),
-        (L.VIR_DOMAIN_SHUTOFF, L.VIR_DOMAIN_SHUTOFF_FAILED, (DomainState.STOPPED, "failed")),
+        (L.VIR_DOMAIN_SHUTOFF, L.VIR_DOMAIN_SHUTOFF_FAILED, (DomainState.STOPPED, "lost")),
     ],
 )
 def test_a_listed_state_has_the_word_that_its_event_has(state, reason, expected):

@@ -5,7 +5,7 @@ import pytest
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.journal.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
-from virtwatch_agent.observations import Appeared, Domain, DomainState, KubernetesIdentity
+from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject
 
 DB = Domain("uuid-1", "db-1", "qemu:///system", "1", DomainState.RUNNING)
@@ -20,35 +20,66 @@ def restarted() -> Inventory:
 def test_a_vm_that_is_not_found_again_after_a_restart_is_missing_once() -> None:
     inventory = restarted()
 
-    assert inventory.missing(clock=129.0, lost=lambda _: False) == []
-    assert inventory.missing(clock=130.0, lost=lambda _: False) == ["uuid-1"]
-    assert inventory.missing(clock=131.0, lost=lambda _: False) == []
+    assert inventory.missing(clock=129.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-1": None}
+    assert inventory.missing(clock=131.0, lost=lambda _: False) == {}
 
 
 def test_a_vm_whose_connection_cannot_be_seen_is_not_taken_for_stopped() -> None:
     inventory = restarted()
 
-    assert inventory.missing(clock=500.0, lost=lambda name: name == "qemu:///system") == []
+    assert inventory.missing(clock=500.0, lost=lambda name: name == "qemu:///system") == {}
     assert inventory.awaits("uuid-1")
-    assert inventory.missing(clock=529.0, lost=lambda _: False) == []
-    assert inventory.missing(clock=530.0, lost=lambda _: False) == ["uuid-1"]
+    assert inventory.missing(clock=529.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=530.0, lost=lambda _: False) == {"uuid-1": None}
 
 
-def test_a_vm_from_before_a_restart_is_found_stopped_once_by_its_own_libvirt_alone() -> None:
+CRASH = FoundStopped("uuid-1", "qemu:///system", "crashed", crashed=True)
+
+
+def test_a_vm_that_its_libvirt_lists_as_stopped_is_not_waited_for() -> None:
     inventory = restarted()
 
-    assert not inventory.found_stopped("uuid-1", "qemu:///session")
-    assert not inventory.found_stopped("uuid-2", "qemu:///system")
-    assert inventory.found_stopped("uuid-1", "qemu:///system")
-    assert not inventory.found_stopped("uuid-1", "qemu:///system")
-    assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+    inventory.found_stopped(replace(CRASH, connection="qemu:///session"))  # not its own
+    inventory.found_stopped(replace(CRASH, uuid="uuid-2"))
+    assert inventory.missing(clock=101.0, lost=lambda _: False) == {}
+    inventory.found_stopped(CRASH)
+
+    assert inventory.missing(clock=101.0, lost=lambda _: False) == {"uuid-1": CRASH}
+    inventory.found_stopped(CRASH)
+    assert inventory.missing(clock=130.9, lost=lambda _: False) == {}
+
+
+def test_a_vm_in_a_pod_that_has_stopped_may_have_gone_on_to_another_node() -> None:
+    inventory = Inventory("n1")
+    inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, pod_uid="pod-1"), None),)), clock=100.0)
+    inventory.found_stopped(CRASH)
+
+    assert inventory.missing(clock=129.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-1": CRASH}
+
+
+def test_a_vm_that_crashed_and_runs_elsewhere_is_told_as_both_whoever_is_heard_first() -> None:
+    again = Appeared(replace(DB, connection="pod/b", incarnation="2"), 110.0, "booted")
+    crash_first, start_first = restarted(), restarted()
+    for inventory in (crash_first, start_first):
+        inventory.found_stopped(CRASH)
+
+    assert [event.type for event in start_first.appear(again, clock=110.0)[1]] == [
+        "vm.crashed",
+        "vm.stopped",
+        "vm.started",
+    ]
+    assert list(crash_first.missing(clock=101.0, lost=lambda _: False).values()) == [CRASH]
+    assert [event.type for event in crash_first.appear(again, clock=110.0)[1]] == ["vm.started"]
 
 
 def test_a_vm_that_is_here_was_not_found_stopped() -> None:
     inventory = Inventory("n1")
     inventory.appear(Appeared(DB, 0.0), clock=0.0)
+    inventory.found_stopped(CRASH)
 
-    assert not inventory.found_stopped("uuid-1", "qemu:///system")
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == {}
 
 
 def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
@@ -57,7 +88,7 @@ def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
     machine, inferred = inventory.appear(Appeared(DB, 0.0), clock=110.0)
 
     assert (machine.present, inferred) == (True, [])
-    assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == {}
 
 
 WEB = KubernetesIdentity("shop", "web-1", "vmi-1", ("pod-1",), {"tier": "web"}, {}, migration_target="n2")
@@ -73,7 +104,7 @@ def test_a_vm_of_which_only_an_alert_came_must_be_found_in_time() -> None:
     assert str(machine.subject) == "shop/web-1"
     assert machine.subject.node == "n1"
     assert inventory.awaits("uuid-2")
-    assert inventory.missing(clock=130.0, lost=lambda _: False) == ["uuid-2"]
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-2": None}
 
 
 def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> None:
@@ -86,7 +117,7 @@ def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> No
 
     assert machine is expected
     assert (machine.known, machine.identity, inferred) == (True, WEB, [])
-    assert inventory.missing(clock=500.0, lost=lambda _: False) == []
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == {}
 
 
 def test_a_vm_that_is_here_is_not_waited_for() -> None:
@@ -136,7 +167,7 @@ def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it() -> None:
 
     machine = inventory.expect(CAME, clock=100.0)
 
-    assert inventory.missing(clock=130.0, lost=lambda _: False) == ["uuid-2"]
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-2": None}
     assert inventory.destination(machine, "lost") == "n3"
 
 
