@@ -129,7 +129,7 @@ class Dispatch:
         if machine is None:
             self._early.append(event)
             return
-        if _known_already(machine, event):
+        if machine.knows(event):
             return
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
@@ -258,9 +258,8 @@ class Dispatch:
         """Let time pass."""
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
-        # An end that cannot be judged yet must not stand on disk as told.
-        missing = self._inventory.missing(clock=clock, lost=self._standing.lost) if self._standing.known else {}
-        for uuid, found in missing.items():
+        lost, judging = self._standing.lost, self._standing.known
+        for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
@@ -275,17 +274,12 @@ class Dispatch:
             if machine is None:
                 continue
             self._outcome.note(machine)
-            if not machine.present and not self._inventory.awaits(uuid) and not any(machine.records()):
+            to_be_judged = machine.waits and machine.known and not self._standing.known
+            expected = machine.present or to_be_judged or self._inventory.awaits(uuid)
+            if not expected and not any(machine.records()):
                 self._inventory.forget(uuid)
                 self._outcome.forget(uuid)
         self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
 
     def _save_domain(self, machine: Machine) -> None:
         self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))
-
-
-def _known_already(machine: Machine, event: DomainEvent) -> bool:
-    """Tell whether an event was judged before: a pause before a restart, a start when its listing came first."""
-    if event.inferred:
-        return event.type == machine.paused_by
-    return event.type == "vm.started" and machine.start_inferred == machine.domain.incarnation

@@ -90,7 +90,8 @@ class Inventory:
                     annotations={},
                     migration_target=self._departed.get(_vmi(subject), ""),
                 )
-        if not machine.present and subject.uuid not in self._unseen:
+        record = self._unseen.get(subject.uuid)
+        if not machine.present and (record is None or record.domain.state is DomainState.STOPPED):
             machine.domain = replace(machine.domain, state=DomainState.RUNNING)  # it is to come, though it had ended
             self._unseen[subject.uuid] = DomainRecord(machine.domain, machine.identity)
             self._found_by[subject.uuid] = clock + _GRACE
@@ -123,19 +124,25 @@ class Inventory:
         """Tell whether a domain from before a restart may still be found again."""
         return uuid in self._unseen
 
-    def missing(self, *, clock: float, lost: Callable[[str], bool]) -> Mapping[str, FoundStopped | None]:
+    def missing(
+        self, *, clock: float, lost: Callable[[str], bool], judging: bool = True
+    ) -> Mapping[str, FoundStopped | None]:
         """Return, once, the domains from before a restart that were not found again in time, and what is known of why.
 
-        While `lost` says that a connection cannot be seen, nobody can tell whether its domains are gone.
+        While `lost` says that a connection cannot be seen, nobody can tell whether its domains are gone. Before the
+        node is `judging` none is returned: an end that cannot be judged yet must not stand on disk as told.
         """
         for uuid, record in self._unseen.items():
             if lost(record.domain.connection):
                 self._found_by[uuid] = clock + _GRACE
+        if not judging:
+            return {}
         gone = {uuid: self._stopped.pop(uuid, None) for uuid in self._unseen if clock >= self._found_by[uuid]}
-        for uuid, found in gone.items():
+        for uuid in gone:
             record = self._unseen.pop(uuid)
             del self._found_by[uuid]
-            if found is not None:  # it may be found yet in another place, where it has started again
+            if record.domain.state is not DomainState.STOPPED and record.domain.incarnation != _UNSEEN:
+                # It may be found yet in another place, where it has started again.
                 self._unseen[uuid] = replace(record, domain=replace(record.domain, state=DomainState.STOPPED))
                 self._found_by[uuid] = clock + _GRACE
         return gone

@@ -20,6 +20,11 @@ class Heard:
         """Keep an event until the VM's rules are known."""
         self._waiting.append(event)
 
+    @property
+    def waiting(self) -> bool:
+        """Tell whether any event waits."""
+        return bool(self._waiting)
+
     def waited(self) -> list[DomainEvent]:
         """Return, once, what has waited."""
         waiting = list(self._waiting)

@@ -50,6 +50,11 @@ class Machine:
         return self.seen and (self.domain.pod_uid is None or self.identity is not None)
 
     @property
+    def waits(self) -> bool:
+        """Tell whether events wait until the rules for the VM are known."""
+        return self._heard.waiting
+
+    @property
     def policies(self) -> frozenset[PolicyKey]:
         """Return the policies whose rules are in force."""
         return frozenset(effective.thresholds.policy for effective in self.rules.values())
@@ -74,6 +79,15 @@ class Machine:
             name=found.name if found else None,
             vmi_uid=found.vmi_uid if found else None,
         )
+
+    def knows(self, event: DomainEvent) -> bool:
+        """Tell whether an event was judged before: a pause before a restart, a start when its listing came first."""
+        if event.inferred:
+            return event.type == self.paused_by
+        if event.type != "vm.started":
+            return False
+        inferred, self.start_inferred = self.start_inferred, ""
+        return inferred == self.domain.incarnation
 
     def restore(self, record: AlertRecord) -> None:
         """Take back an alert from before a restart; it waits until the rules for the VM are known."""
@@ -291,7 +305,7 @@ class Machine:
 
     def _note_pause(self, event: DomainEvent) -> None:
         if event.attributes.get("action") == "pause":
-            self.paused_by = event.type
+            self.paused_by = self.paused_by or event.type  # the first is what a listing shows
         elif event.type in _ENDS_PAUSE:
             self.paused_by = ""
 

@@ -223,6 +223,14 @@ def test_a_crash_that_is_found_before_the_policies_are_known_waits_for_them_over
     assert firing(agent.until(lambda status: bool(status.firing))) == ["crashed"]
 
 
+def test_a_crash_that_is_heard_before_the_policies_are_known_waits_for_them(agent: Agent) -> None:
+    agent.appear().hear("vm.crashed", reason="failed").say(Vanished(UUID, time.time(), "failed"), OTHER)
+    agent.until(lambda status: status.virtual_machines == 1)
+    agent.judge_by(policy(CRASHED))
+
+    assert firing(agent.until(lambda status: bool(status.firing))) == ["crashed"]
+
+
 def test_an_alert_on_an_end_that_waited_for_its_rule_ends_though_its_vm_never_comes_back(agent: Agent) -> None:
     passing = {"name": "crashed", "severity": "Critical"}
     passing["event"] = {"type": "vm.crashed", "resolveOn": ["vm.started"], "keepFiringFor": "1s"}
@@ -245,9 +253,12 @@ def test_a_vm_that_was_shut_down_while_the_agent_was_away_has_not_crashed(agent:
     agent.until(lambda status: not status.firing and status.virtual_machines == 0)
 
 
-def test_a_vm_whose_end_was_told_is_not_told_again_because_libvirt_lists_it(agent: Agent) -> None:
+def test_a_vm_whose_end_was_told_is_not_told_again_because_libvirt_lists_it(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crashed(agent)
 
+    monkeypatch.setattr("virtwatch_agent.core.core._TICK", 0.0)  # a look at the clock in each turn
     agent.restart()
     agent.judge_by(policy(CRASHED, STOPPED)).say(CRASH, OTHER)
     status = agent.until(lambda status: status.virtual_machines == 1)
@@ -303,8 +314,9 @@ def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when
     agent.until(lambda status: not status.firing)
 
     agent.restart()
-    agent.judge_by(policy(passing)).say(IdentitiesChanged((SHOP_DB,)), Appeared(paused, 1.0), found)
-    assert agent.until(lambda status: status.virtual_machines == 1).sequence == 2
+    agent.judge_by(policy(passing)).say(IdentitiesChanged((SHOP_DB,)), Appeared(paused, 1.0), found).hear("vm.rebooted")
+    agent.until(lambda _: bool(agent.outside.heard))
+    assert agent.outside.heard == ["vm.rebooted"]
 
     # A pause that came and went before anybody knew whose VM it is hides no later one.
     agent.restart(agent.folder / "new")

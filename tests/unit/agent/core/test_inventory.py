@@ -74,12 +74,21 @@ def test_a_vm_that_crashed_and_runs_elsewhere_is_told_as_both_whoever_is_heard_f
     assert [event.type for event in crash_first.appear(again, clock=110.0)[1]] == ["vm.started"]
 
 
-def test_a_vm_that_is_here_was_not_found_stopped() -> None:
-    inventory = Inventory("n1")
-    inventory.appear(Appeared(DB, 0.0), clock=0.0)
+def test_while_no_policy_is_known_no_vm_is_missing() -> None:
+    inventory = restarted()
     inventory.found_stopped(CRASH)
 
-    assert inventory.missing(clock=500.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=500.0, lost=lambda _: False, judging=False) == {}
+    assert inventory.missing(clock=500.0, lost=lambda _: False) == {"uuid-1": CRASH}
+
+
+def test_a_vm_that_was_missing_and_is_found_after_all_has_started() -> None:
+    inventory = restarted()
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-1": None}
+
+    _, inferred = inventory.appear(Appeared(replace(DB, incarnation="2"), 1.0), clock=131.0)
+
+    assert [event.type for event in inferred] == ["vm.started"]
 
 
 def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
@@ -93,6 +102,16 @@ def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
 
 WEB = KubernetesIdentity("shop", "web-1", "vmi-1", ("pod-1",), {"tier": "web"}, {}, migration_target="n2")
 CAME = Subject("shop_web-1", "uuid-2", "n2", "shop", "web-1", "vmi-1")
+
+
+def test_an_alert_that_comes_for_a_vm_which_was_missing_waits_for_it_anew() -> None:
+    inventory = restarted()
+    inventory.missing(clock=130.0, lost=lambda _: False)
+    machine = inventory.expect(replace(CAME, uuid="uuid-1"), clock=140.0)
+
+    assert machine.domain.state is DomainState.RUNNING
+    assert inventory.missing(clock=169.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=170.0, lost=lambda _: False) == {"uuid-1": None}
 
 
 def test_a_vm_of_which_only_an_alert_came_must_be_found_in_time() -> None:
