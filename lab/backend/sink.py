@@ -53,6 +53,7 @@ class Sink:
         self.spans: list[Received] = []
         self.logs: list[Received] = []
         self.metrics: list[Received] = []
+        self.authorized: set[tuple[str, str]] = set()  # each service that sent, and in which words it may
         self.requests = 0
         self._answer = Answer.ABSENT
         self._port = 0
@@ -100,7 +101,7 @@ class Sink:
                 counts = f"{len(self.spans)} spans, {len(self.logs)} logs and {len(self.metrics)} metrics"
                 raise LabError(f"After {deadline:g} s and {self.requests} requests the sink holds only {counts}.")
 
-    def take(self, path: str, body: bytes) -> tuple[int, bytes] | None:
+    def take(self, path: str, body: bytes, authorization: str = "") -> tuple[int, bytes] | None:
         """Take one request and return status and body of its answer, None when nobody is there to give one."""
         signal = _SIGNALS.get(path)
         if signal is None:
@@ -116,6 +117,7 @@ class Sink:
             if self._answer is Answer.ABSENT:
                 return None
             if self._answer is Answer.ACCEPT:
+                self.authorized |= {(str(item.resource.get("service.name")), authorization) for item in received}
                 {"/v1/traces": self.spans, "/v1/logs": self.logs, "/v1/metrics": self.metrics}[path].extend(received)
                 self._changed.notify_all()
             return _STATUS.get(self._answer, 200), signal.refusal if self._answer is Answer.PARTIAL else b""
@@ -129,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        answered = self.sink.take(self.path, body)
+        answered = self.sink.take(self.path, body, self.headers.get("Authorization", ""))
         if answered is None:
             self.close_connection = True  # One kept from before.
             return

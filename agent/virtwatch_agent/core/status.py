@@ -1,6 +1,7 @@
 # Builds a NodeMonitor's status from what the core knows. Everything unbounded is cut here, with counts of what was cut.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.machine import Machine
@@ -16,6 +17,7 @@ from virtwatch_api.nodemonitor import (
     ConditionType,
     Counts,
     FiringAlert,
+    Handover,
     NodeStatus,
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
@@ -57,6 +59,8 @@ class Conditions:
 def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatus:
     """Build the status; `now` in seconds since 1970."""
     firing, pending = _alerts(view.machines)
+    here = {alert.alert for alert in firing}
+    firing.extend(alert for alert in _gone_unlisted(view.ledger) if alert.alert not in here)
     by_policy = _by_policy(firing, pending)
     listed = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
     pending_transitions = view.ledger.pending
@@ -95,6 +99,14 @@ def _alerts(machines: Iterable[Machine]) -> tuple[list[FiringAlert], list[Policy
                     )
                 )
     return firing, pending
+
+
+def _gone_unlisted(ledger: Ledger) -> Iterable[FiringAlert]:
+    """Name alerts that went to another node and whose entry is too new to be listed: they must be seen somewhere."""
+    newest = {item.alert: item for item in islice(ledger.pending, MAX_TRANSITIONS, None)}
+    for item in newest.values():
+        if item.move is not None and (firing := Handover(ledger.epoch, item, item.move).firing) is not None:
+            yield firing
 
 
 def _by_policy(firing: Iterable[FiringAlert], pending: Iterable[PolicyKey]) -> dict[PolicyKey, Counts]:

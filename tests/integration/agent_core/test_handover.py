@@ -96,6 +96,23 @@ def test_the_alert_of_a_vm_that_migrates_goes_on_over_there_with_its_since(nodes
     assert [item.handover for item in status.adopted] == [handover.id]
 
 
+def test_an_alert_that_leaves_behind_more_entries_than_are_listed_is_seen_until_its_own_is(nodes: Nodes) -> None:
+    nodes.fire()
+    nodes.source.see(*[50, 150] * 16)
+    before = nodes.source.until(lambda status: status.sequence == 33)
+
+    nodes.source.say(Vanished(UUID, 0.0, "migrated"))
+    status = nodes.source.until(lambda status: status.sequence == 34)
+    assert Action.HANDED_OVER not in actions(status)
+    assert [item.alert for item in status.firing] == [before.firing[0].alert]
+    assert since(status) == since(before)
+    assert status.counts.warning == 1
+
+    nodes.source.acknowledge(status.epoch, 2)
+    status = nodes.source.until(lambda status: Action.HANDED_OVER in actions(status))
+    assert (status.firing, status.counts.warning) == ((), 0)
+
+
 def test_an_alert_that_comes_before_its_vm_waits_for_it(nodes: Nodes) -> None:
     before = nodes.fire().firing[0]
     nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.backend.sink import Sink
 from lab.dist import dist
 from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog, Told
@@ -117,6 +118,24 @@ def test_a_vm_that_crashes_while_its_node_has_no_agent_is_told_as_crashed_until_
         said = [(event.reason, event.count) for event in on_node()]
         assert (said[0], sorted(said[1:])) == (("AlertCritical", 1), [("AlertResolved", 1), ("AlertWarning", 1)])
         assert {alert["rule"] for alert in installed.status()["firing"]} == {"started"}
+
+
+def test_a_token_in_the_secret_reaches_the_backend_from_agent_and_operator(installed: Site) -> None:
+    installed.wait(lambda: "agent" in installed.status(), what="the agent's first report")
+    with Sink() as sink:
+        address = installed.cluster.network.publish(int(sink.otlp_http.rpartition(":")[2]))
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
+        _create(installed, "configmap", **settings)
+        _create(installed, "secret", "generic", OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20TOKEN")
+        installed.renew(("rollout", "restart", "deployment,daemonset"))
+
+        sent = {(service, "Bearer TOKEN") for service in ("virtwatch-agent", "virtwatch-operator")}
+        sink.wait(lambda sink: sent <= sink.authorized, DEADLINE_S)
+
+
+def _create(site: Site, *kind: str, **literals: str) -> None:
+    values = [f"--from-literal={name}={value}" for name, value in literals.items()]
+    site.kubectl("create", *kind, "virtwatch-telemetry", "--namespace", NAMESPACE, *values)
 
 
 @contextmanager
