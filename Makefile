@@ -16,7 +16,7 @@ help: ## list the targets
 
 setup: ## make .venv with everything installed from the lock files (2 min; at once when nothing changed)
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is missing: apt-get install python3" >&2; exit 1; }
-	@$(PYTHON) -m lab.venv
+	@$(PYTHON) -m tools.venv
 
 lint: setup ## check format, style, types, layers, and that generated pages are up to date
 	$(BIN)/ruff format --check .
@@ -40,13 +40,13 @@ down: setup ## end what `make demo KEEP=1` left running, and what killed runs le
 
 bench: setup ## measure what virtwatch promises: one JSON line per figure
 	@$(BIN)/python -m lab build >&2
-	@$(BIN)/python -m lab bench
+	@$(BIN)/python -m tools bench
 
 images: setup ## build the agent's and the operator's image: with docker or podman where one works, else with buildah; REGISTRY=name names them for it
-	@$(BIN)/python -m lab images $(if $(REGISTRY),--registry=$(REGISTRY))
+	@$(BIN)/python -m tools images $(if $(REGISTRY),--registry=$(REGISTRY))
 
 dist: setup ## write dist/virtwatch.yaml, one file to install from; REGISTRY=name is where the images are pulled from
-	@$(BIN)/python -m lab dist $(if $(REGISTRY),--registry=$(REGISTRY))
+	@$(BIN)/python -m tools dist $(if $(REGISTRY),--registry=$(REGISTRY))
 
 docs: setup ## write docs/reference from the catalogue and the CRDs
 	$(BIN)/python -m docs.generate
@@ -56,7 +56,7 @@ lock: setup ## write the lock files after pyproject.toml changed; UPGRADE=1 take
 	for extra in build agent operator; do \
 		$(COMPILE) --extra $$extra --constraint requirements.lock --output-file requirements/$$extra.lock pyproject.toml \
 			|| exit 1; done
-	$(COMPILE) --output-file lab/checkov/requirements.lock lab/checkov/requirements.in
+	$(COMPILE) --output-file tools/checkov.lock tools/checkov.in
 
 clean: ## remove .venv and what tools cache in the checkout; the lab's builds stay in ~/.cache/virtwatch
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -1,19 +1,14 @@
 """python -m lab SUBCOMMAND: build what is cached, bring the lab up, show the demo, take it down."""
 
 import argparse
-import shlex
-import subprocess
 import sys
 
-from lab import ending
 from lab.build import build
 from lab.demo.demo import demo
-from lab.dist import dist
-from lab.errors import LabError
-from lab.images.release import images
 from lab.keep import end_kept
 from lab.kubevirt.command import guest
 from lab.up import up
+from tools.entry import enter
 
 
 def down() -> None:
@@ -22,36 +17,11 @@ def down() -> None:
         print("Nothing of the lab is up.")
 
 
-def bench() -> None:
-    """Print every figure; what only this needs of virtwatch's own packages is imported here."""
-    from lab.bench.bench import bench as measure
-
-    measure()
-
-
 def main() -> int:
     """Run the subcommand that the command line names."""
     arguments = vars(_parser().parse_args())
     action = arguments.pop("action")
-    ending.listen()
-    try:
-        action(**arguments)
-    except LabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"error: {_told(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _told(error: subprocess.CalledProcessError) -> str:
-    """Say what a command that failed had to say, which was caught with it."""
-    said = error.stderr or b""
-    text = said if isinstance(said, str) else said.decode(errors="replace")
-    return f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}: {text.strip() or 'it said nothing'}"
+    return enter(lambda: action(**arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,11 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
     show.add_argument("--light", action="store_true", help="without nodes and KubeVirt, in a minute")
-    make = add("images", images, "build the agent's and the operator's image with docker, podman or buildah")
-    write = add("dist", dist, "write dist/virtwatch.yaml, one file to install from")
-    for subcommand in (make, write):
-        subcommand.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
-    add("bench", bench, "measure what virtwatch promises: one JSON line per figure")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")
     ask.add_argument("request", metavar="REQUEST", nargs="*", help="cpu on, fill, free, resume, ...; none: its state")

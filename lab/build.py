@@ -1,20 +1,20 @@
 """Build everything that the lab caches, so that what comes later starts at once."""
 
 from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.checkov.checkov import checkov
 from lab.controlplane.binaries import find_tools
 from lab.guests import daemon
 from lab.guests.image import guest_image
 from lab.guests.together import side_by_side
-from lab.images.product import agent_image, operator_image
-from lab.images.small import busybox_image, pause_image
 from lab.keep import name_leftovers
 from lab.kubevirt.binaries import kubevirt
 from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_base, kubevirt_images
-from lab.machine import ensure_packages, require_machine
 from lab.node import network, node
 from lab.node.binaries import containerd_tools, kubernetes_tools
+from lab.node.small import busybox_image, pause_image
+from tools.checkov import checkov
+from tools.images.product import agent_image, operator_image
+from tools.machine import ensure_packages, require_machine
 
 PACKAGES = (*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl", "mmdebstrap", "buildah")
 

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.errors import LabError
-from lab.progress import note, step
-from lab.rundir import CHECKOUT, RunDir, clean, leftovers, runs
+from lab.rundir import RunDir, clean, leftovers, runs
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
+from tools.progress import note, step
 
 ENV_FILE = CHECKOUT / ".lab" / "env"
 
@@ -43,10 +44,10 @@ def end_kept() -> int:
         try:
             with step(f"Ending {run.purpose} {run.path}"):
                 clean(run)
-        except LabError as error:
+        except ToolError as error:
             failed.append(str(error))
         if ENV_FILE.exists() and str(run.path) in ENV_FILE.read_text():
             ENV_FILE.unlink()
     if failed:
-        raise LabError("\n".join([*failed, "Mend that and run make down again."]))
+        raise ToolError("\n".join([*failed, "Mend that and run make down again."]))
     return len(ended)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from lab.ending import refuse_if_asked
-from lab.errors import LabError
+from tools.commands import tail
+from tools.ending import refuse_if_asked
+from tools.errors import ToolError
 
 POLL_S = 0.05
 KILL_DEADLINE_S = 10.0
-TAIL_LINES = 15
 PORT_ATTEMPTS = 3
 # Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice
 # and its use.
@@ -146,7 +146,7 @@ class Process:
                     extra_groups=None if uid is None else [],
                 )
             except OSError as error:
-                raise LabError(f"{self.name} could not be started ({command.argv[0]}): {error}.") from error
+                raise ToolError(f"{self.name} could not be started ({command.argv[0]}): {error}.") from error
         identity = Identity.of(child.pid)
         if identity is not None:
             self._pid_file.write_text(str(identity))
@@ -171,23 +171,6 @@ def start(
     return Process(Command(name, tuple(map(str, argv)), run_dir, environment, user, cwd or run_dir))
 
 
-def run_logged(argv: Sequence[str | Path], *, log: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a command to its end with its output in `log`; fail with the log's last lines."""
-    with log.open("wb") as out:
-        done = subprocess.run(
-            argv,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            check=False,
-        )
-    if done.returncode != 0:
-        command = " ".join(str(argument) for argument in argv[:3])
-        raise LabError(f"{command} ... ended with {done.returncode}:\n{tail(log)}", log=log)
-
-
 def wait_for(
     condition: Callable[[], bool], *, what: str, deadline: float, process: Process | None = None, poll: float = POLL_S
 ) -> None:
@@ -199,10 +182,10 @@ def wait_for(
     while not condition():
         refuse_if_asked(f"waiting for {what}")
         if process is not None and not process.alive:
-            raise LabError(f"{process.name} ended while waiting for {what}:\n{process.tail()}", log=process.log)
+            raise ToolError(f"{process.name} ended while waiting for {what}:\n{process.tail()}", log=process.log)
         if time.monotonic() > end:
             said = "" if process is None else f"; {process.name} says:\n{process.tail()}"
-            raise LabError(f"Waited in vain for {what}, {deadline:g} s{said}", log=process.log if process else None)
+            raise ToolError(f"Waited in vain for {what}, {deadline:g} s{said}", log=process.log if process else None)
         time.sleep(poll)
 
 
@@ -215,7 +198,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise LabError(f"No free TCP port between {PORTS.start} and {PORTS.stop} on 127.0.0.1: end what holds them.")
+    raise ToolError(f"No free TCP port between {PORTS.start} and {PORTS.stop} on 127.0.0.1: end what holds them.")
 
 
 def accepts(port: int) -> bool:
@@ -230,20 +213,10 @@ def with_other_ports(begin: Callable[[], None], undo: Callable[[], None]) -> Non
         try:
             begin()
             break
-        except LabError as error:
+        except ToolError as error:
             undo()
             if "address already in use" not in str(error) or attempt == PORT_ATTEMPTS:
                 raise
-
-
-def tail(log: Path) -> str:
-    """Return the last lines of a log, indented; empty when there is none."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 16384))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(f"    {line[:400]}" for line in lines[-TAIL_LINES:])
 
 
 def _ids(user: str | int | None) -> tuple[int | None, int | None]:

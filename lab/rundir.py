@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
-from lab.errors import LabError
 from lab.process import POLL_S, RUN_VARIABLE, Identity
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
 
 STOP_DEADLINE_S = 10.0
 # No single part may use up the time of all: kube-apiserver waits for requests that will never end.
@@ -28,7 +29,6 @@ KILL_DEADLINE_S = 5.0
 DEFAULT_ROOT = Path("/tmp/virtwatch-lab")
 # Links to the other folders that held runs.
 ELSEWHERE = DEFAULT_ROOT / ".elsewhere"
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def leftovers() -> list[RunDir]:
 def clean(run: RunDir) -> None:
     """End a run: stop its processes, take back what it did to the machine, unmount, remove its folder.
 
-    Safe to call on a half-made, a half-cleaned or a vanished run, and while another cleans it too. LabError says what
+    Safe to call on a half-made, a half-cleaned or a vanished run, and while another cleans it too. ToolError says what
     stays; then so does the folder, for the next attempt.
     """
     if not run.path.is_dir():
@@ -190,7 +190,7 @@ def _stop(run: RunDir) -> None:
         time.sleep(POLL_S)
     if living:
         pids = ", ".join(str(identity.pid) for identity in living)
-        raise LabError(
+        raise ToolError(
             f"Processes of the run {run.path} do not end, not even by SIGKILL: {pids}. See ps -o stat,wchan."
         )
 
@@ -213,7 +213,7 @@ def _undo(run: RunDir) -> None:
             if attempt == "last":
                 stays.append(f"{' '.join(command)}: {done.stderr.strip() or f'ended with {done.returncode}'}")
     if stays and run.path.is_dir():
-        raise LabError(f"What the run {run.path} did to this machine is not taken back:\n" + "\n".join(stays))
+        raise ToolError(f"What the run {run.path} did to this machine is not taken back:\n" + "\n".join(stays))
     record.unlink(missing_ok=True)
 
 
@@ -221,7 +221,7 @@ def _unmount(run: RunDir) -> None:
     for mount in sorted(_mounts(run), key=len, reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False)
     if left := _mounts(run):
-        raise LabError(f"Mounts of the run {run.path} stay: {', '.join(left)}. Unmount them, then run this again.")
+        raise ToolError(f"Mounts of the run {run.path} stay: {', '.join(left)}. Unmount them, then run this again.")
 
 
 def _mounts(run: RunDir) -> list[str]:
@@ -234,7 +234,7 @@ def _refuse_a_stranger(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     owner = root.stat().st_uid
     if owner != os.geteuid():
-        raise LabError(f"{root} belongs to uid {owner}: set VIRTWATCH_RUN to a short path of your own.")
+        raise ToolError(f"{root} belongs to uid {owner}: set VIRTWATCH_RUN to a short path of your own.")
 
 
 def _note_elsewhere(root: Path) -> None:

@@ -3,9 +3,10 @@
 from lab.backend.backend import Backend
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.keep import keep, name_leftovers
-from lab.machine import require_machine
-from lab.progress import step
-from lab.rundir import CHECKOUT, RunDir, clean
+from lab.rundir import RunDir, clean
+from tools.checkout import CHECKOUT
+from tools.machine import require_machine
+from tools.progress import step
 
 
 def up() -> None:

@@ -3,13 +3,13 @@
 import shutil
 from pathlib import Path
 
-from lab.cache import build_log, cached
-from lab.errors import LabError
-from lab.gobuild import go_build
-from lab.gomodule import GoModule, copy_module
-from lab.machine import find_cargo, require_go
-from lab.process import run_logged
-from lab.progress import note, step
+from tools.cache import build_log, cached
+from tools.commands import run_logged
+from tools.errors import ToolError
+from tools.gobuild import go_build
+from tools.gomodule import GoModule, copy_module
+from tools.machine import find_cargo, require_go
+from tools.progress import note, step
 
 JAEGER = GoModule("github.com/jaegertracing/jaeger", "1.76.0", "h1:sWCOOF1dr+NL0PLil7mFo3BqqQL8k4WiM7aguFbc14g=")
 STAMP = f"-X {JAEGER.path}/internal/version.latestVersion=v{JAEGER.version}"
@@ -31,7 +31,7 @@ def fetch_page() -> Path | None:
         return None
     try:
         return cached("jaeger-page", [key], lambda folder: _fetch(cargo, folder)) / "ui"
-    except LabError:
+    except ToolError:
         # A cargo without a toolchain, or without its registry, must not cost the demo: only the page is missing.
         note(
             f"cargo does not work ({build_log('jaeger-page')} says why): Jaeger's API works, its page is a placeholder"

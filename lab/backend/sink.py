@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metr
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from lab.errors import LabError
+from tools.errors import ToolError
 
 
 class Answer(Enum):
@@ -99,7 +99,7 @@ class Sink:
         with self._changed:
             if not self._changed.wait_for(lambda: predicate(self), deadline):
                 counts = f"{len(self.spans)} spans, {len(self.logs)} logs and {len(self.metrics)} metrics"
-                raise LabError(f"After {deadline:g} s and {self.requests} requests the sink holds only {counts}.")
+                raise ToolError(f"After {deadline:g} s and {self.requests} requests the sink holds only {counts}.")
 
     def take(self, path: str, body: bytes, authorization: str = "") -> tuple[int, bytes] | None:
         """Take one request and return status and body of its answer, None when nobody is there to give one."""

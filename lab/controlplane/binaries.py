@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab.cache import build_log, cached
-from lab.errors import LabError
-from lab.gobuild import go_build
-from lab.progress import step
+from tools.cache import build_log, cached
+from tools.errors import ToolError
+from tools.gobuild import go_build
+from tools.progress import step
 
 SOURCE = Path(__file__).parent
 TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
@@ -60,13 +60,13 @@ def _refuse_an_old(path: Path) -> None:
     try:
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LabError(
+        raise ToolError(
             f"{path}, from $KUBEBUILDER_ASSETS, does not run: {error}. Mend it or unset the variable."
         ) from error
     version = re.search(r"v(\d+)\.(\d+)", said)
     if version is None or (int(version[1]), int(version[2])) < MINIMUM:
         found = said.splitlines()[0] if said else "of no known version"
-        raise LabError(
+        raise ToolError(
             f"{path}, from $KUBEBUILDER_ASSETS, is {found}; the lab needs Kubernetes {MINIMUM[0]}.{MINIMUM[1]} or "
             "newer. Put a newer one there, or unset the variable to have one built."
         )

@@ -12,10 +12,10 @@ from pathlib import Path
 from lab.controlplane.binaries import find_tools
 from lab.controlplane.kubeconfig import write_kubeconfig
 from lab.controlplane.pki import Pki, make_pki
-from lab.errors import LabError
-from lab.machine import ensure_packages
 from lab.process import Process, free_port, start, wait_for, with_other_ports
 from lab.rundir import RunDir
+from tools.errors import ToolError
+from tools.machine import ensure_packages
 
 READY_DEADLINE_S = 60.0
 VMI_CRD = Path(__file__).with_name("virtualmachineinstances.yaml")
@@ -98,12 +98,12 @@ class ControlPlane:
         wait_for(self._populated, what="the default ServiceAccount", deadline=deadline, process=self.controller_manager)
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
-        """Run kubectl as the admin. Raises LabError with what it said when it fails, unless `check` is False."""
+        """Run kubectl as the admin. Raises ToolError with what it said when it fails, unless `check` is False."""
         argv = [str(self.bin / "kubectl"), *args]
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(argv, input=input, env=environment, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
-            raise LabError(f"kubectl {' '.join(args)} failed: {done.stderr.strip()}")
+            raise ToolError(f"kubectl {' '.join(args)} failed: {done.stderr.strip()}")
         return done
 
     def apply_crds(self, *files: Path) -> None:
@@ -128,7 +128,7 @@ class ControlPlane:
     @property
     def pki(self) -> Pki:
         if self._pki is None:
-            raise LabError("The control plane has no keys before start().")
+            raise ToolError("The control plane has no keys before start().")
         return self._pki
 
     def _start_parts(self) -> None:

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
+from tools.errors import ToolError
 
 # First address of the service range: what pods find in KUBERNETES_SERVICE_HOST.
 SERVICE_ADDRESS = "10.0.0.1"
@@ -85,4 +85,4 @@ def _certificate(
 def _openssl(*arguments: str | Path) -> None:
     done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise LabError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
+        raise ToolError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")

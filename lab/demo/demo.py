@@ -11,17 +11,18 @@ from lab.demo.processes import ProcessStage
 from lab.demo.stage import Stage
 from lab.demo.story import Story
 from lab.demo.teller import Teller
-from lab.errors import LabError
 from lab.keep import name_leftovers
-from lab.machine import require_machine
-from lab.progress import note, step
-from lab.rundir import CHECKOUT, RunDir, clean
+from lab.rundir import RunDir, clean
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
+from tools.machine import require_machine
+from tools.progress import note, step
 
 
 def demo(*, keep: bool, light: bool = False) -> float:
     """Show virtwatch's main job on real parts; return after how many seconds the last alert had resolved.
 
-    `light` goes without nodes and KubeVirt. LabError when any of it does not come true.
+    `light` goes without nodes and KubeVirt. ToolError when any of it does not come true.
     """
     require_machine()
     chosen = ProcessStage if light else NodeStage
@@ -38,7 +39,7 @@ def demo(*, keep: bool, light: bool = False) -> float:
     except Exception as error:
         saved = _save_logs(run)
         note(f"the logs of all parts: {saved}")
-        if isinstance(error, LabError) and error.log is not None and error.log.is_relative_to(run.path):
+        if isinstance(error, ToolError) and error.log is not None and error.log.is_relative_to(run.path):
             error.log = saved / error.log.name  # the run's own folder goes now
         raise
     finally:

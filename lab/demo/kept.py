@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lab.demo.stage import NAMESPACE, Stage
 from lab.keep import keep
-from lab.rundir import CHECKOUT
+from tools.checkout import CHECKOUT
 
 
 def keep_for_a_person(stage: Stage) -> list[str]:

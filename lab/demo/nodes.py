@@ -6,7 +6,6 @@ from functools import partial
 from lab.backend.backend import Backend
 from lab.build import build_stages
 from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN, SOON
-from lab.errors import LabError
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.kept import remember
@@ -19,8 +18,9 @@ from lab.kubevirt.vm import VirtualMachine, VmSpec
 from lab.node import virtwatch
 from lab.node.cluster import Cluster
 from lab.process import wait_for
-from lab.progress import step
 from lab.rundir import RunDir
+from tools.errors import ToolError
+from tools.progress import step
 
 # The first has the host's libvirtd too, the second the disk that can run out of room.
 FIRST, SECOND = "node-1", "node-2"
@@ -84,10 +84,10 @@ class NodeStage:
                 self._ask(machine, "ping")
 
     def check(self) -> None:
-        """Raise LabError when a node's kubelet ended."""
+        """Raise ToolError when a node's kubelet ended."""
         for node in self.cluster.nodes.values():
             if not node.kubelet.alive:
-                raise LabError(f"The kubelet of {node.name} ended by itself.", log=node.kubelet.log)
+                raise ToolError(f"The kubelet of {node.name} ended by itself.", log=node.kubelet.log)
 
     def load(self) -> None:
         """Let the busy VM compute, however busy the machine is, here and where it moves to."""

@@ -8,7 +8,6 @@ from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.controlplane.binaries import find_tools
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN, SOON
-from lab.errors import LabError
 from lab.guests import daemon
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
@@ -18,10 +17,11 @@ from lab.guests.together import side_by_side
 from lab.installed.installation import Host, Installation
 from lab.installed.virtualmachine import VirtualMachine
 from lab.installed.written import create_node
-from lab.machine import ensure_packages
 from lab.process import Process
-from lab.progress import step
 from lab.rundir import RunDir
+from tools.errors import ToolError
+from tools.machine import ensure_packages
+from tools.progress import step
 
 NODE = "node-1"
 
@@ -72,10 +72,10 @@ class ProcessStage:
                 guest.wait_ready()
 
     def check(self) -> None:
-        """Raise LabError when operator or agent ended."""
+        """Raise ToolError when operator or agent ended."""
         for process in (self.agent, self.operator):
             if not process.alive:
-                raise LabError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
+                raise ToolError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
 
     def load(self) -> None:
         """Let the busy VM compute, however busy the machine is."""

@@ -38,7 +38,7 @@ class Stage(Protocol):
         """Start everything; return when the guests have booted and virtwatch runs."""
 
     def check(self) -> None:
-        """Raise LabError when a part that the story stands on has ended by itself."""
+        """Raise ToolError when a part that the story stands on has ended by itself."""
 
     def load(self) -> None:
         """Let the busy VM compute."""

@@ -7,10 +7,10 @@ from lab.demo.drawing import Span
 from lab.demo.policy import Alert, Policy
 from lab.demo.stage import BROKEN, BUSY, DOMAINS, NAMESPACE, PLAIN, Moves, Stage
 from lab.demo.teller import Teller
-from lab.errors import LabError
 from lab.process import wait_for
-from lab.progress import step
-from lab.rundir import CHECKOUT
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
+from tools.progress import step
 
 EXAMPLE = CHECKOUT / "manifests" / "examples" / "web-tier.yaml"
 POLICY, CPU_RULE, DISK_RULE = "web-tier", "cpu-busy", "paused-on-io-error"
@@ -31,7 +31,7 @@ STAGES = (
 
 
 class Story:
-    """Tell it on a stage that is set; what does not come true in time is a LabError."""
+    """Tell it on a stage that is set; what does not come true in time is a ToolError."""
 
     def __init__(self, stage: Stage, teller: Teller) -> None:
         self._stage = stage
@@ -110,7 +110,7 @@ class Story:
         after = self._busy_alert()
         # Its trace may be another: that of its newest turn, and a busy machine can make it worse meanwhile.
         if after.since != before.since:
-            raise LabError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
+            raise ToolError(f"The alert {CPU_RULE} began anew on {target}: since {after.since}, not {before.since}.")
         self._none_has_ended()
         self._kubectl("get", self._stage.kinds, IN_SHOP)
         self._kubectl("get", "events", IN_SHOP, f"--field-selector=involvedObject.name={BUSY}")
@@ -143,7 +143,7 @@ class Story:
     def _busy_alert(self) -> Alert:
         alert = self._policy().alert(CPU_RULE, f"{NAMESPACE}/{BUSY}")
         if alert is None:
-            raise LabError(f"The alert {CPU_RULE} of {BUSY} is gone while it computes: {self._policy()}.")
+            raise ToolError(f"The alert {CPU_RULE} of {BUSY} is gone while it computes: {self._policy()}.")
         return alert
 
     def _fires(self, rule: str, name: str) -> bool:
@@ -158,7 +158,7 @@ class Story:
     def _none_has_ended(self) -> None:
         for name in (BROKEN, BUSY):
             if self._told("AlertResolved", name):
-                raise LabError(f"An Event says that an alert of {name} has resolved, and its cause is still there.")
+                raise ToolError(f"An Event says that an alert of {name} has resolved, and its cause is still there.")
 
     def _told(self, reason: str, name: str) -> bool:
         selector = f"--field-selector=reason={reason},involvedObject.name={name}"
@@ -177,7 +177,7 @@ class Story:
     def _policy_if_any(self) -> str:
         try:
             return str(self._policy())
-        except LabError as error:
+        except ToolError as error:
             return str(error)
 
     def _kubectl(self, *args: str, since: str = "") -> None:
@@ -188,5 +188,5 @@ class Story:
             self._stage.check()
             try:
                 wait_for(condition, what=what, deadline=deadline, poll=POLL_S)
-            except LabError as error:
-                raise LabError(f"{error}. What the policy says: {self._policy_if_any()}") from error
+            except ToolError as error:
+                raise ToolError(f"{error}. What the policy says: {self._policy_if_any()}") from error

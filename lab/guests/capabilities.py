@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.cache import cached
-from lab.progress import step
+from tools.cache import cached
+from tools.progress import step
 
 PROGRAMS = (Path("/usr/sbin/libvirtd"), Path("/usr/bin/qemu-system-x86_64"))
 

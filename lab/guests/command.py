@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from lab.errors import LabError
 from lab.guests.guest import Guest
 from lab.guests.kept import find_guest
+from tools.errors import ToolError
 
 
 def _crash(guest: Guest) -> None:
@@ -47,7 +47,7 @@ def guest(name: str, request: list[str]) -> None:
 
 
 def read_request(request: list[str]) -> Callable[[Guest], object]:
-    """Return the deed that a request names; an unknown one is a LabError."""
+    """Return the deed that a request names; an unknown one is a ToolError."""
     match request:
         case [] | ["state"]:
             return lambda _: None
@@ -58,4 +58,4 @@ def read_request(request: list[str]) -> Callable[[Guest], object]:
         case [verb] if verb in REQUESTS:
             return REQUESTS[verb]
     loads = ", ".join(f"{load} on|off" for load in LOADS)
-    raise LabError(f"A guest does not know {' '.join(request)!r}; it knows {loads}, {', '.join(REQUESTS)} and state.")
+    raise ToolError(f"A guest does not know {' '.join(request)!r}; it knows {loads}, {', '.join(REQUESTS)} and state.")

@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 
-from lab.errors import LabError
+from tools.errors import ToolError
 
 ANSWER_S = 1.0
 _numbers = itertools.count(1)
@@ -23,10 +23,10 @@ def ask(port: Path, request: str, *, deadline: float) -> None:
             case "ok":
                 return
             case "failed":
-                raise LabError(f"The guest at {port} refused {request!r}: init.sh does not know it, or it failed.")
+                raise ToolError(f"The guest at {port} refused {request!r}: init.sh does not know it, or it failed.")
             case _:
                 continue
-    raise LabError(f"The guest at {port} did not answer {request!r} in {deadline:g} s.")
+    raise ToolError(f"The guest at {port} did not answer {request!r} in {deadline:g} s.")
 
 
 def _answer(port: Path, number: int, request: str) -> str | None:

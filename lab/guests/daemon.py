@@ -9,15 +9,15 @@ from functools import cache
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
-from lab.errors import LabError
 from lab.guests.capabilities import capabilities
 from lab.guests.cgroup import ControlGroup
 from lab.guests.image import GuestImage
 from lab.guests.layout import Command, mounts, write_folder
 from lab.guests.namespace import Namespace, process_named
-from lab.machine import ensure_packages
 from lab.process import Process, start, wait_for
 from lab.rundir import RunDir
+from tools.errors import ToolError
+from tools.machine import ensure_packages
 
 # Not libvirt-daemon-system: it would bring services and settings of the machine, and the lab has its own.
 PACKAGES = ("libvirt-daemon", "libvirt-clients", "qemu-system-x86", "iproute2", "util-linux")
@@ -82,7 +82,7 @@ class Daemon:
     @property
     def namespace(self) -> Namespace:
         if self._opened is None:
-            raise LabError(f"{self.spec.name} is not open: start its launcher or host first.")
+            raise ToolError(f"{self.spec.name} is not open: start its launcher or host first.")
         return self._opened
 
     @property
@@ -91,7 +91,7 @@ class Daemon:
         name = self.spec.executable.name[:15]
         pid = process_named(name, bytes(self.spec.config), inside=self.namespace)
         if pid is None:
-            raise LabError(f"{self.spec.name} does not run: start it, or see why it ended.", log=self.log)
+            raise ToolError(f"{self.spec.name} does not run: start it, or see why it ended.", log=self.log)
         return pid
 
     @property
@@ -191,9 +191,9 @@ class Daemon:
                 command, input=stdin, capture_output=True, text=True, timeout=CALL_DEADLINE_S, check=False
             )
         except subprocess.TimeoutExpired:
-            raise LabError(f"virsh {arguments[0]} hangs on {self.spec.name}.", log=self.log) from None
+            raise ToolError(f"virsh {arguments[0]} hangs on {self.spec.name}.", log=self.log) from None
         if done.returncode != 0:
-            raise LabError(f"virsh {' '.join(arguments)} on {self.spec.name}: {done.stderr.strip()}", log=self.log)
+            raise ToolError(f"virsh {' '.join(arguments)} on {self.spec.name}: {done.stderr.strip()}", log=self.log)
         return done.stdout.strip()
 
     @property

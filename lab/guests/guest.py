@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
-from lab.errors import LabError
 from lab.guests import control
 from lab.guests.daemon import Daemon
 from lab.guests.domain import Domain
 from lab.guests.layout import disk_mount
 from lab.guests.namespace import process_named
 from lab.process import wait_for
+from tools.errors import ToolError
 
 DISK_BYTES = 16 << 20
 # The file system that holds the disk has room for all of it, until `fill_disk` takes the room away.
@@ -53,7 +53,7 @@ class Guest:
         """The guest's QEMU, as the machine numbers it."""
         pid = self._find_qemu()
         if pid is None:
-            raise LabError(f"The guest {self.name} has no QEMU: start it, or see why it ended in {self._daemon.log}.")
+            raise ToolError(f"The guest {self.name} has no QEMU: start it, or see why it ended in {self._daemon.log}.")
         return pid
 
     @property
@@ -180,12 +180,12 @@ class Guest:
 
     def _ask(self, request: str, deadline: float = ANSWER_DEADLINE_S) -> None:
         if self.domain.image is None:
-            raise LabError(f"The guest {self.name} has no operating system: make it with one to ask {request!r} of it.")
+            raise ToolError(f"The guest {self.name} has no operating system: start it with Linux to ask {request!r}.")
         try:
             control.ask(self._outside(self.domain.control), request, deadline=deadline)
-        except LabError as error:
+        except ToolError as error:
             last = self.console[-500:] or "nothing"
-            raise LabError(f"{error} {self.name} is {self.state}; its console says:\n{last}") from error
+            raise ToolError(f"{error} {self.name} is {self.state}; its console says:\n{last}") from error
 
     def _virsh(self, *arguments: str, stdin: str = "") -> str:
         return self._daemon.virsh(*arguments, stdin=stdin)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lab.cache import build_log, cached
-from lab.errors import LabError
 from lab.guests.initramfs import Entry, archive
-from lab.machine import ensure_packages
-from lab.process import run_logged
-from lab.progress import step
+from tools.cache import build_log, cached
+from tools.commands import run_logged
+from tools.errors import ToolError
+from tools.machine import ensure_packages
+from tools.progress import step
 
 INIT = Path(__file__).with_name("init.sh")
 # Depends on the newest kernel package, whose own name carries its version. The cloud flavour lacks i6300esb.
@@ -92,7 +92,7 @@ def _build(folder: Path) -> None:
 def _entries(kernel_files: dict[str, bytes], busybox: bytes) -> list[Entry]:
     missing = [module for module in MODULES if f"{module}.ko" not in kernel_files]
     if missing:
-        raise LabError(f"The kernel package of {KERNEL} has no {', '.join(missing)}: the lab needs Debian 12's kernel.")
+        raise ToolError(f"The kernel package of {KERNEL} has no {', '.join(missing)}: use Debian 12's.")
     order = "".join(f"{module} {OPTIONS.get(module, '')}\n" for module in MODULES)
     return [
         *(Entry.folder(name) for name in FOLDERS),
@@ -111,7 +111,7 @@ def uncompressed(vmlinuz: bytes) -> bytes:
     start = (setup_sectors + 1) * 512 + offset
     payload = vmlinuz[start : start + length]
     if not payload.startswith(XZ_MAGIC):
-        raise LabError(f"The kernel of {KERNEL} is not packed by xz, as Debian 12's is: the lab needs that one.")
+        raise ToolError(f"The kernel of {KERNEL} is not packed by xz, as Debian 12's is: the lab needs that one.")
     # The kernel's build appends the size after the stream, which lzma.decompress() would refuse.
     return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload)
 
@@ -119,7 +119,7 @@ def uncompressed(vmlinuz: bytes) -> bytes:
 def _download(folder: Path) -> tuple[Path, Path]:
     try:
         return _fetch(folder)
-    except LabError:
+    except ToolError:
         # The lists on this machine are absent or older than the mirror.
         run_logged(["apt-get", "--quiet", "update"], log=build_log("guest-image-apt"), cwd=folder)
         return _fetch(folder)
@@ -138,7 +138,7 @@ def _newest_kernel() -> str:
     said = _output(["apt-cache", "depends", "--important", KERNEL]).decode()
     names = [line.split()[-1] for line in said.splitlines() if "Depends: linux-image-" in line]
     if not names:
-        raise LabError(f"apt does not know {KERNEL}: run apt-get update, and see that its sources are Debian's.")
+        raise ToolError(f"apt does not know {KERNEL}: run apt-get update, and see that its sources are Debian's.")
     return names[0]
 
 
@@ -152,7 +152,7 @@ def _unpack(package: Path, wanted: Callable[[PurePosixPath], bool]) -> dict[str,
                 if member.isfile() and wanted(path) and (content := files.extractfile(member)):
                     found[path.name] = content.read()
     if unpacking.returncode != 0:
-        raise LabError(f"dpkg-deb cannot unpack {package.name}: it may be cut off; run this again.")
+        raise ToolError(f"dpkg-deb cannot unpack {package.name}: it may be cut off; run this again.")
     return found
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
 from lab.keep import newest_kept
 from lab.rundir import RunDir
+from tools.errors import ToolError
 
 FILE = "guests.json"
 
@@ -28,14 +28,14 @@ def find_guest(name: str) -> Guest:
     """Return a guest of the run that this checkout kept last. A VM of KubeVirt's shape goes by its VMI's name."""
     guests = _guests(_newest())
     if name not in guests:
-        raise LabError(f"No guest is called {name}: there are {', '.join(guests)}.")
+        raise ToolError(f"No guest is called {name}: there are {', '.join(guests)}.")
     return guests[name]
 
 
 def _newest() -> RunDir:
     run = newest_kept(FILE)
     if run is None:
-        raise LabError("No guests are up: make demo KEEP=1 leaves some running.")
+        raise ToolError("No guests are up: make demo KEEP=1 leaves some running.")
     return run
 
 

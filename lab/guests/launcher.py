@@ -9,7 +9,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-from lab.errors import LabError
 from lab.guests.cgroup import ControlGroup
 from lab.guests.daemon import LIBVIRTD_CONF, QEMU_CONF, Daemon, DaemonSpec
 from lab.guests.domain import Domain, Interface
@@ -17,6 +16,7 @@ from lab.guests.guest import Guest
 from lab.guests.image import guest_image
 from lab.guests.layout import IMAGE_INSIDE, INSIDE, Command
 from lab.rundir import RunDir
+from tools.errors import ToolError
 
 # KubeVirt's user "qemu" (kubevirt/pkg/util/util.go), whoever the machine calls so.
 QEMU_UID = 107
@@ -74,7 +74,7 @@ class Launcher:
     @property
     def guest(self) -> Guest:
         if self._guest is None:
-            raise LabError(f"The launcher of {self._domain.name} was not started.")
+            raise ToolError(f"The launcher of {self._domain.name} was not started.")
         return self._guest
 
     @property

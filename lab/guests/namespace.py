@@ -11,9 +11,9 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Self
 
-from lab.errors import LabError
 from lab.process import Identity, Process, start, wait_for
 from lab.rundir import RunDir
+from tools.errors import ToolError
 
 SETUP_DEADLINE_S = 20.0
 END_DEADLINE_S = 15.0
@@ -70,7 +70,7 @@ class Namespace:
         opener = Identity.parse((run.path / "pids" / name).read_text())
         holder = Identity.of(_first_inside(opener.pid)) if opener.alive else None
         if holder is None:
-            raise LabError(f"The namespaces of {name} are gone: its process ended. Run make down, then start anew.")
+            raise ToolError(f"The namespaces of {name} are gone: its process ended. Run make down, then start anew.")
         return cls(name, holder=holder, process=None)
 
     @property
@@ -91,7 +91,7 @@ class Namespace:
         """Run a short command inside as root; one that fails is an error."""
         done = subprocess.run(self.enter(*command), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise LabError(f"{shlex.join(map(str, command))} in {self._name}: {done.stderr.strip()}")
+            raise ToolError(f"{shlex.join(map(str, command))} in {self._name}: {done.stderr.strip()}")
 
     def path(self, inside: Path) -> Path:
         """Name a file inside as the machine reaches it, through the first process' view."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from lab.errors import LabError
-from lab.progress import note
+from tools.errors import ToolError
+from tools.progress import note
 
 
 def side_by_side(actions: Iterable[Callable[[], object]]) -> None:
@@ -21,7 +21,7 @@ def _outspoken(action: Callable[[], object]) -> Callable[[], object]:
     def run() -> object:
         try:
             return action()
-        except LabError as error:
+        except ToolError as error:
             note(str(error))
             raise
 

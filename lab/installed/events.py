@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from lab.errors import LabError
 from lab.process import wait_for
+from tools.errors import ToolError
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import EVENTS, resource
 from virtwatch_kube.watch import Watch
@@ -66,7 +66,7 @@ class EventLog:
         with self._changed:
             if not self._changed.wait_for(wanted, deadline):
                 last = "\n".join(f"    {item.reason} {item.about}: {item.note}" for item in self._told[-5:])
-                raise LabError(f"Waited in vain for {what}, {deadline:g} s; the last Events are:\n{last or '    none'}")
+                raise ToolError(f"Waited in vain for {what}, {deadline:g} s; the last Events:\n{last or '    none'}")
 
     def _take(self, _: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if new is None:

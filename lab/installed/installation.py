@@ -10,7 +10,8 @@ from lab.controlplane.cluster import ControlPlane
 from lab.installed.objects import Document, bound_to
 from lab.installed.written import create_pod
 from lab.process import Process, free_port, start
-from lab.rundir import CHECKOUT, RunDir
+from lab.rundir import RunDir
+from tools.checkout import CHECKOUT
 
 BASE = CHECKOUT / "manifests" / "base"
 NAMESPACE = "virtwatch-system"

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.controlplane.cluster import ControlPlane
-from lab.errors import LabError
 from lab.guests.guest import Guest
 from lab.guests.launcher import Launcher
 from lab.installed import objects
 from lab.installed.written import create, create_pod
 from lab.rundir import RunDir
+from tools.errors import ToolError
 
 
 class VirtualMachine:
@@ -40,7 +40,7 @@ class VirtualMachine:
     @property
     def launcher(self) -> Launcher:
         if self._launcher is None:
-            raise LabError(f"The VM {self.namespace}/{self.name} was not started.")
+            raise ToolError(f"The VM {self.namespace}/{self.name} was not started.")
         return self._launcher
 
     @property

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab.cache import build_log, cached
-from lab.gobuild import go_build
-from lab.gomodule import GoModule, copy_module
-from lab.machine import ensure_packages, require_go
-from lab.process import run_logged
-from lab.progress import step
+from tools.cache import build_log, cached
+from tools.commands import run_logged
+from tools.gobuild import go_build
+from tools.gomodule import GoModule, copy_module
+from tools.machine import ensure_packages, require_go
+from tools.progress import step
 
 KUBEVIRT = GoModule("kubevirt.io/kubevirt", "1.7.0", "h1:Emz0v1IGKwTvWvD+d0mZmfZFvVCxreSAPAUQnp0ZhZI=")
 # Parts of the same repository that its module's zip lacks.

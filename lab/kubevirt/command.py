@@ -1,10 +1,10 @@
 """python -m lab guest NAME REQUEST: load a guest of a kept run, KubeVirt's or libvirt's own."""
 
-from lab.errors import LabError
 from lab.guests.command import LOADS
 from lab.guests.command import guest as libvirts_guest
 from lab.kubevirt.kept import KeptVm, find_vm
 from lab.kubevirt.vm import VirtualMachine
+from tools.errors import ToolError
 
 
 def guest(name: str, request: list[str]) -> None:
@@ -36,7 +36,7 @@ def _obey(kept: KeptVm, request: list[str]) -> None:
             kept.disk.free()
         case _:
             known = ", ".join(f"{load} on|off" for load in LOADS) + (", fill, free" if kept.disk else "")
-            raise LabError(
+            raise ToolError(
                 f"{kept.vm.spec.name} does not know {' '.join(request)!r}; it knows {known}. The rest is KubeVirt's to "
                 "do: virtctl pause, unpause, stop, start, migrate."
             )

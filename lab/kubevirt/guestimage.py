@@ -4,14 +4,14 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from lab.cache import cached
 from lab.guests.image import INIT, guest_image
 from lab.guests.initramfs import Entry
 from lab.guests.initramfs import archive as initramfs
-from lab.images import archive
-from lab.images.archive import File, Image
 from lab.kubevirt.images import QEMU_UID
-from lab.progress import step
+from tools.cache import cached
+from tools.images import archive
+from tools.images.archive import File, Image
+from tools.progress import step
 
 KERNEL = "lab.local/guest-kernel:1"
 DISK = "lab.local/guest-disk:1"

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from lab.cache import cached
-from lab.images import archive
-from lab.images.archive import File, Image
-from lab.images.base import debian
 from lab.kubevirt.binaries import REGISTRY, TAG, kubevirt
-from lab.progress import step
+from tools.cache import cached
+from tools.images import archive
+from tools.images.archive import File, Image
+from tools.images.base import debian
+from tools.progress import step
 
 QEMU_UID = 107
 PACKAGES = (

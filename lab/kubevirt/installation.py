@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from lab.errors import LabError
 from lab.kubevirt.binaries import NAMESPACE, kubevirt
 from lab.kubevirt.guestimage import DISK, KERNEL, guest_images
 from lab.kubevirt.images import kubevirt_images
 from lab.node.cluster import Cluster
 from lab.node.node import Node
-from lab.progress import step
+from tools.errors import ToolError
+from tools.progress import step
 
 CUSTOM_RESOURCE = Path(__file__).with_name("kubevirt.yaml")
 # KubeVirt runs its own parts nowhere else.
@@ -32,7 +32,7 @@ def install(cluster: Cluster) -> None:
     kubectl = cluster.control_plane.kubectl
     first = next(iter(cluster.nodes), None)
     if first is None:
-        raise LabError("KubeVirt needs a node: add_node() one, prepare() it, then install().")
+        raise ToolError("KubeVirt needs a node: add_node() one, prepare() it, then install().")
     with step("Installing KubeVirt", why="its operator installs its other parts one after the other, 2 minutes"):
         kubectl("label", "node", first, CONTROL_PLANE_LABEL, "--overwrite")
         kubectl("apply", "--server-side", "-f", str(kubevirt() / "operator.yaml"))

@@ -9,12 +9,12 @@ from signal import SIGKILL
 from typing import Any
 
 from lab.controlplane.cluster import ControlPlane
-from lab.errors import LabError
 from lab.guests import control
 from lab.guests.domain import FAST_BOOT
 from lab.kubevirt.guestimage import DISK, KERNEL
 from lab.node.node import Node
 from lab.process import wait_for
+from tools.errors import ToolError
 
 Document = dict[str, Any]
 SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
@@ -126,13 +126,13 @@ class VirtualMachine:
         """
         source = self.node
         for _ in range(MOVE_ATTEMPTS):
-            with suppress(LabError):
+            with suppress(ToolError):
                 self.migrate()
                 return self._wait_moved(source)
             self._kubectl("delete", "vmim", "--all", *self._namespace, "--timeout=60s", check=False)
             if self.node != source:  # It was there in the end.
                 return self._wait_moved(source)
-        raise LabError(
+        raise ToolError(
             f"KubeVirt did not move {self.spec.name} from {source}, though asked {MOVE_ATTEMPTS} times, as happens on "
             "a busy machine: virt-handler forgets a domain that went before it hears that it moved. Run it again."
         )
@@ -168,7 +168,7 @@ class VirtualMachine:
         spec = self.spec
         pid = node.pods_process("qemu-system-x86", command=f"guest={spec.namespace}_{spec.name},".encode())
         if pid is None:
-            raise LabError(f"No QEMU of {spec.namespace}/{spec.name} runs on {node.name}: see kubectl get vmi -o wide.")
+            raise ToolError(f"No QEMU of {spec.namespace}/{spec.name} runs on {node.name}: see kubectl get vmi.")
         return pid
 
     def _subresource(self, kind: str, verb: str) -> None:

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from lab.cache import build_log, cached
 from lab.controlplane.binaries import STAMP, VERSION
-from lab.gobuild import go_build
-from lab.gomodule import GoModule, copy_module
-from lab.machine import require_go
-from lab.progress import step
+from tools.cache import build_log, cached
+from tools.gobuild import go_build
+from tools.gomodule import GoModule, copy_module
+from tools.machine import require_go
+from tools.progress import step
 
 SOURCE = Path(__file__).parent
 KUBERNETES_FILES = ("main.go", "go.mod", "go.sum")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cache import cache_root, locked
-from lab.errors import LabError
 from lab.rundir import RunDir
+from tools.cache import cache_root, locked
+from tools.errors import ToolError
 
 # What runs had the machine's first group of cgroup v2 hand down, until the last of them takes it back; /run is empty
 # after a boot, and so is what was handed down.
@@ -84,7 +84,7 @@ def _add(controllers: frozenset[str], *, to: Path) -> None:
     try:
         file.write_text(" ".join(f"+{name}" for name in sorted(controllers)))
     except OSError as error:
-        raise LabError(
+        raise ToolError(
             f"{file} does not take {', '.join(sorted(controllers))} ({error.strerror}): "
             "let the machine's init hand them down, or run the lab in a group that may."
         ) from error

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lab.images.small import PAUSE
+from lab.node.small import PAUSE
 
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 # Linux' CAP_SYS_RESOURCE, without which no process may lower an oom_score_adj.

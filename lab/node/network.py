@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab.controlplane.pki import SERVICE_ADDRESS
-from lab.errors import LabError
-from lab.machine import ensure_packages
 from lab.rundir import RunDir
+from tools.errors import ToolError
+from tools.machine import ensure_packages
 
 PACKAGES = ("containernetworking-plugins", "iproute2", "iptables", "procps")
 PLUGINS = "/usr/lib/cni"
@@ -92,11 +92,11 @@ def _free_network(run: RunDir) -> IPv4Network:
     for part in parts[first:] + parts[:first]:
         if not any(part.overlaps(other) for other in taken):
             return part
-    raise LabError(f"Every part of {PODS} has a route on this machine: end other runs (make down) or free one.")
+    raise ToolError(f"Every part of {PODS} has a route on this machine: end other runs (make down) or free one.")
 
 
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        raise ToolError(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done.stdout

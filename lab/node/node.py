@@ -13,18 +13,19 @@ from pathlib import Path
 from lab.controlplane.cluster import ControlPlane
 from lab.controlplane.kubeconfig import write_certificate_kubeconfig
 from lab.controlplane.pki import issue_client_certificate
-from lab.errors import LabError
 from lab.guests.cgroup import prefer
 from lab.guests.namespace import Namespace
-from lab.images.small import pause_image
-from lab.machine import ensure_packages
 from lab.node.binaries import containerd_tools, kubernetes_tools
 from lab.node.cgroup import hierarchies, make_top
 from lab.node.config import CONTAINERD_SOCKET, containerd_config, kubelet_config, may_lower_oom_score
 from lab.node.network import PLUGINS, Network
 from lab.node.part import Part
-from lab.process import free_port, run_logged, wait_for
+from lab.node.small import pause_image
+from lab.process import free_port, wait_for
 from lab.rundir import RunDir
+from tools.commands import run_logged
+from tools.errors import ToolError
+from tools.machine import ensure_packages
 
 PACKAGES = ("runc", "util-linux")
 READY_DEADLINE_S = 120.0
@@ -71,7 +72,7 @@ class Node:
     @property
     def namespace(self) -> Namespace:
         if self._opened is None:
-            raise LabError(f"{self.name} is off: start() it.")
+            raise ToolError(f"{self.name} is off: start() it.")
         return self._opened
 
     @property
@@ -145,7 +146,7 @@ class Node:
         )
         digest = re.search(r"sha256:[0-9a-f]{64}", listed.stdout)
         if digest is None:
-            raise LabError(f"{self.name} has no image {image}: import_image() it.")
+            raise ToolError(f"{self.name} has no image {image}: import_image() it.")
         self.name_image(image, f"{image.rpartition(':')[0]}@{digest[0]}")
 
     def name_image(self, image: str, other: str) -> None:

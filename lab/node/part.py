@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
 
-from lab.errors import LabError
 from lab.guests.namespace import Namespace
 from lab.process import Process, start, wait_for
 from lab.rundir import RunDir
+from tools.errors import ToolError
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
@@ -35,7 +35,7 @@ class Part:
     def process(self) -> Process:
         """The process that entered the node for it: it ends when the program does."""
         if self._process is None:
-            raise LabError(f"{self.name} was not started.")
+            raise ToolError(f"{self.name} was not started.")
         return self._process
 
     @property
@@ -44,7 +44,7 @@ class Part:
         entered = self.process.pid
         children = Path(f"/proc/{entered}/task/{entered}/children").read_text().split()
         if not children:
-            raise LabError(f"{self.name} does not run: start it, or see why it ended.", log=self.log)
+            raise ToolError(f"{self.name} does not run: start it, or see why it ended.", log=self.log)
         return int(children[0])
 
     def start(self, inside: Namespace | None = None) -> None:
@@ -63,7 +63,7 @@ class Part:
         """End it with SIGTERM; after a while, with SIGKILL. Return, when it has ended, whether SIGTERM was enough."""
         if self.alive:
             os.kill(self.pid, SIGTERM)
-            with suppress(LabError):  # What takes longer is killed, as a service manager does.
+            with suppress(ToolError):  # What takes longer is killed, as a service manager does.
                 wait_for(lambda: not self.alive, what=f"{self.name} to end", deadline=STOP_DEADLINE_S)
         in_order = not self.alive
         self.kill()

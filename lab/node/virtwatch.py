@@ -6,10 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.guests.together import side_by_side
-from lab.images.product import AGENT, OPERATOR, agent_image, operator_image
 from lab.node.cluster import Cluster
 from lab.node.node import Node
-from lab.rundir import CHECKOUT
+from tools.checkout import CHECKOUT
+from tools.images.product import AGENT, OPERATOR, agent_image, operator_image
 
 OVERLAY = ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab"))
 NAMESPACE_FILE = CHECKOUT / "manifests" / "base" / "namespace.yaml"

@@ -14,8 +14,8 @@ import pytest
 
 from lab.keep import ENV_FILE
 from lab.process import RUN_VARIABLE, wait_for
-from lab.rundir import CHECKOUT
 from tests.machine import on_the_machine, wait_as_before
+from tools.checkout import CHECKOUT
 
 LIGHT_DEADLINE_S = 280
 # On a busy machine; by itself it takes 4 minutes, which `make bench` holds to its 5.

@@ -9,12 +9,12 @@ from signal import SIGKILL
 import pytest
 
 from lab.guests.together import side_by_side
-from lab.images.product import AGENT, OPERATOR
 from lab.kubevirt.vm import VirtualMachine
 from lab.node import virtwatch
 from lab.node.node import Node
 from lab.process import wait_for
 from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+from tools.images.product import AGENT, OPERATOR
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, RULE, NODE = "faults", "paused", "node-2"

@@ -11,8 +11,8 @@ from lab.guests.together import side_by_side
 from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.vm import VirtualMachine
 from lab.process import wait_for
-from lab.rundir import CHECKOUT
 from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+from tools.checkout import CHECKOUT
 
 pytestmark = pytest.mark.timeout(900)
 EXAMPLE = CHECKOUT / "manifests" / "examples" / "web-tier.yaml"

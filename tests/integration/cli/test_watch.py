@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.rundir import CHECKOUT
 from tests.integration.cli.conftest import Virtwatch
+from tools.checkout import CHECKOUT
 
 DRIVER = ("--connect", "test:///default")
 HALF = re.compile(r"is 0\.[45]\d*,")  # what the driver's VM uses, as exactly as a busy machine can tell

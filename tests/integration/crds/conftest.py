@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
-from lab.rundir import CHECKOUT
 from tests.policy_cases import good_policy
+from tools.checkout import CHECKOUT
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
 from virtwatch_kube.paths import virtwatch

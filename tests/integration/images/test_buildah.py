@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import cache_root, locked
-from lab.images.base import BASE
-from lab.images.product import agent_image, buildah_command, remove_abandoned
-from lab.machine import ensure_packages
+from tools.cache import cache_root, locked
+from tools.images.base import BASE
+from tools.images.product import agent_image, buildah_command, remove_abandoned
+from tools.machine import ensure_packages
 
 UNDER_TEST = "under-test-scratch"
 

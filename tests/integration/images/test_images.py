@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from lab.images.product import agent_image, buildah_command, operator_image
-from lab.images.size import compressed_size
-from lab.images.small import busybox_image
-from lab.rundir import CHECKOUT
+from lab.node.small import busybox_image
+from tools.checkout import CHECKOUT
+from tools.images.product import agent_image, buildah_command, operator_image
+from tools.images.size import compressed_size
 from virtwatch_api import __version__
 
 # The first test builds: from Debian's packages and pip's, where the cache holds nothing.

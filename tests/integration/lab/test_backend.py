@@ -19,8 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from lab.backend.backend import Backend
 from lab.backend.sink import Answer, Sink
-from lab.errors import LabError
 from lab.process import wait_for
+from tools.errors import ToolError
 
 RESOURCE = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="lab-test"))])
 
@@ -156,5 +156,5 @@ class TestSink:
 
     def test_waiting_in_vain_says_what_it_holds(self, sink: Sink) -> None:
         self.send_span(sink)
-        with pytest.raises(LabError, match="1 requests the sink holds only 1 spans, 0 logs and 0 metrics"):
+        with pytest.raises(ToolError, match="1 requests the sink holds only 1 spans, 0 logs and 0 metrics"):
             sink.wait(lambda sink: len(sink.spans) == 2, deadline=0.1)

@@ -5,7 +5,7 @@ import pytest
 
 from lab.controlplane import binaries
 from lab.controlplane.cluster import ControlPlane
-from lab.errors import LabError
+from tools.errors import ToolError
 
 NAMESPACE = "lab-test"
 POD = {
@@ -66,7 +66,7 @@ def test_an_unbound_token_carries_no_node(control_plane: ControlPlane) -> None:
 
 def test_a_service_account_may_do_nothing_by_itself(control_plane: ControlPlane) -> None:
     kubeconfig = control_plane.service_account_kubeconfig(NAMESPACE, "agent")
-    with pytest.raises(LabError, match="forbidden"):
+    with pytest.raises(ToolError, match="forbidden"):
         control_plane.kubectl("--kubeconfig", str(kubeconfig), "get", "vmi", "-n", NAMESPACE)
 
 
@@ -114,5 +114,5 @@ def test_an_old_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     old.write_text("#!/bin/sh\necho Kubernetes v1.31.4\n")
     old.chmod(0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    with pytest.raises(LabError, match=r"kube-apiserver, from \$KUBEBUILDER_ASSETS, is Kubernetes v1.31.4; .* 1.37"):
+    with pytest.raises(ToolError, match=r"kube-apiserver, from \$KUBEBUILDER_ASSETS, is Kubernetes v1.31.4; .* 1.37"):
         binaries.find_tools()

@@ -13,7 +13,7 @@ from lab.process import wait_for
 WAITER = """
 import subprocess, sys
 from pathlib import Path
-from lab import ending
+from tools import ending
 from lab.guests.together import side_by_side
 from lab.process import start, wait_for
 folder = Path(sys.argv[1])

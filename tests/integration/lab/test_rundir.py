@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lab import rundir
-from lab.errors import LabError
 from lab.process import Identity, Process, start, wait_for
 from lab.rundir import RunDir, clean, leftovers, processes, runs
+from tools.errors import ToolError
 
 # Makes a run with one process, says its folder and waits to be killed.
 OWNER = """
@@ -113,7 +113,7 @@ def test_what_cannot_be_undone_is_named_and_tried_again_by_the_next_who_cleans(t
     run = RunDir.create("test")
     run.record_undo("sh", "-c", f"touch {tmp_path}/undone")
     run.record_undo("ls", str(tmp_path / "mended"))
-    with pytest.raises(LabError, match=r"is not taken back:\nls .*mended: .*No such file"):
+    with pytest.raises(ToolError, match=r"is not taken back:\nls .*mended: .*No such file"):
         clean(run)
     assert (tmp_path / "undone").exists()
     (tmp_path / "mended").touch()
@@ -135,7 +135,7 @@ def test_mounts_under_a_run_are_taken_away_and_what_they_showed_is_not(tmp_path:
 
 def test_a_folder_of_somebody_else_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(LabError, match="set VIRTWATCH_RUN"):
+    with pytest.raises(ToolError, match="set VIRTWATCH_RUN"):
         RunDir.create("test")
 
 
@@ -163,7 +163,7 @@ class TestProcess:
 
     def test_waiting_for_a_process_that_ended_fails_at_once_with_its_last_words(self, tmp_path: Path) -> None:
         failing = start("failing", ["sh", "-c", "echo disk is full; exit 1"], run_dir=tmp_path)
-        with pytest.raises(LabError, match=r"(?s)failing ended while waiting for its port.*disk is full"):
+        with pytest.raises(ToolError, match=r"(?s)failing ended while waiting for its port.*disk is full"):
             wait_for(lambda: False, what="its port", deadline=600, process=failing)
         failing.kill()
 

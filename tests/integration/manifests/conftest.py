@@ -11,7 +11,8 @@ import pytest
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.installed.objects import bound_to
 from lab.installed.written import create_node, create_pod
-from lab.rundir import CHECKOUT, RunDir, clean
+from lab.rundir import RunDir, clean
+from tools.checkout import CHECKOUT
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Forbidden

@@ -2,8 +2,8 @@
 
 import re
 
-from lab.checkov.checkov import Finding
-from lab.rundir import CHECKOUT
+from tools.checkout import CHECKOUT
+from tools.checkov import Finding
 
 # One thing that `restricted` forbids: a title, and where it is, in brackets.
 SENTENCE = re.compile(r"(.+?\(.+?\))(?:, |$)")

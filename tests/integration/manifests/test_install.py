@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lab.rundir import CHECKOUT
 from tests.integration.manifests.conftest import AGENT, BASE, OPERATOR
+from tools.checkout import CHECKOUT
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.policy import Policy
 from virtwatch_api.policy_codec import parse_policy

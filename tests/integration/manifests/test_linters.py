@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.checkov.checkov import Finding, findings
 from lab.controlplane.binaries import find_tools
-from lab.dist import dist
-from lab.errors import LabError
-from lab.rundir import CHECKOUT
 from tests.integration.manifests.security_page import answered
+from tools.checkout import CHECKOUT
+from tools.checkov import Finding, findings
+from tools.dist import dist
+from tools.errors import ToolError
 
 DOCKERFILES = {"agent/Dockerfile", "operator/Dockerfile"}
 AGENT = "DaemonSet/virtwatch-agent"
@@ -65,5 +65,5 @@ def test_a_manifest_that_got_worse_would_be_noticed(libvirt, tmp_path):
 def test_a_file_without_any_object_is_no_clean_bill(tmp_path):
     (tmp_path / "empty.yaml").write_text("{}\n")
 
-    with pytest.raises(LabError, match="could not read"):
+    with pytest.raises(ToolError, match="could not read"):
         findings("kubernetes", tmp_path / "empty.yaml")

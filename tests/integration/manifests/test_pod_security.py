@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lab.rundir import CHECKOUT
 from tests.integration.manifests.conftest import AGENT, OPERATOR
 from tests.integration.manifests.security_page import documented, violations
+from tools.checkout import CHECKOUT
 from virtwatch_kube.paths import resource
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"

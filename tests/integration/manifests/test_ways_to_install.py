@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
-from lab.dist import dist
-from lab.rundir import CHECKOUT, RunDir, clean
+from lab.rundir import RunDir, clean
 from tests.integration.leftovers import leftovers
 from tests.integration.manifests.security_page import documented, violations
+from tools.checkout import CHECKOUT
+from tools.dist import dist
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
 WAYS = {

@@ -2,9 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.images.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.node.node import Node
+from lab.node.small import busybox_image
 from lab.rundir import RunDir, clean
 from tests.machine import kernel_settings
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.guests.guest import Guest
-from lab.images.product import AGENT, OPERATOR
 from lab.node.cluster import Cluster
 from lab.node.node import Node
 from lab.node.virtwatch import NAMESPACE, wait_ready
 from lab.process import wait_for
+from tools.images.product import AGENT, OPERATOR
 
 IMAGES = {"deployment/virtwatch-operator": OPERATOR, "daemonset/virtwatch-agent": AGENT}
 DEADLINE_S = 90.0

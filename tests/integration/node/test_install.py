@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from lab.backend.sink import Sink
-from lab.dist import dist
 from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
 from lab.node.virtwatch import NAMESPACE, install, remove, wait_ready
-from lab.rundir import CHECKOUT, RunDir
+from lab.rundir import RunDir
 from tests.integration.leftovers import leftovers
 from tests.integration.node.site import DEADLINE_S, Site
+from tools.checkout import CHECKOUT
+from tools.dist import dist
 
 DEFAULTS = ("-f", str(CHECKOUT / "manifests" / "examples" / "cluster-defaults.yaml"))
 OVERLAYS = CHECKOUT / "manifests" / "overlays"

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
-from lab.images.small import BUSYBOX
 from lab.node.cluster import Cluster
 from lab.node.network import Network
 from lab.node.node import Node
+from lab.node.small import BUSYBOX
 from lab.process import wait_for
-from lab.rundir import CHECKOUT, RunDir, clean, processes
+from lab.rundir import RunDir, clean, processes
 from tests.machine import kernel_settings, on_the_machine, wait_as_before
+from tools.checkout import CHECKOUT
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 ACCESS = {
@@ -31,7 +32,7 @@ DEADLINE_S = 90.0
 # Makes a cluster with a node and a pod on it, says what it made and waits to be killed.
 OWNER = """
 import time
-from lab.images.small import busybox_image
+from lab.node.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.rundir import RunDir
 from tests.integration.node.test_node import Pod

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
-from lab.rundir import CHECKOUT, RunDir, clean
+from lab.rundir import RunDir, clean
 from tests.integration.operator.place import Place, eventually
+from tools.checkout import CHECKOUT
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import resource, virtwatch
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from lab.process import Process
-from lab.rundir import CHECKOUT
 from tests.integration.operator.place import Place, eventually, says
 from tests.integration.operator.stand_in import StandIn
+from tools.checkout import CHECKOUT
 from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.paths import LEASES, resource
 

@@ -1,9 +1,9 @@
 import json
 
 from lab.installed.system import monitor_policy
-from lab.rundir import CHECKOUT
 from tests.integration.system.conftest import RULE
 from tests.integration.system.watched import Watched
+from tools.checkout import CHECKOUT
 
 NOT_YET = {
     "name": "crash-loop",

@@ -1,10 +1,10 @@
 import json
 import time
 
-from lab.errors import LabError
 from lab.installed.events import EventLog, Told
 from lab.installed.system import System
 from lab.installed.virtualmachine import VirtualMachine
+from tools.errors import ToolError
 
 DEADLINE_S = 60.0
 
@@ -48,9 +48,9 @@ class Watched:
             self._events.wait(
                 lambda: self.told == list(reasons), what=f"the Events {', '.join(reasons)}", deadline=deadline
             )
-        except LabError as error:
+        except ToolError as error:
             # Whether the agent did not report, or the operator did not tell what it reported.
-            raise LabError(f"{error}\nThe NodeMonitor says:\n{json.dumps(self.system.monitor(), indent=1)}") from error
+            raise ToolError(f"{error}\nThe NodeMonitor says:\n{json.dumps(self.system.monitor(), indent=1)}") from error
 
     def wait_log(self, text: str, deadline: float = DEADLINE_S) -> None:
         """Return when the agent has logged this text since the test began."""

@@ -1,7 +1,7 @@
 import pytest
 
-from lab.errors import LabError
 from lab.guests.command import read_request
+from tools.errors import ToolError
 
 
 class Asked:
@@ -26,5 +26,5 @@ def test_a_request_becomes_a_deed(request_: list[str], asked: object) -> None:
 
 @pytest.mark.parametrize("request_", [["dance"], ["cpu"], ["cpu", "maybe"], ["fill", "on"]])
 def test_an_unknown_request_is_answered_with_those_that_are_known(request_: list[str]) -> None:
-    with pytest.raises(LabError, match=r"it knows cpu on\|off, .* fill, .* and state"):
+    with pytest.raises(ToolError, match=r"it knows cpu on\|off, .* fill, .* and state"):
         read_request(request_)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import cached
-from lab.errors import LabError
 from lab.process import wait_for
+from tools.cache import cached
+from tools.errors import ToolError
 
 # Appends a line per build to the file BUILDS and holds the build until the file GO is there.
 BUILDER = """
 import sys, time
 from pathlib import Path
-from lab.cache import cached
+from tools.cache import cached
 builds, go = Path(sys.argv[1]), Path(sys.argv[2])
 def build(folder):
     (folder / "half").touch()
@@ -94,9 +94,9 @@ def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
 def test_a_broken_build_leaves_nothing(cache: Path) -> None:
     def build(folder: Path) -> None:
         (folder / "half").touch()
-        raise LabError("no compiler")
+        raise ToolError("no compiler")
 
-    with pytest.raises(LabError, match="no compiler"):
+    with pytest.raises(ToolError, match="no compiler"):
         cached("thing", [b"input"], build)
     assert [path for path in cache.iterdir() if path.is_dir()] == []
 

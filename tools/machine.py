@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
-from lab.cache import build_log, cache_root, locked
-from lab.errors import LabError
-from lab.progress import step
+from tools.cache import build_log, cache_root, locked
+from tools.errors import ToolError
+from tools.progress import step
 
 # lab/controlplane/go.mod asks for this version of the language.
 GO_MINIMUM = (1, 26)
@@ -17,24 +17,24 @@ APT_LOCK_WAIT_S = 300
 
 
 def require_machine() -> None:
-    """Raise LabError where the lab cannot run, before anything is built for it."""
+    """Raise ToolError where the lab cannot run, before anything is built for it."""
     if os.geteuid() != 0:
-        raise LabError("The lab makes namespaces, mounts and network bridges, which only root may: sudo make ...")
+        raise ToolError("The lab makes namespaces, mounts and network bridges, which only root may: sudo make ...")
     if platform.machine() != "x86_64":
-        raise LabError(f"The lab's guests are made for x86_64, and this machine is {platform.machine()}: use another.")
+        raise ToolError(f"The lab's guests are made for x86_64, and this machine is {platform.machine()}: use another.")
 
 
 def ensure_packages(names: Iterable[str]) -> None:
     """Install the Debian packages that are missing; do nothing, quickly, when all are there."""
     names = tuple(names)
     if names and shutil.which("dpkg-query") is None:
-        raise LabError(f"This machine is no Debian, whose packages {', '.join(names)} are needed: use Debian 12.")
+        raise ToolError(f"This machine is no Debian, whose packages {', '.join(names)} are needed: use Debian 12.")
     missing = _missing(names)
     if not missing:
         return
     listed = " ".join(missing)
     if os.geteuid() != 0:
-        raise LabError(f"Debian packages are missing and only root may install them: sudo apt-get install {listed}")
+        raise ToolError(f"Debian packages are missing and only root may install them: sudo apt-get install {listed}")
     # apt waits for another that installs, not for one that reads the lists.
     with locked(cache_root() / ".apt.lock", what="installing Debian packages"):
         missing = _missing(names)
@@ -48,11 +48,11 @@ def require_go() -> str:
     """Return the path of a Go that can build the lab's binaries."""
     go = shutil.which("go")
     if go is None:
-        raise LabError("The command go is missing: install Go 1.26 or newer (https://go.dev/dl) and put it on PATH.")
+        raise ToolError("The command go is missing: install Go 1.26 or newer (https://go.dev/dl) and put it on PATH.")
     said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
     version = re.match(r"go(\d+)\.(\d+)", said)
     if version is None or (int(version[1]), int(version[2])) < GO_MINIMUM:
-        raise LabError(f"{go} is {said.strip()}, too old: install Go 1.26 or newer (https://go.dev/dl).")
+        raise ToolError(f"{go} is {said.strip()}, too old: install Go 1.26 or newer (https://go.dev/dl).")
     return go
 
 
@@ -78,4 +78,4 @@ def _apt(*arguments: str) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(command)} failed: mend what the log says and run it again by hand.", log=log)
+        raise ToolError(f"{' '.join(command)} failed: mend what the log says and run it again by hand.", log=log)

@@ -7,11 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.bench.delays import BUSY_RULE
-from lab.bench.figure import Figure, percentile, spread
-from lab.errors import LabError
 from lab.installed.system import monitor_policy
-from lab.progress import step
+from tools.bench.delays import BUSY_RULE
+from tools.bench.figure import Figure, percentile, spread
+from tools.errors import ToolError
+from tools.progress import step
 
 STARTS = 5
 GOAL_S = 2.0
@@ -47,5 +47,5 @@ def _start(policy: Path) -> float:
         waited = time.monotonic() - begun
         process.terminate()
     if not line.startswith(FIRST_LINE):
-        raise LabError(f"virtwatch watch said {line!r} first, not {FIRST_LINE!r}")
+        raise ToolError(f"virtwatch watch said {line!r} first, not {FIRST_LINE!r}")
     return waited

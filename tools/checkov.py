@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lab.cache import build_log, cached
-from lab.errors import LabError
-from lab.process import run_logged
-from lab.progress import step
-from lab.rundir import CHECKOUT
+from tools.cache import build_log, cached
+from tools.checkout import CHECKOUT
+from tools.commands import run_logged
+from tools.errors import ToolError
+from tools.progress import step
 
 # `make lock` writes it. Wheels alone, so that nothing that it does not name is fetched to build another.
-LOCK = Path(__file__).with_name("requirements.lock")
+LOCK = Path(__file__).with_name("checkov.lock")
 PIP = (
     *("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-compile"),
     *("--require-hashes", "--no-deps", "--only-binary=:all:"),
@@ -51,12 +51,12 @@ def findings(framework: Framework, *files: Path) -> frozenset[Finding]:
         environment = {"PYTHONPATH": str(folder), "HOME": home}
         done = subprocess.run(argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in JUDGED:
-        raise LabError(f"checkov ended with {done.returncode}: {done.stdout}{done.stderr}")
+        raise ToolError(f"checkov ended with {done.returncode}: {done.stdout}{done.stderr}")
     report = json.loads(done.stdout)
     # A report on nothing is a summary and no more.
     summary = report.get("summary", report)
     if summary["parsing_errors"] or not summary["resource_count"]:
-        raise LabError(f"checkov could not read {', '.join(map(str, files))}: {summary}")
+        raise ToolError(f"checkov could not read {', '.join(map(str, files))}: {summary}")
     return frozenset(_finding(framework, failed) for failed in report["results"]["failed_checks"])
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from lab.progress import note, step
+from tools.progress import note, step
 
 
 def without_seconds(text: str) -> list[str]:

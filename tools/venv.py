@@ -1,4 +1,4 @@
-"""Make `.venv` from the lock files: `python3 -m lab.venv`. Runs on a bare Python, so it imports no package."""
+"""Make `.venv` from the lock files: `python3 -m tools.venv`. Runs on a bare Python, so it imports no package."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from lab.cache import build_log
-from lab.errors import LabError
-from lab.machine import ensure_packages
-from lab.progress import step
-from lab.rundir import CHECKOUT
+from tools.cache import build_log
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
+from tools.machine import ensure_packages
+from tools.progress import step
 
 VENV = CHECKOUT / ".venv"
 STAMP = VENV / "virtwatch.stamp"
@@ -78,13 +78,13 @@ def _run(*command: str) -> None:
     with log.open("ab") as out:
         done = subprocess.run(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(command)} failed: mend what the log says, then run make setup again.", log=log)
+        raise ToolError(f"{' '.join(command)} failed: mend what the log says, then run make setup again.", log=log)
 
 
 if __name__ == "__main__":
     try:
         make_venv()
-    except LabError as error:
+    except ToolError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from lab.backend.backend import Backend
-from lab.bench.cost import agent_cost
-from lab.bench.delays import breach_delay, event_delay
-from lab.bench.figure import Figure
-from lab.bench.startup import watch_start
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.demo import demo
 from lab.installed.system import System
-from lab.progress import step
 from lab.rundir import RunDir, clean
+from tools.bench.cost import agent_cost
+from tools.bench.delays import breach_delay, event_delay
+from tools.bench.figure import Figure
+from tools.bench.startup import watch_start
+from tools.progress import step
 
 DEMO_GOAL_S, LIGHT_GOAL_S = 300.0, 120.0
 

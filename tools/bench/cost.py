@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-from lab.bench.figure import Figure
 from lab.installed.system import System
-from lab.progress import step
+from tools.bench.figure import Figure
+from tools.progress import step
 
 SETTLE_S = 10.0
 MEASURE_S = 30.0

@@ -1,22 +1,21 @@
-"""What the lab says where it cannot run, before it builds anything."""
+"""What our commands say where it cannot run, before it builds anything."""
 
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from lab import __main__, ending
-from lab.errors import LabError
-from lab.machine import ensure_packages, require_machine
+from tools import ending, entry
+from tools.errors import ToolError
+from tools.machine import ensure_packages, require_machine
 
 
 def test_without_root_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
-    with pytest.raises(LabError, match="only root may"):
+    with pytest.raises(ToolError, match="only root may"):
         require_machine()
 
 
@@ -24,7 +23,7 @@ def test_neither_does_it_on_another_kind_of_processor(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
 
-    with pytest.raises(LabError, match="x86_64, and this machine is aarch64"):
+    with pytest.raises(ToolError, match="x86_64, and this machine is aarch64"):
         require_machine()
 
 
@@ -34,21 +33,19 @@ def test_a_machine_that_is_no_debian_is_told_which_packages_it_lacks(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     ensure_packages(())
-    with pytest.raises(LabError, match="gcc, libvirt-dev"):
+    with pytest.raises(ToolError, match="gcc, libvirt-dev"):
         ensure_packages(["gcc", "libvirt-dev"])
 
 
-def test_a_command_that_fails_is_one_line_with_what_it_said(
+def test_a_command_that_fails_is_one_line_with_its_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
         subprocess.run(["sh", "-c", "echo the disk is full >&2; exit 3"], capture_output=True, check=True)
 
     monkeypatch.setattr(ending, "listen", lambda: None)
-    monkeypatch.setattr(__main__, "end_kept", fail)
-    monkeypatch.setattr(sys, "argv", ["lab", "down"])
 
-    assert __main__.main() == 1
+    assert entry.enter(fail) == 1
     assert (
         capsys.readouterr().err == "error: sh -c 'echo the disk is full >&2; exit 3' ended with 3: the disk is full\n"
     )

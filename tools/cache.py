@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.progress import note
+from tools.progress import note
 
 KEY_DIGITS = 16
 

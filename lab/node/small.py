@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.cache import cached
-from lab.images import archive
-from lab.images.archive import File, Image, write_archive, write_layer
-from lab.machine import ensure_packages
+from tools.cache import cached
+from tools.images import archive
+from tools.images.archive import File, Image, write_archive, write_layer
+from tools.machine import ensure_packages
 
 PAUSE = "lab.local/pause:1"
 BUSYBOX = "lab.local/busybox:1"

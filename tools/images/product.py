@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.cache import build_log, cache_root, cached, locked
-from lab.errors import LabError
-from lab.images.base import BASE, base_image
-from lab.machine import ensure_packages
-from lab.process import run_logged
-from lab.progress import note, step
-from lab.rundir import CHECKOUT
+from tools.cache import build_log, cache_root, cached, locked
+from tools.checkout import CHECKOUT
+from tools.commands import run_logged
+from tools.errors import ToolError
+from tools.images.base import BASE, base_image
+from tools.machine import ensure_packages
+from tools.progress import note, step
 from virtwatch_api import __version__
 
 # A person goes to and fro between few checkouts, and both images are 0.7 GB.
@@ -108,7 +108,7 @@ def _prune(buildah: list[str], log: Path) -> None:
     """Remove what earlier builds left: 0.8 GB for each change."""
     try:
         run_logged([*buildah, "rmi", "--prune"], log=log, cwd=CHECKOUT)
-    except LabError as error:
+    except ToolError as error:
         # Somebody looks into an older image. The new one is built all the same.
         note(f"older steps of builds stay until the next build: {error}")
 

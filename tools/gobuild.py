@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lab.machine import require_go
-from lab.process import run_logged
+from tools.commands import run_logged
+from tools.machine import require_go
 
 # Debug data would only be made to be stripped: containerd takes 138 s with it and 110 s without, on 2 cores.
 _NO_DEBUG_DATA = "-gcflags=all=-dwarf=false"
@@ -24,7 +24,7 @@ def go_build(
 ) -> None:
     """Compile packages of the module in `source`; several go into a folder, one may get a name.
 
-    `stamp` is what the linker writes into them, `-X variable=value`. Raises LabError, naming the log, when it fails.
+    `stamp` is what the linker writes into them, `-X variable=value`. Raises ToolError, naming the log, when it fails.
     """
     flags = ("-p", "2", "-trimpath", _NO_DEBUG_DATA, "-ldflags", f"-s -w {stamp}")
     settings = {**_SETTINGS, **(env or {}), "CGO_ENABLED": "1" if cgo else "0"}

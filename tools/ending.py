@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from lab.errors import LabError
-from lab.progress import note
+from tools.errors import ToolError
+from tools.progress import note
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _asked = threading.Event()
@@ -22,9 +22,9 @@ def listen() -> None:
 
 
 def refuse_if_asked(what: str) -> None:
-    """Raise LabError on threads beside the main one when the end was asked for, instead of going on with `what`."""
+    """Raise ToolError on threads beside the main one when the end was asked for, instead of going on with `what`."""
     if _asked.is_set() and threading.current_thread() is not threading.main_thread():
-        raise LabError(f"Ended while {what}.")
+        raise ToolError(f"Ended while {what}.")
 
 
 def _unwind(number: int, _: FrameType | None) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
+from tools.errors import ToolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ def _downloaded(go: str, module: GoModule) -> Path:
         answer = json.loads(said.stdout)
         folder, found = Path(answer["Dir"]), answer["Sum"]
     except (ValueError, KeyError) as error:
-        raise LabError(f"{' '.join(argv)} failed: {said.stdout}{said.stderr}") from error
+        raise ToolError(f"{' '.join(argv)} failed: {said.stdout}{said.stderr}") from error
     if found != module.sum:
-        raise LabError(
+        raise ToolError(
             f"{module.path}@v{module.version} hashes to {found}, not to {module.sum}: distrust the proxy in use."
         )
     return folder

@@ -32,7 +32,7 @@ class _Step:
 def step(title: str, *, why: str = "") -> Iterator[None]:
     """Announce a step on standard error, count its seconds while it runs, and say how it ended.
 
-    Standard output stays free for results. An exception passes through; its message (a LabError's names the log) is
+    Standard output stays free for results. An exception passes through; its message (a ToolError's names the log) is
     printed by whoever ends the program.
     """
     out = sys.stderr

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.cache import build_log, cached
-from lab.images import archive
-from lab.machine import ensure_packages
-from lab.process import run_logged
-from lab.progress import step
+from tools.cache import build_log, cached
+from tools.commands import run_logged
+from tools.images import archive
+from tools.machine import ensure_packages
+from tools.progress import step
 
 BASE = "lab.local/python:3.11"
 SUITE = "bookworm"

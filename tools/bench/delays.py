@@ -4,10 +4,10 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from lab.bench.figure import Figure, percentile, spread
 from lab.installed.events import EventLog
 from lab.installed.system import System
-from lab.progress import step
+from tools.bench.figure import Figure, percentile, spread
+from tools.progress import step
 
 PAUSES = 100
 BREACHES = 20

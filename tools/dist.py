@@ -1,13 +1,12 @@
 """Write the one file that installs virtwatch, with whichever kustomize there is."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from lab.controlplane.binaries import find_tools
-from lab.errors import LabError
-from lab.rundir import CHECKOUT
+from tools.checkout import CHECKOUT
+from tools.errors import ToolError
+from tools.kustomize import kustomize
 from virtwatch_api import __version__
 
 BASE = "manifests/base"
@@ -20,10 +19,10 @@ HEADER = f"""\
 
 def dist(*, registry: str | None = None, file: Path = FILE) -> None:
     """Write the one file; `registry` is where the cluster pulls the images from."""
-    argv = [*_kustomize(), BASE]
+    argv = [*kustomize(), BASE]
     built = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if built.returncode != 0:
-        raise LabError(f"{' '.join(argv)} failed: {built.stderr.strip()}")
+        raise ToolError(f"{' '.join(argv)} failed: {built.stderr.strip()}")
     manifests = built.stdout
     if registry:
         manifests = manifests.replace(IMAGE, f"image: {registry.rstrip('/')}/virtwatch-")
@@ -31,11 +30,3 @@ def dist(*, registry: str | None = None, file: Path = FILE) -> None:
     file.write_text(HEADER + manifests)
     named = os.path.relpath(file, CHECKOUT)
     print(f"{named} is written: kubectl apply -f {named}")
-
-
-def _kustomize() -> list[str]:
-    for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
-        if shutil.which(command[0]):
-            return command
-    # None on this machine: the lab's own, which may have to be built first.
-    return [str(find_tools()["kubectl"]), "kustomize"]

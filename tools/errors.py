@@ -1,9 +1,9 @@
-"""The one error that the lab raises on purpose."""
+"""The one error that the lab and the tools raise on purpose."""
 
 from pathlib import Path
 
 
-class LabError(RuntimeError):
+class ToolError(RuntimeError):
     """Say what is wrong and what to do, in one sentence or two; `log` is the file that holds the details."""
 
     def __init__(self, message: str, *, log: Path | None = None) -> None:

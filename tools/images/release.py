@@ -5,13 +5,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lab.cache import build_log
-from lab.images.product import TAG, agent_image, operator_image
-from lab.images.size import compressed_size
-from lab.machine import require_machine
-from lab.process import run_logged
-from lab.progress import step
-from lab.rundir import CHECKOUT
+from tools.cache import build_log
+from tools.checkout import CHECKOUT
+from tools.commands import run_logged
+from tools.images.product import TAG, agent_image, operator_image
+from tools.images.size import compressed_size
+from tools.machine import require_machine
+from tools.progress import step
 from virtwatch_api import __version__
 
 ENGINES = ("docker", "podman")

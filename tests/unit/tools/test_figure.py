@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lab.bench.figure import Figure, percentile
+from tools.bench.figure import Figure, percentile
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

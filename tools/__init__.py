@@ -1,0 +1,1 @@
+"""What builds and releases the project: its environment, images, one-file manifest, linters' verdicts and figures."""

@@ -1,0 +1,53 @@
+"""python -m tools SUBCOMMAND: build what a release consists of, and measure what it promises."""
+
+import argparse
+import sys
+
+from tools.entry import enter
+
+
+def images(*, registry: str | None) -> None:
+    """Build the images; each subcommand imports what it alone needs."""
+    from tools.images.release import images as build
+
+    build(registry=registry)
+
+
+def dist(*, registry: str | None) -> None:
+    """Write the one file to install from."""
+    from tools.dist import dist as write
+
+    write(registry=registry)
+
+
+def bench() -> None:
+    """Print every figure."""
+    from tools.bench.bench import bench as measure
+
+    measure()
+
+
+def main() -> int:
+    """Run the subcommand that the command line names."""
+    arguments = vars(_parser().parse_args())
+    action = arguments.pop("action")
+    return enter(lambda: action(**arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools", description="What builds and releases virtwatch.")
+    subcommands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+    for action, text in (
+        (images, "build the agent's and the operator's image with docker, podman or buildah"),
+        (dist, "write dist/virtwatch.yaml, one file to install from"),
+    ):
+        subcommand = subcommands.add_parser(action.__name__, help=text, description=text)
+        subcommand.add_argument("--registry", metavar="NAME", help="where the cluster pulls the images from")
+        subcommand.set_defaults(action=action)
+    text = "measure what virtwatch promises: one JSON line per figure"
+    subcommands.add_parser("bench", help=text, description=text).set_defaults(action=bench)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
