@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from docs.crd_page import crd_section
-from virtwatch_api.catalogue.events import EVENTS
-from virtwatch_api.catalogue.readings import READINGS
+from virtwatch_api.catalogue.events import EVENTS, Attribute
+from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,18 +18,18 @@ _CRDS = ("monitorpolicies", "clustermonitorpolicies", "notificationchannels", "n
 _SHARED = {"spec.rules": "as in a MonitorPolicy"}
 _SIGNALS = """\
 What a rule judges. A signal's unit is fixed; ratios are shares of 1. A signal of a device (vCPU, disk, NIC) is judged,
-and alerts, for each device. *Source* tells what a look costs per VM: `kernel` 10 to 30 µs, `state` 0.1 to 0.3 ms,
-`balloon` 2 ms, `block` 3 ms. A *planned* signal is refused with `reason: NotImplemented`."""
+and alerts, for each device. A *planned* signal is refused with `reason: NotImplemented`.
+What the sources cost:"""
 _METRICS = """\
 What OTLP carries for each VM, raw; of the sources `balloon` and `block`, which cost more, what a rule in force for the
 VM needs. The Resource is the VM: `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt
 `k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`, `k8s.pod.name`, `k8s.node.name`."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
-`where` matches attributes by equality. What a live migration does to a VM on both of its nodes (reason `migrated`,
-`migration` or `postcopy`) is no stop, pause or start: it matches only a rule whose `where` names `reason`, and ends
-only such a rule's alert. After a gap the agent compares, and emits what it missed with
-`virtwatch.event.inferred=true`. A *planned* event is refused with `reason: NotImplemented`."""
+`where` matches attributes by equality; where values are listed, an attribute has no others. What a live migration does
+to a VM on both of its nodes (reason `migrated`, `migration` or `postcopy`) is no stop, pause or start: it matches only
+a rule whose `where` names `reason`, and ends only such a rule's alert. After a gap the agent compares, and emits what
+it missed with `virtwatch.event.inferred=true`. A *planned* event is refused with `reason: NotImplemented`."""
 _KINDS = """\
 Group `virtwatch.io`, version `v1alpha1`. `kubectl explain mpol.spec --recursive` says the same on a cluster."""
 
@@ -68,12 +68,28 @@ def _page(title: str, body: Iterable[str]) -> str:
 def _signals() -> Iterable[str]:
     yield _SIGNALS
     yield ""
+    yield from (f"* `{source}`: {source.cost}" for source in Source)
+    yield ""
     for target in TargetKind:
         yield f"## {target}"
         yield ""
         found = [signal for signal in SIGNALS if signal.target is target]
-        rows = [(f"`{s.name}`", f"`{s.unit}`", "yes" if s.per_device else "", _source(s), s.description) for s in found]
-        yield from _table(("signal", "unit", "per device", "source", "description"), rows)
+        yield from _table(
+            ("signal", "unit", "range", "per device", "source", "description", "a bad value means", "what to do"),
+            [
+                (
+                    f"`{s.name}`",
+                    f"`{s.unit}`",
+                    "0 to 1" if s.range.share else f"from {s.range.least:g}",
+                    "yes" if s.per_device else "",
+                    _source(s),
+                    s.description,
+                    s.bad_value,
+                    s.remedy,
+                )
+                for s in found
+            ],
+        )
     yield "## Exported metrics"
     yield ""
     yield _METRICS
@@ -106,13 +122,17 @@ def _events() -> Iterable[str]:
             f"`{event.name}`",
             f"`{event.otel_name}`",
             event.severity.value,
-            ", ".join(f"`{name}`" for name in event.attributes),
+            "; ".join(_attribute(item) for item in event.where),
             "" if event.implemented else "planned",
             event.description,
         )
         for event in EVENTS
     ]
     yield from _table(("event", "OTel event name", "severity", "attributes", "", "description"), rows)
+
+
+def _attribute(item: Attribute) -> str:
+    return f"`{item.name}`" + (f" ({', '.join(f'`{value}`' for value in item.values)})" if item.values else "")
 
 
 def _crds() -> Iterable[str]:

@@ -2,6 +2,7 @@
 import libvirt
 import pytest
 
+from virtwatch_agent.collect import events
 from virtwatch_agent.collect.events import (
     IoErrorHeard,
     LifecycleHeard,
@@ -125,6 +126,21 @@ def test_the_catalogue_names_every_reason_that_a_stop_can_have() -> None:
     numbers = range(-1, 20)
     heard = {found.reason for number in numbers if (found := lifecycle(L.VIR_DOMAIN_EVENT_STOPPED, number))}
     listed = {listed_state(L.VIR_DOMAIN_SHUTOFF, number)[1] for number in numbers}
-    said = EVENT["vm.stopped"].description.removesuffix(".").partition("reason is ")[2]
 
-    assert set(said.replace(" or ", ", ").split(", ")) == heard | listed | {LOST}
+    assert set(EVENT["vm.stopped"].values("reason")) == heard | listed | {LOST}
+
+
+@pytest.mark.parametrize(
+    ("event", "attribute", "words"),
+    [
+        ("vm.started", "reason", {*events._STARTED, *events._RUNNING_REASON} - {"wakeup"}),
+        ("vm.stopped", "reason", {*events._STOPPED, *events._SHUTOFF_REASON, LOST}),
+        ("vm.crashed", "reason", {*events._CRASHED, *events._CRASHED_REASON, *events.CRASHES}),
+        ("vm.paused", "reason", {*events._SUSPENDED, *events._PAUSED_REASON, "suspended", events.UNKNOWN}),
+        ("vm.resumed", "reason", {*events._RESUMED, "wakeup", events.UNKNOWN} - {""}),
+        ("vm.io_error", "action", {*events._IO_ERROR_ACTION, events.UNKNOWN}),
+        ("vm.watchdog", "action", {*events._WATCHDOG_ACTION, events.UNKNOWN}),
+    ],
+)
+def test_the_catalogue_lists_the_words_that_are_emitted(event, attribute, words):
+    assert set(EVENT[event].values(attribute)) == words

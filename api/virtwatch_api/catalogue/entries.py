@@ -1,0 +1,122 @@
+"""The shapes of a catalogue's entries: readings, events, and what a target and a range are."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TargetKind(StrEnum):
+    """Name what a policy watches."""
+
+    VIRTUAL_MACHINE = "VirtualMachine"
+    NODE = "Node"
+    NETWORK = "Network"
+    STORAGE_POOL = "StoragePool"
+
+
+class Instrument(StrEnum):
+    """Name the OTel instrument that carries a reading."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+class Source(StrEnum):
+    """Name where a reading comes from; what it costs per target is decided by this alone."""
+
+    KERNEL = "kernel"
+    STATE = "state"
+    BALLOON = "balloon"
+    BLOCK = "block"
+
+    @property
+    def asks_monitor(self) -> bool:
+        """Tell whether the QEMU monitor is asked, which can hang with a stuck guest."""
+        return self in (Source.BALLOON, Source.BLOCK)
+
+    @property
+    def cost(self) -> str:
+        """Say what one look costs, for people."""
+        return _COST[self]
+
+
+_COST = {
+    Source.KERNEL: "/proc and /sys through kept descriptors: 10 to 30 µs of CPU per VM; cannot hang",
+    Source.STATE: "libvirt calls that never ask the QEMU monitor: 0.1 to 0.3 ms of CPU per VM",
+    Source.BALLOON: "a question to the QEMU monitor: 2 ms of node CPU per VM",
+    Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Hold the least and the greatest value that a signal can reach, in its unit."""
+
+    least: float = 0.0
+    greatest: float = math.inf
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value lies in the range."""
+        return self.least <= value <= self.greatest
+
+    @property
+    def share(self) -> bool:
+        """Tell whether this is a share of 1, which people write in percent."""
+        return (self.least, self.greatest) == (0.0, 1.0)
+
+
+SHARE = Range(0.0, 1.0)
+NOT_NEGATIVE = Range()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Describe one raw figure of a target: its key in samples, its OTel name, unit, attributes and source."""
+
+    key: str
+    metric: str
+    unit: str
+    instrument: Instrument
+    source: Source
+    description: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    device: str | None = None  # the attribute that names the device; None: one figure per target
+    target: TargetKind = TargetKind.VIRTUAL_MACHINE
+
+
+class EventSeverity(StrEnum):
+    """Grade an event for logs; OTel severity numbers are 9, 13 and 17."""
+
+    INFO = "Info"
+    WARNING = "Warning"
+    ERROR = "Error"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """Describe an attribute that `where` may match; without `values` it may have any value."""
+
+    name: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """Describe one type of event: its names in rules and in OTel, and which policies' rules see it (`targets`)."""
+
+    name: str
+    otel_name: str
+    severity: EventSeverity
+    description: str
+    targets: tuple[TargetKind, ...]
+    where: tuple[Attribute, ...] = ()
+    implemented: bool = True
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Name the attributes that `where` may match."""
+        return tuple(item.name for item in self.where)
+
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """Return the values that an attribute can have; empty where it can have any."""
+        return next((item.values for item in self.where if item.name == attribute), ())

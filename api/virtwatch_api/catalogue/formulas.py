@@ -1,0 +1,94 @@
+"""What a rule judges: a signal, and the formula by which it follows from readings."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtwatch_api.catalogue.entries import NOT_NEGATIVE, Range, Source, TargetKind
+from virtwatch_api.catalogue.readings import READING
+from virtwatch_api.figures import format_value
+
+
+class Across(StrEnum):
+    """Say how devices become one value: each its own, their sum, or the worst of them."""
+
+    EACH = "each"
+    SUM = "sum"
+    WORST = "worst"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Divide the growth of counters (summed) by the seconds it took; `per` divides by a gauge as well."""
+
+    readings: tuple[str, ...]
+    per: str | None = None
+    across: Across = Across.EACH
+
+
+@dataclass(frozen=True, slots=True)
+class RateRatio:
+    """Divide the growth of one counter by the growth of another: time per operation, never rate of time."""
+
+    numerator: str
+    denominator: str
+    across: Across = Across.EACH
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Take a gauge as it is; `per` divides it by another gauge."""
+
+    reading: str
+    per: str | None = None
+    across: Across = Across.EACH
+
+
+Formula = Rate | RateRatio | Value
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Describe one signal: its name, fixed unit, what it belongs to, and its formula; without one it is planned.
+
+    `bad_value` says what a bad value means, `remedy` what to do about it; each is a sentence for people.
+    """
+
+    name: str
+    unit: str
+    description: str
+    formula: Formula | None
+    target: TargetKind = TargetKind.VIRTUAL_MACHINE
+    range: Range = NOT_NEGATIVE
+    bad_value: str = ""
+    remedy: str = ""
+
+    @property
+    def readings(self) -> frozenset[str]:
+        """Name the readings that the formula needs."""
+        match self.formula:
+            case Rate(readings, per, _):
+                return frozenset(readings) | ({per} if per else frozenset())
+            case RateRatio(numerator, denominator, _):
+                return frozenset((numerator, denominator))
+            case Value(reading, per, _):
+                return frozenset((reading,)) | ({per} if per else frozenset())
+            case None:
+                return frozenset()
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """Name the sources that must be asked for this signal."""
+        return frozenset(READING[key].source for key in self.readings)
+
+    @property
+    def per_device(self) -> bool:
+        """Tell whether each device has its own value, and so its own alert."""
+        return (
+            self.formula is not None
+            and self.formula.across is Across.EACH
+            and any(READING[key].device for key in self.readings)
+        )
+
+    def format(self, value: float, *, beside: float | None = None) -> str:
+        """Write a value of the signal as people read it; `beside` is a value from which it must be told apart."""
+        return format_value(value, self.unit, share=self.range.share, beside=beside)

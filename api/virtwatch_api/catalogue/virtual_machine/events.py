@@ -1,0 +1,117 @@
+"""The events of a VM, with the values that their attributes can have: libvirt's words where libvirt says them."""
+
+from virtwatch_api.catalogue.entries import Attribute, EventSeverity, EventType, TargetKind
+
+_I, _W, _E = EventSeverity.INFO, EventSeverity.WARNING, EventSeverity.ERROR
+
+
+def _event(
+    name: str,
+    severity: EventSeverity,
+    description: str,
+    *where: Attribute,
+    otel_name: str = "",
+    implemented: bool = True,
+) -> EventType:
+    otel_name = otel_name or "libvirt.domain." + name.removeprefix("vm.")
+    return EventType(name, otel_name, severity, description, (TargetKind.VIRTUAL_MACHINE,), where, implemented)
+
+
+def _planned(name: str, severity: EventSeverity, description: str, *where: Attribute, otel_name: str = "") -> EventType:
+    return _event(name, severity, description, *where, otel_name=otel_name, implemented=False)
+
+
+def _reason(*values: str) -> Attribute:
+    return Attribute("reason", (*values, "unknown") if values else ())
+
+
+_DEVICE = Attribute("device")
+
+EVENTS: tuple[EventType, ...] = (
+    _event(
+        "vm.started",
+        _I,
+        "The VM started: booted, restored or migrated in.",
+        _reason("booted", "migrated", "restored", "snapshot"),
+    ),
+    _event(
+        "vm.stopped",
+        _I,
+        "The VM stopped; reason is lost where nobody said why.",
+        _reason("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot", "lost"),
+    ),
+    _event(
+        "vm.crashed",
+        _E,
+        "The guest panicked, or its QEMU ended by itself.",
+        _reason("panicked", "crashloaded", "crashed", "failed"),
+    ),
+    _event(
+        "vm.paused",
+        _W,
+        "The VM is paused.",
+        _reason(
+            "user",
+            "migration",
+            "ioerror",
+            "watchdog",
+            "postcopy",
+            "postcopy_failed",
+            "api_error",
+            "snapshot",
+            "restored",
+            "saved",
+            "dump",
+            "shutdown",
+            "crashed",
+            "starting",
+            "suspended",
+        ),
+    ),
+    _event(
+        "vm.resumed",
+        _I,
+        "The VM runs again after a pause; without a reason where a user resumed it.",
+        _reason("migrated", "snapshot", "postcopy", "postcopy_failed", "wakeup"),
+    ),
+    _event("vm.rebooted", _I, "The guest rebooted; libvirt's repeats of one reboot are reported once."),
+    _event(
+        "vm.io_error",
+        _E,
+        "A disk failed an operation; action is what QEMU did, reason is enospc where its storage is full.",
+        Attribute("action", ("none", "pause", "report", "unknown")),
+        Attribute("reason"),
+        _DEVICE,
+    ),
+    _event(
+        "vm.watchdog",
+        _E,
+        "The guest's watchdog expired; action is what QEMU did.",
+        Attribute("action", ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi", "unknown")),
+    ),
+    _event(
+        "vm.telemetry_stuck", _W, "The VM's monitor does not answer; its last values grow old.", Attribute("reason")
+    ),
+    _event("vm.telemetry_recovered", _I, "The VM's monitor answers again."),
+    _planned("vm.block_threshold", _W, "A disk grew past its threshold.", _DEVICE),
+    _planned("vm.agent_connected", _I, "The guest agent connected.", otel_name="libvirt.domain.agent.connected"),
+    _planned("vm.agent_disconnected", _W, "The guest agent went away.", otel_name="libvirt.domain.agent.disconnected"),
+    _planned(
+        "vm.memory_failure",
+        _E,
+        "The host's memory failed under the VM.",
+        Attribute("action", ("ignore", "inject", "fatal", "reset", "unknown")),
+    ),
+    _planned("vm.device_removed", _I, "A device was unplugged.", _DEVICE),
+    _planned("vm.migration_started", _I, "A live migration started.", otel_name="libvirt.domain.migration.started"),
+    _planned(
+        "vm.migration_completed", _I, "A live migration succeeded.", otel_name="libvirt.domain.migration.completed"
+    ),
+    _planned(
+        "vm.migration_failed",
+        _W,
+        "A live migration failed; the VM stays on its node.",
+        Attribute("reason"),
+        otel_name="libvirt.domain.migration.failed",
+    ),
+)

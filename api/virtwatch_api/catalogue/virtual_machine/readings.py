@@ -1,0 +1,169 @@
+"""The readings of a VM: what the kernel and QEMU count for it."""
+
+from virtwatch_api.catalogue.entries import Instrument, Reading, Source
+
+
+def _counter(key: str, metric: str, unit: str, source: Source, description: str, **more: object) -> Reading:
+    return Reading(key, metric, unit, Instrument.COUNTER, source, description, **more)  # type: ignore[arg-type]
+
+
+def _gauge(key: str, metric: str, unit: str, source: Source, description: str, **more: object) -> Reading:
+    return Reading(key, metric, unit, Instrument.GAUGE, source, description, **more)  # type: ignore[arg-type]
+
+
+_VCPU = "libvirt.vcpu.id"
+_DISK = "system.device"
+_NIC = "network.interface.name"
+
+
+def _direction(kind: str, value: str) -> tuple[tuple[str, str], ...]:
+    return ((f"{kind}.io.direction", value),)
+
+
+READINGS: tuple[Reading, ...] = (
+    _counter("cpu.time", "libvirt.domain.vcpu.time", "s", Source.KERNEL, "CPU time that a vCPU used.", device=_VCPU),
+    _counter(
+        "cpu.delay",
+        "libvirt.domain.vcpu.delay.time",
+        "s",
+        Source.KERNEL,
+        "Time that a vCPU was ready to run and waited for a host CPU (run delay; CPU Ready, steal).",
+        device=_VCPU,
+    ),
+    _gauge("cpu.count", "libvirt.domain.vcpu.count", "{cpu}", Source.KERNEL, "vCPUs of the VM."),
+    _gauge("memory.rss", "libvirt.domain.memory.rss", "By", Source.KERNEL, "Host memory that QEMU holds resident."),
+    *(
+        reading
+        for direction in ("receive", "transmit")
+        for reading in (
+            _counter(
+                f"network.{direction}.bytes",
+                "libvirt.domain.network.io",
+                "By",
+                Source.KERNEL,
+                f"Bytes that the guest's NIC {direction}s.",
+                attributes=_direction("network", direction),
+                device=_NIC,
+            ),
+            _counter(
+                f"network.{direction}.packets",
+                "libvirt.domain.network.packet.count",
+                "{packet}",
+                Source.KERNEL,
+                f"Packets that the guest's NIC {direction}s.",
+                attributes=_direction("network", direction),
+                device=_NIC,
+            ),
+            _counter(
+                f"network.{direction}.drops",
+                "libvirt.domain.network.packet.dropped",
+                "{packet}",
+                Source.KERNEL,
+                f"Packets dropped on {direction}.",
+                attributes=_direction("network", direction),
+                device=_NIC,
+            ),
+            _counter(
+                f"network.{direction}.errors",
+                "libvirt.domain.network.errors",
+                "{error}",
+                Source.KERNEL,
+                f"Errors on {direction}.",
+                attributes=_direction("network", direction),
+                device=_NIC,
+            ),
+        )
+    ),
+    *(
+        reading
+        for direction in ("read", "write", "flush")
+        for reading in (
+            _counter(
+                f"disk.{direction}.operations",
+                "libvirt.domain.disk.operations",
+                "{operation}",
+                Source.BLOCK,
+                f"Completed {direction} operations.",
+                attributes=_direction("disk", direction),
+                device=_DISK,
+            ),
+            _counter(
+                f"disk.{direction}.time",
+                "libvirt.domain.disk.operation_time",
+                "s",
+                Source.BLOCK,
+                f"Time that {direction} operations took, summed.",
+                attributes=_direction("disk", direction),
+                device=_DISK,
+            ),
+        )
+    ),
+    *(
+        _counter(
+            f"disk.{direction}.bytes",
+            "libvirt.domain.disk.io",
+            "By",
+            Source.BLOCK,
+            f"Bytes {past}.",
+            attributes=_direction("disk", direction),
+            device=_DISK,
+        )
+        for direction, past in (("read", "read"), ("write", "written"))
+    ),
+    _gauge("disk.capacity", "libvirt.domain.disk.limit", "By", Source.BLOCK, "Size that the guest sees.", device=_DISK),
+    _gauge(
+        "disk.allocation",
+        "libvirt.domain.disk.allocation",
+        "By",
+        Source.BLOCK,
+        "Highest written offset: how full a thin disk is.",
+        device=_DISK,
+    ),
+    _gauge("memory.balloon", "libvirt.domain.memory.usage", "By", Source.BALLOON, "Memory given to the guest now."),
+    _gauge("memory.maximum", "libvirt.domain.memory.limit", "By", Source.BALLOON, "Memory that the guest may have."),
+    _gauge(
+        "memory.available",
+        "libvirt.domain.memory.guest.available",
+        "By",
+        Source.BALLOON,
+        "Memory that the guest's kernel manages.",
+    ),
+    _gauge(
+        "memory.usable",
+        "libvirt.domain.memory.guest.usable",
+        "By",
+        Source.BALLOON,
+        "Memory that the guest can use without swapping; its cache counts as usable.",
+    ),
+    _counter(
+        "memory.major_faults",
+        "libvirt.domain.paging.faults",
+        "{fault}",
+        Source.BALLOON,
+        "Page faults that the guest served from disk.",
+        attributes=(("system.paging.fault.type", "major"),),
+    ),
+    _counter(
+        "memory.swap_in",
+        "libvirt.domain.paging.io",
+        "By",
+        Source.BALLOON,
+        "Bytes that the guest swapped in.",
+        attributes=(("system.paging.direction", "in"),),
+    ),
+    _counter(
+        "memory.swap_out",
+        "libvirt.domain.paging.io",
+        "By",
+        Source.BALLOON,
+        "Bytes that the guest swapped out.",
+        attributes=(("system.paging.direction", "out"),),
+    ),
+    _gauge(
+        "memory.guest.age",
+        "libvirt.domain.memory.guest.age",
+        "s",
+        Source.BALLOON,
+        "Age of the guest's own memory figures.",
+    ),
+)

@@ -1,0 +1,197 @@
+"""The signals of a VM: what each is, what a bad value means, and what to do about it."""
+
+from virtwatch_api.catalogue.entries import NOT_NEGATIVE, SHARE, Range
+from virtwatch_api.catalogue.formulas import Across, Rate, RateRatio, Signal, Value
+
+
+def _planned(
+    name: str, unit: str, description: str, range_: Range = NOT_NEGATIVE, *, bad_value: str = "", remedy: str = ""
+) -> Signal:
+    return Signal(name, unit, description, None, range=range_, bad_value=bad_value, remedy=remedy)
+
+
+_CPU = (
+    Signal(
+        "vm.cpu.utilization",
+        "1",
+        "CPU time used by all vCPUs as a share of what they could use; 1 is every vCPU busy.",
+        Rate(("cpu.time",), per="cpu.count", across=Across.SUM),
+        range=SHARE,
+        bad_value="The guest uses almost all the CPU that it has.",
+        remedy="Find the busy process in the guest; give the VM more vCPUs if the load is wanted.",
+    ),
+    Signal(
+        "vm.cpu.worst.utilization",
+        "1",
+        "CPU time used by the busiest vCPU as a share of one CPU.",
+        Rate(("cpu.time",), across=Across.WORST),
+        range=SHARE,
+        bad_value="One vCPU is busy all the time, for example with a program that uses one thread.",
+        remedy="More vCPUs do not help one thread; look in the guest for what keeps it busy.",
+    ),
+    Signal(
+        "vm.cpu.delay.ratio",
+        "1",
+        "Share of time that vCPUs were ready and waited for a host CPU (CPU Ready, steal), mean of all vCPUs.",
+        Rate(("cpu.delay",), per="cpu.count", across=Across.SUM),
+        range=SHARE,
+        bad_value="The host has too few free CPUs: other VMs or processes take them. The VM's own limit counts too.",
+        remedy="Move VMs to other nodes, lower the CPU overcommit, or give the VM dedicated CPUs.",
+    ),
+    Signal(
+        "vm.cpu.worst.delay.ratio",
+        "1",
+        "Share of time that the worst vCPU was ready and waited for a host CPU.",
+        Rate(("cpu.delay",), across=Across.WORST),
+        range=SHARE,
+        bad_value="One vCPU waits for a host CPU, often because it is pinned to a busy one.",
+        remedy="Check the VM's CPU pinning and what else runs on that host CPU.",
+    ),
+    _planned(
+        "vm.cpu.throttled.ratio",
+        "1",
+        "Share of time that the VM's own CPU limit kept its vCPUs from running.",
+        SHARE,
+        bad_value="The VM needs more CPU than its limit allows; the host is not the cause.",
+        remedy="Raise the VM's CPU limit, or reduce the load in the guest.",
+    ),
+    _planned("vm.cpu.iowait.ratio", "1", "Share of time that vCPUs waited for I/O.", SHARE),
+)
+
+_MEMORY = (
+    Signal(
+        "vm.memory.rss",
+        "By",
+        "Host memory that the VM's QEMU holds resident.",
+        Value("memory.rss"),
+        bad_value="The VM holds more of the host's memory than was planned for it.",
+        remedy="Compare it with the VM's memory; what is above is QEMU's own overhead or a leak.",
+    ),
+    Signal(
+        "vm.memory.balloon",
+        "By",
+        "Memory given to the guest now.",
+        Value("memory.balloon"),
+        bad_value="The balloon took memory from the guest.",
+        remedy="Check who inflates the balloon, and whether the guest still has headroom.",
+    ),
+    Signal(
+        "vm.memory.headroom.ratio",
+        "1",
+        "Memory that the guest can still use without swapping, as a share of what it has; cache counts as usable.",
+        Value("memory.usable", per="memory.available"),
+        range=SHARE,
+        bad_value="The guest is about to swap, or to end processes for lack of memory.",
+        remedy="Find the large process in the guest; give the VM more memory if the load is wanted.",
+    ),
+    Signal(
+        "vm.memory.major_faults.rate",
+        "{fault}/s",
+        "Page faults per second that the guest served from disk.",
+        Rate(("memory.major_faults",)),
+        bad_value="The guest reads pages from disk that do not fit its memory.",
+        remedy="Give the VM more memory, or reduce the load in the guest.",
+    ),
+    Signal(
+        "vm.memory.swap.rate",
+        "By/s",
+        "Bytes per second that the guest swaps, in and out.",
+        Rate(("memory.swap_in", "memory.swap_out")),
+        bad_value="The guest does not fit its memory and is slow.",
+        remedy="Give the VM more memory, or reduce the load in the guest.",
+    ),
+    Signal(
+        "vm.memory.guest.age",
+        "s",
+        "Age of the guest's own memory figures.",
+        Value("memory.guest.age"),
+        bad_value="The guest does not report its memory: rules on memory have no data.",
+        remedy="Check the balloon driver in the guest, and the stats period of the VM's memballoon device.",
+    ),
+    _planned("vm.memory.dirty.rate", "By/s", "Bytes per second that the guest dirties."),
+)
+
+
+def _disk(direction: str) -> tuple[Signal, ...]:
+    return (
+        Signal(
+            f"vm.disk.{direction}.operations.rate",
+            "{operation}/s",
+            f"Completed {direction} operations per second of a disk.",
+            Rate((f"disk.{direction}.operations",)),
+            bad_value="The disk is asked more often than planned, or less often because its storage is slow.",
+            remedy="Compare it with the latency of the same disk before you blame the guest or the storage.",
+        ),
+        Signal(
+            f"vm.disk.{direction}.latency",
+            "s",
+            f"Mean time that one {direction} operation of a disk took; no value while there are none.",
+            RateRatio(f"disk.{direction}.time", f"disk.{direction}.operations"),
+            bad_value="The storage is slow or overloaded.",
+            remedy="Check the storage behind the disk, and which other VMs use it.",
+        ),
+    )
+
+
+_DISK = (
+    *(
+        Signal(
+            f"vm.disk.{direction}.rate",
+            "By/s",
+            f"Bytes per second {moved} a disk.",
+            Rate((f"disk.{direction}.bytes",)),
+            bad_value="The guest moves more data than planned, and may slow other VMs on the same storage.",
+            remedy="Find the process in the guest; set an I/O limit for the disk if the load is not wanted.",
+        )
+        for direction, moved in (("read", "read from"), ("write", "written to"))
+    ),
+    *_disk("read"),
+    *_disk("write"),
+    *_disk("flush"),
+    Signal(
+        "vm.disk.allocation.ratio",
+        "1",
+        "Highest written offset of a disk as a share of its size: how full a thin disk is.",
+        Value("disk.allocation", per="disk.capacity"),
+        range=SHARE,
+        bad_value="A thin disk is about to be full; the VM then pauses on an I/O error.",
+        remedy="Extend the volume, or free space in the guest and trim it.",
+    ),
+)
+
+
+def _network(direction: str) -> tuple[Signal, ...]:
+    lost = "The guest or its bridge does not keep up, or the link is faulty."
+    look = "Check the guest's network driver and queues, and the host's bridge and link."
+    much = "The guest moves more data than planned."
+    find = "Find the process in the guest; set a bandwidth limit for the NIC if the load is not wanted."
+    return tuple(
+        Signal(
+            f"vm.network.{direction}.{name}",
+            unit,
+            f"{what} per second that a NIC {direction}s.",
+            Rate((key,)),
+            bad_value=bad_value,
+            remedy=remedy,
+        )
+        for name, unit, what, key, bad_value, remedy in (
+            ("rate", "By/s", "Bytes", f"network.{direction}.bytes", much, find),
+            ("packets.rate", "{packet}/s", "Packets", f"network.{direction}.packets", much, find),
+            ("drops.rate", "{packet}/s", "Dropped packets", f"network.{direction}.drops", lost, look),
+            ("errors.rate", "{error}/s", "Errors", f"network.{direction}.errors", lost, look),
+        )
+    )
+
+
+_OTHERS = (
+    _planned("vm.pressure.cpu.ratio", "1", "Share of time that some task of the VM was stalled on CPU (PSI).", SHARE),
+    _planned(
+        "vm.pressure.memory.ratio", "1", "Share of time that some task of the VM was stalled on memory (PSI).", SHARE
+    ),
+    _planned("vm.pressure.io.ratio", "1", "Share of time that some task of the VM was stalled on I/O (PSI).", SHARE),
+    _planned("vm.filesystem.utilization", "1", "Used share of a guest's file system (guest agent).", SHARE),
+    _planned("vm.migration.remaining", "By", "Bytes that a running migration has still to move."),
+    _planned("vm.telemetry.age", "s", "Age of the last complete sample of the VM."),
+)
+
+SIGNALS: tuple[Signal, ...] = (*_CPU, *_MEMORY, *_DISK, *_network("receive"), *_network("transmit"), *_OTHERS)

@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "text"),
+    [
+        ("vm.memory.headroom.ratio", 0.12, "12 %"),
+        ("vm.memory.headroom.ratio", 0.0501, "5.01 %"),
+        ("node.cpu.allocation.ratio", 1.5, "1.5"),
+        ("vm.memory.rss", 4294967296, "4Gi"),
+        ("vm.memory.rss", 1023.9 * 2**20, "1Gi"),
+        ("vm.memory.rss", 512, "512 B"),
+        ("vm.disk.read.rate", 45 * 2**20, "45Mi/s"),
+        ("vm.disk.read.operations.rate", 12345, "12.3k/s"),
+        ("vm.disk.read.latency", 0.0032, "3.2 ms"),
+        ("vm.disk.read.latency", 0.00015, "150 µs"),
+        ("vm.disk.read.latency", 0.9996, "1 s"),
+        ("vm.disk.read.latency", 0, "0 s"),
+        ("vm.telemetry.age", 130, "2m10s"),
+        ("vm.telemetry.age", 7300, "2h1m"),
+        ("network.leases", 12, "12"),
+    ],
+)
+def test_values_are_written_as_people_read_them(signal, value, text):
+    assert SIGNAL[signal].format(value) == text
+
+
+def test_two_values_in_a_sentence_are_told_apart():
+    headroom = SIGNAL["vm.memory.headroom.ratio"]
+
+    assert headroom.format(0.05001, beside=0.05) == "5.001 %"
+    assert headroom.format(0.05, beside=0.05001) == "5 %"
+    assert headroom.format(0.05, beside=0.05) == "5 %"
+
+
+@given(st.sampled_from(SIGNALS), st.floats())
+def test_no_value_is_written_with_an_exponent(signal, value):
+    text = signal.format(value).replace("inf", "").replace("nan", "")
+
+    assert "e" not in text
