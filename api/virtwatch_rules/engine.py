@@ -1,0 +1,210 @@
+"""The seam by which a kind of rule is added: what an engine is asked for, what it is given, what it says.
+
+A kind of rule is one module with an `Engine` and its `Judge`, and one line in `registry.py`. Neither knows about VMs,
+libvirt, the journal or other engines. All times are seconds since 1970, placed by the caller on a clock that is never
+set; `Evaluator.clock_set` moves them when the wall clock is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from virtwatch_api.alert import Change, Reason, carry_on
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_rules.alerts import Alert, Document, Said, Saved
+from virtwatch_rules.inputs import Event, Input, Wants
+
+NEVER = float("inf")
+
+
+class Reading(Protocol):
+    """Show a shared window as it stands at the newest instant."""
+
+    seen: float  # the instant at which the newest sample was due
+
+    @property
+    def value(self) -> float | None:
+        """Return the aggregate; None when it holds no value: nothing happened (`idle`), or no data."""
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether samples came and none had an operation to measure."""
+
+    @property
+    def missing(self) -> bool:
+        """Tell whether there is no data: the window is empty and no sample came for several intervals."""
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether samples have come for as long as the window reaches back."""
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples the value rests on."""
+
+
+class Watch:
+    """Join one judge to one window: an input of its rule on one device.
+
+    While the value stays within [`low`, `high`] the judge is not called. It opens with an empty band, which calls the
+    judge each time; one that has nothing to say of usual values sets the band, and empties it while an alert is pending
+    or fires.
+    """
+
+    __slots__ = ("device", "high", "input", "judge", "low", "reading")
+
+    def __init__(self, owner: "Judge", wanted: Input, device: str, reading: Reading) -> None:
+        self.judge = owner
+        self.input = wanted
+        self.device = device
+        self.reading = reading
+        self.low, self.high = NEVER, -NEVER
+
+    def sleep(self, low: float, high: float) -> None:
+        """Call the judge only for values outside [low, high], and for no value."""
+        self.low, self.high = low, high
+
+    def wake(self) -> None:
+        """Call the judge for each value."""
+        self.low, self.high = NEVER, -NEVER
+
+
+class Judge(ABC):
+    """Judge one rule for one target; a kind of rule overrides what it needs.
+
+    `wants` is what it asks for now, `tick_at` the next instant at which `tick` must be called though nothing came.
+    """
+
+    def __init__(self, wants: Wants) -> None:
+        self.wants = wants
+        self.alerts: dict[str, Alert] = {}
+        self.tick_at = NEVER
+
+    @abstractmethod
+    def renew(self, body: Any, wants: Wants) -> bool:
+        """Go on by the rule's new text; False when it became something else, and its alerts must end."""
+
+    @abstractmethod
+    def evidence(self, alert: Alert) -> Evidence:
+        """Say by what an alert is judged now. Called only when something is said or asked."""
+
+    @abstractmethod
+    def next_step(self, alert: Alert, *, at: float) -> str:
+        """Say what becomes of an alert if nothing changes: "fires in 40 s if it stays above 90%"; "" for nothing."""
+
+    def attach(self, watch: Watch) -> None:  # noqa: B027 - an engine of events has no watches
+        """Take a watch on a device that has shown up (or on a window that begins anew), before its first value."""
+
+    def detach(self, watch: Watch) -> None:  # noqa: B027
+        """Drop a watch: its device is gone, or its window no longer asked for."""
+
+    def points(self, watches: Sequence[Watch], *, at: float) -> Iterable[Said]:  # noqa: ARG002
+        """Judge as of `at`: these windows moved on, by a sample or by one that did not come."""
+        return ()
+
+    def event(self, event: Event, *, absent: bool) -> Iterable[Said]:  # noqa: ARG002
+        """Judge an event of the types that it wants; `absent` when its target is gone already."""
+        return ()
+
+    def recent(self, alert: Alert, newest: Sequence[Event]) -> Iterable[Said]:  # noqa: ARG002
+        """Judge an alert that came after its target by what happened to the target here before, newest last."""
+        return ()
+
+    def tick(self, *, at: float) -> Iterable[Said]:  # noqa: ARG002
+        """Let time pass."""
+        return ()
+
+    def appear(self, *, at: float) -> Iterable[Said]:  # noqa: ARG002
+        """Note that the target is there."""
+        return ()
+
+    def vanish(self, *, at: float) -> Iterator[Said]:
+        """End what is about a target that runs."""
+        yield from self._end_all(Reason.DOMAIN_STOPPED, at=at)
+
+    def stays(self, alert: Alert) -> bool:  # noqa: ARG002
+        """Tell whether an alert is about how this place sees its target, and so does not go along with it."""
+        return False
+
+    def gone(self, device: str, *, at: float) -> Iterator[Said]:
+        """End the alert of a device that the target has no more."""
+        alert = self.alerts.pop(device, None)
+        if alert is not None and (change := alert.end(Reason.NO_DATA, at=at)) is not None:
+            yield self.say(alert, change)
+
+    def end(self, reason: Reason, *, at: float) -> Iterator[Said]:
+        """End all alerts: the rule is gone."""
+        yield from self._end_all(reason, at=at)
+
+    def recall(self, saved: Saved, *, at: float) -> None:  # noqa: ARG002
+        """Take back an alert from before a restart or from another place; where one is here, the worse goes on."""
+        here = self.alerts.get(saved.device)
+        if here is None:
+            self.alerts[saved.device] = Alert(
+                saved.device, saved.state, dict(saved.memory), saved.evidence, saved.traceparent
+            )
+            return
+        state = carry_on(here.state, saved.state)
+        if here.state.severity is not state.severity or saved.state.severity is state.severity:
+            here.memory = {**here.memory, **saved.memory}
+            here.evidence, here.traceparent = saved.evidence, saved.traceparent
+        here.state = state
+
+    def save(self) -> Document | None:
+        """Return what the rule has learned beside its alerts, None for nothing."""
+        return None
+
+    def restore(self, document: Document) -> None:  # noqa: B027 - most have nothing
+        """Take back what was saved; what cannot be read is left, and learned anew."""
+
+    def clock_set(self, seconds: float) -> None:
+        """Let timers go on though the clock was set."""
+        for alert in self.alerts.values():
+            alert.state = alert.state.moved(seconds)
+        self.tick_at += seconds
+
+    def say(self, alert: Alert, change: Change) -> Said:
+        """Say a change, with its evidence as it is now."""
+        alert.evidence = self.evidence(alert)
+        return Said(alert, change, alert.evidence)
+
+    def _end_all(self, reason: Reason, *, at: float) -> Iterator[Said]:
+        alerts, self.alerts = self.alerts, {}
+        for alert in alerts.values():
+            if (change := alert.end(reason, at=at)) is not None:
+                yield self.say(alert, change)
+
+
+class Woken(NamedTuple):
+    """Hold one judge that must look, at what, and as of when."""
+
+    judge: Judge
+    watches: Sequence[Watch]
+    at: float
+
+
+class Engine(Protocol):
+    """Give a kind of rule its judges. One engine serves all targets of a process."""
+
+    @property
+    def body(self) -> type:
+        """Return the type of the rules' bodies that it judges."""
+
+    def wants(self, body: Any, *, interval: float) -> Wants:
+        """Say what a rule asks for; `interval` (seconds) is its policy's, lowered where the rule needs it."""
+
+    def open(self, body: Any, wants: Wants, *, at: float) -> Judge:
+        """Begin to judge a rule for a target."""
+
+    def points(self, batch: Sequence[Woken]) -> Iterator[tuple[Judge, Said]]:
+        """Judge what moved on, of all targets of one turn, so that a batch can be cheap."""
+
+
+class OneByOne:
+    """Judge a batch one by one: what an engine without a cheaper way does."""
+
+    def points(self, batch: Sequence[Woken]) -> Iterator[tuple[Judge, Said]]:
+        """Ask each judge in turn."""
+        for owner, watches, at in batch:
+            for said in owner.points(watches, at=at):
+                yield owner, said
