@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         subcommand.set_defaults(action=action)
         return subcommand
 
-    add("build", build, "build everything that the lab caches")
+    make = add("build", build, "build everything that the lab caches")
+    make.add_argument("--light", action="store_true", help="without what only nodes and KubeVirt need")
     add("up", up, "start the control plane and Jaeger and keep them")
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")

@@ -12,19 +12,31 @@ from lab.kubevirt.images import kubevirt_base, kubevirt_images
 from lab.node import network, node
 from lab.node.binaries import containerd_tools, kubernetes_tools
 from lab.node.small import busybox_image, pause_image
+from lab.prometheus.binaries import promtool
 from tools.checkov import checkov
 from tools.images.product import agent_image, operator_image
 from tools.machine import ensure_packages, require_machine
 
-PACKAGES = (*daemon.PACKAGES, *node.PACKAGES, *network.PACKAGES, "openssl", "mmdebstrap", "buildah")
+LIGHT_PACKAGES = (*daemon.PACKAGES, "openssl")
+PACKAGES = (*LIGHT_PACKAGES, *node.PACKAGES, *network.PACKAGES, "mmdebstrap", "buildah")
 
 
-def build() -> None:
-    """Build what no cache holds yet: what the demos need, then what judges the manifests."""
+def build(*, light: bool = False) -> None:
+    """Build what no cache holds yet: all that tests run, or with `light` what those run that need no nodes."""
     require_machine()
     name_leftovers()
+    if light:
+        build_light()
+        return
     build_stages()
+    promtool()
     checkov()
+
+
+def build_light() -> None:
+    """Build what runs without nodes."""
+    ensure_packages(LIGHT_PACKAGES)
+    side_by_side([_compile_light, _unpack_light])
 
 
 def build_stages() -> None:
@@ -34,18 +46,26 @@ def build_stages() -> None:
     kubevirt_images()
 
 
-def _compile() -> None:
-    # What `make demo LIGHT=1` needs comes first.
+def _compile_light() -> None:
     find_tools()
     build_jaeger()
+
+
+def _unpack_light() -> None:
+    fetch_page()
+    guest_image()
+
+
+def _compile() -> None:
+    # What `make demo LIGHT=1` needs comes first.
+    _compile_light()
     kubernetes_tools()
     containerd_tools()
     kubevirt()
 
 
 def _unpack() -> None:
-    fetch_page()
-    guest_image()
+    _unpack_light()
     guest_images()
     pause_image()
     busybox_image()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[3]
 STAND_IN = """\
 #!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
-[ "$*" != "-m pytest" ] || { echo "==== 1 failed in 0.01s ===="; exit 1; }
+case "$*" in "-m pytest"*) echo "==== $RESULT in 0.01s ===="; [ "$RESULT" = "1 passed" ] || exit 1;; esac
 """
 
 
@@ -28,26 +28,32 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(checkout: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def _run(checkout: Path, *command: str, result: str = "1 passed") -> tuple[subprocess.CompletedProcess[str], list[str]]:
     calls = checkout / "calls"
     calls.write_text("")
-    env = {"PATH": os.environ["PATH"], "PYTHON": f"{checkout}/.venv/bin/python", "CALLS": str(calls)}
+    env = {"PATH": os.environ["PATH"], "PYTHON": f"{checkout}/.venv/bin/python", "CALLS": str(calls), "RESULT": result}
     ran = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, check=False)
     return ran, calls.read_text().splitlines()
 
 
-def test_a_failed_test_is_the_last_that_ci_says(checkout: Path) -> None:
-    ran, _ = _run(checkout, ".ci/run")
+@pytest.mark.parametrize(("result", "code"), [("1 passed", 0), ("1 failed", 2)])  # make's own
+def test_pytests_closing_line_is_the_last_that_ci_says(checkout: Path, result: str, code: int) -> None:
+    ran, _ = _run(checkout, ".ci/run", result=result)
 
-    assert ran.returncode == 2  # make's
-    assert ran.stdout.splitlines()[-1] == "==== 1 failed in 0.01s ===="
+    assert ran.returncode == code
+    assert ran.stdout.splitlines()[-1] == f"==== {result} in 0.01s ===="
     assert ran.stderr == ""
 
 
-def test_ci_runs_what_make_lint_and_make_test_run(checkout: Path) -> None:
-    _, lint = _run(checkout, "make", "lint")
-    _, test = _run(checkout, "make", "test")
+def test_ci_runs_what_make_lint_make_test_and_make_e2e_run(checkout: Path) -> None:
+    parts = [_run(checkout, "make", target)[1] for target in ("lint", "test", "e2e")]
     _, ci = _run(checkout, ".ci/run")
 
-    assert "python -m pytest" in test
-    assert ci == lint + test
+    assert [any("-m pytest" in call for call in calls) for calls in parts] == [False, True, True]
+    assert ci == [call for calls in parts for call in calls]
+
+
+def test_ci_runs_nothing_after_what_failed(checkout: Path) -> None:
+    _, ci = _run(checkout, ".ci/run", result="1 failed")
+
+    assert len([call for call in ci if "-m pytest" in call]) == 1

@@ -35,7 +35,7 @@ import time
 from lab.node.small import busybox_image
 from lab.node.cluster import Cluster
 from lab.rundir import RunDir
-from tests.integration.node.test_node import Pod
+from tests.e2e.node.test_node import Pod
 run = RunDir.create("node test")
 cluster = Cluster(run)
 cluster.start()

@@ -15,8 +15,8 @@ from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
 from lab.node.virtwatch import NAMESPACE, install, remove, wait_ready
 from lab.rundir import RunDir
+from tests.e2e.node.site import DEADLINE_S, Site
 from tests.integration.leftovers import leftovers
-from tests.integration.node.site import DEADLINE_S, Site
 from tools.checkout import CHECKOUT
 from tools.dist import dist
 

@@ -1,0 +1,45 @@
+"""What all tests share: how long Hypothesis searches, and which tests may run side by side."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.soak import times
+
+# How long one example takes on a busy machine is not Hypothesis' business.
+settings.register_profile(
+    "virtwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=times(100, 10_000)
+)
+settings.load_profile("virtwatch")
+
+ROOT = Path(__file__).parent
+# Folders whose tests share a control plane or guests of their own, which one process starts and its tests may break.
+# The longest comes first, so that none is left alone at the end.
+TOGETHER = (
+    "integration/system",
+    "integration/operator",
+    "integration/guests",
+    "integration/kube",
+    "integration/demo",
+    "integration/manifests",
+    "integration/agent_collect",
+    "integration/crds",
+    "integration/cli",
+    "integration/telemetry",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test its group for `pytest -n N --dist loadgroup`; mark those of Hypothesis as worth a long search."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.soak)
+    ranks = {name: rank for rank, name in enumerate(TOGETHER)}
+    items.sort(key=lambda item: ranks.get(_group(item.path), len(ranks)))
+
+
+def _group(path: Path) -> str:
+    folder = path.parent.relative_to(ROOT).as_posix()
+    return folder if folder in TOGETHER else path.relative_to(ROOT).as_posix()

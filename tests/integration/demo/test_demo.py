@@ -1,0 +1,55 @@
+"""The light demo as a person runs it: interrupted, killed, failing, beside another one."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo_runs import LIGHT_DEADLINE_S, Lab, assert_nothing_is_left, lab_of_its_own, wait_for_line
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with lab_of_its_own() as made:
+        yield made
+
+
+def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_next(lab: Lab) -> None:
+    with lab.begin("demo", "--light") as killed:
+        wait_for_line(killed, "Waiting for Linux to boot")
+        killed.kill()
+    (left,) = lab.runs.iterdir()
+    with lab.begin("demo", "--light") as interrupted:
+        assert f"a killed run left {left} behind" in wait_for_line(interrupted, "Starting the VM web-1")
+        interrupted.send_signal(signal.SIGINT)
+        printed, _ = interrupted.communicate(timeout=LIGHT_DEADLINE_S)
+    assert interrupted.returncode == 130, printed
+    assert list(lab.runs.iterdir()) == [left]
+    lab.run("down")
+    assert_nothing_is_left(lab)
+
+
+def test_a_demo_that_cannot_come_true_says_why_and_leaves_nothing(lab: Lab) -> None:
+    with lab.begin("demo", "--light") as failing:
+        wait_for_line(failing, "A policy says what is too much")
+        lab.kill("virtwatch_agent")
+        printed, _ = failing.communicate(timeout=LIGHT_DEADLINE_S)
+
+    assert failing.returncode == 1, printed
+    assert "error: " in printed
+    assert "virtwatch-agent-node-1 ended" in printed
+    [named] = re.findall(r"^See (.*)\.$", printed, re.MULTILINE)
+    assert Path(named).read_text()
+    assert_nothing_is_left(lab)
+
+
+def test_two_demos_at_once_both_come_true_and_one_is_kept(lab: Lab) -> None:
+    with lab.begin("demo", "--light", "--keep") as first, lab.begin("demo", "--light") as second:
+        told = [process.communicate(timeout=LIGHT_DEADLINE_S)[0] for process in (first, second)]
+
+    assert [first.returncode, second.returncode] == [0, 0], told
+    assert lab.run("guest", "web-1", "pause") == "web-1: paused (user)\n"
+    lab.run("down")
+    assert_nothing_is_left(lab)
