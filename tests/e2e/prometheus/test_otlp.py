@@ -1,0 +1,88 @@
+"""What a real Prometheus makes of the metrics that an agent sends it by OTLP."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.process import wait_for
+from lab.prometheus.server import PrometheusServer
+from lab.rundir import RunDir, clean
+from virtwatch_agent.observations import Domain, DomainState, Sample
+from virtwatch_agent.telemetry import AgentTelemetry
+from virtwatch_api.catalogue.readings import READINGS, Instrument, Reading
+from virtwatch_api.nodemonitor import Subject
+from virtwatch_telemetry import set_up
+
+DEADLINE_S = 30.0
+VM, OTHER = (f"6a1c0f5e-0000-4000-8000-00000000000{number}" for number in (1, 2))
+UNITS = {"s": "_seconds", "By": "_bytes"}
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[PrometheusServer]:
+    run = RunDir.create("tests-prometheus")
+    started = PrometheusServer(run)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+        clean(run)
+
+
+@pytest.fixture
+def telemetry(prometheus: PrometheusServer) -> Iterator[AgentTelemetry]:
+    env = {
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{prometheus.otlp_http}/v1/metrics",
+        "OTEL_METRIC_EXPORT_INTERVAL": "100",
+    }
+    providers = set_up("virtwatch-agent", resource_attributes={"service.instance.id": "node-1"}, env=env)
+    yield AgentTelemetry(providers, time)
+    assert providers.problem == ""
+    providers.shutdown()
+
+
+def leave(telemetry: AgentTelemetry, uuid: str, readings: tuple[Reading, ...] = READINGS) -> None:
+    """Hand one figure of each reading to the exporter."""
+    subject = Subject(f"shop_{uuid[-1]}", uuid, "node-1", "shop", f"web-{uuid[-1]}", "vmi")
+    domain, now = Domain(uuid, "d", "c", "first", DomainState.RUNNING), time.time()
+    for source in {reading.source for reading in readings}:
+        of_source = [reading for reading in readings if reading.source is source]
+        values = {(reading.key, "0" if reading.device else ""): 1.5 for reading in of_source}
+        telemetry.sample(subject, domain, Sample(uuid, source, "first", now, now, now, values))
+
+
+def name(reading: Reading) -> str:
+    """Name a reading's metric as Prometheus does: with its unit, and what tells a counter."""
+    suffix = "_total" if reading.instrument is Instrument.COUNTER else ""
+    return reading.metric.replace(".", "_") + UNITS.get(reading.unit, "") + suffix
+
+
+def names(prometheus: PrometheusServer, uuid: str) -> set[str]:
+    found = prometheus.query(f'{{libvirt_domain_uuid="{uuid}"}}')
+    return {series["metric"]["__name__"] for series in found}
+
+
+def test_every_metric_arrives_under_its_prometheus_name(
+    prometheus: PrometheusServer, telemetry: AgentTelemetry
+) -> None:
+    leave(telemetry, VM)
+
+    expected = {name(reading) for reading in READINGS}
+    what = "every metric of the catalogue"
+    wait_for(lambda: names(prometheus, VM) - {"target_info"} == expected, what=what, deadline=DEADLINE_S)
+    found = prometheus.query(f'libvirt_domain_vcpu_time_seconds_total{{libvirt_domain_uuid="{VM}"}}')
+    assert found[0]["value"][1] == "1.5"
+    assert found[0]["metric"]["kubevirt_vm_name"] == "web-1"
+
+
+def test_the_series_of_a_forgotten_vm_end_at_once(prometheus: PrometheusServer, telemetry: AgentTelemetry) -> None:
+    leave(telemetry, OTHER)
+    wait_for(lambda: names(prometheus, OTHER) != set(), what="its series", deadline=DEADLINE_S)
+
+    telemetry.forget(OTHER)
+
+    # Without the mark that a series ended, Prometheus shows its last value for five minutes.
+    what = "its series to end"
+    wait_for(lambda: names(prometheus, OTHER) - {"target_info"} == set(), what=what, deadline=DEADLINE_S)
