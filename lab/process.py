@@ -17,7 +17,7 @@ from tools.commands import tail
 from tools.ending import refuse_if_asked
 from tools.errors import ToolError
 
-POLL_S = 0.05
+POLL_S = 0.02
 KILL_DEADLINE_S = 10.0
 PORT_ATTEMPTS = 3
 # Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice

@@ -104,7 +104,7 @@ class NodeStage:
         self.disk.fill()
         self._ask(self.broken, "fill")
         what = f"KubeVirt to say that an I/O error paused {BROKEN}"
-        wait_for(lambda: self.broken.paused == "PausedIOError", what=what, deadline=DEADLINE_S, poll=0.3)
+        wait_for(lambda: self.broken.paused == "PausedIOError", what=what, deadline=DEADLINE_S)
 
     def mend(self) -> None:
         """Make room and unpause."""

@@ -10,6 +10,7 @@ from lab.installed.virtualmachine import VirtualMachine
 from lab.installed.written import create_node
 from lab.process import Process, wait_for
 from lab.rundir import RunDir
+from virtwatch_kube.paths import virtwatch
 
 READY_DEADLINE_S = 60.0
 # Tests and benches tell more of one VM than a person would want to read.
@@ -95,9 +96,9 @@ class System:
 
     def condition(self, policy: str, type_: str) -> str:
         """Return the status of a policy's condition, of its newest generation; empty when there is none."""
-        document = self.get("monitorpolicy", policy)
+        document = self.policy(policy)
         status = document.get("status", {})
-        if status.get("observedGeneration") != document["metadata"]["generation"]:
+        if not document or status.get("observedGeneration") != document["metadata"]["generation"]:
             return ""
         return next((item["status"] for item in status.get("conditions", []) if item["type"] == type_), "")
 
@@ -108,19 +109,15 @@ class System:
 
     def monitor(self) -> dict[str, Any]:
         """Return the node's NodeMonitor, empty while there is none."""
-        said = self.control_plane.kubectl("get", "nodemonitor", self.node, "-o", "json", check=False)
-        document: dict[str, Any] = json.loads(said.stdout) if said.returncode == 0 else {}
-        return document
+        return self.control_plane.get(virtwatch("nodemonitors", name=self.node))
 
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        """Return an object of the namespace."""
-        said = self.control_plane.kubectl("get", kind, name, f"--namespace={self.namespace}", "-o", "json").stdout
-        document: dict[str, Any] = json.loads(said)
-        return document
+    def policy(self, name: str) -> dict[str, Any]:
+        """Return a MonitorPolicy of the namespace, empty while there is none."""
+        return self.control_plane.get(virtwatch("monitorpolicies", namespace=self.namespace, name=name))
 
     def wait(self, condition: Callable[[], bool], *, what: str, deadline: float = READY_DEADLINE_S) -> None:
         """Return when the condition holds; fail after the deadline, or when the agent ends."""
-        wait_for(condition, what=what, deadline=deadline, process=self.agent, poll=0.2)
+        wait_for(condition, what=what, deadline=deadline, process=self.agent)
 
 
 def monitor_policy(name: str, namespace: str, *rules: dict[str, Any], **spec: Any) -> dict[str, Any]:

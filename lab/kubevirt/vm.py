@@ -15,6 +15,7 @@ from lab.kubevirt.guestimage import DISK, KERNEL
 from lab.node.node import Node
 from lab.process import wait_for
 from tools.errors import ToolError
+from virtwatch_kube.paths import KUBEVIRT, resource
 
 Document = dict[str, Any]
 SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
@@ -49,7 +50,7 @@ class VirtualMachine:
 
     def __init__(self, control_plane: ControlPlane, spec: VmSpec) -> None:
         self.spec = spec
-        self._kubectl = control_plane.kubectl
+        self._kubectl, self._get = control_plane.kubectl, control_plane.get
 
     def create(self) -> None:
         """Apply the VirtualMachine, which starts at once."""
@@ -57,13 +58,13 @@ class VirtualMachine:
 
     def wait_running(self, deadline: float = RUN_DEADLINE_S) -> None:
         """Return when KubeVirt says that the VM runs and has a node."""
-        wait_for(self._running, what=f"the VM {self.spec.name} to run", deadline=deadline, poll=0.3)
+        wait_for(self._running, what=f"the VM {self.spec.name} to run", deadline=deadline)
 
     def vmi(self) -> Document:
         """Return its VirtualMachineInstance, empty while there is none."""
-        done = self._kubectl("get", "vmi", self.spec.name, *self._namespace, "-o", "json", check=False)
-        found: Document = json.loads(done.stdout) if done.returncode == 0 else {}
-        return found
+        return self._get(
+            resource(KUBEVIRT, "virtualmachineinstances", namespace=self.spec.namespace, name=self.spec.name)
+        )
 
     @property
     def phase(self) -> str:
@@ -139,7 +140,7 @@ class VirtualMachine:
 
     def _wait_moved(self, source: str) -> str:
         what = f"{self.spec.name} to be on another node than {source}"
-        wait_for(lambda: self.node not in ("", source), what=what, deadline=MOVE_DEADLINE_S, poll=0.3)
+        wait_for(lambda: self.node not in ("", source), what=what, deadline=MOVE_DEADLINE_S)
         return self.node
 
     def delete(self) -> None:

@@ -4,7 +4,6 @@ What a real node has at fixed paths it has too, as its own: /var/lib, /var/log, 
 /proc/1. It shares the machine's kernel, clock, host name and network.
 """
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -132,7 +131,7 @@ class Node:
     def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
         """Return when the API says that the node is Ready."""
         what = f"{self.name} to be Ready"
-        wait_for(self._ready, what=what, deadline=deadline, process=self.kubelet.process, poll=0.2)
+        wait_for(self._ready, what=what, deadline=deadline, process=self.kubelet.process)
 
     def import_image(self, archive: Path) -> None:
         """Load the images of an archive (docker-archive) into the node's containerd, under the names in it."""
@@ -231,8 +230,6 @@ class Node:
         return f"/{self._cgroup}/" in (process / "cgroup").read_text()
 
     def _ready(self) -> bool:
-        done = self._control_plane.kubectl("get", "node", self.name, "-o", "json", check=False)
-        if done.returncode != 0:
-            return False
-        conditions = json.loads(done.stdout)["status"].get("conditions", [])
+        node = self._control_plane.get(f"/api/v1/nodes/{self.name}")
+        conditions = node.get("status", {}).get("conditions", [])
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

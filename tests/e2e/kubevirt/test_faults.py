@@ -111,7 +111,7 @@ def test_an_alert_outlives_it_and_what_comes_meanwhile_is_not_missed(
     def wait_said(vm: VirtualMachine, *reasons: str) -> None:
         of_vms[vm.spec.name].wait(RULE, *reasons)
         what = f"the policy's Events about {vm.spec.name}"
-        wait_for(lambda: of_policy.of(RULE, vm=vm) == list(reasons), what=what, deadline=DEADLINE_S, poll=0.3)
+        wait_for(lambda: of_policy.of(RULE, vm=vm) == list(reasons), what=what, deadline=DEADLINE_S)
 
     first.pause()
     wait_said(first, "AlertCritical")

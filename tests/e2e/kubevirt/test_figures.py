@@ -42,5 +42,4 @@ def test_a_vm_is_measured_by_its_process_its_tap_and_its_balloon(watched: Watche
         lambda: {alert["rule"] for alert in watched.alerts(POLICY, vm)} == LEVELS.keys(),
         what=f"alerts on {', '.join(LEVELS)} to fire",
         deadline=DEADLINE_S,
-        poll=0.3,
     )

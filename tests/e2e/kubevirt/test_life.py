@@ -118,5 +118,4 @@ def _wait_rules(watched: Watched, vm: VirtualMachine, *rules: str) -> None:
         lambda: sorted(alert["rule"] for alert in watched.alerts(POLICY, vm)) == sorted(rules),
         what=f"the rules {', '.join(rules)} to fire for {vm.spec.name}",
         deadline=DEADLINE_S,
-        poll=0.3,
     )

@@ -10,6 +10,7 @@ from lab.installed.events import EventLog
 from lab.kubevirt.vm import VirtualMachine, VmSpec
 from lab.node.cluster import Cluster
 from lab.process import wait_for
+from virtwatch_kube.paths import virtwatch
 
 NAMESPACE = "shop"
 DEADLINE_S = 120.0
@@ -67,11 +68,11 @@ class Watched:
 
     def policy(self, name: str) -> dict[str, Any]:
         """Return a policy's status."""
-        return self._status("monitorpolicy", name, f"--namespace={self.namespace}")
+        return self._status(virtwatch("monitorpolicies", namespace=self.namespace, name=name))
 
     def node(self, name: str) -> dict[str, Any]:
         """Return what the agent of a node reports."""
-        return self._status("nodemonitor", name)
+        return self._status(virtwatch("nodemonitors", name=name))
 
     def alerts(self, policy: str, vm: VirtualMachine) -> list[dict[str, Any]]:
         """Return the alerts of a VM that fire, as the policy's status has them."""
@@ -87,17 +88,16 @@ class Watched:
             return len(found) == 1
 
         what = f"one alert of {vm.spec.name} in the status of {policy}"
-        wait_for(fires, what=what, deadline=DEADLINE_S, poll=0.3)
+        wait_for(fires, what=what, deadline=DEADLINE_S)
         return found[0]
 
     def wait_quiet(self, policy: str, vm: VirtualMachine) -> None:
         """Return when no alert of the VM fires."""
         what = f"no alert of {vm.spec.name} to fire"
-        wait_for(lambda: not self.alerts(policy, vm), what=what, deadline=DEADLINE_S, poll=0.3)
+        wait_for(lambda: not self.alerts(policy, vm), what=what, deadline=DEADLINE_S)
 
-    def _status(self, kind: str, name: str, *options: str) -> dict[str, Any]:
-        said = self.kubectl("get", kind, name, *options, "-o", "json", check=False)
-        return dict(json.loads(said.stdout).get("status", {})) if said.returncode == 0 else {}
+    def _status(self, path: str) -> dict[str, Any]:
+        return dict(self.cluster.control_plane.get(path).get("status", {}))
 
 
 class Told:

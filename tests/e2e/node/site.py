@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from lab.node.node import Node
 from lab.node.virtwatch import NAMESPACE, wait_ready
 from lab.process import wait_for
 from tools.images.product import AGENT, OPERATOR
+from virtwatch_kube.paths import virtwatch
 
 IMAGES = {"deployment/virtwatch-operator": OPERATOR, "daemonset/virtwatch-agent": AGENT}
 DEADLINE_S = 90.0
@@ -28,8 +28,8 @@ class Site:
 
     def status(self) -> dict[str, Any]:
         """Return the status of the node's NodeMonitor, empty while there is none."""
-        said = self.kubectl("get", "nodemonitor", self.node.name, "-o", "json", check=False)
-        return dict(json.loads(said or "{}").get("status", {}))
+        monitor = self.cluster.control_plane.get(virtwatch("nodemonitors", name=self.node.name))
+        return dict(monitor.get("status", {}))
 
     def policies(self) -> list[str]:
         """Name the policies by which the agent judges."""
@@ -57,4 +57,4 @@ class Site:
 
     def wait(self, condition: Callable[[], bool], *, what: str) -> None:
         """Return when the condition holds."""
-        wait_for(condition, what=what, deadline=DEADLINE_S, poll=0.2)
+        wait_for(condition, what=what, deadline=DEADLINE_S)

@@ -43,7 +43,7 @@ def eventually(condition: Callable[[], Any], *, what: str, deadline: float = DEA
         except KubeError as error:
             said = error
         assert time.monotonic() < end, f"waited {deadline:g} s in vain for {what}: {said}"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def test_a_policy_that_turns_wrong_says_why_and_its_last_good_meaning_stays_in_f
     system = watched.system
     system.apply(monitor_policy("paused", system.namespace, RULE, NOT_YET, target={"names": ["web-1"]}))
     system.wait(lambda: system.condition("paused", "Accepted") == "False", what="the policy to be refused")
-    status = system.get("monitorpolicy", "paused")["status"]
+    status = system.policy("paused")["status"]
     (accepted,) = (item for item in status["conditions"] if item["type"] == "Accepted")
     assert accepted["reason"] == "NotImplemented"
     assert "spec.rules[1]" in accepted["message"]
