@@ -1,4 +1,5 @@
-# The agent's process: settings, the parts, and how it ends.
+"""The agent's process: settings, the parts, and how it ends."""
+
 import logging
 import os
 import signal
@@ -10,23 +11,24 @@ from collections.abc import Mapping
 
 import psutil
 
-from virtwatch_agent.collect.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
 from virtwatch_agent.config import AgentSettings
 from virtwatch_agent.core.core import Core
-from virtwatch_agent.health import CORE_SILENCE_S, HealthServer
 from virtwatch_agent.journal.store import Journal
-from virtwatch_agent.report.kubernetes import NodeMonitorReporter
+from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
+from virtwatch_agent.kubernetes.thresholds import KubernetesThresholds
 from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
-from virtwatch_agent.thresholds.kubernetes import KubernetesThresholds
 from virtwatch_api import __version__
 from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
-from virtwatch_kube.outage import Outages
+from virtwatch_process.health import HealthServer
+from virtwatch_process.outages import Outages
 from virtwatch_telemetry.providers import Providers, set_up
 
 logger = logging.getLogger("virtwatch.agent")
 
+_CORE_SILENCE_S = 30.0  # after which the core's loop counts as stuck; it turns each second
 _END_S = 4.5  # for all of an end, so that it takes less than 5 s
 _FLUSH_S = 2.0  # of it, for the last telemetry
 
@@ -78,7 +80,10 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
     )
     telemetry.observe("process.cpu.time", "s", lambda: _measure()[0], instrument=Instrument.COUNTER)
     telemetry.observe("process.memory.usage", "By", lambda: _measure()[1])
-    health = HealthServer(settings.health_port, {"/healthz": lambda: _alive(core), "/readyz": lambda: _ready(core)})
+    health = HealthServer(
+        settings.health_port,
+        {"/healthz": lambda: {"core": _alive(core)}, "/readyz": lambda: {"policies": _ready(core)}},
+    )
     health.start()
     reporter.start()
     core.start()
@@ -118,11 +123,11 @@ def _resource(settings: AgentSettings, env: Mapping[str, str]) -> Mapping[str, s
 
 def _alive(core: Core) -> str:
     silence = time.monotonic() - core.alive_at
-    return f"the core has been silent for {silence:.0f} s" if silence > CORE_SILENCE_S else ""
+    return f"silent for {silence:.0f} s" if silence > _CORE_SILENCE_S else ""
 
 
 def _ready(core: Core) -> str:
-    return "" if core.ready else core.waiting or "policies are not known yet: is the API server reached?"
+    return "" if core.ready else core.waiting or "not known yet: is the API server reached?"
 
 
 def _measure() -> tuple[float, float]:

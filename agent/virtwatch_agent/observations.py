@@ -1,4 +1,5 @@
-# What flows into the core's one queue: everything that the outside tells it, in the order in which it came.
+"""What flows into the core's one queue: everything that the outside tells it, in the order in which it came."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum

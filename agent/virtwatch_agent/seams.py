@@ -1,5 +1,8 @@
-# The narrow seams of the agent's core, defined where they are consumed: what is plugged in differs between a cluster,
-# a terminal and a test, the core does not.
+"""The narrow seams of the agent's core, defined where they are consumed.
+
+What is plugged in differs between a cluster, a terminal and a test, the core does not.
+"""
+
 from collections.abc import Mapping
 from typing import Protocol
 

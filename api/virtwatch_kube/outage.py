@@ -1,53 +1,19 @@
+"""One line when a part of the API server's service is lost, and one when it is back."""
+
 import logging
-import threading
 import time
-from collections.abc import Callable
 
 from virtwatch_kube.errors import Forbidden, KubeError, NotFound, NotServed, Unavailable
+from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 
 _NO_ANSWER = (0, 429, 503, 504)  # of the server itself; other 5xx, such as a failing webhook, concern one request
 
-# An API server that starts serves one part and sends another away (429, 503) while it fills its caches.
-TAIL_S = 10.0
-
 
 def concerns_all(error: Exception) -> bool:
     """Tell whether an error is about the API server or its kinds, not about one request."""
     return isinstance(error, NotServed) or (isinstance(error, Unavailable) and error.status in _NO_ANSWER)
-
-
-class Outages:
-    """Let one line stand for all that a process loses with the API server, or with its kinds.
-
-    What another part fails at for the same reason within `TAIL_S` after the one that said so is back belongs to the
-    same outage; what lasts longer is said then. `clock` gives seconds that never go back.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._told_by: dict[type[Exception], object] = {}
-        self._ended: dict[type[Exception], tuple[object, float]] = {}
-
-    def told(self, error: Exception, *, by: object) -> bool:
-        """Tell whether another part has said so already; if not, `by` has."""
-        kind = type(error)
-        with self._lock:
-            if not concerns_all(error):
-                return False
-            teller, ended = self._ended.get(kind, (by, 0.0))
-            if kind not in self._told_by and teller is not by and self._clock() - ended < TAIL_S:
-                return True
-            return self._told_by.setdefault(kind, by) is not by
-
-    def healed(self, part: object) -> None:
-        """Let the others speak for themselves from now on, after the tail."""
-        with self._lock:
-            for kind in [kind for kind, by in self._told_by.items() if by is part]:
-                del self._told_by[kind]
-                self._ended[kind] = (part, self._clock())
 
 
 class Outage:
@@ -79,7 +45,7 @@ class Outage:
         persists = kind is self._last
         self._last = kind
         news = begins or (persists and kind is not self._said)
-        if news and not self._among.told(error, by=self):
+        if news and not (concerns_all(error) and self._among.logged(kind.__name__, by=self)):
             self._said = kind
             said = advice or _advice(error)
             logger.warning("%s is lost; %s. %s%s", self._what, self._consequence, error, f" ({said})" if said else "")

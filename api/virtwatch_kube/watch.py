@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.client import Json, KubeClient, Snapshot
 from virtwatch_kube.errors import Expired, KubeError, NotFound
-from virtwatch_kube.outage import Outage, Outages
+from virtwatch_kube.outage import Outage
 from virtwatch_kube.stream import EventStream
+from virtwatch_process.backoff import Backoff
+from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 

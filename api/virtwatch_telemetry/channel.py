@@ -9,7 +9,7 @@ import requests
 import urllib3.exceptions
 
 from virtwatch_telemetry.answer import judge
-from virtwatch_telemetry.outage import Failure, Outages
+from virtwatch_telemetry.outage import Failure, Failures
 from virtwatch_telemetry.settings import Compression, Destination
 
 _FIRST_PAUSE = 1.0  # seconds before the first retry; doubled each time, with 20 % jitter
@@ -21,7 +21,7 @@ _CHECK = "check that the backend runs and that the endpoint names its host and H
 class Channel:
     """Deliver serialised requests of one signal. Used by one thread at a time, but `stop` comes from any."""
 
-    def __init__(self, destination: Destination, outages: Outages) -> None:
+    def __init__(self, destination: Destination, outages: Failures) -> None:
         self._destination = destination
         self._outages = outages
         self._stopping = threading.Event()

@@ -1,10 +1,12 @@
-# Turns the outcome of every request into at most two lines per outage: one when a backend is lost, one when it is back.
+"""At most two lines for each outage of a backend: one when it is lost, one when it is back."""
+
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from virtwatch_process.outages import Outages
 from virtwatch_telemetry.settings import Destination
 
 _log = logging.getLogger("virtwatch.telemetry")
@@ -34,13 +36,14 @@ class _Lost:
     said: bool = False
 
 
-class Outages:
+class Failures:
     """Know which destinations fail now. Several signals that fail alike at one host are said once. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lost: dict[Destination, _Lost] = {}
         self._said: dict[Destination, float] = {}
+        self._outages = Outages(clock, tail=0.0)
         self._lock = threading.Lock()
 
     @property
@@ -57,7 +60,8 @@ class Outages:
             lost.failure = failure
             lost.requests += 1
             recently = now - self._said.get(destination, float("-inf")) < QUIET
-            if lost.said or recently or self._said_for_another(destination, failure):
+            cause = (urlsplit(destination.url).netloc, failure.what)
+            if lost.said or recently or self._outages.logged(cause, by=destination):
                 return
             lost.said = True
             self._said[destination] = now
@@ -69,7 +73,10 @@ class Outages:
         Spans and events are sent only when something happens, so they alone would tell long after.
         """
         with self._lock:
-            healed = [self._lost.pop(item) for item in self._alike(destination)]
+            alike = self._alike(destination)
+            healed = [self._lost.pop(item) for item in alike]
+            for item in alike:
+                self._outages.healed(item)
             now = self._clock()
         if any(lost.said for lost in healed):
             _log.warning(
@@ -90,14 +97,6 @@ class Outages:
             for item, lost in self._lost.items()
             if lost.failure.what == own.failure.what and urlsplit(item.url).netloc == host
         ]
-
-    def _said_for_another(self, destination: Destination, failure: Failure) -> bool:
-        host = urlsplit(destination.url).netloc
-        return any(
-            lost.said and lost.failure.what == failure.what and urlsplit(other.url).netloc == host
-            for other, lost in self._lost.items()
-            if other is not destination
-        )
 
 
 def _sentence(destination: Destination, failure: Failure) -> str:

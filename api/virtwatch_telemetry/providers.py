@@ -9,7 +9,7 @@ from opentelemetry.metrics import Meter, MeterProvider, NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider, Tracer, TracerProvider
 
 from virtwatch_telemetry.events import EventLogger
-from virtwatch_telemetry.outage import Outages
+from virtwatch_telemetry.outage import Failures
 from virtwatch_telemetry.settings import Settings, Signal, read_settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Providers:
         self.resource: Mapping[str, object] = {}  # attributes of this process, those of OTEL_RESOURCE_ATTRIBUTES too
         self.reserved: ReservedSpans | None = None  # None where traces are not exported
         self.on_shutdown: list[Callable[[], None]] = []
-        self._outages = Outages(time.monotonic)
+        self._outages = Failures(time.monotonic)
         self._channels: list[Channel] = []
 
     @property

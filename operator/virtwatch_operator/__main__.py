@@ -1,4 +1,5 @@
-# The operator's process: settings, telemetry, health, election, and how it ends.
+"""The operator's process: settings, telemetry, health, election, and how it ends."""
+
 import logging
 import os
 import signal
@@ -12,8 +13,8 @@ from virtwatch_api.policy_codec import GROUP
 from virtwatch_kube.election import Election
 from virtwatch_kube.errors import KubeError
 from virtwatch_operator.config import OperatorSettings
-from virtwatch_operator.health import HealthServer
 from virtwatch_operator.leader import Leader
+from virtwatch_process.health import HealthServer
 from virtwatch_telemetry import Providers, set_up
 
 logger = logging.getLogger("virtwatch.operator")
@@ -69,7 +70,7 @@ class _Operator:
             if settings.lease
             else None
         )
-        self._health = HealthServer(settings.health_port, alive=self._alive, ready=self._ready)
+        self._health = HealthServer(settings.health_port, {"/healthz": self._alive, "/readyz": self._ready})
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,13 +106,14 @@ class _Operator:
             logger.exception("Leading failed: ending, so that another replica leads; please report this")
             self._failed.set()
 
-    def _alive(self) -> Mapping[str, bool]:
-        return {"threads": self._leader.alive}
+    def _alive(self) -> Mapping[str, str]:
+        return {"threads": "" if self._leader.alive else "one has ended"}
 
-    def _ready(self) -> Mapping[str, bool]:
+    def _ready(self) -> Mapping[str, str]:
         if self._leading.is_set():
-            return self._leader.ready()
-        return {"the Lease can be read": self._election is not None and self._election.reached}
+            return {part: "" if holds else "not yet" for part, holds in self._leader.ready().items()}
+        reached = self._election is not None and self._election.reached
+        return {"the Lease can be read": "" if reached else "not yet"}
 
 
 if __name__ == "__main__":

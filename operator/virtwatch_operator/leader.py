@@ -10,10 +10,9 @@ from opentelemetry.trace import Tracer
 from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import PolicyKey
-from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
-from virtwatch_kube.outage import Outage, Outages
+from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
@@ -34,6 +33,8 @@ from virtwatch_operator.reconcile.thresholds import read_stored
 from virtwatch_operator.rollup.writer import StatusWriter
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import K, WorkQueue
+from virtwatch_process.backoff import Backoff
+from virtwatch_process.outages import Outages
 from virtwatch_telemetry import Providers
 
 _SCOPE = "virtwatch.operator"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Generic
 
 from virtwatch_kube.errors import KubeError
-from virtwatch_kube.outage import Outage, Outages, concerns_all
+from virtwatch_kube.outage import Outage, concerns_all
 from virtwatch_operator.workqueue import K, WorkQueue
+from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 

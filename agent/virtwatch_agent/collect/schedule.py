@@ -1,5 +1,9 @@
-# When each source of each domain is due: pure. The domains of one connection are due together, so that one bulk call
-# serves them all; connections are spread over the interval, so that they do not crowd one instant.
+"""When each source of each domain is due: pure.
+
+The domains of one connection are due together, so that one bulk call serves them all; connections are spread over the
+interval, so that they do not crowd one instant.
+"""
+
 import heapq
 import math
 import zlib

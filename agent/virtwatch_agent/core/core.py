@@ -1,5 +1,9 @@
-# The agent's one loop: everything that happens comes through one queue, so that judging needs no locks and the order of
-# events is the order of judgements. Sources, reporter and telemetry are plugged in (seams.py).
+"""The agent's one loop.
+
+Everything that happens comes through one queue, so that judging needs no locks and the order of events is the order
+of judgements. Sources, reporter and telemetry are plugged in (seams.py).
+"""
+
 import logging
 import queue
 import threading

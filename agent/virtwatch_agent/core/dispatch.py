@@ -1,18 +1,21 @@
-# What each observation leads to: which VM it is about, which rules are in force for it, what its judgement says.
+"""What each observation leads to: which VM it is about, which rules are in force for it, what its judgement says."""
+
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from virtwatch_agent.core.demand import demand
-from virtwatch_agent.core.inventory import Inventory, ends
+from virtwatch_agent.collect.plan import demand
+from virtwatch_agent.core.context import Context
+from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
-from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.core.timeline import Timeline
-from virtwatch_agent.journal.records import DomainRecord, adopted
+from virtwatch_agent.inventory.gaps import ends
+from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
-from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.judge.records import adopted
 from virtwatch_agent.judge.verdict import Verdict, on_stranger
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
@@ -59,19 +62,19 @@ class Dispatch:
         self._export_interval = export_interval
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
-        self._standing = Standing()
+        self._context = Context()
         self._early: deque[DomainEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[str] = set()
 
     @property
     def ready(self) -> bool:
         """Tell whether policies are known, so that VMs are judged."""
-        return self._standing.known
+        return self._context.known
 
     def restore(self, restored: Restored) -> None:
         """Take back what was known before a restart."""
         self._timeline.look()  # what was set before is in the timers already
-        self._standing.restore(restored)
+        self._context.restore(restored)
         self._inventory.restore(restored, clock=self._clock.monotonic())
 
     def follow_clock(self) -> None:
@@ -91,7 +94,7 @@ class Dispatch:
             case ConnectionState():
                 self._connection(observation)
             case Unwatched():
-                self._standing.unwatched(observation)
+                self._context.unwatched(observation)
                 self._outcome.changed = True
             case ThresholdsChanged():
                 self._thresholds(observation)
@@ -134,7 +137,7 @@ class Dispatch:
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
         self._telemetry.event(machine.subject, event)
-        self._standing.heard(machine, event)
+        self._context.heard(machine, event)
         self._outcome.changed = True
         self._emit(machine, machine.event(event))
 
@@ -156,7 +159,7 @@ class Dispatch:
         if machine is None:
             return
         self._telemetry.forget(vanished.uuid)
-        self._standing.forget(machine)
+        self._context.forget(machine)
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
         if destination:
@@ -166,7 +169,7 @@ class Dispatch:
             self._emit(machine, machine.vanish(now=vanished.at))
         self._save_domain(machine)
 
-    def _ended(self, machine: Machine, found: FoundStopped | None, *, now: float) -> None:
+    def _ended(self, machine: VirtualMachine, found: FoundStopped | None, *, now: float) -> None:
         """Infer the end of a VM that was there before a restart, unless it was told then."""
         uuid = machine.domain.uuid
         if machine.domain.state is DomainState.STOPPED:
@@ -178,7 +181,7 @@ class Dispatch:
 
     def _connection(self, state: ConnectionState) -> None:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
-        event = self._standing.connected(state)
+        event = self._context.connected(state)
         self._outcome.changed = True
         for machine in on_it:
             if event is not None:
@@ -186,15 +189,15 @@ class Dispatch:
             elif not state.problem:
                 self._see_again(machine, "libvirt.lost", at=state.at)
 
-    def _see_again(self, machine: Machine, lost: str, *, at: float) -> None:
+    def _see_again(self, machine: VirtualMachine, lost: str, *, at: float) -> None:
         """End what an earlier process said of a VM that it could not see: only this one can say that it is over."""
-        found = self._standing.found(machine, lost)
+        found = self._context.found(machine, lost)
         if found is not None:
             self._event(DomainEvent(found, machine.domain.uuid, at, inferred=True))
 
     def _thresholds(self, changed: ThresholdsChanged) -> None:
         started = self._clock.time()
-        fresh = self._standing.thresholds_changed(changed)
+        fresh = self._context.thresholds_changed(changed)
         self._outcome.changed = True
         for machine in list(self._inventory.machines.values()):
             self._apply(machine)
@@ -208,9 +211,9 @@ class Dispatch:
             self._apply(machine)
 
     def _node_changed(self, changed: NodeChanged) -> None:
-        if changed.labels != self._standing.node_labels:
-            self._standing.node_labels = dict(changed.labels)
-            self._outcome.save_node_labels(self._standing.node_labels)
+        if changed.labels != self._context.node_labels:
+            self._context.node_labels = dict(changed.labels)
+            self._outcome.save_node_labels(self._context.node_labels)
             for machine in list(self._inventory.machines.values()):
                 self._apply(machine)
         if changed.acknowledged is not None:
@@ -231,14 +234,14 @@ class Dispatch:
         self._touched.add(machine.domain.uuid)
         self._apply(machine)
 
-    def _apply(self, machine: Machine) -> None:
+    def _apply(self, machine: VirtualMachine) -> None:
         """Put the rules in force for a VM, as far as both policies and the VM's identity are known."""
-        if self._standing.known and machine.known:
-            standing = self._standing
-            resolution = resolve_rules(machine.selector_identity, standing.thresholds, node_labels=standing.node_labels)
-            standing.annotations(machine, resolution.problems)
-            policies = [item.policy for item in standing.thresholds]
-            policies += [item.policy for item in standing.rejected]  # unreadable, but there
+        if self._context.known and machine.known:
+            context = self._context
+            resolution = resolve_rules(machine.selector_identity, context.thresholds, node_labels=context.node_labels)
+            context.annotations(machine, resolution.problems)
+            policies = [item.policy for item in context.thresholds]
+            policies += [item.policy for item in context.rejected]  # unreadable, but there
             clock = self._clock.monotonic()
             now = self._timeline.at(clock)
             self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
@@ -246,7 +249,7 @@ class Dispatch:
             wanted = demand(machine.rules.values(), export_interval=self._export_interval)
             self._collector.plan(machine.domain.uuid, wanted)
 
-    def _emit(self, machine: Machine, verdicts: Iterable[Verdict]) -> None:
+    def _emit(self, machine: VirtualMachine, verdicts: Iterable[Verdict]) -> None:
         paused_by = machine.paused_by
         for verdict in verdicts:
             self._outcome.take(machine, verdict)
@@ -258,7 +261,7 @@ class Dispatch:
         """Let time pass."""
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
-        lost, judging = self._standing.lost, self._standing.known
+        lost, judging = self._context.lost, self._context.known
         for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
@@ -274,12 +277,12 @@ class Dispatch:
             if machine is None:
                 continue
             self._outcome.note(machine)
-            to_be_judged = machine.waits and machine.known and not self._standing.known
+            to_be_judged = machine.waits and machine.known and not self._context.known
             expected = machine.present or to_be_judged or self._inventory.awaits(uuid)
             if not expected and not any(machine.records()):
                 self._inventory.forget(uuid)
                 self._outcome.forget(uuid)
-        self._outcome.settle(tuple(self._inventory.machines.values()), self._standing)
+        self._outcome.settle(tuple(self._inventory.machines.values()), self._context)
 
-    def _save_domain(self, machine: Machine) -> None:
+    def _save_domain(self, machine: VirtualMachine) -> None:
         self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))

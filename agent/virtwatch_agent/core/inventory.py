@@ -1,16 +1,17 @@
-# The VMs of this node, and what must have happened to them while nobody looked.
-from collections.abc import Callable, Iterable, Iterator, Mapping
+"""The VMs of this node, and what must have happened to them while nobody looked."""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.inventory.gaps import UNSEEN, differences
+from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
-from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
-_UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 
 
 class Inventory:
@@ -23,12 +24,12 @@ class Inventory:
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
         self._by_pod: dict[str, KubernetesIdentity] = {}
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, VirtualMachine] = {}
 
     def restore(self, restored: Restored, *, clock: float) -> None:
         """Take back VMs and alerts from before a restart; `clock` is monotonic seconds."""
         for record in restored.domains:
-            machine = Machine(record.domain, self._node)
+            machine = VirtualMachine(record.domain, self._node)
             machine.identity, machine.paused_by = record.identity, record.paused_by
             self.machines[record.domain.uuid] = machine
             self._unseen[record.domain.uuid] = record
@@ -37,12 +38,12 @@ class Inventory:
             if (found := self.machines.get(alert.key.domain)) is not None:
                 found.restore(alert)
 
-    def appear(self, appeared: Appeared, *, clock: float) -> tuple[Machine, list[DomainEvent]]:
+    def appear(self, appeared: Appeared, *, clock: float) -> tuple[VirtualMachine, list[DomainEvent]]:
         """Note a domain; events that must have come in a gap are inferred, once. `clock` is monotonic seconds."""
         domain = appeared.domain
         machine = self.machines.get(domain.uuid)
         if machine is None:
-            machine = self.machines[domain.uuid] = Machine(domain, self._node)
+            machine = self.machines[domain.uuid] = VirtualMachine(domain, self._node)
         elif domain.pod_uid != machine.domain.pod_uid:
             machine.unidentify()  # a new launcher pod may belong to a new VMI
         machine.appear(domain, clock=clock)
@@ -51,7 +52,7 @@ class Inventory:
         record = self._unseen.pop(domain.uuid, None)
         self._found_by.pop(domain.uuid, None)
         found = self._stopped.pop(domain.uuid, None)
-        return machine, [] if record is None else list(_inferred(record.domain, found, appeared))
+        return machine, [] if record is None else list(differences(record.domain, found, appeared))
 
     def found_stopped(self, found: FoundStopped) -> None:
         """Note that a domain from before a restart, whose end was not told then, need not be waited for."""
@@ -62,7 +63,7 @@ class Inventory:
         if record.domain.pod_uid is None:  # one in a pod may have gone on to another: the API must say so first
             self._found_by[found.uuid] = float("-inf")
 
-    def identify(self, identities: Iterable[KubernetesIdentity]) -> list[Machine]:
+    def identify(self, identities: Iterable[KubernetesIdentity]) -> list[VirtualMachine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
         self._by_pod = {pod: identity for identity in identities for pod in identity.pod_uids}
         changed = []
@@ -74,12 +75,12 @@ class Inventory:
                 changed.append(machine)
         return changed
 
-    def expect(self, subject: Subject, *, clock: float) -> Machine:
+    def expect(self, subject: Subject, *, clock: float) -> VirtualMachine:
         """Return the VM of an alert from another node; one that is not here yet must be found as after a restart."""
         machine = self.machines.get(subject.uuid)
         if machine is None:
-            domain = Domain(subject.uuid, subject.domain, "", _UNSEEN, DomainState.RUNNING, pod_uid="")
-            machine = self.machines[subject.uuid] = Machine(domain, self._node)
+            domain = Domain(subject.uuid, subject.domain, "", UNSEEN, DomainState.RUNNING, pod_uid="")
+            machine = self.machines[subject.uuid] = VirtualMachine(domain, self._node)
             if subject.namespace and subject.name:
                 machine.identity = KubernetesIdentity(
                     subject.namespace,
@@ -97,7 +98,7 @@ class Inventory:
             self._found_by[subject.uuid] = clock + _GRACE
         return machine
 
-    def destination(self, machine: Machine, reason: str) -> str:
+    def destination(self, machine: VirtualMachine, reason: str) -> str:
         """Name the node to which a VM that is gone from here migrated; empty when it did not, or nobody knows.
 
         One that left while the agent was down is known by its VMI, which is another node's now.
@@ -109,13 +110,13 @@ class Inventory:
         migrated = reason == "migrated" or (reason == "lost" and not here)
         return identity.migration_target if migrated else ""
 
-    def depart(self, machine: Machine, to: str) -> None:
+    def depart(self, machine: VirtualMachine, to: str) -> None:
         """Note that a VM went on to another node, so that an alert that comes after it can follow."""
         self._departed[_vmi(machine.subject)] = to
         if len(self._departed) > _MAX_DEPARTED:
             del self._departed[next(iter(self._departed))]
 
-    def _arrived(self, machine: Machine) -> None:
+    def _arrived(self, machine: VirtualMachine) -> None:
         """Forget where a VM went that is here again: two nodes must not send an alert to each other for ever."""
         if machine.present:
             self._departed.pop(_vmi(machine.subject), None)
@@ -141,7 +142,7 @@ class Inventory:
         for uuid in gone:
             record = self._unseen.pop(uuid)
             del self._found_by[uuid]
-            if record.domain.state is not DomainState.STOPPED and record.domain.incarnation != _UNSEEN:
+            if record.domain.state is not DomainState.STOPPED and record.domain.incarnation != UNSEEN:
                 # It may be found yet in another place, where it has started again.
                 self._unseen[uuid] = replace(record, domain=replace(record.domain, state=DomainState.STOPPED))
                 self._found_by[uuid] = clock + _GRACE
@@ -154,54 +155,3 @@ class Inventory:
 
 def _vmi(subject: Subject) -> tuple[str, str]:
     return subject.uuid, subject.vmi_uid or ""
-
-
-def ends(before: Domain, found: FoundStopped | None, *, at: float) -> Iterator[DomainEvent]:
-    """Say that a domain has ended since it was seen last, and why; without a word of its libvirt it was lost."""
-    reason = "lost" if found is None else found.reason
-    if found is not None and found.crashed and before.state is not DomainState.CRASHED:
-        yield DomainEvent("vm.crashed", before.uuid, at, {"reason": reason}, inferred=True)
-    yield DomainEvent("vm.stopped", before.uuid, at, {"reason": reason}, inferred=True)
-
-
-def _inferred(before: Domain, found: FoundStopped | None, appeared: Appeared) -> Iterator[DomainEvent]:
-    """Compare a domain with what it was before a gap."""
-    if before.incarnation == _UNSEEN:
-        return
-    now, reason = appeared.domain, appeared.reason or "unknown"
-    ended = before.state is DomainState.STOPPED  # which was told
-    if not ended and before.incarnation == now.incarnation:
-        if before.state is not now.state:
-            yield from _entered(appeared, reason)
-        return
-    if not ended and found is not None:
-        yield from ends(before, found, at=appeared.at)
-    elif not ended:
-        yield _event(appeared, "vm.stopped", {"reason": "unknown"})
-    if appeared.started:  # its start and state are told beside it
-        return
-    yield _event(appeared, "vm.started", {"reason": _start(now.state, reason)})
-    if now.state is not DomainState.RUNNING:
-        yield from _entered(appeared, reason)
-
-
-def _entered(appeared: Appeared, reason: str) -> Iterator[DomainEvent]:
-    """Say how a domain came into its state."""
-    match appeared.domain.state:
-        case DomainState.PAUSED:
-            yield _event(appeared, "vm.paused", {"reason": reason})
-        case DomainState.CRASHED:
-            yield _event(appeared, "vm.crashed", {"reason": reason})
-        case DomainState.RUNNING:  # its other reasons are those of the start, which was before the pause
-            yield _event(appeared, "vm.resumed", {"reason": reason} if reason == "migrated" else {})
-
-
-def _event(appeared: Appeared, type_: str, attributes: Mapping[str, str]) -> DomainEvent:
-    return DomainEvent(type_, appeared.domain.uuid, appeared.at, attributes, inferred=True)
-
-
-def _start(state: DomainState, reason: str) -> str:
-    """Tell why a domain started by its state now: one that runs keeps the reason, one that migrates in waits paused."""
-    if state is DomainState.RUNNING:
-        return reason
-    return "migrated" if (state, reason) == (DomainState.PAUSED, "migration") else "unknown"

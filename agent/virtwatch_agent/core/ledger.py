@@ -1,10 +1,13 @@
+"""The numbering of transitions, and what is not on disk or not acknowledged yet."""
+
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 
-from virtwatch_agent.journal.records import AlertRecord, DomainRecord
+from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Batch, Journal, JournalError, JournalInUseError, Restored
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.alert import AlertState
 from virtwatch_api.nodemonitor import Acknowledged, Handover, Transition
 

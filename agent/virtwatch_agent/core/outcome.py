@@ -1,14 +1,18 @@
-# What judging leads to, in this order: the ledger, the disk, then spans and the report. Never the other way round.
+"""What judging leads to, in this order: the ledger, the disk, then spans and the report.
+
+Never the other way round.
+"""
+
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.ledger import Ledger
-from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.core.status import Conditions, View, build_status
-from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
-from virtwatch_agent.judge.machine import Machine
 from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.seams import Clock, Reporter, Telemetry
 from virtwatch_api import __version__
 from virtwatch_api.alert import Action
@@ -64,7 +68,7 @@ class Outcome:
             self._noted[record.key.domain] = ids | {record.key.id}
         return restored
 
-    def take(self, machine: Machine, verdict: Verdict) -> None:
+    def take(self, machine: VirtualMachine, verdict: Verdict) -> None:
         """Make a verdict a transition, or count it where the policy only observes."""
         self.changed = True
         change = verdict.change
@@ -95,7 +99,7 @@ class Outcome:
             alert.traceparent = traceparent
         self._fresh.append((transition, verdict, now))
 
-    def note(self, machine: Machine) -> None:
+    def note(self, machine: VirtualMachine) -> None:
         """Note a VM's alerts for the journal."""
         uuid = machine.domain.uuid
         self._noted[uuid] = self._ledger.save_alerts(machine.records(), self._noted.get(uuid, frozenset()))
@@ -124,7 +128,7 @@ class Outcome:
         self.changed |= self._ledger.dirty
         return fresh
 
-    def settle(self, machines: Sequence[Machine], standing: Standing) -> None:
+    def settle(self, machines: Sequence[VirtualMachine], context: Context) -> None:
         """Write the journal, emit the spans of what is new, publish the status when there is news."""
         problem = self._ledger.problem
         self.changed |= self._ledger.dirty
@@ -145,15 +149,15 @@ class Outcome:
             self.changed = False
             self._published_at = clock
             self._reporter.publish(
-                build_status(self._view(machines, standing, journaled), self._conditions, now=journaled)
+                build_status(self._view(machines, context, journaled), self._conditions, now=journaled)
             )
 
     def close(self) -> None:
         """Write what is left and close the journal."""
         self._ledger.close()
 
-    def _view(self, machines: Sequence[Machine], standing: Standing, now: float) -> View:
-        for policy in self._would_have_fired.keys() - {item.policy for item in standing.thresholds}:
+    def _view(self, machines: Sequence[VirtualMachine], context: Context, now: float) -> View:
+        for policy in self._would_have_fired.keys() - {item.policy for item in context.thresholds}:
             del self._would_have_fired[policy]
         for times in self._would_have_fired.values():
             while times and times[0] < now - _DAY:
@@ -162,10 +166,10 @@ class Outcome:
         return View(
             ledger=self._ledger,
             machines=machines,
-            thresholds=standing.thresholds,
-            thresholds_known=standing.known,
-            rejected=standing.rejected,
-            blind_spots=standing.blind_spots.values(),
+            thresholds=context.thresholds,
+            thresholds_known=context.known,
+            rejected=context.rejected,
+            blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,
             would_have_fired={policy: len(times) for policy, times in self._would_have_fired.items()},
             health=AgentHealth(

@@ -1,10 +1,14 @@
-# Builds a NodeMonitor's status from what the core knows. Everything unbounded is cut here, with counts of what was cut.
+"""Builds a NodeMonitor's status from what the core knows.
+
+Everything unbounded is cut here, with counts of what was cut.
+"""
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from virtwatch_agent.core.ledger import Ledger
-from virtwatch_agent.judge.machine import Machine
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
     MAX_APPLIED,
@@ -31,7 +35,7 @@ class View:
     """Hold what a status is built from."""
 
     ledger: Ledger
-    machines: Sequence[Machine]
+    machines: Sequence[VirtualMachine]
     thresholds: Sequence[ThresholdSet]
     thresholds_known: bool
     rejected: Sequence[Rejected]
@@ -80,7 +84,7 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
     )
 
 
-def _alerts(machines: Iterable[Machine]) -> tuple[list[FiringAlert], list[PolicyKey]]:
+def _alerts(machines: Iterable[VirtualMachine]) -> tuple[list[FiringAlert], list[PolicyKey]]:
     firing: list[FiringAlert] = []
     pending: list[PolicyKey] = []
     for machine in machines:

@@ -1,5 +1,8 @@
-# Timers are kept in the wall's time, to survive a restart, and last as long as the monotonic clock says: when the
-# wall's clock is set, they are moved along. Else an hour forward would be an hour for which a rule has waited.
+"""Timers are kept in the wall's time, to survive a restart, and last as long as the monotonic clock says.
+
+When the wall's clock is set, they are moved along. Else an hour forward would be an hour for which a rule has waited.
+"""
+
 from dataclasses import replace
 
 from virtwatch_agent.observations import Sample

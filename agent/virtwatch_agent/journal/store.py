@@ -1,6 +1,10 @@
-# The agent's memory on disk. One SQLite transaction holds a transition together with the alert state that it leaves, so
-# that a kill at any moment can neither lose a transition nor make it happen twice. One process at a time has it: a
-# lock, which the kernel drops with the process, keeps others out.
+"""The agent's memory on disk.
+
+One SQLite transaction holds a transition together with the alert state that it leaves, so that a kill at any moment
+can neither lose a transition nor make it happen twice. One process at a time has it: a lock, which the kernel drops
+with the process, keeps others out.
+"""
+
 import fcntl
 import json
 import logging
@@ -13,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from virtwatch_agent.journal.records import (
-    AlertRecord,
-    DomainRecord,
+from virtwatch_agent.inventory.records import DomainRecord
+from virtwatch_agent.journal.codec import (
     decode_alert,
     decode_domain,
     decode_entry,
@@ -23,6 +26,7 @@ from virtwatch_agent.journal.records import (
     encode_domain,
     encode_entry,
 )
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.nodemonitor import Transition
 
 _LOG = logging.getLogger(__name__)

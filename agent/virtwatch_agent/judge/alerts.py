@@ -1,4 +1,5 @@
-# One alert each: the window or event that it waits for, and its state. All share the api's state machine.
+"""One alert each: the window or event that it waits for, and its state. All share the api's state machine."""
+
 from collections.abc import Set
 from dataclasses import dataclass, replace
 

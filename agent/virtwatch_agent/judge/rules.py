@@ -1,7 +1,9 @@
+"""What rules say of their alerts: which event matches, what is kept, renewed and taken back."""
+
 from dataclasses import replace
 
-from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.observations import DomainEvent
 from virtwatch_api.alert import AlertKey, carry_on

@@ -1,7 +1,9 @@
+"""What judging leads to: transitions of alerts, with what they were judged by."""
+
 from dataclasses import dataclass, replace
 
-from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.judge.alerts import Alert
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.observations import DomainEvent, Sample
 from virtwatch_api.alert import AlertKey, Change, Reason, hand_over, resolve
 from virtwatch_api.nodemonitor import Evidence, Move, Subject

@@ -1,3 +1,5 @@
+"""The samples of one signal over a time, aggregated as Prometheus' functions over ranges do."""
+
 import math
 from collections import deque
 

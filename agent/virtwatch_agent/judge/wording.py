@@ -1,4 +1,5 @@
-# The sentences in which alerts explain themselves.
+"""The sentences in which alerts explain themselves."""
+
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.policy import Aggregate, Bound, Function, Level, ThresholdRule
 

@@ -1,3 +1,5 @@
+"""The telemetry of an agent: what VMs measure, events, spans of transitions, and what the agent costs."""
+
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 

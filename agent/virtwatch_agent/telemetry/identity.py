@@ -1,4 +1,5 @@
-# How a VM and an alert are named in every signal.
+"""How a VM and an alert are named in every signal."""
+
 from collections.abc import Mapping
 from typing import TypeVar
 

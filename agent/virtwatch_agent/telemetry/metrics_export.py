@@ -1,4 +1,8 @@
-# Sends what VMs measured: callers leave their newest samples here, one thread writes and sends them at each interval.
+"""Sends what VMs measured.
+
+Callers leave their newest samples here, one thread writes and sends them at each interval.
+"""
+
 import logging
 import random
 import threading
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from virtwatch_agent.observations import Domain, Sample
 from virtwatch_agent.telemetry.identity import machine_resource
-from virtwatch_agent.telemetry.machine_metrics import MachineMetrics
+from virtwatch_agent.telemetry.target_metrics import MachineMetrics
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Subject
 

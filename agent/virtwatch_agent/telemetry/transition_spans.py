@@ -1,4 +1,5 @@
-# Tells a transition as spans: what was seen, how it was judged, when it was safe on disk.
+"""Tells a transition as spans: what was seen, how it was judged, when it was safe on disk."""
+
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context

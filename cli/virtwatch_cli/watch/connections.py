@@ -1,9 +1,13 @@
-# Where a person's VMs are looked for: what was asked for, else this host's libvirt and, on a KubeVirt node, its pods'.
+"""Where a person's VMs are looked for.
+
+What was asked for, else this host's libvirt and, on a KubeVirt node, its pods'.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from virtwatch_agent.collect.collector import CollectSettings
+from virtwatch_agent.collect.libvirt.collector import CollectSettings
 
 _SOCKETS = (Path("/run/libvirt/libvirt-sock"), Path("/run/libvirt/virtqemud-sock"))
 _PODS = Path("/var/lib/kubelet/pods")

@@ -1,4 +1,8 @@
-# Policies from files as the agent's source of thresholds, read again when a file changes: an edit is applied live.
+"""Policies from files as the agent's source of thresholds, read again when a file changes.
+
+An edit is applied live.
+"""
+
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""One JSON object per line, for machines."""
+
 import json
 from collections.abc import Sequence
 from typing import Any, TextIO

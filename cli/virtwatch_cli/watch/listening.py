@@ -1,4 +1,5 @@
-# Lets the terminal hear what the collector finds, and names the VMs of pods as the Kubernetes API does elsewhere.
+"""Lets the terminal hear what the collector finds, and names the VMs of pods as the Kubernetes API does elsewhere."""
+
 from collections.abc import Callable, Mapping
 
 from virtwatch_agent.observations import Appeared, Domain, Observation, Vanished

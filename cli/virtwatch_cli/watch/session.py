@@ -1,4 +1,5 @@
-# Plugs files, a terminal and this host's libvirt into the agent's core, and runs it until a signal comes.
+"""Plugs files, a terminal and this host's libvirt into the agent's core, and runs it until a signal comes."""
+
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from virtwatch_agent.collect.collector import LibvirtCollector
+from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry

@@ -1,4 +1,8 @@
-# Shows what happens, in the order in which it happens, on a thread of its own: a terminal that blocks stops no judging.
+"""Shows what happens, in the order in which it happens, on a thread of its own.
+
+A terminal that blocks stops no judging.
+"""
+
 import queue
 import threading
 import time

@@ -1,3 +1,5 @@
+"""Lines for a person."""
+
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,5 @@
-# What a person is shown as watched: the VMs that were found, and the rules in force for each. Pure.
+"""What a person is shown as watched: the VMs that were found, and the rules in force for each. Pure."""
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 

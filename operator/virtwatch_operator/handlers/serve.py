@@ -9,9 +9,10 @@ from typing import Any
 
 import kopf
 
-from virtwatch_kube.backoff import Backoff
 from virtwatch_kube.errors import KubeError, Unavailable
-from virtwatch_kube.outage import Outage, Outages
+from virtwatch_kube.outage import Outage
+from virtwatch_process.backoff import Backoff
+from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Condition
 from typing import TypeVar
 
-from virtwatch_agent.collect.collector import LibvirtCollector
+from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, Observation, Sample, Unwatched
 from virtwatch_api.catalogue.readings import Source
 

@@ -9,7 +9,7 @@ import pytest
 from lab.guests.host import HostLibvirt
 from lab.rundir import RunDir
 from tests.integration.agent_collect.collected import Collected
-from virtwatch_agent.collect.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
 
 Collect = Callable[..., Collected]
 

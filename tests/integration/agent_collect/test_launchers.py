@@ -10,8 +10,8 @@ from lab.guests.host import HostLibvirt
 from lab.process import wait_for
 from tests.integration.agent_collect.conftest import Collect
 from tests.integration.guest_fixtures import MakeLauncher
-from virtwatch_agent.collect import domains
-from virtwatch_agent.collect.link import Keepalive
+from virtwatch_agent.collect.libvirt import domains
+from virtwatch_agent.collect.libvirt.connection import Keepalive
 from virtwatch_agent.observations import Appeared, ConnectionState, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
 

@@ -8,8 +8,8 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from virtwatch_agent.discovery.sockets import Places, SocketWatch
-from virtwatch_agent.discovery.targets import Target
+from virtwatch_agent.inventory.addresses import LibvirtAddress
+from virtwatch_agent.inventory.sockets import Places, SocketWatch
 
 # Seconds within which a change must be noticed.
 NOTICED_S = 2.0
@@ -18,7 +18,7 @@ POD = "0a1b2c3d-1111-2222-3333-444455556666"
 
 class Watching:
     def __init__(self, places: Places) -> None:
-        self._told: SimpleQueue[frozenset[Target]] = SimpleQueue()
+        self._told: SimpleQueue[frozenset[LibvirtAddress]] = SimpleQueue()
         self._watch = SocketWatch(places, self._told.put)
         self._watch.start()
         assert self.next() == set()

@@ -7,7 +7,7 @@ import libvirt
 import pytest
 
 from tests.integration.agent_collect.conftest import Collect
-from virtwatch_agent.collect.event_loop import run_event_loop
+from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 from virtwatch_agent.observations import Appeared, DomainState, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
 

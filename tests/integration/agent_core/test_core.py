@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, domain, policy
-from virtwatch_agent.journal.records import decode_alert
+from virtwatch_agent.journal.codec import decode_alert
 from virtwatch_agent.journal.store import Batch, Journal
 from virtwatch_agent.observations import (
     Appeared,

@@ -14,7 +14,7 @@ from virtwatch_agent.journal.store import Journal, JournalInUseError, Restored
 WRITER = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from virtwatch_agent.journal.records import AlertRecord
+    from virtwatch_agent.judge.records import AlertRecord
     from virtwatch_agent.journal.store import Batch, Journal
     from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
     from virtwatch_api.nodemonitor import Evidence, Subject, Transition

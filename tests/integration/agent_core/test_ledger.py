@@ -8,8 +8,8 @@ import pytest
 
 from virtwatch_agent.core import ledger as ledger_module
 from virtwatch_agent.core.ledger import Ledger
-from virtwatch_agent.journal.records import AlertRecord
 from virtwatch_agent.journal.store import Journal, JournalError
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.nodemonitor import Acknowledged, Evidence, Subject, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.agent_core.scripted import Outside
+from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.outcome import Outcome
-from virtwatch_agent.core.standing import Standing
 from virtwatch_agent.journal.store import Journal
 
 
@@ -45,18 +45,18 @@ def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock
         started=clock.time(),
     )
     outcome.open()
-    standing = Standing()
+    context = Context()
     clock.pass_(100.0)
-    outcome.settle((), standing)
+    outcome.settle((), context)
     published = len(outside.statuses)
 
     clock.wall += step
     for _ in range(100):
         clock.pass_(1.0)
-        outcome.settle((), standing)
+        outcome.settle((), context)
     spent = 20.0
     clock.pass_(60.0)
-    outcome.settle((), standing)
+    outcome.settle((), context)
     outcome.close()
 
     assert len(outside.statuses) - published == 2

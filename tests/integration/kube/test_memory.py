@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from virtwatch_agent.thresholds.memory import ThresholdMemory
+from virtwatch_agent.kubernetes.memory import ThresholdMemory
 
 DOCUMENT = {"metadata": {"name": "web", "namespace": "shop", "managedFields": [{"manager": "x"}]}, "spec": {"a": 1}}
 

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from lab.process import wait_for
 from tests.integration.kube.recorder import synced, watching
 from tests.unit.agent.report.statuses import status, transition
-from virtwatch_agent.report.kubernetes import NodeMonitorReporter
+from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor
 from virtwatch_kube import paths
 

@@ -4,12 +4,12 @@ import logging
 import time
 
 import pytest
+from tests.unit.agent.thresholds.test_documents import document
 
 from lab.process import free_port, wait_for
-from tests.unit.agent.thresholds.test_documents import document
+from virtwatch_agent.kubernetes.memory import ThresholdMemory
+from virtwatch_agent.kubernetes.thresholds import KubernetesThresholds
 from virtwatch_agent.observations import IdentitiesChanged, NodeChanged, ThresholdsChanged
-from virtwatch_agent.thresholds.kubernetes import KubernetesThresholds
-from virtwatch_agent.thresholds.memory import ThresholdMemory
 from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube import paths
 from virtwatch_kube.client import KubeClient

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from virtwatch_agent.journal.records import AlertRecord, decode_alert, encode_alert
+from virtwatch_agent.journal.codec import decode_alert, encode_alert
+from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.alert import INACTIVE, Action, AlertKey, AlertState, Reason, carry_on, hand_over, judge, resolve
 from virtwatch_api.nodemonitor import Evidence, Subject
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity, Timing

@@ -3,7 +3,8 @@ import logging
 import pytest
 
 from virtwatch_kube.errors import Forbidden, NotFound, NotServed, Unavailable
-from virtwatch_kube.outage import TAIL_S, Outage, Outages
+from virtwatch_kube.outage import Outage
+from virtwatch_process.outages import TAIL_S, Outages
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from virtwatch_kube.errors import Forbidden, NotServed, Unavailable
-from virtwatch_kube.outage import Outages
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
+from virtwatch_process.outages import Outages
 
 DEADLINE = 30
 

@@ -6,7 +6,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry.identity import machine_resource
-from virtwatch_agent.telemetry.machine_metrics import MachineMetrics
+from virtwatch_agent.telemetry.target_metrics import MachineMetrics
 from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
 from virtwatch_api.nodemonitor import Subject
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from virtwatch_telemetry.outage import QUIET, Failure, Outages
+from virtwatch_telemetry.outage import QUIET, Failure, Failures
 from virtwatch_telemetry.settings import Signal, read_settings
 
 _REFUSED = Failure("it refuses connections", "check that it runs", retryable=True)
@@ -24,7 +24,7 @@ def clock():
 
 @pytest.fixture
 def outages(clock):
-    return Outages(clock)
+    return Failures(clock)
 
 
 def _lines(caplog):

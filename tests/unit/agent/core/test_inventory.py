@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from virtwatch_agent.core.inventory import Inventory
-from virtwatch_agent.journal.records import DomainRecord
+from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity
 from virtwatch_api.nodemonitor import Subject

@@ -1,0 +1,1 @@
+"""Readings and events of domains that libvirt and the QEMU monitor give."""

@@ -1,0 +1,140 @@
+"""The collector: one thread on which everything that is known changes.
+
+libvirt's events, the calls that return, the sockets that come and go and the core's plans are posted to it, so
+nothing here needs a lock.
+"""
+
+import logging
+import os
+import sched
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from virtwatch_agent.collect.libvirt.call_pool import CallPool
+from virtwatch_agent.collect.libvirt.connection import Keepalive
+from virtwatch_agent.collect.libvirt.domains import Domains
+from virtwatch_agent.collect.libvirt.endpoint import Runtime
+from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
+from virtwatch_agent.collect.libvirt.sampler import Sampler
+from virtwatch_agent.inventory.addresses import LibvirtAddress
+from virtwatch_agent.inventory.processes import ProcessTable
+from virtwatch_agent.inventory.sockets import Places, SocketWatch
+from virtwatch_agent.observations import Observation
+from virtwatch_agent.seams import Clock, Collector, Deliver
+from virtwatch_api.catalogue.readings import Source
+
+_LOG = logging.getLogger(__name__)
+_STOP_THREAD = 1.0  # seconds of the 5 s that stop() has
+_STOP_CALLS = 2.0
+# Seconds; a call that a thread took up a moment ago may be due to be given up before anything else is due.
+_LONGEST_SLEEP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """Say where domains are looked for, and how long libvirt may take.
+
+    `proc` is the host's /proc. `call_deadline` is in seconds; a monitor call that takes longer is stuck. A libvirt that
+    answers no keepalive is given up after about `keepalive.interval * (keepalive.count + 1)` seconds.
+    """
+
+    uris: tuple[str, ...] = ()
+    pods_dir: Path | None = None
+    host_socket: Path | None = None
+    proc: Path = Path("/proc")
+    call_deadline: float = 3.0
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    threads: int = 16  # calls at once; more gained nothing with 100 sockets
+
+
+class LibvirtCollector(Collector):
+    """Collect from every libvirt that the settings lead to."""
+
+    def __init__(self, settings: CollectSettings, clock: Clock) -> None:
+        self._uris = frozenset(map(LibvirtAddress.of_uri, settings.uris))
+        self._clock = clock
+        self._deliver: Deliver | None = None
+        self._stopping = False
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._timers = sched.scheduler(clock.monotonic, time.sleep)
+        self._pool = CallPool(self._tasks.put, clock, deadline=settings.call_deadline, size=settings.threads)
+        runtime = Runtime(
+            pool=self._pool,
+            post=self._tasks.put,
+            timers=self._timers,
+            clock=clock,
+            deliver=self._say,
+            processes=ProcessTable(settings.proc),
+            keepalive=settings.keepalive,
+        )
+        self._domains = Domains(runtime, self._forget)
+        self._sampler = Sampler(runtime, self._domains, patience=settings.call_deadline)
+        self._sockets = SocketWatch(Places(settings.pods_dir, settings.host_socket), self._found)
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin; return at once. `deliver` is called on one thread."""
+        # libvirt would start a daemon of its own where it finds none.
+        os.environ["LIBVIRT_AUTOSTART"] = "0"
+        run_event_loop()
+        self._deliver = deliver
+        self._thread.start()
+        self._sockets.start()
+
+    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+        """Say how often (seconds) each source is asked for a domain; a source that is absent is not asked."""
+        self._tasks.put(lambda: self._sampler.plan(uuid, intervals))
+
+    def stop(self) -> None:
+        """End within 5 s, abandoning calls that hang; nothing is delivered afterwards."""
+        if self._deliver is None or self._stopping:
+            return
+        self._stopping = True
+        self._tasks.put(lambda: None)
+        self._sockets.stop(_STOP_THREAD)
+        self._thread.join(_STOP_THREAD)
+        self._pool.close(_STOP_CALLS)
+
+    def _say(self, *observations: Observation) -> None:
+        if self._deliver is not None and not self._stopping:
+            self._deliver(*observations)
+
+    def _forget(self, uuid: str) -> None:
+        self._sampler.forget(uuid)
+
+    def _found(self, addresses: frozenset[LibvirtAddress]) -> None:
+        self._tasks.put(partial(self._domains.connections.update, addresses | self._uris))
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._guarded(self._next_task())
+            self._guarded(self._tick)
+        self._guarded(self._domains.close)
+
+    def _next_task(self) -> Callable[[], None]:
+        due = (self._sampler.next_due(), self._pool.next_deadline(), self._next_timer())
+        now = self._clock.monotonic()
+        sleep = min((at - now for at in due if at is not None), default=_LONGEST_SLEEP)
+        try:
+            return self._tasks.get(timeout=min(_LONGEST_SLEEP, max(0.0, sleep)))
+        except Empty:
+            return lambda: None
+
+    def _next_timer(self) -> float | None:
+        return self._timers.queue[0].time if self._timers.queue else None
+
+    def _tick(self) -> None:
+        self._pool.expire()
+        self._timers.run(blocking=False)
+        self._sampler.sample()
+
+    def _guarded(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:  # noqa: BLE001 - the loop's edge
+            _LOG.exception("Collecting failed once and goes on; please report this as a defect.")

@@ -1,0 +1,296 @@
+"""What connections bring becomes observations: each domain that there is, its state, its turns, its process.
+
+All on the collector's thread.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import libvirt
+
+from virtwatch_agent.collect.kernel.reader import KernelReader
+from virtwatch_agent.collect.libvirt import problems
+from virtwatch_agent.collect.libvirt.call_pool import Call
+from virtwatch_agent.collect.libvirt.call_queue import CallQueue
+from virtwatch_agent.collect.libvirt.devices import Devices
+from virtwatch_agent.collect.libvirt.domain_tracker import LOST, DomainTracker, DomainView
+from virtwatch_agent.collect.libvirt.emitter import Emitter
+from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
+from virtwatch_agent.collect.libvirt.endpoints import Endpoints
+from virtwatch_agent.collect.libvirt.events import (
+    CRASHES,
+    DevicesEvent,
+    LibvirtEvent,
+    LifecycleEvent,
+    Turn,
+)
+from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
+from virtwatch_agent.inventory.addresses import AddressKind
+from virtwatch_agent.observations import Domain, DomainState, FoundStopped
+
+_LOG = logging.getLogger(__name__)
+# Seconds after which what a new connection showed is looked at again: a libvirt that has just started shows what it
+# knew when it ended, and tells no event when it learns from QEMU what happened since.
+_CONFIRM = (1.0, 5.0)
+# Seconds in which libvirt tells why a domain is gone; one that has just started must notice it first.
+_NOTICE = 5.0
+# Seconds between looks whether a VM runs in two pods; when it starts again, its old QEMU and its new one may both be
+# there for a few.
+_OVERLAP = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Hold what a domain is sampled with; `started` is when its counters were 0, seconds since 1970."""
+
+    endpoint: Endpoint
+    devices: Devices
+    reader: KernelReader | None
+    started: float
+
+
+class Domains:
+    """Know the domains of all connections; `forget` is told of those that are gone or run in a new QEMU."""
+
+    def __init__(self, runtime: Runtime, forget: Callable[[str], None]) -> None:
+        self._runtime = runtime
+        self._tracker = DomainTracker()
+        self._attached: dict[tuple[str, str], Attached] = {}
+        self._waiting: dict[tuple[Endpoint, str], list[Callable[[], None]]] = {}  # heard during an inspection
+        self._doubted: set[tuple[Endpoint, str]] = set()  # listed, but without a process: looked at once more
+        self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
+        self.connections = Endpoints(runtime, self)
+
+    def find(self, uuid: str) -> tuple[Domain, Attached] | None:
+        """Return a domain and what it is sampled with."""
+        connection = self._tracker.connection_of(uuid)
+        if connection is None:
+            return None
+        view = self._tracker.view(connection, uuid)
+        attached = self._attached.get((connection, uuid))
+        return None if view is None or attached is None else (view.domain, attached)
+
+    def all(self) -> list[tuple[str, Attached]]:
+        """Return the UUID of every domain and what it is sampled with."""
+        return [(uuid, attached) for (_, uuid), attached in self._attached.items()]
+
+    def look_again(self, endpoint: Endpoint, uuid: str) -> None:
+        """Read a domain's devices and process anew."""
+
+        def looked(look: Inspection | None) -> None:
+            known = self._tracker.view(endpoint.address.name, uuid)
+            if look is None:
+                self._runtime.timers.enter(_NOTICE, 0, self._gone_unheard, (endpoint, uuid, known))
+            elif look.view != known:
+                self._seen(endpoint, look)
+            else:
+                self._attach(endpoint, look)
+
+        self._inspect(endpoint, uuid, looked, failed=lambda: None)
+
+    def opened(self, endpoint: Endpoint, listing: Listing) -> None:
+        """Take a new connection: compare what it shows with what was known."""
+        listed = {look.view.domain.uuid for look in listing.inspections}
+        self._emitter.tell(self._found_stopped(endpoint, listing))
+        for uuid in self._tracker.on(endpoint.address.name):
+            if uuid not in listed:
+                self._gone(endpoint, uuid, listing.stopped.get(uuid, LOST))
+        for look in listing.inspections:
+            self._seen(endpoint, look)
+        for seconds in _CONFIRM:
+            self._runtime.timers.enter(seconds, 0, self._confirm, (endpoint, endpoint.calls))
+
+    def heard(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+        """Take an event, after those before it."""
+        self._take_in_order(endpoint, domain.UUIDString(), partial(self._take, endpoint, domain, heard, at))
+
+    def lost(self, endpoint: Endpoint) -> None:
+        """Take that a connection ended; its domains stay, the kernel still tells of them."""
+        for key in [key for key in self._waiting if key[0] is endpoint]:
+            del self._waiting[key]  # the next listing will tell
+
+    def unreachable(self, endpoint: Endpoint) -> bool:
+        """Drop the domains of a pod whose processes have ended; tell whether any is left.
+
+        Elsewhere a daemon that comes back will tell why they stopped.
+        """
+        if endpoint.address.kind is AddressKind.POD:
+            for uuid in self._tracker.on(endpoint.address.name):
+                if not self._lives(endpoint, uuid):
+                    self._gone(endpoint, uuid, LOST)
+        return bool(self._tracker.on(endpoint.address.name))
+
+    def gone(self, endpoint: Endpoint) -> None:
+        """Drop the domains of a libvirt that is gone for good."""
+        self.lost(endpoint)
+        for uuid in self._tracker.on(endpoint.address.name):
+            self._gone(endpoint, uuid, LOST)
+
+    def close(self) -> None:
+        """Close all connections and descriptors."""
+        self.connections.close()
+        for attached in self._attached.values():
+            if attached.reader is not None:
+                attached.reader.close()
+        self._attached.clear()
+
+    def _found_stopped(self, endpoint: Endpoint, listing: Listing) -> Iterator[FoundStopped]:
+        """Tell why domains that are not known here are not active: an agent that ran before may have known them."""
+        for uuid, reason in listing.stopped.items():
+            if self._tracker.view(endpoint.address.name, uuid) is None:
+                yield FoundStopped(uuid, endpoint.address.name, reason, crashed=reason in CRASHES)
+
+    def _take(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+        uuid = domain.UUIDString()
+        match heard:
+            case LifecycleEvent(Turn.STARTED, reason):
+                self._starting(endpoint, domain, reason, at)
+            case LifecycleEvent(Turn.STOPPED, reason) if self._tracker.view(endpoint.address.name, uuid) is None:
+                self._emitter.tell([FoundStopped(uuid, endpoint.address.name, reason, crashed=reason in CRASHES)])
+            case LifecycleEvent():
+                self._emitter.tell(self._tracker.heard(endpoint.address.name, uuid, heard, at=at))
+                if heard.turn is Turn.STOPPED:
+                    self._detach(endpoint, uuid)
+            case DevicesEvent():
+                self.look_again(endpoint, uuid)
+            case _ if self._tracker.counts(endpoint.address.name, uuid):
+                self._emitter.happened(uuid, heard, self._devices(endpoint, uuid), at=at)
+
+    def _starting(self, endpoint: Endpoint, domain: libvirt.virDomain, reason: str, at: float) -> None:
+        uuid, name = domain.UUIDString(), domain.name()
+        if endpoint.calls is not None:
+            endpoint.calls.connection.domains[uuid] = domain
+
+        def started(look: Inspection | None) -> None:
+            if look is None:  # it has stopped already: say that it was there all the same
+                unseen = Domain(
+                    uuid, name, endpoint.address.name, f"unseen-{at}", DomainState.RUNNING, endpoint.address.pod_uid
+                )
+                look = Inspection(DomainView(unseen, reason), Devices(), None)
+            seen = self._attach(endpoint, look)
+            self._emitter.tell(self._tracker.started(seen, reason, at=at))
+
+        self._inspect(endpoint, uuid, started, failed=partial(started, None))
+
+    def _inspect(
+        self, endpoint: Endpoint, uuid: str, done: Callable[[Inspection | None], None], *, failed: Callable[[], None]
+    ) -> None:
+        calls = endpoint.calls
+        if calls is None or (endpoint, uuid) in self._waiting:
+            return
+        waiting: list[Callable[[], None]] = []
+        self._waiting[endpoint, uuid] = waiting
+
+        def looked(tell: Callable[[], None]) -> None:
+            del self._waiting[endpoint, uuid]
+            tell()
+            for take in waiting:
+                self._take_in_order(endpoint, uuid, take)
+
+        def answered(look: Inspection | None) -> None:
+            self.connections.well(endpoint)
+            looked(partial(done, look))
+
+        calls.submit(
+            Call(
+                run=partial(endpoint.inspector.inspect, calls.connection, uuid),
+                done=answered,
+                failed=lambda _: looked(failed),
+                overdue=partial(self.connections.suspect, endpoint),
+            )
+        )
+
+    def _take_in_order(self, endpoint: Endpoint, uuid: str, take: Callable[[], None]) -> None:
+        """Take an event now, or after the look that is under way."""
+        waiting = self._waiting.get((endpoint, uuid))
+        if waiting is None:
+            take()
+        else:
+            waiting.append(take)
+
+    def _seen(self, endpoint: Endpoint, look: Inspection) -> None:
+        uuid = look.view.domain.uuid
+        if look.dead and not self._lives(endpoint, uuid) and (endpoint, uuid) not in self._doubted:
+            self._doubted.add((endpoint, uuid))
+            self._runtime.timers.enter(_NOTICE, 0, self.look_again, (endpoint, uuid))
+            return
+        self._doubted.discard((endpoint, uuid))
+        seen = self._attach(endpoint, look)
+        self._emitter.tell(self._tracker.saw(seen, at=self._runtime.clock.time(), new=endpoint.watched_from_birth))
+
+    def _attach(self, endpoint: Endpoint, look: Inspection) -> DomainView:
+        """Keep what a domain is sampled with; return what was seen of it."""
+        uuid = look.view.domain.uuid
+        key = (endpoint.address.name, uuid)
+        before, known = self._attached.get(key), self._tracker.view(*key)
+        seen, reader = look.view, look.reader
+        if before is not None and before.reader is not None:
+            if reader is None and known is not None and before.reader.alive():
+                # /proc could not be read this time; the process that is known has not gone.
+                reader = before.reader
+                seen = replace(seen, domain=replace(seen.domain, incarnation=known.domain.incarnation))
+            else:
+                before.reader.close()
+        same = known is not None and known.domain.incarnation == seen.domain.incarnation
+        if known is not None and not same:
+            self._emitter.forget(uuid)
+        if reader is not None:
+            started = reader.process.started
+        else:
+            started = before.started if before is not None and same else self._runtime.clock.time()
+        if not same and endpoint.address.kind is AddressKind.POD:
+            self._runtime.timers.enter(_OVERLAP, 0, self._beside_another, (endpoint, uuid, seen.domain.incarnation))
+        self._attached[key] = Attached(endpoint, look.devices, reader, started)
+        return seen
+
+    def _beside_another(self, endpoint: Endpoint, uuid: str, incarnation: str) -> None:
+        """See, as long as another pod's word counts for a VM, whether this pod's should, and say that it does not."""
+        name = endpoint.address.name
+        seen, found = self._tracker.view(name, uuid), self.find(uuid)
+        if seen is None or seen.domain.incarnation != incarnation or found is None or self._tracker.counts(name, uuid):
+            return
+        self._runtime.timers.enter(_OVERLAP, 0, self._beside_another, (endpoint, uuid, incarnation))
+        domain, other = found
+        older = other.started < self._attached[name, uuid].started
+        if older and other.endpoint.calls is None and self._tracker.doubled(name, uuid):
+            _LOG.warning("%s", problems.left_behind(domain.name, str(domain.pod_uid), str(seen.domain.pod_uid)))
+            self._gone(other.endpoint, uuid, LOST)
+        else:
+            self._emitter.tell(self._tracker.hidden(name, uuid, at=self._runtime.clock.time()))
+
+    def _gone_unheard(self, endpoint: Endpoint, uuid: str, known: DomainView | None) -> None:
+        if known is not None and self._tracker.view(endpoint.address.name, uuid) == known:
+            self._gone(endpoint, uuid, LOST)
+
+    def _lives(self, endpoint: Endpoint, uuid: str) -> bool:
+        """Tell whether a domain's process is there; one that has none here may well live elsewhere."""
+        attached = self._attached.get((endpoint.address.name, uuid))
+        return attached is not None and (attached.reader is None or attached.reader.alive())
+
+    def _devices(self, endpoint: Endpoint, uuid: str) -> Devices:
+        attached = self._attached.get((endpoint.address.name, uuid))
+        return Devices() if attached is None else attached.devices
+
+    def _is_paused(self, uuid: str) -> bool:
+        found = self.find(uuid)
+        return found is not None and found[0].state is DomainState.PAUSED
+
+    def _confirm(self, endpoint: Endpoint, calls: CallQueue | None) -> None:
+        if endpoint.calls is calls:
+            for uuid in self._tracker.on(endpoint.address.name):
+                self.look_again(endpoint, uuid)
+
+    def _gone(self, endpoint: Endpoint, uuid: str, reason: str) -> None:
+        self._detach(endpoint, uuid)
+        at = self._runtime.clock.time()
+        self._emitter.tell(self._tracker.gone(endpoint.address.name, uuid, reason, at=at, inferred=True))
+
+    def _detach(self, endpoint: Endpoint, uuid: str) -> None:
+        self._doubted.discard((endpoint, uuid))
+        attached = self._attached.pop((endpoint.address.name, uuid), None)
+        if attached is not None and attached.reader is not None:
+            attached.reader.close()
+        if endpoint.calls is not None:
+            endpoint.calls.connection.domains.pop(uuid, None)

@@ -1,0 +1,74 @@
+"""What is said of domains, each thing once; what is known of a QEMU is forgotten when it is gone."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from virtwatch_agent.collect.libvirt.debounce import IoErrors, Reboots
+from virtwatch_agent.collect.libvirt.devices import Devices
+from virtwatch_agent.collect.libvirt.endpoint import Runtime
+from virtwatch_agent.collect.libvirt.events import IoErrorEvent, LibvirtEvent, RebootEvent, WatchdogEvent
+from virtwatch_agent.observations import DomainEvent, Observation, Vanished
+
+# Seconds in which libvirt may tell the I/O error behind a pause; it comes within 1 ms.
+_IO_ERROR_GRACE = 0.5
+
+
+class Emitter:
+    """Deliver what is worth saying."""
+
+    def __init__(self, runtime: Runtime, forget: Callable[[str], None], *, is_paused: Callable[[str], bool]) -> None:
+        """Tell `forget` of domains that are gone or run in a new QEMU."""
+        self._runtime = runtime
+        self._forget = forget
+        self._is_paused = is_paused
+        self._io_errors = IoErrors()
+        self._reboots = Reboots()
+
+    def tell(self, observations: Iterable[Observation]) -> None:
+        """Deliver observations together, but for an I/O error that was said in another way.
+
+        Together, for an agent that is killed between a VM's new state and what led to it would miss the latter, or tell
+        it again: after its restart it infers what happened from the state that it remembers.
+        """
+        if worth_saying := [item for item in observations if self._worth_saying(item)]:
+            self._runtime.deliver(*worth_saying)
+
+    def happened(self, uuid: str, heard: LibvirtEvent, devices: Devices, *, at: float) -> None:
+        """Deliver an event that changes no state."""
+        for event in self._events(uuid, heard, devices, at):
+            self._runtime.deliver(event)
+
+    def forget(self, uuid: str) -> None:
+        """Drop what is known of a domain's QEMU."""
+        self._reboots.forget(uuid)
+        self._io_errors.ended(uuid)
+        self._forget(uuid)
+
+    def _events(self, uuid: str, heard: LibvirtEvent, devices: Devices, at: float) -> Iterator[DomainEvent]:
+        match heard:
+            case RebootEvent() if self._reboots.heard(uuid, at):
+                yield DomainEvent("vm.rebooted", uuid, at)
+            case WatchdogEvent(action):
+                yield DomainEvent("vm.watchdog", uuid, at, {"action": action})
+            case IoErrorEvent(alias, action, reason):
+                device = devices.disk_of_alias.get(alias, alias)
+                if self._io_errors.heard(uuid, device=device, action=action, at=at):
+                    said = {"action": action, "reason": reason, "device": device}
+                    yield DomainEvent("vm.io_error", uuid, at, {name: word for name, word in said.items() if word})
+
+    def _worth_saying(self, observation: Observation) -> bool:
+        match observation:
+            case DomainEvent("vm.io_error", uuid, at, _, True):
+                return self._io_errors.paused(uuid, at)
+            case DomainEvent("vm.paused", uuid, _, {"reason": "ioerror"}, False):
+                self._runtime.timers.enter(_IO_ERROR_GRACE, 0, self._infer_io_error, (uuid,))
+            case DomainEvent("vm.resumed" | "vm.stopped", uuid):
+                self._io_errors.ended(uuid)
+            case Vanished(uuid):
+                self.forget(uuid)
+        return True
+
+    def _infer_io_error(self, uuid: str) -> None:
+        """Say the I/O error behind a pause when libvirt has not."""
+        if self._is_paused(uuid):
+            at = self._runtime.clock.time()
+            self.tell([DomainEvent("vm.io_error", uuid, at, {"action": "pause"}, inferred=True)])

@@ -1,0 +1,50 @@
+"""What the parts of the collector share: a libvirt that is watched, and the means to do it."""
+
+import sched
+from dataclasses import dataclass
+
+from virtwatch_agent.collect.libvirt.call_pool import CallPool, Post
+from virtwatch_agent.collect.libvirt.call_queue import CallQueue
+from virtwatch_agent.collect.libvirt.connection import Keepalive
+from virtwatch_agent.collect.libvirt.inspection import Inspector
+from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
+from virtwatch_agent.inventory.addresses import AddressKind, LibvirtAddress
+from virtwatch_agent.inventory.processes import ProcessTable
+from virtwatch_agent.seams import Clock, Deliver
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Hold what the parts of the collector work with; `post` runs a task on the collector's thread."""
+
+    pool: CallPool
+    post: Post
+    timers: sched.scheduler
+    clock: Clock
+    deliver: Deliver
+    processes: ProcessTable
+    keepalive: Keepalive
+
+
+@dataclass(eq=False, slots=True)
+class Endpoint:
+    """One libvirt, connected or not."""
+
+    address: LibvirtAddress
+    inspector: Inspector
+    new: bool  # its socket appeared while we watched
+    calls: CallQueue | None = None
+    monitors: MonitorQueue | None = None  # made when a monitor is first asked
+    reading: bool = False  # its libvirt is being asked for cheap readings
+    attempt: object | None = None  # the one that is under way, or that brought the connection
+    failing_since: float | None = None  # monotonic seconds
+    problem: str = ""  # that was told
+    connected_before: bool = False
+    told_closed: bool = False
+    given_up: bool = False  # what still arrives for it is dropped
+    retry: sched.Event | None = None
+
+    @property
+    def watched_from_birth(self) -> bool:
+        """Tell whether every domain of it must have started while we watched."""
+        return self.connected_before or (self.new and self.address.kind is AddressKind.POD)

@@ -1,0 +1,207 @@
+"""Ask what is due: the kernel's files at once, libvirt through the pool. All on the collector's thread."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from virtwatch_agent.collect.kernel.reader import KernelReader, ProcessGoneError, ThreadGoneError
+from virtwatch_agent.collect.libvirt.call_pool import Call
+from virtwatch_agent.collect.libvirt.call_queue import CallQueue
+from virtwatch_agent.collect.libvirt.connection import Connection
+from virtwatch_agent.collect.libvirt.devices import Devices
+from virtwatch_agent.collect.libvirt.domains import Attached, Domains
+from virtwatch_agent.collect.libvirt.driver import read_cheaply
+from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
+from virtwatch_agent.collect.libvirt.monitor import Answer
+from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
+from virtwatch_agent.collect.libvirt.stuck import Stuck
+from virtwatch_agent.collect.schedule import Schedule
+from virtwatch_agent.observations import Domain, Sample, Series
+from virtwatch_api.catalogue.readings import Source
+
+_LOG = logging.getLogger(__name__)
+_BUSY_RETRY = 1.0  # seconds after which a monitor that another client was asking is asked again
+_STUCK_RETRY = 5.0  # seconds between looks whether a stuck monitor is well again
+_VCPU_CHECK = 60.0  # seconds between looks for plugged vCPUs, which libvirt does not tell of
+
+
+class Sampler:
+    """Turn plans into samples."""
+
+    def __init__(self, runtime: Runtime, domains: Domains, *, patience: float) -> None:
+        """Call a monitor stuck that has been occupied for `patience` seconds."""
+        self._runtime = runtime
+        self._domains = domains
+        self._schedule = Schedule()
+        self._stuck = Stuck(patience)
+        self._failing: set[str] = set()
+        runtime.timers.enter(_VCPU_CHECK, 0, self._check_vcpus)
+
+    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+        """Sample a domain so often; one that is gone is not planned."""
+        if (found := self._domains.find(uuid)) is not None:
+            group = found[1].endpoint.address.name
+            self._schedule.plan(uuid, group, intervals, now=self._runtime.clock.monotonic())
+
+    def forget(self, uuid: str) -> None:
+        """Drop what is known of a domain's QEMU, which is gone."""
+        self._stuck.forget(uuid)
+        if self._domains.find(uuid) is None:
+            self._schedule.drop(uuid)
+
+    def next_due(self) -> float | None:
+        """Return when to call `sample` next, monotonic seconds."""
+        return self._schedule.next_due()
+
+    def sample(self) -> None:
+        """Ask all that is due."""
+        clock = self._runtime.clock.monotonic()
+        queues: set[MonitorQueue] = set()
+        cheap: dict[Endpoint, list[tuple[str, Devices]]] = {}
+        for uuid, source in self._schedule.due(clock):
+            if (found := self._domains.find(uuid)) is None:
+                self._schedule.drop(uuid)
+                continue
+            domain, attached = found
+            endpoint = attached.endpoint
+            if source is Source.KERNEL and attached.reader is not None:
+                self._read_kernel(domain, attached, attached.reader, clock)
+            elif endpoint.calls is None:
+                continue
+            elif source is Source.KERNEL:
+                cheap.setdefault(endpoint, []).append((uuid, attached.devices))
+            elif source.asks_monitor:
+                monitors = self._monitors(endpoint, endpoint.calls)
+                monitors.want(uuid, source, attached.devices.disks)
+                queues.add(monitors)
+        for monitors in queues:
+            monitors.pump()
+        for endpoint, wanted in cheap.items():
+            self._read_driver(endpoint, wanted)
+
+    def _read_kernel(self, domain: Domain, attached: Attached, reader: KernelReader, clock: float) -> None:
+        try:
+            values = reader.read(clock)
+        except ProcessGoneError:
+            return  # libvirt tells why within 2 s
+        except ThreadGoneError:
+            self._domains.look_again(attached.endpoint, domain.uuid)
+            return
+        self._deliver(domain, attached, Source.KERNEL, values, at=self._runtime.clock.time(), clock=clock)
+
+    def _read_driver(self, endpoint: Endpoint, wanted: list[tuple[str, Devices]]) -> None:
+        if endpoint.reading or endpoint.calls is None:
+            return
+        endpoint.reading, connection = True, endpoint.calls.connection
+        clock = self._runtime.clock
+        endpoint.calls.submit(
+            Call(
+                run=lambda: (
+                    read_cheaply(connection, wanted),
+                    clock.time(),
+                    clock.monotonic(),
+                ),
+                done=lambda read: self._driver_read(endpoint, *read),
+                failed=partial(self._driver_failed, endpoint),
+                overdue=partial(self._domains.connections.suspect, endpoint),
+            )
+        )
+
+    def _driver_read(
+        self, endpoint: Endpoint, read: Mapping[str, Mapping[Series, float]], at: float, clock: float
+    ) -> None:
+        endpoint.reading = False
+        self._failing.discard(endpoint.address.name)
+        self._domains.connections.well(endpoint)
+        for uuid, values in read.items():
+            self._deliver_of(endpoint, uuid, Source.KERNEL, values, at=at, clock=clock)
+
+    def _driver_failed(self, endpoint: Endpoint, error: Exception) -> None:
+        endpoint.reading = False
+        if endpoint.address.name not in self._failing:
+            self._failing.add(endpoint.address.name)
+            _LOG.warning(
+                "libvirt at %s gives no CPU and network figures, they are absent: %s", endpoint.address.name, error
+            )
+
+    def _monitors(self, endpoint: Endpoint, calls: CallQueue) -> MonitorQueue:
+        if endpoint.monitors is None:
+            another = partial(Connection.open, endpoint.address, self._runtime.keepalive, None)
+            results = _Results(self, endpoint)
+            endpoint.monitors = MonitorQueue(
+                calls, another=another, pool=self._runtime.pool, clock=self._runtime.clock, results=results
+            )
+        return endpoint.monitors
+
+    def is_stuck(self, uuid: str) -> bool:
+        """Tell whether a VM's monitor is known not to answer."""
+        return uuid in self._stuck
+
+    def suspect(self, endpoint: Endpoint) -> None:
+        """Take that a libvirt does not answer."""
+        self._domains.connections.suspect(endpoint)
+
+    def answered(self, endpoint: Endpoint, answer: Answer) -> None:
+        """Take what a monitor call brought."""
+        self._domains.connections.well(endpoint)
+        now, at = self._runtime.clock.monotonic(), self._runtime.clock.time()
+        for uuid, by in answer.occupied.items():
+            for event in self._stuck.occupied(uuid, by, at):
+                self._runtime.deliver(event)
+            retry = now + (_STUCK_RETRY if uuid in self._stuck else _BUSY_RETRY)
+            for source in (Source.BLOCK, Source.BALLOON):
+                self._schedule.hasten(uuid, source, retry)
+        for uuid in answer.free:
+            for event in self._stuck.free(uuid, at):
+                self._runtime.deliver(event)
+        for uuid, by_source in answer.read.items():
+            for source, values in by_source.items():
+                self._deliver_of(endpoint, uuid, source, values, at=answer.at, clock=answer.clock)
+
+    def _deliver_of(
+        self, endpoint: Endpoint, uuid: str, source: Source, values: Mapping[Series, float], *, at: float, clock: float
+    ) -> None:
+        found = self._domains.find(uuid)
+        if found is not None and found[1].endpoint is endpoint:
+            self._deliver(found[0], found[1], source, values, at=at, clock=clock)
+
+    def _deliver(
+        self,
+        domain: Domain,
+        attached: Attached,
+        source: Source,
+        values: Mapping[Series, float],
+        *,
+        at: float,
+        clock: float,
+    ) -> None:
+        if values:
+            sample = Sample(domain.uuid, source, domain.incarnation, attached.started, at, clock, values)
+            self._runtime.deliver(sample)
+
+    def _check_vcpus(self) -> None:
+        for uuid, attached in self._domains.all():
+            if attached.reader is not None and attached.reader.outdated():
+                self._domains.look_again(attached.endpoint, uuid)
+        self._runtime.timers.enter(_VCPU_CHECK, 0, self._check_vcpus)
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """Name the endpoint for what its monitors bring."""
+
+    sampler: Sampler
+    endpoint: Endpoint
+
+    def stuck(self, uuid: str) -> bool:
+        """Tell whether a VM is known to be stuck."""
+        return self.sampler.is_stuck(uuid)
+
+    def answered(self, answer: Answer) -> None:
+        """Take readings and the state of monitors."""
+        self.sampler.answered(self.endpoint, answer)
+
+    def suspect(self) -> None:
+        """Take that libvirt itself does not answer."""
+        self.sampler.suspect(self.endpoint)

@@ -1,0 +1,44 @@
+"""Which VMs' monitors do not answer: said once when it begins and once when it ends."""
+
+from virtwatch_agent.collect.libvirt.monitor import Occupied
+from virtwatch_agent.observations import DomainEvent
+
+
+class Stuck:
+    """Judge the monitors of VMs by what libvirt says of them."""
+
+    def __init__(self, patience: float) -> None:
+        """Call a monitor stuck that has been occupied or broken for `patience` seconds: a call takes milliseconds."""
+        self._patience = patience
+        self._stuck: set[str] = set()
+        self._broken_since: dict[str, float] = {}
+
+    def __contains__(self, uuid: str) -> bool:
+        return uuid in self._stuck
+
+    def occupied(self, uuid: str, by: Occupied, at: float) -> list[DomainEvent]:
+        """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended."""
+        if by.broken:
+            seconds = at - self._broken_since.setdefault(uuid, at)
+            reason = f"the QEMU monitor has been broken for {seconds:.0f} s"
+        else:
+            self._broken_since.pop(uuid, None)
+            seconds = by.seconds
+            reason = f"a monitor call has been pending for {seconds:.0f} s"
+        if uuid in self._stuck or seconds < self._patience:
+            return []
+        self._stuck.add(uuid)
+        return [DomainEvent("vm.telemetry_stuck", uuid, at, {"reason": reason})]
+
+    def free(self, uuid: str, at: float) -> list[DomainEvent]:
+        """Take a monitor that is free."""
+        self._broken_since.pop(uuid, None)
+        if uuid not in self._stuck:
+            return []
+        self._stuck.discard(uuid)
+        return [DomainEvent("vm.telemetry_recovered", uuid, at)]
+
+    def forget(self, uuid: str) -> None:
+        """Drop a domain that is gone, or whose QEMU is a new one."""
+        self._stuck.discard(uuid)
+        self._broken_since.pop(uuid, None)

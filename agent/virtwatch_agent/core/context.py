@@ -1,0 +1,99 @@
+"""What is true around the VMs: thresholds in force, labels of the node, and what cannot be seen now."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
+from virtwatch_agent.observations import ConnectionState, DomainEvent, Rejected, ThresholdsChanged, Unwatched
+from virtwatch_api.thresholdset import ThresholdSet
+
+_LOG = logging.getLogger(__name__)
+# What this node says of how it sees a VM, and what says that it is over.
+_ENDS = {"vm.telemetry_stuck": "vm.telemetry_recovered", "libvirt.lost": "libvirt.restored"}
+
+
+class Context:
+    """Know what stands around the VMs: thresholds in force, the node's labels, and what cannot be seen now."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self.thresholds: Sequence[ThresholdSet] = ()
+        self.rejected: Sequence[Rejected] = ()
+        self.node_labels: Mapping[str, str] = {}
+        self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
+        self._annotation_problems: dict[str, tuple[str, ...]] = {}
+        self._doubted: set[tuple[str, str]] = set()  # UUID, and what was said of it before a restart
+
+    def restore(self, restored: Restored) -> None:
+        """Take back the node's labels, and which VMs could not be seen before a restart."""
+        self.node_labels = restored.node_labels
+        said = ((item.key.domain, item.evidence.subject) for item in restored.alerts)
+        self._doubted = {(uuid, lost) for uuid, lost in said if lost in _ENDS}
+
+    def found(self, machine: VirtualMachine, lost: str) -> str | None:
+        """Return, once, the event type that ends `lost`, which was said of a VM before a restart."""
+        key = (machine.domain.uuid, lost)
+        if key not in self._doubted:
+            return None
+        self._doubted.discard(key)
+        return _ENDS[lost]
+
+    def thresholds_changed(self, changed: ThresholdsChanged) -> list[ThresholdSet]:
+        """Take all thresholds in force; a rejected one leaves its predecessor in force. Return those that are new."""
+        before = {item.policy: item for item in self.thresholds}
+        thresholds = list(changed.thresholds)
+        readable = {item.policy for item in thresholds}
+        kept = {item.policy for item in changed.rejected} - readable
+        thresholds.extend(before[policy] for policy in before if policy in kept)
+        for rejected in changed.rejected:
+            if rejected not in self.rejected:
+                _LOG.error(
+                    "the thresholds of %s cannot be read, what was in force stays: %s",
+                    rejected.policy,
+                    rejected.message,
+                )
+        self.thresholds, self.rejected, self.known = tuple(thresholds), changed.rejected, True
+        return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
+
+    def heard(self, machine: VirtualMachine, event: DomainEvent) -> None:
+        """Note what an event says about blind spots."""
+        self._doubted.discard((machine.domain.uuid, event.type))
+        if event.type == "vm.telemetry_stuck":
+            reason = event.attributes.get("reason", "its monitor does not answer")
+            self.blind_spots[machine.domain.uuid] = f"VM {machine.subject}: {reason}"
+        elif event.type == "vm.telemetry_recovered":
+            self.blind_spots.pop(machine.domain.uuid, None)
+
+    def connected(self, state: ConnectionState) -> str | None:
+        """Note a connection's state; return the event type that a change of it is."""
+        was_lost = self.lost(state.connection)
+        if state.problem and not state.closed:
+            self.blind_spots[state.connection] = f"connection {state.connection}: {state.problem}"
+            return None if was_lost else "libvirt.lost"
+        self.blind_spots.pop(state.connection, None)
+        return "libvirt.restored" if was_lost and not state.closed else None
+
+    def unwatched(self, one: Unwatched) -> None:
+        """Note that a VM of a connection cannot be watched, or can again; all else of the connection is."""
+        key = f"{one.connection}/{one.uuid}"
+        if one.problem:
+            self.blind_spots[key] = one.problem
+        else:
+            self.blind_spots.pop(key, None)
+
+    def lost(self, connection: str) -> bool:
+        """Tell whether a connection cannot be seen now."""
+        return connection in self.blind_spots
+
+    def forget(self, machine: VirtualMachine) -> None:
+        """Drop what was noted about a VM that is gone."""
+        self.blind_spots.pop(machine.domain.uuid, None)
+        self._annotation_problems.pop(machine.domain.uuid, None)
+
+    def annotations(self, machine: VirtualMachine, problems: tuple[str, ...]) -> None:
+        """Say, once each, which annotations of a VM could not be followed."""
+        if problems != self._annotation_problems.get(machine.domain.uuid, ()):
+            for problem in problems:
+                _LOG.warning("VM %s: %s", machine.subject, problem)
+        self._annotation_problems[machine.domain.uuid] = problems

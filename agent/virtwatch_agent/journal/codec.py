@@ -1,0 +1,82 @@
+"""What the journal holds, as JSON text: alerts, domains and transitions. The reader says what it cannot read."""
+
+import json
+from dataclasses import asdict
+
+from virtwatch_agent.inventory.records import DomainRecord
+from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
+from virtwatch_api.alert import AlertKey, AlertState
+from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
+from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+
+
+def encode_alert(record: AlertRecord) -> str:
+    """Write an alert."""
+    return json.dumps(asdict(record), separators=(",", ":"))
+
+
+def decode_alert(text: str) -> AlertRecord:
+    """Read an alert.
+
+    Raises:
+        ValueError, KeyError, TypeError: the text is not an alert of this version.
+    """
+    document = json.loads(text)
+    key = document["key"]
+    policy = key["policy"]
+    state = document["state"]
+    severity = state.pop("severity")
+    return AlertRecord(
+        key=AlertKey(
+            policy=PolicyKey(PolicyKind(policy["kind"]), policy["name"], policy["namespace"]),
+            rule=key["rule"],
+            domain=key["domain"],
+            device=key["device"],
+        ),
+        state=AlertState(severity=Severity(severity) if severity else None, **state),
+        subject=Subject(**document["subject"]),
+        evidence=Evidence(**document["evidence"]),
+        traceparent=document["traceparent"],
+        last_event=document["last_event"],
+        absent_since=document["absent_since"],
+    )
+
+
+def encode_domain(record: DomainRecord) -> str:
+    """Write a domain."""
+    return json.dumps(asdict(record), separators=(",", ":"))
+
+
+def decode_domain(text: str) -> DomainRecord:
+    """Read a domain.
+
+    Raises:
+        ValueError, KeyError, TypeError: the text is not a domain of this version.
+    """
+    document = json.loads(text)
+    domain = document["domain"]
+    state = DomainState(domain.pop("state"))
+    identity = document["identity"]
+    if identity is not None:
+        identity["pod_uids"] = tuple(identity["pod_uids"])
+    return DomainRecord(
+        Domain(state=state, **domain),
+        KubernetesIdentity(**identity) if identity else None,
+        document.get("paused_by", ""),
+    )
+
+
+def encode_entry(transition: Transition) -> str:
+    """Write a journal entry, in the shape that NodeMonitor status has."""
+    return json.dumps(encode_transition(transition), separators=(",", ":"))
+
+
+def decode_entry(text: str) -> Transition:
+    """Read a journal entry.
+
+    Raises:
+        ValueError, KeyError, TypeError: the text is not a transition of this version.
+    """
+    return decode_transition(json.loads(text))

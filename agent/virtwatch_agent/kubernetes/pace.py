@@ -1,0 +1,39 @@
+"""How often a status is written."""
+
+import random
+
+from virtwatch_process.backoff import Backoff
+
+INTERVAL_S = 1.0  # between two writes at least
+REFRESH_S = 300.0  # ± 20 %, so that a fleet's refreshes spread: what is unchanged is still written so often
+MAX_DELAY_S = 15.0
+MAX_RETRY_AFTER_S = 300.0
+
+
+class Pace:
+    """Decide when a status is written: at once after a quiet time, then once per interval; monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(first=INTERVAL_S, cap=MAX_DELAY_S)
+        self._not_before = float("-inf")
+        self._refresh_at = float("-inf")
+
+    def wait(self, now: float, *, changed: bool) -> float:
+        """Return the seconds until the next write is due."""
+        due = self._not_before if changed else max(self._not_before, self._refresh_at)
+        return max(0.0, due - now)
+
+    def wrote(self, now: float) -> None:
+        """Take note of a write."""
+        self._backoff.reset()
+        self._not_before = now + INTERVAL_S
+        self._refresh_at = now + REFRESH_S * random.uniform(0.8, 1.2)
+
+    def failed(self, now: float, *, retry_after: float | None) -> None:
+        """Take note of a write that failed; `retry_after` is what the server asked for, in seconds."""
+        asked = min(retry_after or 0.0, MAX_RETRY_AFTER_S) * random.uniform(1.0, 1.2)
+        self._not_before = now + max(self._backoff.delay(), asked)
+
+    def hurry(self, now: float) -> None:
+        """Make a write due now."""
+        self._not_before = self._refresh_at = now

@@ -1,0 +1,151 @@
+"""What the API server tells an agent: thresholds, the VMs of its node, and what the operator has acknowledged."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, read_identities
+from virtwatch_agent.kubernetes.memory import ThresholdMemory
+from virtwatch_agent.observations import Observation, ThresholdsChanged
+from virtwatch_agent.seams import Deliver
+from virtwatch_kube import paths
+from virtwatch_kube.client import Json, KubeClient
+from virtwatch_kube.watch import Watch
+from virtwatch_process.outages import Outages
+
+logger = logging.getLogger(__name__)
+
+NODE_LABEL = "kubevirt.io/nodeName"  # KubeVirt's own, on each VMI that was handed to a node
+SETTLE_S = 0.05  # a burst of changes becomes one delivery
+# Times what a write took, until the next: an edit is written at once, a storm of edits costs a tenth; but none waits
+# longer than this many seconds to be in force.
+SAVE_PAUSE, SAVE_PAUSE_AT_MOST_S = 10, 1.0
+SAVE_RETRY_S = 5.0  # after a write that failed
+STOP_DEADLINE_S = 1.0
+
+
+class KubernetesThresholds:
+    """Watch ThresholdSets, this node's VMIs and its NodeMonitor; deliver each anew, whole, when its meaning changed.
+
+    Until the API server answers, what it said last is in force, from the state folder. `on_new_node_monitor` is called
+    when the NodeMonitor is there but holds no status yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        node: str,
+        state_dir: Path,
+        outages: Outages | None = None,
+        on_new_node_monitor: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._node = node
+        self._memory = ThresholdMemory(state_dir)
+        self._reader = ThresholdReader()
+        self._node_reader = NodeReader()
+        self._on_new_node_monitor = on_new_node_monitor
+        self._deliver: Deliver = lambda *_: None
+        self._delivered: dict[type[Observation], Observation] = {}
+        self._thresholds = Watch(
+            paths.virtwatch("thresholdsets"),
+            client=client,
+            on_change=self._changed,
+            on_synced=self._changed,
+            name="ThresholdSets",
+            outages=outages,
+        )
+        self._vmis = Watch(
+            paths.resource(paths.KUBEVIRT, "virtualmachineinstances"),
+            client=client,
+            labels=f"{NODE_LABEL}={node}",
+            on_change=self._changed,
+            on_synced=self._changed,
+            name="VirtualMachineInstances",
+            outages=outages,
+            required=False,  # without KubeVirt there are none
+        )
+        self._node_monitor = Watch(
+            paths.virtwatch("nodemonitors"),
+            client=client,
+            fields=f"metadata.name={node}",
+            on_change=self._node_monitor_changed,
+            name=f"NodeMonitor {node}",
+            outages=outages,
+        )
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._unsaved = False
+        self._save_after = float("-inf")  # monotonic seconds
+        self._thread = threading.Thread(target=self._run, name="thresholds", daemon=True)
+
+    def start(self, deliver: Deliver) -> None:
+        """Deliver what was known last, then begin to watch; return at once."""
+        self._deliver = deliver
+        remembered = self._memory.load()
+        if remembered is not None:
+            self._tell(self._reader.read(remembered))
+        self._thread.start()
+        for watch in (self._thresholds, self._vmis, self._node_monitor):
+            watch.start()
+
+    def stop(self) -> None:
+        """End within 5 s; what is not saved yet is saved."""
+        self._stopping.set()
+        self._wake.set()
+        for watch in (self._thresholds, self._vmis, self._node_monitor):
+            watch.stop(STOP_DEADLINE_S)
+        self._thread.join(STOP_DEADLINE_S)
+
+    def _changed(self, *_: Json | None) -> None:
+        self._wake.set()
+
+    def _node_monitor_changed(self, _: Json | None, new: Json | None) -> None:
+        self._wake.set()
+        if new is not None and not new.get("status"):
+            self._on_new_node_monitor()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(max(0.0, self._save_after - time.monotonic()) if self._unsaved else None)
+            self._stopping.wait(SETTLE_S)
+            self._wake.clear()
+            try:
+                self._look()
+            except Exception:
+                # The loop's edge: an agent that no longer hears of policies would judge by old ones for ever.
+                logger.exception("What the API server said could not be taken; going on with what was known")
+                self._unsaved = False
+        if self._unsaved:
+            self._memory.save(self._thresholds.objects())
+
+    def _look(self) -> None:
+        if self._thresholds.synced:
+            documents = self._thresholds.objects()
+            thresholds = self._reader.read(documents)
+            self._unsaved |= self._delivered.get(ThresholdsChanged) != thresholds
+            # Before it is judged by: an agent that is killed then begins with what it said to be in force, not with
+            # older thresholds, by which it would end alerts and miss events. A disk that takes nothing stops nothing.
+            if self._unsaved and time.monotonic() >= self._save_after:
+                self._save(documents)
+            if not self._unsaved or self._memory.failed:
+                self._tell(thresholds)
+        if self._vmis.synced:
+            self._tell(read_identities(self._vmis.objects(), node=self._node))
+        for document in self._node_monitor.objects():
+            self._tell(self._node_reader.read(document))
+
+    def _save(self, documents: Sequence[Json]) -> None:
+        begun = time.monotonic()
+        self._unsaved = not self._memory.save(documents)
+        ended = time.monotonic()
+        pause = min(SAVE_PAUSE * (ended - begun), SAVE_PAUSE_AT_MOST_S)
+        self._save_after = ended + (SAVE_RETRY_S if self._unsaved else pause)
+
+    def _tell(self, observation: Observation) -> None:
+        """Deliver what differs from what was delivered last."""
+        if self._delivered.get(type(observation)) != observation:
+            self._delivered[type(observation)] = observation
+            self._deliver(observation)

@@ -1,0 +1,1 @@
+"""What every process of virtwatch needs: health probes, settings, back-off, one line for one outage."""

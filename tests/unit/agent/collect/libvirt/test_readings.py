@@ -1,0 +1,79 @@
+import pytest
+
+from virtwatch_agent.collect.libvirt import readings
+from virtwatch_api.catalogue.readings import READING, Source
+
+BLOCK = {
+    "block.count": 2,
+    "block.0.name": "vda",
+    "block.0.rd.reqs": 10,
+    "block.0.rd.bytes": 4096,
+    "block.0.rd.times": 2_500_000_000,
+    "block.0.wr.reqs": 20,
+    "block.0.wr.bytes": 8192,
+    "block.0.wr.times": 500_000_000,
+    "block.0.fl.reqs": 3,
+    "block.0.fl.times": 1_000_000_000,
+    "block.0.allocation": 1 << 20,
+    "block.0.capacity": 1 << 24,
+    "block.0.physical": 1 << 20,
+    "block.1.name": "sda",  # an empty CD drive
+}
+BALLOON = {
+    "balloon.current": 1024,
+    "balloon.maximum": 2048,
+    "balloon.available": 1000,
+    "balloon.usable": 500,
+    "balloon.major_fault": 7,
+    "balloon.swap_in": 2,
+    "balloon.swap_out": 3,
+    "balloon.last-update": 1_000_000,
+    "balloon.rss": 99,
+}
+
+
+def test_every_reading_of_a_disk_is_bytes_seconds_or_operations():
+    values = readings.block(BLOCK)
+    assert values["disk.read.time", "vda"] == pytest.approx(2.5)
+    assert values["disk.flush.operations", "vda"] == 3
+    assert values["disk.allocation", "vda"] == 1 << 20
+    assert {key for key, _ in values} == {key for key, reading in READING.items() if reading.source is Source.BLOCK}
+
+
+def test_an_empty_drive_has_no_readings():
+    assert {device for _, device in readings.block(BLOCK)} == {"vda"}
+
+
+def test_every_reading_of_memory_is_bytes():
+    values = readings.balloon(BALLOON, now=1_000_004.0)
+    assert values["memory.balloon", ""] == 1 << 20
+    assert values["memory.swap_in", ""] == 2048
+    assert values["memory.major_faults", ""] == 7
+    assert values["memory.guest.age", ""] == pytest.approx(4.0)
+    assert {key for key, _ in values} == {key for key, reading in READING.items() if reading.source is Source.BALLOON}
+
+
+def test_a_guest_without_a_driver_has_neither_figures_nor_an_age():
+    values = readings.balloon({"balloon.current": 1, "balloon.maximum": 1, "balloon.last-update": 0}, now=5.0)
+    assert set(values) == {("memory.balloon", ""), ("memory.maximum", "")}
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_age():
+    assert readings.balloon(BALLOON, now=10.0)["memory.guest.age", ""] == 0
+
+
+def test_figures_that_a_driver_does_not_know_are_absent():
+    assert readings.block_stats("vda", (1, 2, -1, -1, 0), (8, 4, 4)) == {
+        ("disk.read.operations", "vda"): 1,
+        ("disk.read.bytes", "vda"): 2,
+        ("disk.capacity", "vda"): 8,
+        ("disk.allocation", "vda"): 4,
+    }
+    assert ("network.transmit.drops", "vnet0") not in readings.interface_stats("vnet0", (1, 1, 1, 1, 1, 1, 1, -1))
+
+
+def test_memory_statistics_of_one_domain_read_as_the_bulk_ones():
+    stats = {"actual": 1024, "usable": 500, "last_update": 100}
+    assert readings.memory_stats(stats, 2048, now=103.0) == readings.balloon(
+        {"balloon.current": 1024, "balloon.usable": 500, "balloon.last-update": 100, "balloon.maximum": 2048}, now=103.0
+    )

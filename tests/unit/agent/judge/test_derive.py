@@ -1,0 +1,115 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtwatch_agent.judge.derive import Deriver, Point
+from virtwatch_agent.observations import Sample, Series
+from virtwatch_api.catalogue.readings import READING, READINGS, Source
+from virtwatch_api.catalogue.signals import SIGNALS
+
+
+def sample(
+    clock: float, values: dict[Series, float], *, source: Source = Source.KERNEL, incarnation: str = "1"
+) -> Sample:
+    return Sample("u", source, incarnation, started=clock, at=clock, clock=clock, values=values)
+
+
+def derive(signal: str, *samples: Sample) -> list[Point]:
+    deriver = Deriver()
+    deriver.want([signal])
+    return [point for item in samples for point in deriver.derive(item)]
+
+
+def test_a_rate_needs_two_samples_and_divides_by_the_seconds_between_them() -> None:
+    points = derive(
+        "vm.network.receive.rate",
+        sample(10, {("network.receive.bytes", "tap0"): 1000}),
+        sample(14, {("network.receive.bytes", "tap0"): 3000}),
+    )
+
+    assert points == [Point("vm.network.receive.rate", "tap0", 500.0)]
+
+
+def test_cpu_utilization_is_the_sum_over_vcpus_divided_by_their_number() -> None:
+    before = {("cpu.time", "0"): 5.0, ("cpu.time", "1"): 7.0, ("cpu.count", ""): 2.0}
+    after = {("cpu.time", "0"): 6.0, ("cpu.time", "1"): 7.5, ("cpu.count", ""): 2.0}
+
+    points = derive("vm.cpu.utilization", sample(0, before), sample(1, after))
+
+    assert points == [Point("vm.cpu.utilization", "", 0.75)]
+
+
+def test_the_worst_vcpu_is_named_by_its_value_alone() -> None:
+    before = {("cpu.delay", "0"): 0.0, ("cpu.delay", "1"): 0.0}
+    after = {("cpu.delay", "0"): 0.1, ("cpu.delay", "1"): 0.4}
+
+    assert derive("vm.cpu.worst.delay.ratio", sample(0, before), sample(1, after)) == [
+        Point("vm.cpu.worst.delay.ratio", "", 0.4)
+    ]
+
+
+def test_latency_is_time_per_operation_and_has_no_value_without_operations() -> None:
+    keys = (("disk.write.time", "vda"), ("disk.write.operations", "vda"))
+    samples = [
+        sample(clock, dict(zip(keys, values, strict=True)), source=Source.BLOCK)
+        for clock, values in ((0, (0.0, 0.0)), (1, (0.5, 10.0)), (2, (0.5, 10.0)))
+    ]
+
+    assert derive("vm.disk.write.latency", *samples) == [Point("vm.disk.write.latency", "vda", 0.05)]
+
+
+def test_a_counter_that_went_back_restarts_without_a_value() -> None:
+    key = ("network.receive.bytes", "tap0")
+
+    points = derive("vm.network.receive.rate", sample(0, {key: 900}), sample(1, {key: 5}), sample(2, {key: 8}))
+
+    assert points == [Point("vm.network.receive.rate", "tap0", 3.0)]
+
+
+def test_a_new_incarnation_starts_its_rates_anew() -> None:
+    key = ("network.receive.bytes", "tap0")
+
+    points = derive("vm.network.receive.rate", sample(0, {key: 1}), sample(1, {key: 900}, incarnation="2"))
+
+    assert points == []
+
+
+def test_a_late_sample_is_passed_over() -> None:
+    key = ("network.receive.bytes", "tap0")
+
+    points = derive("vm.network.receive.rate", sample(1, {key: 1}), sample(0.5, {key: 900}), sample(2, {key: 2}))
+
+    assert points == [Point("vm.network.receive.rate", "tap0", 1.0)]
+
+
+def test_headroom_divides_one_gauge_by_another() -> None:
+    values = {("memory.usable", ""): 25.0, ("memory.available", ""): 100.0}
+
+    assert derive("vm.memory.headroom.ratio", sample(0, values, source=Source.BALLOON)) == [
+        Point("vm.memory.headroom.ratio", "", 0.25)
+    ]
+
+
+def test_every_signal_with_a_formula_names_known_readings_of_one_source() -> None:
+    for signal in SIGNALS:
+        if signal.formula is not None:
+            assert signal.readings <= READING.keys()
+            assert len(signal.sources) == 1, signal.name
+
+
+def test_reading_keys_are_unique() -> None:
+    assert len(READING) == len(READINGS)
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=2, max_size=30))
+def test_rates_of_growing_counters_add_up_to_the_growth(increments: list[float]) -> None:
+    key = ("network.receive.bytes", "tap0")
+    total = 0.0
+    samples = []
+    for clock, increment in enumerate(increments):
+        total += increment
+        samples.append(sample(float(clock), {key: total}))
+
+    rates = [point.value for point in derive("vm.network.receive.rate", *samples)]
+
+    assert len(rates) == len(increments) - 1
+    assert abs(sum(rates) - (total - increments[0])) <= 1e-6 * max(1.0, total)

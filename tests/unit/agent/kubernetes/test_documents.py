@@ -1,0 +1,181 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.report_cases import full_status
+from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, read_identities
+from virtwatch_agent.observations import KubernetesIdentity, NodeChanged
+from virtwatch_api.compile import compile_policy
+from virtwatch_api.nodemonitor import Acknowledged, Handover
+from virtwatch_api.nodemonitor_codec import encode_handover
+from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
+from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.thresholdset import ThresholdSet, encode_spec
+
+MOVED = next(item for item in full_status().transitions if item.move)
+HANDOVER = Handover("e2", MOVED, MOVED.move)
+
+
+def document(name="web", *, version="1", **spec: Any):
+    policy = parse_policy(
+        {
+            "apiVersion": "virtwatch.io/v1alpha1",
+            "kind": "MonitorPolicy",
+            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}", "generation": 1},
+            "spec": {
+                "rules": [{"name": "busy", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}}}],
+            },
+        }
+    )
+    assert isinstance(policy, Policy), policy
+    compiled = compile_policy(policy)
+    assert isinstance(compiled, ThresholdSet), compiled
+    return {
+        "apiVersion": "virtwatch.io/v1alpha1",
+        "kind": "ThresholdSet",
+        "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}", "resourceVersion": version},
+        "spec": {**encode_spec(compiled, created="2026-11-23T20:00:00Z"), **spec},
+    }
+
+
+def test_every_readable_threshold_set_is_in_force():
+    changed = ThresholdReader().read([document("web"), document("db")])
+    assert [item.policy.name for item in changed.thresholds] == ["db", "web"]
+    assert changed.rejected == ()
+
+
+def test_an_unreadable_one_hinders_no_other_and_is_named_with_its_reason():
+    changed = ThresholdReader().read([document("web"), document("db", rules="none")])
+    assert [item.policy.name for item in changed.thresholds] == ["web"]
+    (rejected,) = changed.rejected
+    assert rejected.policy == PolicyKey(PolicyKind.MONITOR_POLICY, "db", "shop")
+    assert rejected.hash
+    assert rejected.message.startswith("ThresholdSet shop/db: spec.rules")
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"apiVersion": "virtwatch.io/v1"},
+        {"spec": {**document()["spec"], "rules": [{"name": "r", "telepathy": {}}]}},
+        {"spec": {**document()["spec"], **{f"field-{number}": 1 for number in range(500)}}},
+    ],
+    ids=["another version", "an unknown kind of rule", "more unknown fields than a message holds"],
+)
+def test_one_that_another_version_wrote_says_what_to_do(later):
+    (rejected,) = ThresholdReader().read([{**document(), **later}]).rejected
+    assert rejected.message.endswith("; upgrade the agent or the operator so that both agree")
+    assert len(rejected.message) <= 1024  # as much as NodeMonitor holds
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+FIELDS = ["policy", "hash", "enforcement", "overridable", "target", "namespaces", "collection", "rules", "traceparent"]
+
+
+@given(field=st.sampled_from(FIELDS), value=JSON)
+def test_no_document_whatever_it_holds_breaks_the_reading(field, value):
+    changed = ThresholdReader().read([document("web"), document("bad", **{field: value})])
+    assert "web" in [item.policy.name for item in changed.thresholds]
+    assert len(changed.thresholds) + len(changed.rejected) == 2
+
+
+@pytest.mark.parametrize("spec", [None, [], "text", 5])
+def test_a_document_without_a_spec_is_rejected_under_its_own_name(spec):
+    (rejected,) = ThresholdReader().read([{**document("odd"), "spec": spec}]).rejected
+    assert rejected.policy.name == "odd"
+
+
+def test_the_same_version_of_a_document_is_read_once():
+    reader = ThresholdReader()
+    first, again = reader.read([document()]), reader.read([document()])
+    assert again == first
+    assert again.thresholds[0] is first.thresholds[0]
+    assert reader.read([document(version="2", hash="other")]).thresholds[0].hash == "other"
+
+
+def vmi(**status):
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": "web-1",
+            "uid": "vmi-1",
+            "labels": {"tier": "web"},
+            "annotations": {"virtwatch.io/rule.busy": "off"},
+        },
+        "status": status,
+    }
+
+
+def test_a_vmi_is_known_by_its_launcher_pods_on_this_node():
+    changed = read_identities([vmi(activePods={"pod-b": "n1", "pod-a": "n1", "pod-c": "n2"})], node="n1")
+    assert changed.identities == (
+        KubernetesIdentity(
+            "shop", "web-1", "vmi-1", ("pod-a", "pod-b"), {"tier": "web"}, {"virtwatch.io/rule.busy": "off"}
+        ),
+    )
+
+
+def test_a_vmi_without_a_pod_yet_has_none():
+    (identity,) = read_identities([{**vmi(), "status": None}], node="n1").identities
+    assert identity.pod_uids == ()
+
+
+def test_what_the_operator_wrote_is_read_from_the_nodemonitor():
+    changed = read_node(
+        {
+            "metadata": {"name": "n1", "labels": {"zone": "a"}},
+            "spec": {"acknowledged": {"epoch": "e1", "sequence": 7}},
+        }
+    )
+    assert changed == NodeChanged({"zone": "a"}, Acknowledged("e1", 7))
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"acknowledged": None}, {"acknowledged": {"epoch": "e1"}}])
+def test_without_an_acknowledgement_nothing_is_acknowledged(spec):
+    assert read_node({"metadata": {"name": "n1"}, "spec": spec}) == NodeChanged({}, None)
+
+
+@pytest.mark.parametrize(
+    ("migration", "target"),
+    [
+        ({"targetNode": "n2"}, "n2"),
+        ({"targetNode": "n2", "completed": True}, "n2"),  # its end here may be heard of later
+        ({"targetNode": "n2", "failed": True}, ""),
+        ({"targetNode": "n1", "completed": True}, ""),  # it came here
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_a_vmi_says_to_which_other_node_it_migrates(migration, target):
+    (identity,) = read_identities([vmi(migrationState=migration)], node="n1").identities
+    assert identity.migration_target == target
+
+
+def test_alerts_that_came_with_their_vms_are_read_and_an_unreadable_one_hinders_no_other(caplog):
+    good = encode_handover(HANDOVER)
+    changed = read_node({"metadata": {"name": "n1"}, "spec": {"handovers": [{**good, "action": "Snoozed"}, good]}})
+    assert changed.handovers == (HANDOVER,)
+    assert "of rule cpu-starved of VM shop/web-1" in caplog.text
+    assert "upgrade the agent or the operator" in caplog.text
+
+
+@pytest.mark.parametrize("strange", ["text", {}, {"subject": "web-1"}, {"subject": {"domain": "d"}}])
+def test_an_alert_that_has_no_name_is_said_all_the_same(caplog, strange):
+    assert read_node({"metadata": {"name": "n1"}, "spec": {"handovers": [strange]}}).handovers == ()
+    assert "cannot be read" in caplog.text
+
+
+def test_an_unreadable_one_is_said_once_for_as_long_as_it_is_held(caplog):
+    reader, strange = NodeReader(), {**encode_handover(HANDOVER), "action": "Snoozed"}
+    for handovers in ([strange], [strange, {**strange, "sequence": 99}], [], [strange]):
+        reader.read({"metadata": {"name": "n1"}, "spec": {"handovers": handovers}})
+    assert len(caplog.records) == 3
+
+
+def read_node(document):
+    return NodeReader().read(document)
