@@ -22,6 +22,7 @@ from virtwatch_api import __version__
 from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
+from virtwatch_process.descriptors import raise_descriptor_limit
 from virtwatch_process.health import HealthServer
 from virtwatch_process.outages import Outages
 from virtwatch_telemetry.providers import Providers, set_up
@@ -46,6 +47,7 @@ def main() -> int:
     except (KubeError, OSError) as error:
         logger.error("The agent cannot start: %s", error)
         return 2
+    raise_descriptor_limit()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

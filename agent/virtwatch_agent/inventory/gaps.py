@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped
 
+LISTED = "id-"  # begins an incarnation that libvirt alone tells of: no process of this host is known to run the domain
 UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 
 
@@ -21,7 +22,7 @@ def differences(before: Domain, found: FoundStopped | None, appeared: Appeared) 
         return
     now, reason = appeared.domain, appeared.reason or "unknown"
     ended = before.state is DomainState.STOPPED  # which was told
-    if not ended and before.incarnation == now.incarnation:
+    if not ended and _same(before.incarnation, now.incarnation):
         if before.state is not now.state:
             yield from _entered(appeared, reason)
         return
@@ -34,6 +35,11 @@ def differences(before: Domain, found: FoundStopped | None, appeared: Appeared) 
     yield _event(appeared, "vm.started", {"reason": _start(now.state, reason)})
     if now.state is not DomainState.RUNNING:
         yield from _entered(appeared, reason)
+
+
+def _same(before: str, now: str) -> bool:
+    """Tell whether an incarnation may be the one of before: it may have run all along unfound."""
+    return before == now or before.startswith(LISTED) != now.startswith(LISTED)
 
 
 def _entered(appeared: Appeared, reason: str) -> Iterator[DomainEvent]:

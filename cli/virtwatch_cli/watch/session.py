@@ -27,6 +27,7 @@ from virtwatch_cli.watch.listening import ListeningCollector
 from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.text import TextScreen
 from virtwatch_cli.watch.watched import Watched
+from virtwatch_process.descriptors import raise_descriptor_limit
 from virtwatch_telemetry.providers import set_up
 
 _SHUTDOWN = 3.0  # seconds for the last telemetry
@@ -40,6 +41,7 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
     """
     screen: Screen = JsonScreen(sys.stdout) if as_json else TextScreen(sys.stdout, os.environ)
     ended = _until_a_signal()
+    raise_descriptor_limit()
     with ExitStack() as stack:
         node = socket.gethostname().lower()
         found = choose(uris)

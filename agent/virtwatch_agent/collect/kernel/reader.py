@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from virtwatch_agent.inventory.processes import QemuProcess, vcpu_threads
+from virtwatch_agent.inventory.processes import QemuProcess, refuse_exhaustion, vcpu_threads
 from virtwatch_agent.observations import Series
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -58,28 +58,37 @@ class KernelReader:
     """
 
     def __init__(self, process: QemuProcess, nics: Iterable[Nic], counters: NetworkCounters) -> None:
-        """Open what is read later; ProcessGoneError when the process has ended meanwhile."""
+        """Open what is read later; a file that is not there costs its own figures.
+
+        Raises:
+            ProcessGoneError: the process has ended meanwhile.
+            DescriptorsExhaustedError: this process may open no more files.
+        """
         self.process = process
         self._counters = counters
-        self._nics = [_Interface(nic) for nic in nics]
         with ExitStack() as opened:
             try:
-                self._vcpus = [
-                    (("cpu.time", str(number)), ("cpu.delay", str(number)), _open(opened, task / "schedstat"))
-                    for number, task in process.vcpus.items()
-                ]
                 self._statm = _open(opened, process.folder / "statm")
-                self._net = _open(opened, process.folder / "net" / "dev") if self._nics else -1
-            except OSError as error:
+            except FileNotFoundError as error:
                 raise ProcessGoneError from error
+            self._vcpus = [
+                (("cpu.time", str(number)), ("cpu.delay", str(number)), descriptor)
+                for number, task in process.vcpus.items()
+                if (descriptor := _open_if_there(opened, task / "schedstat")) is not None
+            ]
+            interfaces = [_Interface(nic) for nic in nics]
+            self._net = _open_if_there(opened, process.folder / "net" / "dev") if interfaces else None
+            self._nics = interfaces if self._net is not None else []
             self._close = weakref.finalize(self, opened.pop_all().close)
 
     def read(self, clock: float) -> dict[Series, float]:
         """Return seconds, bytes and counts by series; `clock` names the instant for those who share a file."""
-        values: dict[Series, float] = {("cpu.count", ""): len(self._vcpus), ("memory.rss", ""): self._resident()}
+        values: dict[Series, float] = {("memory.rss", ""): self._resident()}
+        if self._vcpus:
+            values["cpu.count", ""] = len(self._vcpus)
         for time, delay, descriptor in self._vcpus:
             values[time], values[delay] = self._schedstat(descriptor)
-        if self._nics:
+        if self._net is not None:
             text = self._counters.text(self._net, clock)
             for nic in self._nics:
                 nic.read(text, values)
@@ -147,9 +156,20 @@ class _Interface:
 
 
 def _open(opened: ExitStack, path: Path) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        refuse_exhaustion(error)
+        raise
     opened.callback(os.close, descriptor)
     return descriptor
+
+
+def _open_if_there(opened: ExitStack, path: Path) -> int | None:
+    try:
+        return _open(opened, path)
+    except OSError:
+        return None
 
 
 def _whole(descriptor: int) -> bytes:

@@ -28,7 +28,7 @@ from virtwatch_agent.collect.libvirt.events import (
 )
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.inventory.addresses import AddressKind
-from virtwatch_agent.observations import Domain, DomainState, FoundStopped
+from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwatched
 
 _LOG = logging.getLogger(__name__)
 # Seconds after which what a new connection showed is looked at again: a libvirt that has just started shows what it
@@ -39,6 +39,7 @@ _NOTICE = 5.0
 # Seconds between looks whether a VM runs in two pods; when it starts again, its old QEMU and its new one may both be
 # there for a few.
 _OVERLAP = 30.0
+_UNREAD_RETRY_S = 10.0  # until a domain whose process could not be read for want of descriptors is looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Domains:
         self._attached: dict[tuple[str, str], Attached] = {}
         self._waiting: dict[tuple[Endpoint, str], list[Callable[[], None]]] = {}  # heard during an inspection
         self._doubted: set[tuple[Endpoint, str]] = set()  # listed, but without a process: looked at once more
+        self._unread: set[tuple[Endpoint, str]] = set()
         self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
         self.connections = Endpoints(runtime, self)
 
@@ -226,6 +228,9 @@ class Domains:
         key = (endpoint.address.name, uuid)
         before, known = self._attached.get(key), self._tracker.view(*key)
         seen, reader = look.view, look.reader
+        if known is not None and known.domain.incarnation == look.listed_as:
+            # Its process was not found before; it has run all along.
+            seen = replace(seen, domain=replace(seen.domain, incarnation=look.listed_as))
         if before is not None and before.reader is not None:
             if reader is None and known is not None and before.reader.alive():
                 # /proc could not be read this time; the process that is known has not gone.
@@ -243,7 +248,26 @@ class Domains:
         if not same and endpoint.address.kind is AddressKind.POD:
             self._runtime.timers.enter(_OVERLAP, 0, self._beside_another, (endpoint, uuid, seen.domain.incarnation))
         self._attached[key] = Attached(endpoint, look.devices, reader, started)
+        self._tell_unread(uuid, endpoint, look.problem if reader is None else "")
         return seen
+
+    def _tell_unread(self, uuid: str, endpoint: Endpoint, problem: str) -> None:
+        """Say that the kernel's figures of a domain cannot be read, or can again; look again while they cannot."""
+        key = (endpoint, uuid)
+        if not problem and key not in self._unread:
+            return
+        if not problem:
+            self._unread.discard(key)
+        elif key not in self._unread:
+            self._unread.add(key)
+            self._runtime.timers.enter(_UNREAD_RETRY_S, 0, self._read_again, key)
+        at = self._runtime.clock.time()
+        self._emitter.tell([Unwatched(uuid, f"{endpoint.address.name} kernel", at, problem)])
+
+    def _read_again(self, endpoint: Endpoint, uuid: str) -> None:
+        if (endpoint, uuid) in self._unread:
+            self._runtime.timers.enter(_UNREAD_RETRY_S, 0, self._read_again, (endpoint, uuid))
+            self.look_again(endpoint, uuid)
 
     def _beside_another(self, endpoint: Endpoint, uuid: str, incarnation: str) -> None:
         """See, as long as another pod's word counts for a VM, whether this pod's should, and say that it does not."""
@@ -289,6 +313,7 @@ class Domains:
 
     def _detach(self, endpoint: Endpoint, uuid: str) -> None:
         self._doubted.discard((endpoint, uuid))
+        self._tell_unread(uuid, endpoint, "")
         attached = self._attached.pop((endpoint.address.name, uuid), None)
         if attached is not None and attached.reader is not None:
             attached.reader.close()

@@ -14,7 +14,8 @@ from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
 from virtwatch_agent.collect.libvirt.domain_tracker import DomainView
 from virtwatch_agent.collect.libvirt.events import listed_state
 from virtwatch_agent.inventory.addresses import LibvirtAddress
-from virtwatch_agent.inventory.processes import ProcessTable
+from virtwatch_agent.inventory.gaps import LISTED
+from virtwatch_agent.inventory.processes import DescriptorsExhaustedError, ProcessTable
 from virtwatch_agent.observations import Domain, DomainState
 
 
@@ -22,13 +23,16 @@ from virtwatch_agent.observations import Domain, DomainState
 class Inspection:
     """Hold what one look at a domain showed; `reader` is None where no process of this host runs it.
 
-    `dead` says that a process must run it and none does: libvirt has not noticed its end yet.
+    `dead` says that a process must run it and none does: libvirt has not noticed its end yet. `listed_as` is the
+    incarnation by libvirt's own number; `problem` says why the kernel's figures cannot be read, and what to do.
     """
 
     view: DomainView
     devices: Devices
     reader: KernelReader | None
     dead: bool = False
+    listed_as: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Inspector:
     counters: NetworkCounters
 
     def list_all(self, connection: Connection) -> Listing:
-        """Inspection at every domain; libvirtError when the connection fails."""
+        """Look at every domain; libvirtError when the connection fails."""
         inspections, stopped = [], {}
         for domain, stats in connection.raw.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
             state, reason = listed_state(stats["state.state"], stats["state.reason"])
@@ -60,7 +64,7 @@ class Inspector:
         return Listing(tuple(inspections), stopped)
 
     def inspect(self, connection: Connection, uuid: str) -> Inspection | None:
-        """Inspection at one domain again; None when it is gone."""
+        """Look at one domain again; None when it is gone."""
         try:
             domain = connection.domain(uuid)
             state, reason = listed_state(*domain.state())
@@ -75,24 +79,29 @@ class Inspector:
     ) -> Inspection | None:
         try:
             devices = parse_devices(domain.XMLDesc(0))
-            incarnation = f"id-{domain.ID()}"
+            listed_as = f"{LISTED}{domain.ID()}"
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
             raise
         uuid = domain.UUIDString()
         has_process = connection.local and connection.driver == QEMU
-        reader = self._reader(uuid, devices) if has_process else None
+        reader, problem = None, ""
+        if has_process:
+            try:
+                reader = self._reader(uuid, devices)
+            except DescriptorsExhaustedError as error:
+                problem = f"VM {domain.name()}: {error}"
         known = Domain(
             uuid=uuid,
             name=domain.name(),
             connection=self.address.name,
-            incarnation=incarnation if reader is None else reader.process.incarnation,
+            incarnation=listed_as if reader is None else reader.process.incarnation,
             state=state,
             pod_uid=self.address.pod_uid,
         )
-        dead = has_process and reader is None and self.processes.usable
-        return Inspection(DomainView(known, reason), devices, reader, dead)
+        dead = has_process and reader is None and not problem and self.processes.usable
+        return Inspection(DomainView(known, reason), devices, reader, dead, listed_as, problem)
 
     def _reader(self, uuid: str, devices: Devices) -> KernelReader | None:
         process = self.processes.find(uuid, self.address.pod_uid)

@@ -258,3 +258,11 @@ def test_a_new_qemu_that_nobody_saw_start_tells_how_it_started(
     state: DomainState, reason: str, said: list[tuple[str, str]]
 ) -> None:
     assert found(state, reason, incarnation="2") == [("vm.stopped", "unknown"), *said]
+
+
+@pytest.mark.parametrize(("before", "now"), [("id-3", "42-500"), ("42-500", "id-3")])
+def test_a_vm_whose_process_was_not_found_has_not_restarted(before: str, now: str) -> None:
+    inventory = Inventory("n1")
+    inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, incarnation=before), None),)), clock=100.0)
+    _, inferred = inventory.appear(Appeared(replace(DB, incarnation=now), 0.0, "booted"), clock=110.0)
+    assert inferred == []

@@ -1,8 +1,11 @@
-# Finding QEMU in a /proc that the test lays out.
+"""Finding QEMU in a /proc that the test lays out."""
+
+import errno
 from pathlib import Path
 
 import pytest
 
+from virtwatch_agent.inventory import processes
 from virtwatch_agent.inventory.processes import ProcessTable
 
 POD = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -78,10 +81,69 @@ def test_a_pid_that_was_used_again_is_another_process(proc):
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
-    add(proc, 42, comm="bash", ticks=900)
+    add(proc, 42, comm="bash", uuid="another", ticks=900)
     assert table.find(UUID, None) is None
 
 
 def test_a_zombie_runs_no_vm(proc):
     add(proc, 42, state="Z")
     assert ProcessTable(proc).find(UUID, None) is None
+
+
+@pytest.mark.parametrize("comm", ["qemu:web-1", ".qemu-system-x8", "kvm"])
+def test_a_renamed_qemu_is_found_by_its_command_line(proc, comm):
+    add(proc, 41, comm="bash", uuid="another")
+    folder = add(proc, 42, comm=comm)
+    assert ProcessTable(proc).find(UUID, None).folder == folder
+
+
+def test_a_program_that_a_process_starts_later_is_seen(proc):
+    table = ProcessTable(proc)
+    folder = add(proc, 42, comm="rpc-libvirtd")
+    (folder / "cmdline").write_bytes(b"/usr/sbin/libvirtd\0")
+    assert table.find(UUID, None) is None
+    (folder / "comm").write_text("qemu:web-1\n")
+    (folder / "cmdline").write_bytes(b"\0".join([b"qemu", b"-name", b"guest=a", b"-uuid", UUID.encode(), b""]))
+    assert table.find(UUID, None).folder == folder
+
+
+def test_a_command_line_that_took_too_long_is_read_again(proc, monkeypatch):
+    now = [0.0]
+    table = ProcessTable(proc, clock=lambda: now[0])
+    add(proc, 42)
+    lines = [None, None]
+    real = processes._cmdline
+    monkeypatch.setattr(processes, "_cmdline", lambda folder: lines.pop() if lines else real(folder))
+    assert table.find(UUID, None) is None
+    assert table.find(UUID, None) is None
+    assert lines == [None], "one that hangs costs its second once in a while, not at each look"
+    now[0] = 31.0
+    assert table.find(UUID, None) is None
+    now[0] = 62.0
+    assert table.find(UUID, None) is not None
+
+
+def test_no_descriptor_left_is_not_a_process_that_ended(proc, monkeypatch):
+    add(proc, 42)
+    table = ProcessTable(proc)
+    table.find(UUID, None)
+
+    def exhausted(path):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", exhausted)
+    with pytest.raises(processes.DescriptorsExhaustedError, match="LimitNOFILE"):
+        table.find(UUID, None)
+
+
+def test_looking_up_many_vms_reads_each_process_twice_at_most(proc, monkeypatch):
+    uuids = [f"6695eb01-f6a4-8304-79aa-{number:012d}" for number in range(200)]
+    for number, uuid in enumerate(uuids):
+        add(proc, 1000 + number, uuid=uuid, vcpus=0)
+    reads = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (reads.append(path.name), real(path))[1])
+    table = ProcessTable(proc)
+    assert all(table.find(uuid, None) for uuid in uuids)
+    assert reads.count("cmdline") == len(uuids)
+    assert reads.count("stat") <= 4 * len(uuids)

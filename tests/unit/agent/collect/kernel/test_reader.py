@@ -102,3 +102,14 @@ def test_a_process_that_ended_before_it_was_opened_is_gone(process):
     (process.folder / "statm").unlink()
     with pytest.raises(ProcessGoneError):
         read(process)
+
+
+def test_a_file_that_is_missing_costs_its_own_figures_alone(process: QemuProcess) -> None:
+    (process.folder / "net" / "dev").unlink()
+    (process.vcpus[1] / "schedstat").unlink()
+    values = read(process, Nic("tap0", host_view=False))
+    assert set(values) == {("memory.rss", ""), ("cpu.count", ""), ("cpu.time", "0"), ("cpu.delay", "0")}
+
+
+def test_a_qemu_whose_vcpus_share_a_thread_has_no_count_of_vcpus(process: QemuProcess) -> None:
+    assert set(read(QemuProcess(process.folder, "100-1", 0.0, {}))) == {("memory.rss", "")}

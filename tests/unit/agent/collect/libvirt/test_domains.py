@@ -207,3 +207,31 @@ def test_the_end_of_a_vm_that_was_not_seen_is_told_to_who_may_have_known_it(node
         FoundStopped("c", "qemu:///system", "shutdown", crashed=False),
         FoundStopped("a", "qemu:///system", "failed", crashed=True),
     ]
+
+
+def inspected(node: Node, endpoint: Endpoint, *, reader: bool, problem: str = "") -> None:
+    incarnation = "42-500" if reader else "id-3"
+    domain = Domain("a", "web", endpoint.address.name, incarnation, RUNNING)
+    process = SimpleNamespace(process=SimpleNamespace(started=1.0), alive=lambda: True, close=lambda: None)
+    look = Inspection(
+        DomainView(domain, "booted"), Devices(), process if reader else None, listed_as="id-3", problem=problem
+    )
+    node.domains.opened(endpoint, Listing((look,), {}))
+
+
+def test_a_process_that_is_found_late_is_no_start(node: Node) -> None:
+    endpoint = Endpoint(LibvirtAddress.of_uri("qemu:///system"), SimpleNamespace(inspect=print), new=False)
+    endpoint.calls = line()
+    inspected(node, endpoint, reader=False)
+    inspected(node, endpoint, reader=True)
+    assert node.events() == []
+
+
+def test_a_lack_of_descriptors_is_a_blind_spot_and_no_event(node: Node) -> None:
+    endpoint = Endpoint(LibvirtAddress.of_uri("qemu:///system"), SimpleNamespace(inspect=print), new=False)
+    endpoint.calls = line()
+    inspected(node, endpoint, reader=False, problem="VM web: no descriptors")
+    assert list(node.hidden.values()) == ["VM web: no descriptors"]
+    inspected(node, endpoint, reader=True)
+    assert node.hidden == {}
+    assert node.events() == []
