@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.unit.agent.thresholds.test_documents import document
+from tests.unit.agent.kubernetes.test_documents import document
 
 from lab.controlplane.cluster import ControlPlane
 from lab.process import free_port, start, wait_for

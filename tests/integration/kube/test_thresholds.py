@@ -4,7 +4,7 @@ import logging
 import time
 
 import pytest
-from tests.unit.agent.thresholds.test_documents import document
+from tests.unit.agent.kubernetes.test_documents import document
 
 from lab.process import free_port, wait_for
 from virtwatch_agent.kubernetes.memory import ThresholdMemory
