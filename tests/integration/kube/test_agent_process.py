@@ -5,12 +5,12 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.unit.agent.kubernetes.test_documents import document
 
 from lab.controlplane.cluster import ControlPlane
 from lab.process import free_port, start, wait_for
 from lab.rundir import RunDir, clean
 from tests.integration.kube.conftest import CRDS
+from tests.unit.agent.kubernetes.test_documents import document
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor
 from virtwatch_kube import paths
 from virtwatch_kube.client import KubeClient

@@ -4,9 +4,9 @@ import logging
 import time
 
 import pytest
-from tests.unit.agent.kubernetes.test_documents import document
 
 from lab.process import free_port, wait_for
+from tests.unit.agent.kubernetes.test_documents import document
 from virtwatch_agent.kubernetes.memory import ThresholdMemory
 from virtwatch_agent.kubernetes.thresholds import KubernetesThresholds
 from virtwatch_agent.observations import IdentitiesChanged, NodeChanged, ThresholdsChanged
