@@ -17,7 +17,7 @@ from virtwatch_kube.paths import resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.post import Post
+from virtwatch_operator.events.recorder import Recorder
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
@@ -69,7 +69,7 @@ class Leader:
             waiting=self._announce.add, reported=self._statuses.add, presence_changed=self._all_statuses
         )
         self._metrics = Metrics(providers.meter(_SCOPE))
-        self._post = Post(client=self._client, burst=settings.event_burst, count=self._metrics.event)
+        self._recorder = Recorder(client=self._client, burst=settings.event_burst, count=self._metrics.event)
         self._watches = self._make_watches(settings.namespace)
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
@@ -160,7 +160,7 @@ class Leader:
         nodes = NodeReconciler(client=client, pods=self._pods, known=self._fleet.known)
         announcer = Announcer(
             client=client,
-            post=self._post,
+            recorder=self._recorder,
             continuity=Continuity(client=client, fleet=self._fleet),
             monitor_of=self._monitor_once_all_are_known,
             policy_uid=self._policy_uid,
@@ -208,7 +208,7 @@ class Leader:
         while not self._stopping.wait(_TICK_S):
             self._fleet.notice_presence()
             try:
-                self._post.tell_withheld()
+                self._recorder.tell_withheld()
                 if time.monotonic() >= resync:
                     self._resync()
                     resync = time.monotonic() + _RESYNC_S

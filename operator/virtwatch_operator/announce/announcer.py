@@ -14,8 +14,8 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.events import Origin, announcements
-from virtwatch_operator.announce.post import Outcome, Post
+from virtwatch_operator.events.bodies import Origin, announcements
+from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_telemetry.traceparent import parent
 
 MANAGER = "virtwatch-acknowledge"
@@ -39,7 +39,7 @@ class Announcer:
         self,
         *,
         client: KubeClient,
-        post: Post,
+        recorder: Recorder,
         continuity: Continuity,
         monitor_of: Callable[[str], NodeMonitor | None],
         policy_uid: Callable[[PolicyKey], str],
@@ -49,7 +49,7 @@ class Announcer:
         instance: str,
     ) -> None:
         self._client = client
-        self._post = post
+        self._recorder = recorder
         self._continuity = continuity
         self._monitor_of = monitor_of
         self._policy_uid = policy_uid
@@ -109,13 +109,13 @@ class Announcer:
             origin = Origin(monitor.node, monitor.status.epoch, uid, self._instance)
             for announcement in announcements(said, origin) if said is not None else ():
                 with self._tracer.start_as_current_span("event", context=set_span_in_context(span)) as child:
-                    outcome = self._post.post(announcement, at=transition.at)
+                    outcome = self._recorder.post(announcement, at=transition.at)
                     child.set_attributes(
                         {"k8s.event.name": announcement.name, "virtwatch.event.outcome": outcome.value}
                     )
                 if outcome is Outcome.WITHHELD:
                     # The first one's summary stands before its transition is acknowledged and forgotten.
-                    self._post.tell_withheld(announcement.regarding)
+                    self._recorder.tell_withheld(announcement.regarding)
         except Exception as error:
             span.set_status(Status(StatusCode.ERROR, str(error)))
             span.end()

@@ -9,7 +9,7 @@ from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.post import Outcome, Post
+from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.fleet import Fleet
 
 FLEET = Fleet(waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
@@ -81,7 +81,7 @@ class World:
         self.api.client_is_dead = False
         self.announcer = Announcer(
             client=self.api,
-            post=Post(client=self.api, burst=self.burst, count=self.outcomes.append),
+            recorder=Recorder(client=self.api, burst=self.burst, count=self.outcomes.append),
             continuity=Continuity(client=self.api, fleet=FLEET),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtwatch_operator.announce.budget import Budget
+from virtwatch_operator.events.budget import Budget
 
 
 def test_a_burst_then_one_per_refill():

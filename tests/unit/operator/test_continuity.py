@@ -10,7 +10,7 @@ from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, en
 from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.events import note
+from virtwatch_operator.events.bodies import note
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
 
 CRITICAL = AlertState(Severity.CRITICAL, AT - 120, critical_since=AT - 120)

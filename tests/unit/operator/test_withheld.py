@@ -3,9 +3,9 @@ import pytest
 from tests.unit.operator.builders import AT, transition
 from tests.unit.operator.test_events import ORIGIN
 from virtwatch_kube.errors import Unavailable
-from virtwatch_operator.announce.events import announcements
-from virtwatch_operator.announce.post import Outcome, Post
-from virtwatch_operator.announce.withheld import LIFE_S, TELL_EVERY_S, Withheld
+from virtwatch_operator.events.bodies import announcements
+from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.withheld import LIFE_S, TELL_EVERY_S, Withheld
 
 
 def of(sequence):
@@ -63,13 +63,13 @@ def test_a_summary_that_cannot_be_written_holds_up_no_other_object():
                 raise Unavailable("webhook", status=500)
             written.append(body["regarding"]["kind"])
 
-    post = Post(client=Api(), burst=1, count=lambda outcome: None, clock=lambda: 0.0)
+    recorder = Recorder(client=Api(), burst=1, count=lambda outcome: None, clock=lambda: 0.0)
     about_vm, about_policy = announcements(transition(), ORIGIN)
     for announcement in (about_vm, about_policy):
-        post._budget.spend(announcement.regarding, now=0)
-        assert post.post(announcement, at=AT) is Outcome.WITHHELD
-    post.tell_withheld(about_policy.regarding)
+        recorder._budget.spend(announcement.regarding, now=0)
+        assert recorder.post(announcement, at=AT) is Outcome.WITHHELD
+    recorder.tell_withheld(about_policy.regarding)
     assert (refused, written) == ([], ["MonitorPolicy"])
     with pytest.raises(Unavailable):
-        post.tell_withheld()
+        recorder.tell_withheld()
     assert len(refused) == 1

@@ -1,7 +1,7 @@
 # Counts the Events that the budget withheld, per object, and says when the count is due to be told. Pure.
 from dataclasses import dataclass
 
-from virtwatch_operator.announce.events import Announcement, ObjectReference, withheld
+from virtwatch_operator.events.bodies import Announcement, ObjectReference, withheld
 
 TELL_EVERY_S = 10.0  # a growing count is written so often at most
 # The API server forgets Events after an hour by default; a new one begins before that.

@@ -8,9 +8,9 @@ from enum import StrEnum
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 from virtwatch_kube.paths import EVENTS, resource
-from virtwatch_operator.announce.budget import Budget
-from virtwatch_operator.announce.events import Announcement, ObjectReference
-from virtwatch_operator.announce.withheld import Withheld
+from virtwatch_operator.events.budget import Budget
+from virtwatch_operator.events.bodies import Announcement, ObjectReference
+from virtwatch_operator.events.withheld import Withheld
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-class Post:
+class Recorder:
     """Create Events. Safe to use from several threads."""
 
     def __init__(

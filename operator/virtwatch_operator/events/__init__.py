@@ -1,0 +1,1 @@
+"""The sink that tells alerts as Kubernetes Events, within budgets."""
