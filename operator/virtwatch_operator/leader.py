@@ -17,7 +17,7 @@ from virtwatch_kube.paths import resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.events.recorder import Recorder
+from virtwatch_operator.announce.sinks import News, Sinks
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
@@ -31,6 +31,7 @@ from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
 from virtwatch_operator.reconcile.thresholds import read_stored
 from virtwatch_operator.rollup.writer import StatusWriter
+from virtwatch_operator.sinks import SINKS, Means
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import K, WorkQueue
 from virtwatch_process.backoff import Backoff
@@ -43,6 +44,9 @@ _TICK_S = 2.0
 # Everything is looked at again so often, should a watch have missed something; labels of Nodes are read by it alone.
 _RESYNC_S = 300.0
 _POLL_S = 0.2
+# What the sinks have taken meanwhile is acknowledged with one write.
+_ACKNOWLEDGE_EVERY_S = 0.1
+_SINK_THREADS = 3
 _FIRST_RETRY_S = 0.5
 _MAX_RETRY_S = 5.0
 
@@ -61,7 +65,7 @@ class Leader:
         self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
         self._channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
         self._nodes: WorkQueue[str] = WorkQueue("nodes", spacing=1.0)
-        self._announce: WorkQueue[str] = WorkQueue("announce")
+        self._announce: WorkQueue[str] = WorkQueue("announce", spacing=_ACKNOWLEDGE_EVERY_S)
         self._statuses: WorkQueue[PolicyKey] = WorkQueue("statuses", spacing=1.0)
         self._namespaces = Namespaces(self._policies.add)
         self._pods = AgentPods(self._nodes.add)
@@ -69,7 +73,16 @@ class Leader:
             waiting=self._announce.add, reported=self._statuses.add, presence_changed=self._all_statuses
         )
         self._metrics = Metrics(providers.meter(_SCOPE))
-        self._recorder = Recorder(client=self._client, burst=settings.event_burst, count=self._metrics.event)
+        # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
+        self._sinks = Sinks(
+            [
+                make(Means(KubeClient.from_environment(), settings, self._metrics, providers.tracer(_SCOPE)))
+                for make in SINKS
+            ],
+            threads=_SINK_THREADS,
+            outages=self._outages,
+            delayed=self._metrics.delay,
+        )
         self._watches = self._make_watches(settings.namespace)
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
@@ -160,12 +173,11 @@ class Leader:
         nodes = NodeReconciler(client=client, pods=self._pods, known=self._fleet.known)
         announcer = Announcer(
             client=client,
-            recorder=self._recorder,
+            hand=self._hand,
             continuity=Continuity(client=client, fleet=self._fleet),
             monitor_of=self._monitor_once_all_are_known,
             policy_uid=self._policy_uid,
             again=self._announce.add,
-            delayed=self._metrics.delay,
             tracer=tracer,
             instance=settings.pod,
         )
@@ -175,16 +187,25 @@ class Leader:
             fleet=self._fleet,
             fleet_known=lambda: self._watches["nodemonitors"].synced,
         )
-        # As many threads in all as the client keeps connections.
+        # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
         self._work(self._channels, ChannelReconciler(client=client).reconcile, threads=1)
         self._work(self._nodes, nodes.reconcile, threads=1)
         self._work(self._announce, announcer.announce, threads=3)
         self._work(self._statuses, statuses.write, threads=2)
+        self._workers += self._sinks.workers
+        for name, queue in self._sinks.queues.items():
+            self._observe(name, queue)
+
+    def _hand(self, news: News, all_took: Callable[[], None]) -> None:
+        self._sinks.hand(news, all_took=all_took)
 
     def _work(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int) -> None:
         self._workers.append(Workers(queue, work, threads=threads, outages=self._outages))
-        self._metrics.observe_queue(queue.name, lambda: queue.figures)
+        self._observe(queue.name, queue)
+
+    def _observe(self, name: str, queue: WorkQueue[K]) -> None:
+        self._metrics.observe_queue(name, lambda: queue.figures)
 
     def _await_kinds(self) -> bool:
         outage = Outage("virtwatch's part of the API", consequence="waiting for it")
@@ -207,8 +228,8 @@ class Leader:
         resync = time.monotonic() + _RESYNC_S
         while not self._stopping.wait(_TICK_S):
             self._fleet.notice_presence()
+            self._sinks.tick()
             try:
-                self._recorder.tell_withheld()
                 if time.monotonic() >= resync:
                     self._resync()
                     resync = time.monotonic() + _RESYNC_S

@@ -17,7 +17,7 @@ class Metrics:
         self._delay = meter.create_histogram(
             "virtwatch.operator.announce.delay",
             unit="s",
-            description="Time from an alert's transition to its Events.",
+            description="Time from an alert's transition until a sink has taken it.",
             explicit_bucket_boundaries_advisory=[0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600],
         )
         meter.create_observable_up_down_counter(
@@ -43,9 +43,9 @@ class Metrics:
         """Count an Event."""
         self._events.add(1, {"outcome": outcome})
 
-    def delay(self, seconds: float) -> None:
-        """Record how long after it happened a transition was announced."""
-        self._delay.record(seconds)
+    def delay(self, sink: str, seconds: float) -> None:
+        """Record how long after it happened a sink had taken a transition."""
+        self._delay.record(seconds, {"sink": sink})
 
     def observe_queue(self, name: str, figures: Callable[[], Figures]) -> None:
         """Export a queue's figures under its name."""

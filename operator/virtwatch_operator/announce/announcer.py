@@ -1,8 +1,13 @@
-# Takes one node's unacknowledged transitions in order: Events first, then the acknowledgement. Whoever dies in between
-# is followed by one who meets the same Events by the same names.
+"""From an agent's transitions to news, once."""
+
+# Takes one node's unacknowledged transitions in order: each is handed to all sinks, then acknowledged. Whoever dies in
+# between is followed by one who hands the same news to sinks that know it again.
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
@@ -14,85 +19,102 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.events.bodies import Origin, announcements
-from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.announce.sinks import TURN_S, News, Origin
 from virtwatch_telemetry.traceparent import parent
 
 MANAGER = "virtwatch-acknowledge"
-# After so many seconds a node goes to the end of the queue, so that a slow one shares the threads with the others.
-TURN_S = 2.0
+
+# Hands news to all sinks; calls back once each has taken it.
+Hand = Callable[[News, Callable[[], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """Hold up to where this process has acknowledged, which a watch hears of only later."""
+@dataclass(slots=True)
+class _Decided:
+    """Hold a transition that was looked at; `taken` once all sinks have it, or it is no news."""
+
+    sequence: int
+    span: Span
+    taken: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class _Journal:
+    """Hold up to where one node's journal was looked at here, and what of that is not acknowledged yet."""
 
     uid: str
     epoch: str
-    sequence: int
+    sequence: int = 0
+    decided: deque[_Decided] = field(default_factory=deque)
+
+    def taken(self) -> Sequence[_Decided]:
+        """Return the first ones, up to one that a sink has not taken."""
+        found = []
+        for item in self.decided:
+            if not item.taken.is_set():
+                break
+            found.append(item)
+        return found
 
 
 class Announcer:
-    """Announce one node's transitions at a time; `delayed` is told how many seconds each took since it happened."""
+    """Announce one node's transitions at a time."""
 
     def __init__(
         self,
         *,
         client: KubeClient,
-        recorder: Recorder,
+        hand: Hand,
         continuity: Continuity,
         monitor_of: Callable[[str], NodeMonitor | None],
         policy_uid: Callable[[PolicyKey], str],
         again: Callable[[str], None],
-        delayed: Callable[[float], None],
         tracer: Tracer,
         instance: str,
     ) -> None:
         self._client = client
-        self._recorder = recorder
+        self._hand = hand
         self._continuity = continuity
         self._monitor_of = monitor_of
         self._policy_uid = policy_uid
         self._again = again
-        self._delayed = delayed
         self._tracer = tracer
         self._instance = instance
-        self._done: dict[str, _Done] = {}
+        self._journals: dict[str, _Journal] = {}
 
     def announce(self, node: str) -> None:
-        """Tell what the node's agent waits for, and acknowledge what was told.
+        """Hand out what the node's agent waits for, and acknowledge what all sinks have taken.
 
         Raises:
             KubeError: the rest is to be tried again.
         """
         monitor = self._monitor_of(node)
         if monitor is None or monitor.status is None:
-            self._done.pop(node, None)
+            self._journals.pop(node, None)
             return
-        told: list[tuple[Transition, Span]] = []
+        journal = self._journal(monitor, monitor.status.epoch)
         end = time.monotonic() + TURN_S
         try:
-            for transition in self._waiting(monitor):
+            for transition in monitor.unacknowledged:
+                if transition.sequence <= journal.sequence:
+                    continue
                 if time.monotonic() > end:
                     self._again(node)
                     break
-                told.append((transition, self._tell(monitor, transition)))
+                self._decide(monitor, journal, transition)
         finally:
-            if told:
-                self._acknowledge(monitor, told)
+            if taken := journal.taken():
+                self._acknowledge(monitor, journal, taken)
         if monitor.handovers:
             self._continuity.settle(monitor)
 
-    def _waiting(self, monitor: NodeMonitor) -> Sequence[Transition]:
-        assert monitor.status is not None
-        done = self._done.get(monitor.node)
-        if done is None or (done.uid, done.epoch) != (monitor.uid, monitor.status.epoch):
-            return monitor.unacknowledged
-        return [item for item in monitor.unacknowledged if item.sequence > done.sequence]
+    def _journal(self, monitor: NodeMonitor, epoch: str) -> _Journal:
+        journal = self._journals.get(monitor.node)
+        if journal is None or (journal.uid, journal.epoch) != (monitor.uid, epoch):
+            journal = self._journals[monitor.node] = _Journal(monitor.uid, epoch)
+        return journal
 
-    def _tell(self, monitor: NodeMonitor, transition: Transition) -> Span:
-        """Post a transition's Events; return its span, which the acknowledgement ends."""
-        assert monitor.status is not None
+    def _decide(self, monitor: NodeMonitor, journal: _Journal, transition: Transition) -> None:
+        """Hand a transition out if it is news; the acknowledgement ends its span."""
         attributes = {
             "virtwatch.alert.id": transition.alert.id,
             "virtwatch.policy": str(transition.alert.policy),
@@ -106,40 +128,40 @@ class Announcer:
             said = self._continuity.to_tell(monitor, transition)
             span.set_attribute("virtwatch.alert.continues", said is None)
             uid = self._policy_uid(transition.alert.policy)
-            origin = Origin(monitor.node, monitor.status.epoch, uid, self._instance)
-            for announcement in announcements(said, origin) if said is not None else ():
-                with self._tracer.start_as_current_span("event", context=set_span_in_context(span)) as child:
-                    outcome = self._recorder.post(announcement, at=transition.at)
-                    child.set_attributes(
-                        {"k8s.event.name": announcement.name, "virtwatch.event.outcome": outcome.value}
-                    )
-                if outcome is Outcome.WITHHELD:
-                    # The first one's summary stands before its transition is acknowledged and forgotten.
-                    self._recorder.tell_withheld(announcement.regarding)
         except Exception as error:
             span.set_status(Status(StatusCode.ERROR, str(error)))
             span.end()
             raise
-        self._delayed(max(time.time() - transition.at, 0.0))
-        return span
+        decided = _Decided(transition.sequence, span)
+        journal.decided.append(decided)
+        journal.sequence = transition.sequence
+        if said is None:
+            decided.taken.set()
+            return
+        origin = Origin(monitor.node, journal.epoch, uid, self._instance)
+        self._hand(News(said, origin, set_span_in_context(span)), partial(self._taken, monitor.node, decided))
 
-    def _acknowledge(self, monitor: NodeMonitor, told: Sequence[tuple[Transition, Span]]) -> None:
-        assert monitor.status is not None
-        done = _Done(monitor.uid, monitor.status.epoch, told[-1][0].sequence)
+    def _taken(self, node: str, decided: _Decided) -> None:
+        decided.taken.set()
+        self._again(node)
+
+    def _acknowledge(self, monitor: NodeMonitor, journal: _Journal, taken: Sequence[_Decided]) -> None:
         body = {
             "apiVersion": API_VERSION,
             "kind": "NodeMonitor",
             # The uid keeps this from making a NodeMonitor anew whose Node is gone.
             "metadata": {"name": monitor.node, "uid": monitor.uid},
-            "spec": {"acknowledged": encode_acknowledged(Acknowledged(done.epoch, done.sequence))},
+            "spec": {"acknowledged": encode_acknowledged(Acknowledged(journal.epoch, taken[-1].sequence))},
         }
-        children = [self._tracer.start_span("acknowledge", context=set_span_in_context(span)) for _, span in told]
+        children = [self._tracer.start_span("acknowledge", context=set_span_in_context(item.span)) for item in taken]
         try:
             self._client.apply(virtwatch("nodemonitors", name=monitor.node), body, manager=MANAGER)
-            self._done[monitor.node] = done
         except (NotFound, Conflict):
-            pass  # the node is gone, or its NodeMonitor was made anew and will be told again
+            # The node is gone, or its NodeMonitor was made anew and will be told again.
+            self._journals.pop(monitor.node, None)
         finally:
-            for child, (_, span) in zip(children, told, strict=True):
+            for child in children:
                 child.end()
-                span.end()
+        for item in taken:
+            journal.decided.popleft()
+            item.span.end()

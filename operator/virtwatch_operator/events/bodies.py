@@ -10,6 +10,7 @@ from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.paths import EVENTS, KUBEVIRT
+from virtwatch_operator.announce.sinks import Origin
 from virtwatch_operator.tracing import trace_id
 
 Json = dict[str, Any]
@@ -52,16 +53,6 @@ class ObjectReference:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Say where a transition comes from, `epoch` and `sequence` being the node's journal's, and who tells it."""
-
-    node: str
-    epoch: str
-    policy_uid: str
-    instance: str
-
-
-@dataclass(frozen=True, slots=True)
 class Announcement:
     """Hold one Event to be: about what, where, and its whole body."""
 
@@ -90,8 +81,9 @@ def withheld(first: Announcement, *, count: int, burst: int, last: float) -> Ann
     """
     name = f"{first.name}.withheld"
     note = (
-        f"Alerts of {first.regarding} change too often to tell each as an Event: after {burst} in a row, one per 5 min"
-        " is told. This Event's count says how many were withheld; telemetry and the policy's status have them all."
+        f"Not every change of the alerts of {first.regarding} was told as an Event: after {burst} in a row, one per 5"
+        " min is told, and none that the namespace refuses for 60 s. This Event's count says how many were withheld;"
+        " telemetry and the policy's status have them all."
     )
     body = {
         **first.body,

@@ -3,13 +3,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from virtwatch_kube.outage import concerns_all
 from virtwatch_kube.paths import EVENTS, resource
-from virtwatch_operator.events.budget import Budget
 from virtwatch_operator.events.bodies import Announcement, ObjectReference
+from virtwatch_operator.events.budget import Budget
 from virtwatch_operator.events.withheld import Withheld
 
 logger = logging.getLogger(__name__)
@@ -18,6 +20,9 @@ MANAGER = "virtwatch-events"
 # A quota, a webhook or a policy of the namespace's own says no: that must not hold up the node's other namespaces. A
 # missing right is another thing: it concerns everything, is the installation's mistake and gets mended.
 _DENIALS = ("exceeded quota", "denied the request", "denied request")
+# What a namespace refuses for so long is counted as withheld, so that it holds up no acknowledgement for good.
+REFUSED_S = 60.0
+_PROBE_S = 10.0  # after that, one Event tries whether the namespace takes Events again
 
 
 class Outcome(StrEnum):
@@ -28,6 +33,13 @@ class Outcome(StrEnum):
     WITHHELD = "withheld"
     NOWHERE = "nowhere"  # its namespace is gone, and with it whoever would read it
     REFUSED = "refused"
+    GIVEN_UP = "given_up"  # its namespace has failed to take Events for REFUSED_S; counted as withheld
+
+
+@dataclass(slots=True)
+class _Refusal:
+    since: float
+    tried: float
 
 
 class Recorder:
@@ -46,6 +58,7 @@ class Recorder:
         self._clock = clock
         self._budget = Budget(burst=burst)
         self._withheld = Withheld(burst=burst)
+        self._refusals: dict[str, _Refusal] = {}  # by namespace
         self._lock = threading.Lock()
 
     def post(self, announcement: Announcement, *, at: float) -> Outcome:
@@ -88,6 +101,9 @@ class Recorder:
 
     def _post(self, announcement: Announcement, at: float) -> Outcome:
         with self._lock:
+            if self._given_up(announcement.namespace, now=self._clock()):
+                self._withheld.add(announcement, at=at, now=self._clock())
+                return Outcome.GIVEN_UP
             if not self._budget.spend(announcement.regarding, now=self._clock()):
                 self._withheld.add(announcement, at=at, now=self._clock())
                 return Outcome.WITHHELD
@@ -99,9 +115,35 @@ class Recorder:
                 with self._lock:
                     self._budget.refund(announcement.regarding, now=self._clock())
             if outcome is None:
-                raise
+                if not self._refused_for_long(announcement, error, at=at):
+                    raise
+                return Outcome.GIVEN_UP
+            self._takes_events(announcement.namespace)
             return outcome
+        self._takes_events(announcement.namespace)
         return Outcome.CREATED
+
+    def _given_up(self, namespace: str, *, now: float) -> bool:
+        refusal = self._refusals.get(namespace)
+        return refusal is not None and now - refusal.since >= REFUSED_S and now - refusal.tried < _PROBE_S
+
+    def _refused_for_long(self, announcement: Announcement, error: KubeError, *, at: float) -> bool:
+        """Note that a namespace did not take an Event; True when that lasts, and the Event was counted as withheld."""
+        if concerns_all(error):
+            return False
+        now, namespace = self._clock(), announcement.namespace
+        with self._lock:
+            refusal = self._refusals.setdefault(namespace, _Refusal(now, now))
+            refusal.tried = now
+            if now - refusal.since < REFUSED_S:
+                return False
+            self._withheld.add(announcement, at=at, now=now)
+        logger.error("Namespace %s takes no Events; they are counted as withheld until it does: %s", namespace, error)
+        return True
+
+    def _takes_events(self, namespace: str) -> None:
+        with self._lock:
+            self._refusals.pop(namespace, None)
 
 
 def _hopeless(announcement: Announcement, error: KubeError) -> Outcome | None:

@@ -1,4 +1,6 @@
 # The promise of the journal: every transition has its Events once, whoever dies when, and none is acknowledged before.
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavai
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.fleet import Fleet
 
 FLEET = Fleet(waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
@@ -79,17 +82,32 @@ class World:
 
     def start(self):
         self.api.client_is_dead = False
+        recorder = Recorder(client=self.api, burst=self.burst, count=self.outcomes.append)
+        self.sink = EventSink(recorder, tracer=NoOpTracer())
+        self.handed = deque()
         self.announcer = Announcer(
             client=self.api,
-            recorder=Recorder(client=self.api, burst=self.burst, count=self.outcomes.append),
+            hand=lambda news, taken: self.handed.append((news, taken)),
             continuity=Continuity(client=self.api, fleet=FLEET),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",
             again=self.again.append,
-            delayed=lambda seconds: None,
             tracer=NoOpTracer(),
             instance="operator-0",
         )
+
+    def announce(self):
+        """Decide, let the sink take what it can, and acknowledge that, as the leader's threads do."""
+        self.announcer.announce("n1")
+        try:
+            while self.handed:
+                news, taken = self.handed[0]
+                self.sink.take(news)
+                self.handed.popleft()
+                taken()
+        finally:
+            if not self.api.client_is_dead:
+                self.announcer.announce("n1")
 
     @property
     def monitor(self):
@@ -105,34 +123,34 @@ def some(count):
 
 def test_each_transition_is_told_twice_and_then_acknowledged():
     world = World(*some(3))
-    world.announcer.announce("n1")
+    world.announce()
     assert len(world.api.events) == 6
     assert world.api.acknowledged == Acknowledged("e1", 3)
 
 
 def test_what_was_acknowledged_is_not_told_again_though_the_watch_is_late():
     world = World(*some(3))
-    world.announcer.announce("n1")
+    world.announce()
     requests, world.api.acknowledged = world.api.requests, None
-    world.announcer.announce("n1")
+    world.announce()
     assert world.api.requests == requests
 
 
 def test_a_node_with_a_new_epoch_starts_at_the_beginning():
     world = World(*some(3))
-    world.announcer.announce("n1")
+    world.announce()
     world.status = status(*some(1), epoch="e2")
-    world.announcer.announce("n1")
+    world.announce()
     assert len(world.api.events) == 8
     assert world.api.acknowledged == Acknowledged("e2", 1)
 
 
 def test_a_nodemonitor_that_was_made_anew_is_acknowledged_again():
     world = World(*some(2))
-    world.announcer.announce("n1")
+    world.announce()
     world.api.acknowledged = None
     world.announcer._monitor_of = lambda node: monitor(world.status, uid="u2")
-    world.announcer.announce("n1")
+    world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 2)
     assert len(world.api.events) == 4
 
@@ -140,9 +158,9 @@ def test_a_nodemonitor_that_was_made_anew_is_acknowledged_again():
 def test_what_was_told_before_a_failure_is_acknowledged_all_the_same():
     world = World(*some(3), faults=[None, None, (Unavailable("down"), "before")])
     with pytest.raises(Unavailable):
-        world.announcer.announce("n1")
+        world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 1)
-    world.announcer.announce("n1")
+    world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 3)
     assert len(world.told()) == 6
 
@@ -160,7 +178,7 @@ def test_what_was_told_before_a_failure_is_acknowledged_all_the_same():
 )
 def test_an_event_that_can_never_be_created_holds_up_nothing(error, outcome):
     world = World(*some(2), faults=[(error, "before")])
-    world.announcer.announce("n1")
+    world.announce()
     assert world.outcomes == [outcome, Outcome.CREATED, Outcome.CREATED, Outcome.CREATED]
     assert world.api.acknowledged == Acknowledged("e1", 2)
 
@@ -168,14 +186,14 @@ def test_an_event_that_can_never_be_created_holds_up_nothing(error, outcome):
 def test_a_missing_right_is_no_reason_to_lose_anything():
     world = World(*some(1), faults=[(Forbidden("events is forbidden", status=403), "before")])
     with pytest.raises(Forbidden):
-        world.announcer.announce("n1")
+        world.announce()
     assert world.api.acknowledged is None
 
 
 def test_events_that_are_refused_use_up_the_budget_so_that_they_flood_no_log(caplog):
     refusal = (Forbidden('events "e" is forbidden: exceeded quota: small', status=403), "before")
     world = World(*some(30), faults=[refusal] * 12, burst=5)  # ten Events and two summaries
-    world.announcer.announce("n1")
+    world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 30)
     assert world.outcomes.count(Outcome.WITHHELD) == 50
     assert len(caplog.records) == 12
@@ -183,7 +201,7 @@ def test_events_that_are_refused_use_up_the_budget_so_that_they_flood_no_log(cap
 
 def test_a_storm_is_cut_to_the_budget_counted_and_acknowledged():
     world = World(*some(30), burst=25)
-    world.announcer.announce("n1")
+    world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 30)
     told = [body for body in world.api.events.values() if body["reason"] != "AlertsWithheld"]
     summaries = [body for body in world.api.events.values() if body["reason"] == "AlertsWithheld"]
@@ -195,7 +213,7 @@ def test_a_storm_is_cut_to_the_budget_counted_and_acknowledged():
 def test_a_policy_shares_its_budget_over_all_its_vms_and_each_vm_has_its_own():
     mixed = [transition(sequence, subject=PLAIN) if sequence % 2 else transition(sequence) for sequence in range(1, 21)]
     world = World(*mixed, burst=15)
-    world.announcer.announce("n1")
+    world.announce()
     told = [body["regarding"]["kind"] for body in world.api.events.values() if body["reason"] != "AlertsWithheld"]
     assert {kind: told.count(kind) for kind in told} == {"VirtualMachineInstance": 10, "Node": 10, "MonitorPolicy": 15}
 
@@ -222,7 +240,7 @@ def test_whatever_fails_or_dies_every_transition_is_told_once(faults, count, lis
             break
         world.status = status(*waiting[:listed])
         try:
-            world.announcer.announce("n1")
+            world.announce()
         except (Unavailable, Forbidden):
             pass
         except Killed:

@@ -8,7 +8,8 @@ from tests.unit.operator.builders import AT, CLUSTER_POLICY, DELAY, PLAIN, VMI, 
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Severity
-from virtwatch_operator.events.bodies import NOTE_BYTES, Origin, announcements, note, withheld
+from virtwatch_operator.announce.sinks import Origin
+from virtwatch_operator.events.bodies import NOTE_BYTES, announcements, note, withheld
 
 GOLDEN = Path(__file__).with_name("golden")
 ORIGIN = Origin(node="n1", epoch="e1", policy_uid="policy-uid", instance="virtwatch-operator-0")

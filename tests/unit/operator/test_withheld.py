@@ -4,7 +4,7 @@ from tests.unit.operator.builders import AT, transition
 from tests.unit.operator.test_events import ORIGIN
 from virtwatch_kube.errors import Unavailable
 from virtwatch_operator.events.bodies import announcements
-from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.recorder import REFUSED_S, Outcome, Recorder
 from virtwatch_operator.events.withheld import LIFE_S, TELL_EVERY_S, Withheld
 
 
@@ -73,3 +73,44 @@ def test_a_summary_that_cannot_be_written_holds_up_no_other_object():
     with pytest.raises(Unavailable):
         recorder.tell_withheld()
     assert len(refused) == 1
+
+
+class Refusing:
+    """An API server whose namespace `shop` fails as a broken webhook makes it, until `works`."""
+
+    def __init__(self):
+        self.works, self.attempts, self.created = False, 0, []
+
+    def create(self, path, body):
+        self.attempts += 1
+        if body["metadata"]["namespace"] == "shop" and not self.works:
+            raise Unavailable("failed calling webhook", status=500)
+        self.created.append(body)
+
+
+def test_events_refused_for_a_minute_count_as_withheld():
+    api, now = Refusing(), [0.0]
+    recorder = Recorder(client=api, burst=25, count=lambda outcome: None, clock=lambda: now[0])
+    with pytest.raises(Unavailable):
+        recorder.post(of(1), at=AT)
+    now[0] = REFUSED_S
+    assert [recorder.post(of(number), at=AT) for number in (1, 2, 3)] == [Outcome.GIVEN_UP] * 3
+    assert api.attempts == 2
+    ((_, count),) = recorder._withheld.due(now=now[0])
+    assert count == 3
+
+    api.works = True
+    now[0] += 10
+    assert recorder.post(of(4), at=AT) is recorder.post(of(5), at=AT) is Outcome.CREATED
+
+
+def test_an_absent_api_server_withholds_nothing():
+    class Absent:
+        def create(self, path, body):
+            raise Unavailable("no answer")
+
+    now = [0.0]
+    recorder = Recorder(client=Absent(), burst=25, count=lambda outcome: None, clock=lambda: now[0])
+    for now[0] in (0.0, REFUSED_S, 3600.0):
+        with pytest.raises(Unavailable):
+            recorder.post(of(1), at=AT)

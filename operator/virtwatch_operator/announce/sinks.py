@@ -1,0 +1,183 @@
+"""The seam between the loop that decides what is news and the places that news goes to: Events, notifications."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from opentelemetry.context import Context
+
+from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.policy import PolicyKey
+from virtwatch_kube.outage import Outages
+from virtwatch_operator.workers import Workers
+from virtwatch_operator.workqueue import WorkQueue
+
+# After so many seconds a key goes to the end of the queue, so that a slow one shares the threads with the others.
+TURN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Say where a transition comes from, `epoch` and `sequence` being the node's journal's, and who tells it."""
+
+    node: str
+    epoch: str
+    policy_uid: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Hold a transition that people are to hear of; `context` makes a sink's spans children of its span."""
+
+    transition: Transition
+    origin: Origin
+    context: Context
+
+
+class Sink(Protocol):
+    """Somewhere that news goes.
+
+    `take` returns once the news is durable there, or never will be. It is called from several threads, in order for
+    each policy of a node; the same news may come again, from this process or from the leader after it, and must then
+    change nothing.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return one word for logs, spans and metrics."""
+        ...
+
+    def take(self, news: News) -> None:
+        """Take one piece of news.
+
+        Raises:
+            KubeError: it is to be handed in again.
+        """
+        ...
+
+    def tick(self) -> None:
+        """Do what no news causes; called every few seconds, on one thread.
+
+        Raises:
+            KubeError: it is to be done again.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """Name what is handed to a sink in order: one policy's news of one node."""
+
+    node: str
+    policy: PolicyKey
+
+    def __str__(self) -> str:
+        return f"{self.policy.kind} {self.policy} on node {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    news: News
+    taken: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Hold what one sink has still to take, and the threads that hand it over."""
+
+    sink: Sink
+    queue: WorkQueue[LaneKey]
+    waiting: dict[LaneKey, deque[_Handed]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, key: LaneKey, handed: _Handed) -> None:
+        with self.lock:
+            self.waiting.setdefault(key, deque()).append(handed)
+        self.queue.add(key)
+
+    def first(self, key: LaneKey) -> _Handed | None:
+        with self.lock:
+            items = self.waiting.get(key)
+            return items[0] if items else None
+
+    def drop_first(self, key: LaneKey) -> None:
+        with self.lock:
+            items = self.waiting[key]
+            items.popleft()
+            if not items:
+                del self.waiting[key]
+
+
+class Sinks:
+    """Hand news to every sink, each on threads of its own, so that one that hangs delays no other.
+
+    `delayed` is called with a sink's name and the seconds since a transition happened, once the sink has taken it.
+    """
+
+    def __init__(
+        self, sinks: Iterable[Sink], *, threads: int, outages: Outages, delayed: Callable[[str, float], None]
+    ) -> None:
+        self._delayed = delayed
+        self._lanes = [_Lane(sink, WorkQueue(f"sink {sink.name}")) for sink in sinks]
+        self._ticks: dict[str, WorkQueue[str]] = {}
+        self._workers: list[Workers[Any]] = []
+        for lane in self._lanes:
+            self._workers.append(Workers(lane.queue, partial(self._work, lane), threads=threads, outages=outages))
+            ticks = self._ticks[lane.sink.name] = WorkQueue(f"upkeep of sink {lane.sink.name}")
+            self._workers.append(Workers(ticks, partial(_tick, lane.sink), threads=1, outages=outages))
+
+    @property
+    def workers(self) -> Sequence[Workers[Any]]:
+        """Return the threads, to be started and stopped with the others."""
+        return self._workers
+
+    @property
+    def queues(self) -> Mapping[str, WorkQueue[LaneKey]]:
+        """Return the queues by name, to be measured."""
+        return {lane.queue.name: lane.queue for lane in self._lanes}
+
+    def tick(self) -> None:
+        """Have each sink do what no news causes; return at once."""
+        for name, queue in self._ticks.items():
+            queue.add(name)
+
+    def hand(self, news: News, *, all_took: Callable[[], None]) -> None:
+        """Hand news to every sink; return at once. `all_took` is called, on another thread, once each has taken it."""
+        missing = _Countdown(len(self._lanes), all_took)
+        key = LaneKey(news.origin.node, news.transition.alert.policy)
+        for lane in self._lanes:
+            lane.add(key, _Handed(news, missing.less))
+
+    def _work(self, lane: _Lane, key: LaneKey) -> None:
+        end = time.monotonic() + TURN_S
+        while (handed := lane.first(key)) is not None:
+            if time.monotonic() > end:
+                lane.queue.add(key)
+                return
+            lane.sink.take(handed.news)
+            lane.drop_first(key)
+            self._delayed(lane.sink.name, max(time.time() - handed.news.transition.at, 0.0))
+            handed.taken()
+
+
+def _tick(sink: Sink, _: str) -> None:
+    sink.tick()
+
+
+class _Countdown:
+    def __init__(self, count: int, zero: Callable[[], None]) -> None:
+        self._count = count
+        self._zero = zero
+        self._lock = threading.Lock()
+
+    def less(self) -> None:
+        with self._lock:
+            self._count -= 1
+            ended = self._count == 0
+        if ended:
+            self._zero()

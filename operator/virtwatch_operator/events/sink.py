@@ -1,0 +1,39 @@
+"""Tells news as Kubernetes Events: one about the VM, one about the policy."""
+
+from opentelemetry.trace import Tracer
+
+from virtwatch_operator.announce.sinks import News
+from virtwatch_operator.events.bodies import announcements
+from virtwatch_operator.events.recorder import Outcome, Recorder
+
+
+class EventSink:
+    """Take news by creating its Events, or by counting them as withheld."""
+
+    name = "events"
+
+    def __init__(self, recorder: Recorder, *, tracer: Tracer) -> None:
+        self._recorder = recorder
+        self._tracer = tracer
+
+    def take(self, news: News) -> None:
+        """Create the Events of one transition.
+
+        Raises:
+            KubeError: one was not created and should be tried again.
+        """
+        for announcement in announcements(news.transition, news.origin):
+            with self._tracer.start_as_current_span("event", context=news.context) as span:
+                outcome = self._recorder.post(announcement, at=news.transition.at)
+                span.set_attributes({"k8s.event.name": announcement.name, "virtwatch.event.outcome": outcome.value})
+            if outcome is Outcome.WITHHELD:
+                # The first one's summary stands before its transition is acknowledged and forgotten.
+                self._recorder.tell_withheld(announcement.regarding)
+
+    def tick(self) -> None:
+        """Write the counts of withheld Events that are due.
+
+        Raises:
+            KubeError: some were not written and stay due.
+        """
+        self._recorder.tell_withheld()

@@ -1,0 +1,32 @@
+"""The places that this operator sends news to: whoever adds one adds a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentelemetry.trace import Tracer
+
+from virtwatch_kube.client import KubeClient
+from virtwatch_operator.announce.sinks import Sink
+from virtwatch_operator.config import OperatorSettings
+from virtwatch_operator.events.recorder import Recorder
+from virtwatch_operator.events.sink import EventSink
+from virtwatch_operator.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Hold what a sink may build on."""
+
+    client: KubeClient
+    settings: OperatorSettings
+    metrics: Metrics
+    tracer: Tracer
+
+
+def events(means: Means) -> Sink:
+    """Make the sink that tells news as Kubernetes Events."""
+    recorder = Recorder(client=means.client, burst=means.settings.event_burst, count=means.metrics.event)
+    return EventSink(recorder, tracer=means.tracer)
+
+
+SINKS: tuple[Callable[[Means], Sink], ...] = (events,)

@@ -1,0 +1,98 @@
+"""Each sink takes every piece of news, in order for each policy, and one that hangs or fails delays no other."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.context import Context
+
+from lab.process import wait_for
+from tests.unit.operator.builders import CLUSTER_POLICY, POLICY, transition
+from tests.unit.operator.test_events import ORIGIN
+from virtwatch_kube.errors import Unavailable
+from virtwatch_kube.outage import Outages
+from virtwatch_operator.announce.sinks import News, Sinks
+
+
+class Stand:
+    """A sink that notes what it takes; `open` lets it, `fails` makes its next attempts fail."""
+
+    def __init__(self, name: str, *, fails: int = 0):
+        self.name, self.fails = name, fails
+        self.open = threading.Event()
+        self.open.set()
+        self.took: list[int] = []
+        self.ticked = threading.Event()
+
+    def take(self, news):
+        self.open.wait(30)
+        if self.fails:
+            self.fails -= 1
+            raise Unavailable("webhook", status=500)
+        self.took.append(news.transition.sequence)
+
+    def tick(self):
+        self.open.wait(30)
+        self.ticked.set()
+
+
+@pytest.fixture
+def stands() -> Iterator[tuple[Stand, Stand]]:
+    made = Stand("a"), Stand("b")
+    yield made
+    for stand in made:
+        stand.open.set()
+
+
+@pytest.fixture
+def sinks(stands) -> Iterator[Sinks]:
+    made = Sinks(stands, threads=2, outages=Outages(), delayed=lambda name, seconds: None)
+    for workers in made.workers:
+        workers.start()
+    yield made
+    for stand in stands:
+        stand.open.set()
+    for workers in made.workers:
+        workers.stop(5)
+
+
+def hand(sinks, sequence, *, policy=POLICY) -> threading.Event:
+    taken = threading.Event()
+    sinks.hand(News(transition(sequence, policy=policy), ORIGIN, Context()), all_took=taken.set)
+    return taken
+
+
+def test_news_is_taken_once_every_sink_has_it(sinks, stands):
+    one, other = stands
+    assert hand(sinks, 1).wait(5)
+    assert one.took == other.took == [1]
+
+
+def test_a_sink_that_hangs_delays_no_other(sinks, stands):
+    hung, free = stands
+    hung.open.clear()
+    sinks.tick()
+    taken = [hand(sinks, number) for number in range(1, 30)]
+    wait_for(lambda: len(free.took) == 29, what="the other sink to take all", deadline=5)
+    assert free.ticked.wait(5)
+    assert not any(item.is_set() for item in taken)
+    hung.open.set()
+    assert all(item.wait(5) for item in taken)
+
+
+def test_a_policys_news_comes_in_order_though_some_fails(sinks, stands):
+    failing, _ = stands
+    failing.fails = 2
+    taken = [hand(sinks, number) for number in range(1, 10)]
+    assert all(item.wait(10) for item in taken)
+    assert failing.took == list(range(1, 10))
+
+
+def test_one_policys_failure_holds_up_no_other_policy(sinks, stands):
+    failing, _ = stands
+    failing.fails = 1
+    first = hand(sinks, 1)
+    wait_for(lambda: failing.fails == 0, what="the first attempt", deadline=5)
+    assert hand(sinks, 2, policy=CLUSTER_POLICY).wait(5)
+    assert first.wait(5)
+    assert failing.took == [2, 1]
