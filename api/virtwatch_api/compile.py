@@ -76,8 +76,6 @@ def _not_implemented(policy: Policy) -> Iterable[Problem]:
         yield _missing("spec.collection.share", "looking at a share of the VMs")
     for index, rule in enumerate(spec.rules):
         yield from _rule_not_implemented(f"spec.rules[{index}]", rule)
-    if spec.notify:
-        yield _missing("spec.notify", "sending notifications")
 
 
 def _rule_not_implemented(path: str, rule: Rule) -> Iterable[Problem]:

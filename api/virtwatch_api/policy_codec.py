@@ -168,6 +168,14 @@ def read_collection(cursor: Cursor) -> Collection:
     return Collection(mode=mode, interval=cursor["interval"].duration(15.0, at_least=1.0, at_most=3600.0), share=share)
 
 
+def read_notify(document: Any) -> tuple[Notify, ...]:
+    """Read spec.notify alone, also of a policy that is not valid elsewhere; nothing where it is not valid itself."""
+    problems: list[Problem] = []
+    items = Cursor(document, "", problems)["spec"]["notify"].items(at_most=MAX_NOTIFY)
+    found = tuple(_notify(item) for item in items)
+    return () if problems else found
+
+
 def _notify(cursor: Cursor) -> Notify:
     cursor.mapping("channel", "severities", "repeatEvery")
     severities = tuple(item.choice(Severity) for item in cursor["severities"].items(at_most=2))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from virtwatch_api import __version__
-from virtwatch_cli import check, events, signals, watch
+from virtwatch_cli import channel, check, events, signals, watch
 
-SUBCOMMANDS = {"watch": watch, "check": check, "signals": signals, "events": events}
+SUBCOMMANDS = {"watch": watch, "check": check, "signals": signals, "events": events, "channel": channel}
 
 # What write(2) says of an output that takes no more.
 _NOT_WRITTEN = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from virtwatch_api.problem import Problem
+from virtwatch_operator.notify.guard import Network, parse_networks
 from virtwatch_process.settings import Variables
 
 DEFAULT_NAMESPACE = "virtwatch-system"
@@ -20,6 +21,7 @@ class OperatorSettings:
 
     `namespace` is where the ThresholdSets of ClusterMonitorPolicies, the Lease and the agents' pods are. `pod` names
     this replica to people (reportingInstance, service.instance.id); `identity` names this process in the Lease.
+    `denied_networks` is where no tenant's channel may go; `trace_url` is where a person sees a trace, {trace} its id.
     """
 
     namespace: str
@@ -28,10 +30,12 @@ class OperatorSettings:
     lease: bool
     health_port: int
     event_burst: int
+    denied_networks: tuple[Network, ...] = ()
+    trace_url: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "OperatorSettings | tuple[Problem, ...]":
-        """Read POD_NAMESPACE, POD_NAME, VIRTWATCH_LEASE, VIRTWATCH_HEALTH_PORT and VIRTWATCH_EVENT_BURST."""
+        """Read POD_NAMESPACE, POD_NAME and what begins with VIRTWATCH_."""
         read = Variables(env)
         pod = read.text("POD_NAME", socket.gethostname())
         settings = cls(
@@ -42,5 +46,15 @@ class OperatorSettings:
             lease=read.switch("VIRTWATCH_LEASE", default=True),
             health_port=read.port("VIRTWATCH_HEALTH_PORT", DEFAULT_HEALTH_PORT),
             event_burst=read.number("VIRTWATCH_EVENT_BURST", DEFAULT_EVENT_BURST, at_most=1_000_000),
+            denied_networks=_networks(read, "VIRTWATCH_DENIED_NETWORKS"),
+            trace_url=read.text("VIRTWATCH_TRACE_URL"),
         )
         return read.problems or settings
+
+
+def _networks(read: Variables, name: str) -> tuple[Network, ...]:
+    try:
+        return parse_networks(read.items(name))
+    except ValueError as error:
+        read.problem(name, f"must be networks such as 10.0.0.0/8, with commas between them: {error}")
+        return ()

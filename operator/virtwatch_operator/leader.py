@@ -9,7 +9,8 @@ from opentelemetry.trace import Tracer
 
 from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
-from virtwatch_api.policy import PolicyKey
+from virtwatch_api.policy import Notify, PolicyKey
+from virtwatch_api.policy_codec import read_notify
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
 from virtwatch_kube.outage import Outage
@@ -25,8 +26,10 @@ from virtwatch_operator.handlers.serve import KopfThread
 from virtwatch_operator.kinds import check_kinds
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.nodes import AGENT_LABELS, AgentPods, NodeReconciler
+from virtwatch_operator.notify.delivery import Rules
+from virtwatch_operator.notify.guard import Guard
+from virtwatch_operator.notify.notifications import Notifications
 from virtwatch_operator.policies import PLURAL, PolicyBook, policy_path
-from virtwatch_operator.reconcile.channels import ChannelKey, ChannelReconciler
 from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
 from virtwatch_operator.reconcile.thresholds import read_stored
@@ -63,7 +66,6 @@ class Leader:
         self._outages = Outages()
         self._book = PolicyBook()
         self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
-        self._channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
         self._nodes: WorkQueue[str] = WorkQueue("nodes", spacing=1.0)
         self._announce: WorkQueue[str] = WorkQueue("announce", spacing=_ACKNOWLEDGE_EVERY_S)
         self._statuses: WorkQueue[PolicyKey] = WorkQueue("statuses", spacing=1.0)
@@ -73,10 +75,19 @@ class Leader:
             waiting=self._announce.add, reported=self._statuses.add, presence_changed=self._all_statuses
         )
         self._metrics = Metrics(providers.meter(_SCOPE))
+        self._notifications = self._make_notifications(settings, providers.tracer(_SCOPE))
         # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
         self._sinks = Sinks(
             [
-                make(Means(KubeClient.from_environment(), settings, self._metrics, providers.tracer(_SCOPE)))
+                make(
+                    Means(
+                        client=KubeClient.from_environment(),
+                        settings=settings,
+                        metrics=self._metrics,
+                        notifications=self._notifications,
+                        tracer=providers.tracer(_SCOPE),
+                    )
+                )
                 for make in SINKS
             ],
             threads=_SINK_THREADS,
@@ -87,7 +98,7 @@ class Leader:
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, providers.tracer(_SCOPE))
-        registry = partial(make_registry, policy=self._policy_noticed, channel=self._channels.add)
+        registry = partial(make_registry, policy=self._policy_noticed, channel=self._notifications.channels.add)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
 
     def run(self) -> None:
@@ -189,22 +200,34 @@ class Leader:
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
-        self._work(self._channels, ChannelReconciler(client=client).reconcile, threads=1)
         self._work(self._nodes, nodes.reconcile, threads=1)
         self._work(self._announce, announcer.announce, threads=3)
         self._work(self._statuses, statuses.write, threads=2)
-        self._workers += self._sinks.workers
-        for name, queue in self._sinks.queues.items():
-            self._observe(name, queue)
+        self._workers += [*self._sinks.workers, *self._notifications.workers]
+        for queue in (*self._sinks.queues, *self._notifications.queues):
+            self._observe(queue.name, queue)
 
     def _hand(self, news: News, all_took: Callable[[], None]) -> None:
         self._sinks.hand(news, all_took=all_took)
+
+    def _make_notifications(self, settings: OperatorSettings, tracer: Tracer) -> Notifications:
+        rules = Rules(settings.namespace, Guard(settings.denied_networks), settings.trace_url)
+        return Notifications(
+            client=KubeClient.from_environment(),
+            rules=rules,
+            notify_of=self._notify_of,
+            # Until all are known, none counts as gone.
+            node_known=lambda node: not self._watches["nodemonitors"].synced or self._fleet.known(node),
+            count=self._metrics.notification,
+            outages=self._outages,
+            tracer=tracer,
+        )
 
     def _work(self, queue: WorkQueue[K], work: Callable[[K], None], *, threads: int) -> None:
         self._workers.append(Workers(queue, work, threads=threads, outages=self._outages))
         self._observe(queue.name, queue)
 
-    def _observe(self, name: str, queue: WorkQueue[K]) -> None:
+    def _observe(self, name: str, queue: WorkQueue[Any]) -> None:
         self._metrics.observe_queue(name, lambda: queue.figures)
 
     def _await_kinds(self) -> bool:
@@ -248,6 +271,7 @@ class Leader:
             self._policies.add(facts.key)
         for node in self._pods.nodes():
             self._nodes.add(node)
+        self._notifications.resync()
 
     def _policy_noticed(self, key: PolicyKey, uid: str, generation: int) -> None:
         """Mark a policy, unless all that changed is the status that was written here."""
@@ -283,6 +307,16 @@ class Leader:
     def _all_statuses(self) -> None:
         for facts in self._book.all():
             self._statuses.add(facts.key)
+
+    def _notify_of(self, key: PolicyKey) -> tuple[Notify, ...]:
+        """Return whom a policy wants told, nobody where the policy is gone."""
+        facts = self._book.get(key)
+        if facts is not None:
+            return facts.notify
+        try:
+            return read_notify(self._client.get(policy_path(key)))
+        except NotFound:
+            return ()
 
     def _policy_uid(self, key: PolicyKey) -> str:
         """Return a policy's uid, empty where the policy is gone."""

@@ -14,6 +14,11 @@ class Metrics:
         self._events = meter.create_counter(
             "virtwatch.operator.events", unit="{event}", description="Kubernetes Events by what became of them."
         )
+        self._notifications = meter.create_counter(
+            "virtwatch.operator.notifications",
+            unit="{message}",
+            description="Attempts to send a notification, by the channel's type and their outcome.",
+        )
         self._delay = meter.create_histogram(
             "virtwatch.operator.announce.delay",
             unit="s",
@@ -42,6 +47,10 @@ class Metrics:
     def event(self, outcome: str) -> None:
         """Count an Event."""
         self._events.add(1, {"outcome": outcome})
+
+    def notification(self, type_: str, outcome: str) -> None:
+        """Count an attempt to send a notification."""
+        self._notifications.add(1, {"type": type_, "outcome": outcome})
 
     def delay(self, sink: str, seconds: float) -> None:
         """Record how long after it happened a sink had taken a transition."""

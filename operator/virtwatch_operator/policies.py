@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from virtwatch_api.nodemonitor_codec import Json
-from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind
+from virtwatch_api.policy import Enforcement, Notify, PolicyKey, PolicyKind
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.conditions import Finding
 
@@ -35,6 +35,7 @@ class PolicyFacts:
     accepted: Finding
     in_force: InForce | None
     status: Json
+    notify: tuple[Notify, ...] = ()
 
 
 class PolicyBook:

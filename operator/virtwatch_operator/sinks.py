@@ -11,6 +11,7 @@ from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.events.recorder import Recorder
 from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.metrics import Metrics
+from virtwatch_operator.notify.notifications import Notifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Means:
     client: KubeClient
     settings: OperatorSettings
     metrics: Metrics
+    notifications: Notifications
     tracer: Tracer
 
 
@@ -29,4 +31,9 @@ def events(means: Means) -> Sink:
     return EventSink(recorder, tracer=means.tracer)
 
 
-SINKS: tuple[Callable[[Means], Sink], ...] = (events,)
+def notifications(means: Means) -> Sink:
+    """Return the sink that fills the outboxes of NotificationChannels."""
+    return means.notifications.sink
+
+
+SINKS: tuple[Callable[[Means], Sink], ...] = (events, notifications)

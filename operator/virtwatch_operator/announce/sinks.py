@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -12,9 +12,9 @@ from opentelemetry.context import Context
 
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import PolicyKey
-from virtwatch_kube.outage import Outages
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
+from virtwatch_process.outages import Outages
 
 # After so many seconds a key goes to the end of the queue, so that a slow one shares the threads with the others.
 TURN_S = 2.0
@@ -137,9 +137,9 @@ class Sinks:
         return self._workers
 
     @property
-    def queues(self) -> Mapping[str, WorkQueue[LaneKey]]:
-        """Return the queues by name, to be measured."""
-        return {lane.queue.name: lane.queue for lane in self._lanes}
+    def queues(self) -> Sequence[WorkQueue[Any]]:
+        """Return the queues, to be measured."""
+        return [lane.queue for lane in self._lanes]
 
     def tick(self) -> None:
         """Have each sink do what no news causes; return at once."""

@@ -4,10 +4,10 @@ from typing import Any
 
 import kopf
 
+from virtwatch_api.channel import ChannelKey
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import GROUP, VERSION
 from virtwatch_operator.policies import PLURAL
-from virtwatch_operator.reconcile.channels import ChannelKey
 
 # (key, uid, generation); no uid where the object is gone or going.
 PolicyNoticed = Callable[[PolicyKey, str, int], None]

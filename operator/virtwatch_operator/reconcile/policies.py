@@ -8,7 +8,7 @@ from opentelemetry.trace import Tracer
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import Policy, PolicyKey
-from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.policy_codec import parse_policy, read_notify
 from virtwatch_api.problem import Problem
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_kube.client import KubeClient
@@ -158,4 +158,5 @@ class PolicyReconciler:
             accepted=accepted,
             in_force=in_force,
             status=subject.document.get("status") or {},
+            notify=read_notify(subject.document),
         )

@@ -24,7 +24,6 @@ MANAGER = "round-trip"
 WITHOUT_ENGINE = {
     "MonitorPolicy": {
         "spec.collection": {"mode": "Hybrid", "interval": "15s"},
-        "spec.notify": None,
         "spec.rules[6]": None,
         "spec.rules[5]": None,
         "spec.rules[4]": None,

@@ -30,7 +30,11 @@ OPERATOR_RIGHTS = {
     *rights("", ("namespaces",), READ),
     *rights("", ("nodes",), ("get",)),
 }
-IN_ITS_NAMESPACE = {*rights("", ("pods",), READ), *rights("coordination.k8s.io", ("leases",), ("create",))}
+IN_ITS_NAMESPACE = {
+    *rights("", ("pods",), READ),
+    *rights("", ("configmaps",), ("get", "list", "create", "patch", "delete")),
+    *rights("coordination.k8s.io", ("leases",), ("create",)),
+}
 
 
 def all_resources(client: KubeClient) -> set[tuple[str, str]]:

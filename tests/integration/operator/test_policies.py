@@ -137,7 +137,7 @@ def test_two_policies_never_share_a_thresholdset(place: Place):
     assert place.thresholds(taken)["spec"]["policy"]["kind"] == "ClusterMonitorPolicy"
 
 
-def test_a_channel_is_told_that_it_cannot_be_used_yet(place: Place):
+def test_a_channel_without_its_secret_says_so(place: Place):
     place.operator()
     path = virtwatch("notificationchannels", namespace=place.name, name="oncall")
     body = {
@@ -151,8 +151,10 @@ def test_a_channel_is_told_that_it_cannot_be_used_yet(place: Place):
     def condition():
         return (place.client.get(path).get("status") or {}).get("conditions")
 
-    (found,) = eventually(condition, what="the channel's status")
-    assert (found["type"], found["status"], found["reason"]) == ("Accepted", "False", "NotImplemented")
+    accepted, ready = eventually(condition, what="the channel's status")
+    assert (accepted["type"], accepted["status"], accepted["reason"]) == ("Accepted", "False", "SecretInvalid")
+    assert accepted["message"] == f"Secret {place.name}/secret does not exist; create it."
+    assert (ready["type"], ready["status"]) == ("Ready", "False")
 
 
 def test_nothing_is_written_on_what_users_own(place: Place):

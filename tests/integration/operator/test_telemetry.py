@@ -6,6 +6,7 @@ from lab.backend.sink import Sink
 from tests.integration.operator.place import Place, eventually
 
 DEADLINE_S = 30
+NOTIFYING = {"sink notifications", "deliveries", "deliveries that failed", "tests of channels"}
 
 
 @pytest.fixture
@@ -74,4 +75,4 @@ def test_the_operator_measures_itself(place: Place, sink: Sink):
     sink.wait(lambda sink: expected <= {item.message.name for item in sink.metrics}, DEADLINE_S)
     worked = [item for item in sink.metrics if item.message.name == "virtwatch.operator.queue.worked"]
     queues = {point.attributes[0].value.string_value for item in worked for point in item.message.sum.data_points}
-    assert queues == {"policies", "channels", "nodes", "announce", "statuses", "sink events"}
+    assert queues == {"policies", "channels", "nodes", "announce", "statuses", "sink events", *NOTIFYING}

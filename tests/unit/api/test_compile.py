@@ -202,13 +202,11 @@ def test_an_event_that_nothing_emits_yet_is_named_also_where_it_would_resolve(na
 def test_everything_that_is_not_there_yet_is_said_at_once():
     document = copy.deepcopy(DOCUMENT)
     document["spec"]["collection"] = {"mode": "Sampled", "share": "0.5"}
-    document["spec"]["notify"] = [{"channel": "oncall"}]
     document["spec"]["rules"].append({"name": "later", "severity": "Warning", "anomaly": NOT_THERE_YET["anomaly"]})
     assert [problem.path for problem in _problems(document)] == [
         "spec.collection.mode",
         "spec.collection.share",
         "spec.rules[1].anomaly",
-        "spec.notify",
     ]
 
 

@@ -15,6 +15,7 @@ from virtwatch_api import duration, quantity
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.catalogue.events import EVENTS, EventType
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
+from virtwatch_api.channel import MAX_BODY, MAX_PER_HOUR, MAX_TITLE, ChannelType
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor import MAX_APPLIED, MAX_FIRING, MAX_TRANSITIONS
 from virtwatch_api.nodemonitor_codec import MAX_MESSAGE, MAX_TEXT, encode_status
@@ -168,6 +169,7 @@ WORDS: dict[str, list[str]] = {
     "function": list(Function),
     "missingData": list(MissingData),
     "severity": list(Severity),
+    "except": list(Severity),
     "severities": list(Severity),
     "previous": list(Severity),
     "operator": SELECTOR_OPERATORS,
@@ -191,7 +193,7 @@ def test_every_enumeration_is_the_models(kind):
         elif name in ("type", "resolveOn", "absent") and kind in WITH_RULES:
             expected = [item.name for item in events_of(kind)]
         elif (kind, name) == ("NotificationChannel", "type"):
-            expected = ["Email", "SMS", "Phone", "Chat", "Webhook", "Alertmanager"]
+            expected = list(ChannelType)
         elif name == "kind" and parent == "target":
             expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(TargetKind)
         elif name == "kind" and parent == "policy":
@@ -379,6 +381,9 @@ def _without_descriptions(node: Any) -> Any:
         *((kind, "spec.target.selector.matchExpressions", "maxItems", MAX_REQUIREMENTS) for kind in WITH_RULES),
         *((kind, "spec.notify", "maxItems", MAX_NOTIFY) for kind in POLICIES),
         *((kind, "status.activeAlerts", "maxItems", 20) for kind in POLICIES),
+        ("NotificationChannel", "spec.maxPerHour", "maximum", MAX_PER_HOUR),
+        ("NotificationChannel", "spec.message.title", "maxLength", MAX_TITLE),
+        ("NotificationChannel", "spec.message.body", "maxLength", MAX_BODY),
         ("ThresholdSet", "spec.namespaces", "maxItems", MAX_NAMESPACES),
         ("NodeMonitor", "status.transitions", "maxItems", MAX_TRANSITIONS),
         ("NodeMonitor", "status.firing", "maxItems", MAX_FIRING),

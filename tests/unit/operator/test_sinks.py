@@ -10,8 +10,8 @@ from lab.process import wait_for
 from tests.unit.operator.builders import CLUSTER_POLICY, POLICY, transition
 from tests.unit.operator.test_events import ORIGIN
 from virtwatch_kube.errors import Unavailable
-from virtwatch_kube.outage import Outages
 from virtwatch_operator.announce.sinks import News, Sinks
+from virtwatch_process.outages import Outages
 
 
 class Stand:

@@ -1,0 +1,75 @@
+"""When a channel is due and with what: grouping, repeats, quiet hours, rate limit, back-off. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from virtwatch_api.channel import Channel, ChannelType, QuietHours
+from virtwatch_operator.notify.outbox import HOUR_S, Entry, Outbox
+
+# An Alertmanager forgets an alert that it does not hear of for its resolve_timeout, 5 min by default.
+RESEND_S = 60.0
+FIRST_RETRY_S = 5.0
+MAX_RETRY_S = 900.0
+
+
+def due(outbox: Outbox, channel: Channel, *, now: float) -> Sequence[Entry]:
+    """Return what is to be sent now in one message, worst first; nothing while the channel has to wait."""
+    if now < outbox.retry.at:
+        return ()
+    if channel.type is ChannelType.ALERTMANAGER:
+        return _for_alertmanager(outbox, now=now)
+    recent = [at for at in outbox.sent if now - at < HOUR_S]
+    if len(recent) >= channel.max_per_hour:
+        return ()
+    waiting = [item for item in outbox.waiting if told_of(item, channel)]
+    repeats = [item for item in outbox.alerts.values() if item.repeats(now)]
+    found = [item for item in (*waiting, *repeats) if _may_speak(item, channel.quiet_hours, now=now)]
+    if not found or (not repeats and now < min(item.queued for item in found) + channel.group_wait):
+        return ()
+    return worst_first(found)
+
+
+def worst_first(entries: Iterable[Entry]) -> Sequence[Entry]:
+    """Order alerts for a message: what fires before what is over, critical before warning, older before newer."""
+    return sorted(entries, key=lambda item: (not item.firing, -item.worst.rank, item.transition.since))
+
+
+def told_of(entry: Entry, channel: Channel) -> bool:
+    """Tell whether a channel wants to hear of an alert's news: of an end only where it is told of ends."""
+    return entry.firing or channel.send_resolved or entry.told is None
+
+
+def unwanted(outbox: Outbox, channel: Channel) -> Sequence[Entry]:
+    """Return alerts that are over and of which the channel does not want to hear that."""
+    return [item for item in outbox.waiting if not told_of(item, channel)]
+
+
+def retry_delay(attempts: int) -> float:
+    """Return the seconds to wait after the n-th failed attempt in a row: 5 s, doubled each time, 15 min at most."""
+    return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 16), MAX_RETRY_S)
+
+
+def quiet(hours: QuietHours, *, now: float) -> bool:
+    """Tell whether it is quiet at a time; in a time zone that nobody knows, UTC's clock counts."""
+    try:
+        zone = ZoneInfo(hours.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = ZoneInfo("UTC")
+    local = datetime.fromtimestamp(now, UTC).astimezone(zone)
+    minute = local.hour * 60 + local.minute
+    if hours.start < hours.end:
+        return hours.start <= minute < hours.end
+    return minute >= hours.start or minute < hours.end
+
+
+def _for_alertmanager(outbox: Outbox, *, now: float) -> Sequence[Entry]:
+    entries = list(outbox.alerts.values())
+    told = [item.told.at for item in entries if item.told is not None and item.firing]
+    if any(item.waiting for item in entries) or (told and now - min(told) >= RESEND_S):
+        return entries
+    return ()
+
+
+def _may_speak(entry: Entry, hours: QuietHours | None, *, now: float) -> bool:
+    return hours is None or entry.worst in hours.except_ or not quiet(hours, now=now)

@@ -1,0 +1,154 @@
+"""Alerts reach people: by webhook and Alertmanager, once, whatever fails or dies in between."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.operator.channels import condition, make_channel, make_secret, status, wait_condition
+from tests.integration.operator.place import Place, eventually
+from tests.integration.operator.receivers import Webhook, webhook
+from virtwatch_api.alert import Action
+from virtwatch_api.policy import Severity
+from virtwatch_kube.paths import resource
+
+CANARY = "c4n4ryt0ken"
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with webhook() as started:
+        yield started
+
+
+def channel(place: Place, hook: Webhook, name: str = "hook", **spec) -> str:
+    """Make an administrator's channel: loopback is out of bounds for others."""
+    make_secret(place, name, namespace=place.system, url=f"json://127.0.0.1:{hook.port}/{CANARY}")
+    return make_channel(
+        place, name, namespace=place.system, type="Webhook", urlSecretRef={"name": name}, **{"groupWait": "0s", **spec}
+    )
+
+
+def notifying(place: Place, *channels: str, **more):
+    return place.cluster_policy(notify=[{"channel": name, **more} for name in channels or ("hook",)])
+
+
+def test_firing_and_resolved_are_sent_and_the_channel_says_so(place: Place, hook: Webhook):
+    place.operator()
+    path = channel(place, hook)
+    key = notifying(place)
+    agent = place.agent()
+    eventually(lambda: place.thresholds(key), what="the policy to be accepted")
+    wait_condition(place, path, "Ready", "NothingSentYet")
+    agent.happen(key)
+    agent.publish()
+    eventually(lambda: len(hook.posted) == 1, what="the first message")
+    assert hook.messages[0]["title"].startswith("[Critical] cpu-starved: VM ")
+    wait_condition(place, path, "Ready", "Delivered")
+    assert (status(place, path)["firing"], status(place, path)["waiting"]) == (1, 0)
+    agent.happen(key, Action.RESOLVED, severity=None)
+    agent.publish()
+    eventually(lambda: len(hook.posted) == 2, what="the second message")
+    assert hook.messages[1]["title"].startswith("[Resolved] cpu-starved: VM ")
+    eventually(lambda: status(place, path).get("firing") == 0, what="nothing to fire")
+    listed = place.cluster.kubectl("get", "nchan", f"--namespace={place.system}").stdout
+    assert listed.split("\n")[1].split()[:4] == ["hook", "Webhook", "True", "Delivered"]
+
+
+def test_what_fails_is_tried_again_and_the_channel_says_why(place: Place, hook: Webhook):
+    place.operator()
+    path = channel(place, hook)
+    hook.answers = [503]
+    key = notifying(place)
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    said = wait_condition(place, path, "Ready", "DeliveryFailed")
+    assert "the receiver answered 503 Service Unavailable" in said
+    eventually(lambda: len(hook.posted) == 1, what="the second attempt")
+    wait_condition(place, path, "Ready", "Delivered")
+
+
+def test_a_channel_that_hangs_delays_no_other_and_no_event(place: Place, hook: Webhook):
+    place.operator()
+    with webhook() as hung:
+        hung.hangs.set()
+        channel(place, hung, "hung")
+        channel(place, hook)
+        key = notifying(place, "hung", "hook")
+        agent = place.agent()
+        agent.happen(key)
+        agent.publish()
+        eventually(lambda: len(hook.posted) == 1, what="the other channel's message", deadline=20)
+        eventually(agent.hear, what="the acknowledgement", deadline=5)
+
+
+def test_a_new_leader_sends_what_the_last_one_had_not(place: Place, hook: Webhook):
+    first = place.operator()
+    path = channel(place, hook)
+    hook.answers = [503] * 2
+    key = notifying(place)
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    wait_condition(place, path, "Ready", "DeliveryFailed")
+    eventually(agent.hear, what="the acknowledgement")
+    first.kill()
+    place.operator()
+    eventually(lambda: len(hook.posted) == 1, what="the message")
+    eventually(lambda: status(place, path).get("waiting") == 0, what="nothing to wait")
+    assert len(hook.posted) == 1
+
+
+def test_a_test_is_sent_when_the_annotation_asks_for_it(place: Place, hook: Webhook):
+    place.operator()
+    path = channel(place, hook)
+    place.cluster.kubectl("annotate", "nchan", "hook", f"--namespace={place.system}", "virtwatch.io/test=one")
+    eventually(lambda: status(place, path).get("lastTest", {}).get("request") == "one", what="the test's outcome")
+    assert status(place, path)["lastTest"]["outcome"] == "Delivered"
+    assert hook.messages[0]["title"] == "[Test] virtwatch can reach this channel"
+
+
+def test_a_tenants_channel_may_not_reach_the_cluster(place: Place, hook: Webhook):
+    place.operator()
+    make_secret(place, "hook", url=f"json://127.0.0.1:{hook.port}/{CANARY}")
+    path = make_channel(
+        place, "hook", type="Webhook", urlSecretRef={"name": "hook"}, annotations={"virtwatch.io/test": "one"}
+    )
+    eventually(lambda: status(place, path).get("lastTest"), what="the test's outcome")
+    assert status(place, path)["lastTest"]["outcome"] == "Failed"
+    assert "leads to …, which is the operator's own machine" in status(place, path)["lastTest"]["message"]
+    assert hook.posted == []
+
+
+def test_only_wanted_severities_are_sent(place: Place, hook: Webhook):
+    place.operator()
+    channel(place, hook)
+    key = notifying(place, severities=["Critical"])
+    agent = place.agent()
+    agent.happen(key, severity=Severity.WARNING)
+    agent.publish()
+    eventually(agent.hear, what="the acknowledgement")
+    agent.happen(key, Action.ESCALATED)
+    agent.publish()
+    eventually(lambda: len(hook.posted) == 1, what="the message")
+    assert hook.messages[0]["title"].startswith("[Critical]")
+
+
+def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook):
+    operator = place.operator()
+    path = channel(place, hook)
+    hook.answers = [401, 200]
+    key = notifying(place)
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    eventually(lambda: len(hook.posted) == 1, what="the message")
+    wait_condition(place, path, "Ready", "Delivered")
+    shown = [
+        operator.log.read_text(),
+        str(place.client.get(path)["status"]),
+        str(place.events("default")),
+        str(place.client.list(resource("v1", "configmaps", namespace=place.system))),
+    ]
+    assert not any(CANARY in text for text in shown)
+    assert condition(place, path, "Accepted")[0] == "True"

@@ -1,0 +1,77 @@
+"""What people read: one alert in detail, many as a list, a phone's message short, a channel's own words."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.operator.builders import AT, PLAIN, TRACEPARENT, VMI, transition
+from tests.unit.operator.test_outbox import deliver, over, put
+from tests.unit.operator.test_pace import CHANNEL
+from virtwatch_api.channel import ChannelType, Wording
+from virtwatch_api.policy import Severity
+from virtwatch_operator.notify.message import MAX_LISTED, write
+from virtwatch_operator.notify.outbox import Merged, Outbox
+from virtwatch_operator.notify.pace import worst_first
+
+
+def message(outbox, channel=CHANNEL, *, merged=None, **more):
+    return write(worst_first(outbox.waiting), merged or outbox.merged, channel, now=AT + 60, **more)
+
+
+def many(count, **more):
+    outbox = Outbox()
+    for number in range(1, count + 1):
+        subject = replace(VMI, uuid=f"u{number}", name=f"web-{number}")
+        outbox = put(outbox, transition(number, subject=subject, **more))
+    return outbox
+
+
+def test_one_alert_says_all_that_a_person_asks():
+    said = message(put(Outbox(), transition()), trace_url="https://jaeger.example.com/trace/{trace}")
+    assert said.title == "[Critical] cpu-starved: VM shop/web-1"
+    assert said.severity is Severity.CRITICAL
+    for part in (
+        "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1",
+        "Since: 2026-",
+        "Where: node n1, namespace shop",
+        "Policy: MonitorPolicy shop/web-tier",
+        f"https://jaeger.example.com/trace/{TRACEPARENT.split('-')[1]}",
+        "kubectl annotate",
+    ):
+        assert part in said.body
+
+
+def test_a_nodes_failure_is_one_message_with_a_list():
+    said = message(many(30))
+    assert said.title == "[30 critical] cpu-starved for 30 VMs on node n1"
+    assert said.body.count("Critical: cpu-starved") == MAX_LISTED
+    assert "And 10 more" in said.body
+
+
+def test_an_end_says_how_long_it_lasted():
+    said = message(put(deliver(put(Outbox(), transition())), over()))
+    assert said.title == "[Resolved] cpu-starved: VM shop/web-1"
+    assert said.severity is None
+    assert "Until: 2026-" in said.body
+
+
+def test_a_plain_vm_is_named_by_its_domain():
+    assert "VM builder" in message(put(Outbox(), transition(subject=PLAIN))).title
+
+
+@pytest.mark.parametrize("type_", [ChannelType.SMS, ChannelType.PHONE])
+def test_a_phones_message_is_short(type_):
+    said = message(many(30), replace(CHANNEL, type=type_))
+    assert len(said.title) + len(said.body) < 320
+    assert "And 27 more" in said.body
+
+
+def test_what_found_no_room_is_counted():
+    assert "And 7 more since" in message(many(2), merged=Merged(7, AT)).body
+
+
+def test_a_channels_own_words_are_filled_in_once():
+    wording = Wording("{firing} in {namespace}: {title}", "<b>{alerts}</b> {unknown} {channel}")
+    said = message(put(Outbox(), transition(rule="{title}")), replace(CHANNEL, wording=wording))
+    assert said.title == "1 in shop: [Critical] {title}: VM shop/web-1"
+    assert said.body.endswith("</b> {unknown} oncall")

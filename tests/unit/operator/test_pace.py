@@ -1,0 +1,103 @@
+"""When a channel speaks: together, not too often, not at night, again while it lasts, later after a failure."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.unit.operator.builders import AT, transition
+from tests.unit.operator.test_outbox import ROUTE, deliver, over, put
+from virtwatch_api.channel import Alertmanager, Channel, ChannelKey, ChannelType, QuietHours, SecretKey, Wording
+from virtwatch_api.policy import Severity
+from virtwatch_operator.notify.outbox import Outbox, failed, sent
+from virtwatch_operator.notify.pace import MAX_RETRY_S, RESEND_S, due, quiet, retry_delay, unwanted
+
+CHANNEL = Channel(
+    key=ChannelKey("shop", "oncall"),
+    uid="u",
+    generation=1,
+    type=ChannelType.EMAIL,
+    url=SecretKey("mail", "url"),
+    alertmanager=None,
+    send_resolved=True,
+    group_wait=10.0,
+    max_per_hour=2,
+    quiet_hours=None,
+    wording=Wording(),
+)
+TO_ALERTMANAGER = replace(
+    CHANNEL, type=ChannelType.ALERTMANAGER, url=None, alertmanager=Alertmanager("http://alertmanager:9093")
+)
+NIGHT = QuietHours(22 * 60, 7 * 60, "UTC", (Severity.CRITICAL,))
+
+
+def at(hour, minute=0):
+    return datetime(2026, 11, 30, hour, minute, tzinfo=UTC).timestamp()
+
+
+def test_a_first_alert_waits_for_others_and_all_go_in_one_message():
+    outbox = put(put(Outbox(), transition()), transition(2, rule="other"), now=AT + 9)
+    assert not due(outbox, CHANNEL, now=AT + 9)
+    assert len(due(outbox, CHANNEL, now=AT + 10)) == 2
+
+
+def test_critical_comes_before_warning_and_before_what_is_over():
+    outbox = put(Outbox(), transition(1, rule="w", severity=Severity.WARNING))
+    outbox = put(outbox, transition(2, rule="c"))
+    outbox = put(put(outbox, transition(3, rule="o")), over(4, rule="o"))
+    assert [item.transition.alert.rule for item in due(outbox, CHANNEL, now=AT + 10)] == ["c", "w", "o"]
+
+
+def test_what_still_fires_is_said_again_after_repeat_every():
+    told = deliver(put(Outbox(), transition()), now=AT)
+    assert not due(told, CHANNEL, now=AT + ROUTE.repeat_every - 1)
+    assert due(told, CHANNEL, now=AT + ROUTE.repeat_every)
+
+
+def test_the_messages_of_an_hour_are_limited():
+    outbox = replace(put(Outbox(), transition()), sent=(AT - 1800, AT - 60))
+    assert not due(outbox, CHANNEL, now=AT + 60)
+    assert due(outbox, CHANNEL, now=AT + 1801)
+
+
+def test_quiet_hours_hold_back_what_they_do_not_except():
+    channel = replace(CHANNEL, quiet_hours=NIGHT)
+    outbox = put(Outbox(), transition(1, rule="w", severity=Severity.WARNING), now=at(23))
+    assert not due(outbox, channel, now=at(23, 30))
+    assert due(outbox, channel, now=at(23, 30) + 8 * 3600)
+    outbox = put(outbox, transition(2, rule="c"), now=at(23))
+    assert [item.transition.alert.rule for item in due(outbox, channel, now=at(23, 30))] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "expected"),
+    [("UTC", 21, False), ("UTC", 22, True), ("UTC", 6, True), ("UTC", 7, False), ("Europe/Berlin", 21, True)],
+)
+def test_quiet_hours_cross_midnight_in_their_time_zone(zone, hour, expected):
+    assert quiet(replace(NIGHT, time_zone=zone), now=at(hour)) is expected
+
+
+def test_a_failure_is_tried_again_later_and_later():
+    outbox = failed(put(Outbox(), transition()), at=AT + 60)
+    assert not due(outbox, CHANNEL, now=AT + 59)
+    assert due(outbox, CHANNEL, now=AT + 60)
+    delays = [retry_delay(number) for number in range(1, 12)]
+    assert delays == sorted(delays)
+    assert delays[-1] == MAX_RETRY_S
+
+
+def test_an_end_is_left_out_where_nobody_wants_it():
+    channel = replace(CHANNEL, send_resolved=False)
+    told = put(deliver(put(Outbox(), transition())), over())
+    assert not due(told, channel, now=AT + 60)
+    assert len(unwanted(told, channel)) == 1
+    unseen = put(put(Outbox(), transition()), over())
+    assert due(unseen, channel, now=AT + 60)
+
+
+def test_an_alertmanager_hears_at_once_and_again_before_it_forgets():
+    outbox = put(Outbox(), transition())
+    assert due(outbox, TO_ALERTMANAGER, now=AT)
+    told = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
+    assert not due(told, TO_ALERTMANAGER, now=AT + RESEND_S - 1)
+    assert due(told, TO_ALERTMANAGER, now=AT + RESEND_S)
