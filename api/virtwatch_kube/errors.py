@@ -45,6 +45,10 @@ class Unavailable(KubeError):
     """Say that the API server is absent, overloaded or answered nonsense: the same request may succeed later."""
 
 
+class NotLeading(KubeError):
+    """Say that a write was not sent: another replica may hold the Lease by now."""
+
+
 # Of an object that is missing the API server says it in a Status.
 _NO_SUCH_PATH = b"404 page not found"
 _KIND_IS_GOING = "custom resource definition is terminating"

@@ -20,7 +20,15 @@ class EventStream:
         KubeError: in the constructor when the request fails, in the iteration when the stream does.
     """
 
-    def __init__(self, path: str, *, client: KubeClient, version: str, selectors: dict[str, str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        client: KubeClient,
+        version: str,
+        selectors: dict[str, str],
+        metadata_only: bool = False,
+    ) -> None:
         self._request = f"WATCH {path}"
         self.life = random.randint(*LIFE_S)
         query = {
@@ -30,7 +38,7 @@ class EventStream:
             "timeoutSeconds": str(self.life),
             **selectors,
         }
-        self._answer = client.stream(path, query=query.items(), read_timeout=SILENCE_S)
+        self._answer = client.stream(path, query=query.items(), read_timeout=SILENCE_S, metadata_only=metadata_only)
         self._cut = False
 
     def __iter__(self) -> Iterator[Json]:

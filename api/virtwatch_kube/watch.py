@@ -8,7 +8,7 @@ from collections.abc import Callable
 from virtwatch_kube.client import Json, KubeClient, Snapshot
 from virtwatch_kube.errors import Expired, KubeError, NotFound
 from virtwatch_kube.outage import Outage
-from virtwatch_kube.stream import EventStream
+from virtwatch_kube.stream import SILENCE_S, EventStream
 from virtwatch_process.backoff import Backoff
 from virtwatch_process.outages import Outages
 
@@ -21,6 +21,7 @@ FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 10.0
 ABSENT_DELAY_S = 60.0  # between looks for a kind that need not be there
 STOP_DEADLINE_S = 5.0
+STALE_S = SILENCE_S + 30.0  # without a word, bookmarks included, and in vain tried anew
 
 
 class Watch:
@@ -29,7 +30,9 @@ class Watch:
     `old` is None for a new object, `new` for a deleted one; an unchanged object is never delivered again. `on_synced()`
     follows each complete list, so it comes also when there is nothing. Until the API server answers, and while it is
     lost, the last copy stays. With `required=False` an absent kind is an empty collection. `outages` are those of the
-    process, of which one line says enough.
+    process, of which one line says enough. With `metadata_only` documents have no spec and no status. `keep` says what
+    of a document stays in memory, as `old` and in `objects()`; `new` is whole. It must leave the metadata's namespace,
+    name, uid and resourceVersion.
 
     `synced` says that a complete list was delivered; `last_contact` is when the API server last said something,
     monotonic seconds.
@@ -46,6 +49,8 @@ class Watch:
         on_synced: Callable[[], None] = lambda: None,
         name: str,
         required: bool = True,
+        metadata_only: bool = False,
+        keep: Callable[[Json], Json] = lambda document: document,
         outages: Outages | None = None,
     ) -> None:
         self.synced = False
@@ -58,6 +63,9 @@ class Watch:
         self._on_synced = on_synced
         self._name = name
         self._required = required
+        self._stale_after = STALE_S if required else STALE_S + ABSENT_DELAY_S
+        self._metadata_only = metadata_only
+        self._keep = keep
         self._objects: dict[Key, Json] = {}
         self._lock = threading.Lock()
         self._version = ""  # of the last thing heard; empty when a list is due
@@ -78,6 +86,12 @@ class Watch:
         if self._stream is not None:
             self._stream.cut()
         self._thread.join(deadline)
+
+    @property
+    def fresh(self) -> bool:
+        """Tell whether the API server has said something lately, be it that there is nothing new."""
+        heard = self.last_contact
+        return heard is not None and time.monotonic() - heard < self._stale_after
 
     def objects(self) -> list[Json]:
         """Return the objects as last heard; not to be changed."""
@@ -101,6 +115,7 @@ class Watch:
         except KubeError as error:
             self._interrupted = True
             if isinstance(error, NotFound) and not self._required:
+                self._heard()
                 return self._absent()
             self._outage.failed(error)
             return max(self._backoff.delay(), min(error.retry_after or 0.0, MAX_DELAY_S))
@@ -115,6 +130,7 @@ class Watch:
             client=self._client,
             version=self._version,
             selectors={"labelSelector": self._labels, "fieldSelector": self._fields},
+            metadata_only=self._metadata_only,
         )
         if self._stopping.is_set():
             stream.cut()
@@ -144,7 +160,13 @@ class Watch:
         self._version = listed.version
 
     def _snapshot(self, at_most: int | None = None) -> Snapshot:
-        return self._client.snapshot(self._path, labels=self._labels, fields=self._fields, at_most=at_most)
+        return self._client.snapshot(
+            self._path,
+            labels=self._labels,
+            fields=self._fields,
+            at_most=at_most,
+            metadata_only=self._metadata_only,
+        )
 
     def _absent(self) -> float:
         self._version = ""
@@ -173,7 +195,7 @@ class Watch:
         with self._lock:
             old = self._objects.pop(key, None)
             if new is not None:
-                self._objects[key] = new
+                self._objects[key] = self._keep(new)
         if old is not None and new is not None:
             if _same(old, new, "resourceVersion"):
                 return

@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import NoReturn
 
 from virtwatch_api import __version__
 from virtwatch_api.policy_codec import GROUP
-from virtwatch_kube.election import Election
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.election import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Election
 from virtwatch_kube.errors import KubeError
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.leader import Leader
@@ -64,13 +66,23 @@ class _Operator:
         self._stop = threading.Event()
         self._leading = threading.Event()
         self._failed = threading.Event()
-        self._leader = Leader(settings, providers)
-        self._election = (
-            Election(namespace=settings.namespace, name=LEASE, identity=settings.identity, elected=self._lead)
-            if settings.lease
-            else None
-        )
+        self._election = self._make_election(settings) if settings.lease else None
+        self._leader = Leader(settings, providers, leads=self._leads)
         self._health = HealthServer(settings.health_port, {"/healthz": self._alive, "/readyz": self._ready})
+
+    def _make_election(self, settings: OperatorSettings) -> Election:
+        client = KubeClient.from_environment(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S)
+        return Election(
+            client=client,
+            namespace=settings.namespace,
+            name=LEASE,
+            identity=settings.identity,
+            elected=self._lead,
+            clock=_boot_time,
+        )
+
+    def _leads(self) -> bool:
+        return self._election is None or self._election.leads
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,6 +126,11 @@ class _Operator:
             return {part: "" if holds else "not yet" for part, holds in self._leader.ready().items()}
         reached = self._election is not None and self._election.reached
         return {"the Lease can be read": "" if reached else "not yet"}
+
+
+def _boot_time() -> float:
+    """Return seconds that go on while the machine sleeps: a leader that slept past its Lease must notice."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json, decode_nodemonitor
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.policy_codec import timestamp
+from virtwatch_operator.nodes.trust import Trust, cleaned
 from virtwatch_operator.rollup.reports import Presence, Report
 
 logger = logging.getLogger(__name__)
@@ -36,11 +37,13 @@ class Fleet:
     def __init__(
         self,
         *,
+        trust: Trust,
         waiting: Callable[[str], None],
         reported: Callable[[PolicyKey], None],
         presence_changed: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._trust = trust
         self._waiting = waiting
         self._reported = reported
         self._presence_changed = presence_changed
@@ -102,15 +105,31 @@ class Fleet:
             return node in self._nodes
 
     def knowing(self, alert: AlertKey) -> list[NodeMonitor]:
-        """Return the nodes that say of an alert that it fires there, or is on its way from or to there."""
+        """Return the nodes that may say of an alert that it fires there, or is on its way from or to there."""
         with self._lock:
             found = [self._nodes[node].monitor for node in self._places.get(alert, ())]
-        return [monitor for monitor in found if monitor is not None]
+        return [self._trust.believed(monitor) for monitor in found if monitor is not None]
 
     def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
-        """Return what nodes say of a policy, by node."""
+        """Return what nodes may say of a policy, by node."""
         with self._lock:
-            return dict(self._by_policy.get(policy, {}))
+            found = dict(self._by_policy.get(policy, {}))
+        return {node: self._believed(node, report) for node, report in found.items()}
+
+    def moved(self, node: str) -> None:
+        """Take note that a VM came to a node or left it: what the node says of it counts from now on, or no more."""
+        with self._lock:
+            heard = self._nodes.get(node)
+        for policy in heard.reports if heard is not None else ():
+            self._reported(policy)
+
+    def _believed(self, node: str, report: Report) -> Report:
+        firing = tuple(item for item in report.firing if not self._trust.doubt(node, item.alert, item.subject))
+        moving = tuple(
+            item for item in report.moving if not self._trust.doubt(item.subject.node, item.alert, item.subject)
+        )
+        applied = self._trust.applied(node, report.applied) if report.applied is not None else None
+        return Report(applied, firing, moving)
 
     @property
     def presence(self) -> Presence:
@@ -135,7 +154,7 @@ class Fleet:
 
     def _read(self, node: str, document: Json) -> _Heard:
         try:
-            monitor = decode_nodemonitor(document)
+            monitor = cleaned(decode_nodemonitor(document))
         except (ValueError, KeyError, TypeError) as error:
             if node not in self._nodes or self._nodes[node].monitor is not None:
                 logger.error(

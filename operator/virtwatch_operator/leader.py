@@ -1,20 +1,22 @@
 # What the leading replica runs, and how its parts hang together: watches mark keys, queues order them, workers act.
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from opentelemetry.trace import Tracer
 
+from virtwatch_api.channel import ChannelKey
 from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
+from virtwatch_api.place import policy_at
 from virtwatch_api.policy import Notify, PolicyKey
 from virtwatch_api.policy_codec import read_notify
 from virtwatch_kube.client import KubeClient
-from virtwatch_kube.errors import KubeError, NotFound
+from virtwatch_kube.errors import KubeError, NotFound, Unavailable
 from virtwatch_kube.outage import Outage
-from virtwatch_kube.paths import resource, virtwatch
+from virtwatch_kube.paths import KUBEVIRT, resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
@@ -23,16 +25,19 @@ from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
 from virtwatch_operator.handlers.serve import KopfThread
+from virtwatch_operator.hearing import Hearing, Mark, check
 from virtwatch_operator.kinds import check_kinds
 from virtwatch_operator.metrics import Metrics
+from virtwatch_operator.nodes.machines import VirtualMachines, slim
 from virtwatch_operator.nodes.nodes import AGENT_LABELS, AgentPods, NodeReconciler
+from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
 from virtwatch_operator.notify.notifications import Notifications
-from virtwatch_operator.policies import PLURAL, PolicyBook, policy_path
+from virtwatch_operator.policies import PLURAL, PolicyBook, Seen, policy_path
+from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
-from virtwatch_operator.reconcile.thresholds import read_stored
 from virtwatch_operator.rollup.writer import StatusWriter
 from virtwatch_operator.sinks import SINKS, Means
 from virtwatch_operator.workers import Workers
@@ -46,6 +51,9 @@ _SCOPE = "virtwatch.operator"
 _TICK_S = 2.0
 # Everything is looked at again so often, should a watch have missed something; labels of Nodes are read by it alone.
 _RESYNC_S = 300.0
+_FIRST_RESYNC_S = 30.0
+_LOOK_EVERY_S = 15.0
+_DEAF_S = 180.0  # after which the process ends, for beginning anew did not help
 _POLL_S = 0.2
 # What the sinks have taken meanwhile is acknowledged with one write.
 _ACKNOWLEDGE_EVERY_S = 0.1
@@ -57,10 +65,12 @@ _MAX_RETRY_S = 5.0
 class Leader:
     """Reconcile, create NodeMonitors, announce and roll up; `run` blocks until `halt` or `stop`."""
 
-    def __init__(self, settings: OperatorSettings, providers: Providers) -> None:
+    def __init__(self, settings: OperatorSettings, providers: Providers, *, leads: Callable[[], bool]) -> None:
         # A watch holds a connection for good: watches and workers draw from pools of their own.
         self._watcher = KubeClient.from_environment()
-        self._client = KubeClient.from_environment()
+        self._client = KubeClient.from_environment(may_write=leads)
+        self._leads = leads
+        self._namespace = settings.namespace
         self._stopping = threading.Event()
         self._kinds_found = False
         self._outages = Outages()
@@ -69,23 +79,30 @@ class Leader:
         self._nodes: WorkQueue[str] = WorkQueue("nodes", spacing=1.0)
         self._announce: WorkQueue[str] = WorkQueue("announce", spacing=_ACKNOWLEDGE_EVERY_S)
         self._statuses: WorkQueue[PolicyKey] = WorkQueue("statuses", spacing=1.0)
+        self._foreign = ForeignThresholds(operator_namespace=settings.namespace)
         self._namespaces = Namespaces(self._policies.add)
         self._pods = AgentPods(self._nodes.add)
+        self._machines = VirtualMachines(client=self._client, moved=self._vm_moved)
+        self._trust = Trust(self._machines, exists=lambda key: bool(self._policy_uid(key)))
         self._fleet = Fleet(
-            waiting=self._announce.add, reported=self._statuses.add, presence_changed=self._all_statuses
+            trust=self._trust,
+            waiting=self._announce.add,
+            reported=self._statuses.add,
+            presence_changed=self._all_statuses,
         )
         self._metrics = Metrics(providers.meter(_SCOPE))
-        self._notifications = self._make_notifications(settings, providers.tracer(_SCOPE))
+        tracer = providers.tracer(_SCOPE)
+        self._notifications = self._make_notifications(settings, tracer)
         # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
         self._sinks = Sinks(
             [
                 make(
                     Means(
-                        client=KubeClient.from_environment(),
+                        client=KubeClient.from_environment(may_write=leads),
                         settings=settings,
                         metrics=self._metrics,
                         notifications=self._notifications,
-                        tracer=providers.tracer(_SCOPE),
+                        tracer=tracer,
                     )
                 )
                 for make in SINKS
@@ -97,8 +114,12 @@ class Leader:
         self._watches = self._make_watches(settings.namespace)
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
-        self._make_workers(settings, providers.tracer(_SCOPE))
-        registry = partial(make_registry, policy=self._policy_noticed, channel=self._notifications.channels.add)
+        self._make_workers(settings, tracer)
+        self._policies_heard: Hearing[PolicyKey] = Hearing()
+        self._channels_heard: Hearing[ChannelKey] = Hearing()
+        self._deafness = Outage("The watch of policies and channels", consequence="it is begun anew")
+        self._deaf_since: float | None = None
+        registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
 
     def run(self) -> None:
@@ -140,14 +161,18 @@ class Leader:
 
     @property
     def alive(self) -> bool:
-        """Tell whether no thread has died."""
-        return self._kopf.alive and all(workers.alive for workers in self._workers)
+        """Tell whether no thread has died, nor hears nothing for good."""
+        deaf = self._deaf_since is not None and time.monotonic() - self._deaf_since > _DEAF_S
+        return self._kopf.alive and not deaf and all(workers.alive for workers in self._workers)
 
     def ready(self) -> Mapping[str, bool]:
-        """Tell what has been found and heard of."""
+        """Tell what has been found and heard of, and whether that is still so."""
         return {
             "custom resource definitions": self._kinds_found,
             **{f"first list of {name}": watch.synced for name, watch in self._watches.items()},
+            **{f"recent word of {name}": watch.fresh for name, watch in self._watches.items()},
+            "changes of policies are heard": not self._policies_heard.deaf,
+            "changes of channels are heard": not self._channels_heard.deaf,
         }
 
     def _make_watches(self, namespace: str) -> Mapping[str, Watch]:
@@ -167,6 +192,15 @@ class Leader:
                     self._nodemonitor_changed,
                     on_synced=self._fleet_heard,
                 ),
+                watch(
+                    "virtual machines",
+                    resource(KUBEVIRT, "virtualmachineinstances"),
+                    self._machines.on_change,
+                    on_synced=self._machines_heard,
+                    required=False,  # without KubeVirt there are none
+                    metadata_only=True,
+                    keep=slim,
+                ),
                 watch("agents' pods", pods, self._pods.on_change, labels=AGENT_LABELS),
             )
         )
@@ -185,24 +219,25 @@ class Leader:
         announcer = Announcer(
             client=client,
             hand=self._hand,
-            continuity=Continuity(client=client, fleet=self._fleet),
+            continuity=Continuity(client=client, fleet=self._fleet, trust=self._trust),
+            trust=self._trust,
             monitor_of=self._monitor_once_all_are_known,
             policy_uid=self._policy_uid,
             again=self._announce.add,
             tracer=tracer,
             instance=settings.pod,
         )
-        statuses = StatusWriter(
+        self._status_writer = StatusWriter(
             client=client,
             book=self._book,
             fleet=self._fleet,
-            fleet_known=lambda: self._watches["nodemonitors"].synced,
+            fleet_known=self._fleet_known,
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
         self._work(self._nodes, nodes.reconcile, threads=1)
         self._work(self._announce, announcer.announce, threads=3)
-        self._work(self._statuses, statuses.write, threads=2)
+        self._work(self._statuses, self._status_writer.write, threads=2)
         self._workers += [*self._sinks.workers, *self._notifications.workers]
         for queue in (*self._sinks.queues, *self._notifications.queues):
             self._observe(queue.name, queue)
@@ -213,7 +248,7 @@ class Leader:
     def _make_notifications(self, settings: OperatorSettings, tracer: Tracer) -> Notifications:
         rules = Rules(settings.namespace, Guard(settings.denied_networks), settings.trace_url)
         return Notifications(
-            client=KubeClient.from_environment(),
+            client=KubeClient.from_environment(may_write=self._leads),
             rules=rules,
             notify_of=self._notify_of,
             # Until all are known, none counts as gone.
@@ -248,46 +283,77 @@ class Leader:
     def _tick(self) -> None:
         """Do what no watch tells of, until the end."""
         outage = Outage("The periodic look at everything", consequence="it is done again", among=self._outages)
-        resync = time.monotonic() + _RESYNC_S
+        resync, look = (time.monotonic() + wait for wait in (_FIRST_RESYNC_S, _LOOK_EVERY_S))
         while not self._stopping.wait(_TICK_S):
             self._fleet.notice_presence()
             self._sinks.tick()
+            now = time.monotonic()
             try:
-                if time.monotonic() >= resync:
-                    self._resync()
-                    resync = time.monotonic() + _RESYNC_S
+                if now >= look:
+                    look = now + _LOOK_EVERY_S
+                    self._look(all_anew=now >= resync)
+                    resync = now + _RESYNC_S if now >= resync else resync
             except KubeError as error:
                 outage.failed(error)
             else:
                 outage.healed()
 
-    def _resync(self) -> None:
-        for kind, plural in PLURAL.items():
-            for document in self._client.list(virtwatch(plural)):
-                metadata = document["metadata"]
-                self._policies.add(PolicyKey(kind, metadata["name"], metadata.get("namespace")))
+    def _look(self, *, all_anew: bool) -> None:
+        """See that kopf tells of what there is; now and then, look at everything again."""
+        policies = {
+            PolicyKey(kind, *_names(document)): _mark(document)
+            for kind, plural in PLURAL.items()
+            for document in self._client.list(virtwatch(plural), metadata_only=True)
+        }
+        channels = {
+            ChannelKey(document["metadata"]["namespace"], document["metadata"]["name"]): _mark(document)
+            for document in self._client.list(virtwatch("notificationchannels"), metadata_only=True)
+        }
+        missed = check(self._policies_heard, policies, mark=self._policies.add) or check(
+            self._channels_heard, channels, mark=self._notifications.channels.add
+        )
+        if missed:
+            self._deaf_since = self._deaf_since or time.monotonic()
+            self._deafness.failed(Unavailable(missed))
+            self._kopf.restart()
+        else:
+            self._deaf_since = None
+            self._deafness.healed()
+        if all_anew:
+            self._resync(policies)
+
+    def _resync(self, policies: Iterable[PolicyKey]) -> None:
+        self._foreign.look(self._watches["thresholdsets"].objects(), set(policies))
         # kopf never hears of what was deleted while it listed anew.
-        for facts in self._book.all():
-            self._policies.add(facts.key)
+        for key in {*policies, *(facts.key for facts in self._book.all())}:
+            self._policies.add(key)
         for node in self._pods.nodes():
             self._nodes.add(node)
         self._notifications.resync()
 
-    def _policy_noticed(self, key: PolicyKey, uid: str, generation: int) -> None:
-        """Mark a policy, unless all that changed is the status that was written here."""
+    def _channel_noticed(self, key: ChannelKey, mark: Mark) -> None:
+        self._channels_heard.heard(key, mark)
+        self._notifications.channels.add(key)
+
+    def _policy_noticed(self, key: PolicyKey, seen: Seen) -> None:
+        """Mark a policy that changed; where only its status did, the status, unless it was written here."""
+        self._policies_heard.heard(key, (seen.uid, seen.generation) if seen.uid else None)
         facts = self._book.get(key)
-        if facts is None or (facts.uid, facts.generation) != (uid, generation):
+        if facts is None or (facts.uid, facts.generation) != (seen.uid, seen.generation):
             self._policies.add(key)
+        elif self._status_writer.noticed(key, seen):
+            self._statuses.add(key)
 
     def _thresholds_changed(self, old: Json | None, new: Json | None) -> None:
         """Mark a ThresholdSet's policy if the ThresholdSet is not what was written here."""
         document = new or old
         assert document is not None
-        stored = read_stored(document)
-        facts = self._book.get(stored.policy)
-        in_force = facts.in_force if facts else None
-        if in_force is not None and (new is None or stored.in_force.hash != in_force.hash):
-            self._policies.add(stored.policy)
+        metadata = document["metadata"]
+        # By where it stands: what it claims is not to be believed.
+        key = policy_at(metadata["namespace"], metadata["name"], operator_namespace=self._namespace)
+        facts = self._book.get(key)
+        if facts is not None and (new is None or metadata["resourceVersion"] != facts.version):
+            self._policies.add(key)
 
     def _nodemonitor_changed(self, old: Json | None, new: Json | None) -> None:
         self._fleet.on_change(old, new)
@@ -300,9 +366,19 @@ class Leader:
         for node in self._fleet.waiting():
             self._announce.add(node)
 
+    def _vm_moved(self, node: str) -> None:
+        self._fleet.moved(node)
+
+    def _machines_heard(self) -> None:
+        self._machines.on_synced()
+        self._fleet_heard()
+
+    def _fleet_known(self) -> bool:
+        return self._watches["nodemonitors"].synced and self._watches["virtual machines"].synced
+
     def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
-        # Whether an alert began or came from another node cannot be told while that one is not heard of.
-        return self._fleet.monitor(node) if self._watches["nodemonitors"].synced else None
+        # Whether an alert began or came from another node, and whether this one may speak of it, cannot be told before.
+        return self._fleet.monitor(node) if self._fleet_known() else None
 
     def _all_statuses(self) -> None:
         for facts in self._book.all():
@@ -327,3 +403,13 @@ class Leader:
             return str(self._client.get(policy_path(key))["metadata"]["uid"])
         except NotFound:
             return ""
+
+
+def _names(document: Json) -> tuple[str, str | None]:
+    return document["metadata"]["name"], document["metadata"].get("namespace")
+
+
+def _mark(document: Json) -> Mark:
+    metadata = document["metadata"]
+    # One that is being deleted is as good as gone.
+    return None if metadata.get("deletionTimestamp") else (metadata["uid"], metadata["generation"])

@@ -17,6 +17,16 @@ def policy_path(key: PolicyKey, *, subresource: str | None = None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Hold what a watch says of a policy; no uid where it is gone or going."""
+
+    uid: str
+    generation: int
+    version: str
+    status: Json
+
+
+@dataclass(frozen=True, slots=True)
 class InForce:
     """Say which ThresholdSet agents judge by: its hash, and the policy's generation whose meaning it holds."""
 
@@ -27,7 +37,11 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """Hold what reconciling a policy found; `status` is what the policy held when it was read."""
+    """Hold what reconciling a policy found.
+
+    `status` is what the policy held when it was read, at resourceVersion `read_at`; `version` is the resourceVersion of
+    its ThresholdSet, found right.
+    """
 
     key: PolicyKey
     uid: str
@@ -36,6 +50,8 @@ class PolicyFacts:
     in_force: InForce | None
     status: Json
     notify: tuple[Notify, ...] = ()
+    version: str = ""
+    read_at: str = ""
 
 
 class PolicyBook:

@@ -20,6 +20,7 @@ from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.sinks import TURN_S, News, Origin
+from virtwatch_operator.nodes.trust import Doubts, Trust
 from virtwatch_telemetry.traceparent import parent
 
 MANAGER = "virtwatch-acknowledge"
@@ -65,6 +66,7 @@ class Announcer:
         client: KubeClient,
         hand: Hand,
         continuity: Continuity,
+        trust: Trust,
         monitor_of: Callable[[str], NodeMonitor | None],
         policy_uid: Callable[[PolicyKey], str],
         again: Callable[[str], None],
@@ -74,6 +76,8 @@ class Announcer:
         self._client = client
         self._hand = hand
         self._continuity = continuity
+        self._trust = trust
+        self._doubts = Doubts()
         self._monitor_of = monitor_of
         self._policy_uid = policy_uid
         self._again = again
@@ -125,13 +129,17 @@ class Announcer:
         }
         span = self._tracer.start_span("announce", context=parent(transition.traceparent), attributes=attributes)
         try:
-            said = self._continuity.to_tell(monitor, transition)
+            doubt = self._trust.doubt_now(monitor.node, transition)
+            said = None if doubt else self._continuity.to_tell(monitor, transition)
             span.set_attribute("virtwatch.alert.continues", said is None)
             uid = self._policy_uid(transition.alert.policy)
         except Exception as error:
             span.set_status(Status(StatusCode.ERROR, str(error)))
             span.end()
             raise
+        if doubt:
+            span.set_attribute("virtwatch.transition.doubt", doubt)
+            self._doubts.note(monitor.node, transition.alert, doubt)
         decided = _Decided(transition.sequence, span)
         journal.decided.append(decided)
         journal.sequence = transition.sequence

@@ -12,6 +12,7 @@ from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.elsewhere import elsewhere, news
 from virtwatch_operator.fleet import Fleet
+from virtwatch_operator.nodes.trust import Trust
 
 MANAGER = "virtwatch-handover"
 # Each write of the node's agent in between makes one attempt fail; an agent writes once per second at most.
@@ -21,9 +22,10 @@ _ATTEMPTS = 5
 class Continuity:
     """Hand alerts over from node to node."""
 
-    def __init__(self, *, client: KubeClient, fleet: Fleet) -> None:
+    def __init__(self, *, client: KubeClient, fleet: Fleet, trust: Trust) -> None:
         self._client = client
         self._fleet = fleet
+        self._trust = trust
 
     def to_tell(self, monitor: NodeMonitor, transition: Transition) -> Transition | None:
         """Return what there is to tell of a transition; None when its alert only goes on, on another node.
@@ -53,7 +55,7 @@ class Continuity:
     def _hand_over(self, monitor: NodeMonitor, transition: Transition, move: Move) -> Transition | None:
         assert monitor.status is not None
         handover = Handover(monitor.status.epoch, transition, move)
-        if self._agent_on(move.to):
+        if self._agent_on(move.to) and self._trust.may_hand_over(transition.subject, to=move.to):
             with suppress(NotFound):
                 self._change(move.to, lambda held: _with(held, handover))
                 return None

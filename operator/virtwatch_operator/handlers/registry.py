@@ -7,11 +7,11 @@ import kopf
 from virtwatch_api.channel import ChannelKey
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import GROUP, VERSION
-from virtwatch_operator.policies import PLURAL
+from virtwatch_operator.hearing import Mark
+from virtwatch_operator.policies import PLURAL, Seen
 
-# (key, uid, generation); no uid where the object is gone or going.
-PolicyNoticed = Callable[[PolicyKey, str, int], None]
-ChannelNoticed = Callable[[ChannelKey], None]
+PolicyNoticed = Callable[[PolicyKey, Seen], None]
+ChannelNoticed = Callable[[ChannelKey, Mark], None]
 
 
 def make_registry(*, policy: PolicyNoticed, channel: ChannelNoticed) -> kopf.OperatorRegistry:
@@ -33,13 +33,23 @@ def _policy_handler(kind: PolicyKind, noticed: PolicyNoticed) -> Callable[..., A
         metadata = body["metadata"]
         going = type == "DELETED" or metadata.get("deletionTimestamp")
         key = PolicyKey(kind, metadata["name"], metadata.get("namespace"))
-        noticed(key, "" if going else metadata["uid"], metadata["generation"])
+        noticed(
+            key,
+            Seen(
+                uid="" if going else metadata["uid"],
+                generation=metadata["generation"],
+                version=metadata["resourceVersion"],
+                status=dict(body.get("status") or {}),
+            ),
+        )
 
     return policy
 
 
 def _channel_handler(noticed: ChannelNoticed) -> Callable[..., Any]:
-    async def channel(body: kopf.Body, **_: Any) -> None:
-        noticed(ChannelKey(body["metadata"]["namespace"], body["metadata"]["name"]))
+    async def channel(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        metadata = body["metadata"]
+        mark = None if type == "DELETED" else (metadata["uid"], metadata["generation"])
+        noticed(ChannelKey(metadata["namespace"], metadata["name"]), mark)
 
     return channel

@@ -20,18 +20,20 @@ _IDENTITY = "virtwatch-operator"
 _END_S = 8.0  # that kopf may take to end; it waits 5 s for what it calls hung tasks
 _FIRST_RETRY_S = 0.5
 _MAX_RETRY_S = 5.0
+_TRIES = 5
 
 
 class JitteredBackoffs:
-    """Iterate over delays that double, spread over the upper half, without end.
+    """Iterate over a few delays that double, spread over the upper half.
 
-    One watcher of kopf that gives up takes the others down with it, and one of those may then wait for ever.
+    Then kopf gives up, which is logged here, and is started again: with delays without end it would never say why it
+    serves nothing.
     """
 
     def __iter__(self) -> Iterator[float]:
-        """Return fresh delays in seconds."""
+        """Return fresh delays in seconds, 6 to 11 in all."""
         backoff = Backoff(first=_FIRST_RETRY_S, cap=_MAX_RETRY_S)
-        while True:
+        for _ in range(_TRIES):
             yield backoff.delay()
 
 
@@ -83,6 +85,11 @@ class KopfThread:
             self._end()
         if self._thread.ident is not None:
             self._thread.join(deadline)
+
+    def restart(self) -> None:
+        """Begin anew; what kopf does not hear of, it hears of then."""
+        with suppress(RuntimeError):
+            self._end()
 
     @property
     def alive(self) -> bool:

@@ -1,4 +1,5 @@
 # From a policy to its ThresholdSet. Level-based: reads what is there, writes what is missing, remembers what it found.
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,12 +8,14 @@ from opentelemetry.trace import Tracer
 
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor_codec import Json
-from virtwatch_api.policy import Policy, PolicyKey
+from virtwatch_api.place import CLUSTER_PREFIX, place
+from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import parse_policy, read_notify
 from virtwatch_api.problem import Problem
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Invalid, NotFound
+from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.conditions import Finding
 from virtwatch_operator.policies import InForce, PolicyBook, PolicyFacts, policy_path
 from virtwatch_operator.reconcile import verdict
@@ -20,12 +23,13 @@ from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.thresholds import (
     MANAGER,
     Stored,
-    place,
     read_stored,
     thresholdset_body,
     thresholdset_path,
 )
 from virtwatch_telemetry.traceparent import inject
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class _Subject:
     @property
     def in_force(self) -> InForce | None:
         """Return what agents judge by now; an edit without a new meaning counts as in force too."""
-        if self.stored is None or self.stored.policy_uid != self.uid:
+        if self.stored is None or (self.stored.policy, self.stored.policy_uid) != (self.key, self.uid):
             return None
         effective = (self.document.get("status") or {}).get("effectiveGeneration", 0)
         return replace(self.stored.in_force, generation=max(self.stored.in_force.generation, effective))
@@ -105,6 +109,9 @@ class PolicyReconciler:
         return _Subject(key, document, where, stored)
 
     def _decide(self, subject: _Subject, begun: int) -> PolicyFacts:
+        key = subject.key
+        if key.kind is PolicyKind.MONITOR_POLICY and subject.place == _reserved(key, self._operator_namespace):
+            return self._facts(subject, verdict.name_reserved(key, generation=subject.generation), None)
         parsed = parse_policy(subject.document)
         if not isinstance(parsed, Policy):
             return self._refuse(subject, parsed)
@@ -114,27 +121,37 @@ class PolicyReconciler:
         )
         if not isinstance(compiled, ThresholdSet):
             return self._refuse(subject, compiled)
-        if subject.stored is not None and subject.stored.policy != subject.key:
-            other = f"{subject.stored.policy.kind} {subject.stored.policy}"
-            taken = verdict.name_taken(subject.place, other, generation=subject.generation)
-            return self._facts(subject, taken, None)
         in_force = InForce(compiled.hash, subject.generation, compiled.enforcement)
-        if subject.in_force is None or subject.in_force.hash != compiled.hash:
-            try:
-                self._apply(subject, compiled, begun)
-            except Invalid as error:
-                stays = subject.in_force.generation if subject.in_force else None
-                refusal = verdict.rejected_by_server(str(error), generation=subject.generation, in_force=stays)
-                return self._facts(subject, refusal, subject.in_force)
-        return self._facts(subject, verdict.accepted(subject.generation), in_force)
+        try:
+            version = self._settle(subject, compiled, begun)
+        except Invalid as error:
+            stays = subject.in_force.generation if subject.in_force else None
+            refusal = verdict.rejected_by_server(str(error), generation=subject.generation, in_force=stays)
+            return self._facts(subject, refusal, subject.in_force)
+        return self._facts(subject, verdict.accepted(subject.generation), in_force, version)
+
+    def _settle(self, subject: _Subject, compiled: ThresholdSet, begun: int) -> str:
+        """Write the ThresholdSet where the one that stands is not whole the same; return its resourceVersion."""
+        stored = subject.stored
+        created = subject.document["metadata"]["creationTimestamp"]
+        if stored is not None:
+            if stored.is_as(thresholdset_body(compiled, place=subject.place, created=created)):
+                return stored.version
+            if stored.policy != subject.key or (subject.in_force and subject.in_force.hash == compiled.hash):
+                logger.warning(
+                    "ThresholdSet %s/%s was not as the operator wrote it (last written by %s): it is restored",
+                    *subject.place,
+                    stored.writer or "somebody unknown",
+                )
+        return self._write(subject, compiled, begun)
 
     def _refuse(self, subject: _Subject, problems: tuple[Problem, ...]) -> PolicyFacts:
         stays = subject.in_force
         finding = verdict.refused(problems, generation=subject.generation, in_force=stays.generation if stays else None)
         return self._facts(subject, finding, stays)
 
-    def _apply(self, subject: _Subject, compiled: ThresholdSet, begun: int) -> None:
-        """Write the ThresholdSet; the span that covers it is the root of all that follows from this edit."""
+    def _write(self, subject: _Subject, compiled: ThresholdSet, begun: int) -> str:
+        """Write the ThresholdSet whole; the span that covers it is the root of all that follows from this edit."""
         attributes = {
             "virtwatch.policy.kind": subject.key.kind.value,
             "virtwatch.policy": str(subject.key),
@@ -147,16 +164,32 @@ class PolicyReconciler:
             traced = replace(compiled, traceparent=inject(span))
             created = subject.document["metadata"]["creationTimestamp"]
             body = thresholdset_body(traced, place=subject.place, created=created)
-            self._client.apply(thresholdset_path(subject.place), body, manager=MANAGER)
+            if subject.stored is None:
+                path = virtwatch("thresholdsets", namespace=subject.place[0])
+                written = self._client.create(path, body, manager=MANAGER)
+            else:
+                # Whole, not applied: what somebody else added must go too.
+                body["metadata"]["resourceVersion"] = subject.stored.version
+                written = self._client.replace(thresholdset_path(subject.place), body, manager=MANAGER)
+        return str(written["metadata"]["resourceVersion"])
 
     @staticmethod
-    def _facts(subject: _Subject, accepted: Finding, in_force: InForce | None) -> PolicyFacts:
+    def _facts(
+        subject: _Subject, accepted: Finding, in_force: InForce | None, version: str | None = None
+    ) -> PolicyFacts:
         return PolicyFacts(
             key=subject.key,
             uid=subject.uid,
             generation=subject.generation,
             accepted=accepted,
             in_force=in_force,
+            version=version if version is not None else subject.stored.version if subject.stored else "",
             status=subject.document.get("status") or {},
             notify=read_notify(subject.document),
+            read_at=str(subject.document["metadata"]["resourceVersion"]),
         )
+
+
+def _reserved(key: PolicyKey, operator_namespace: str) -> tuple[str, str] | None:
+    """Return a policy's place where that is one of the ClusterMonitorPolicies'."""
+    return (operator_namespace, key.name) if key.name.startswith(CLUSTER_PREFIX) else None

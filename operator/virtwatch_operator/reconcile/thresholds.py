@@ -1,4 +1,4 @@
-# Where a policy's ThresholdSet lives and what it looks like.
+# What a policy's ThresholdSet looks like, and whether the one that stands is still the one that was written.
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +11,24 @@ from virtwatch_operator.policies import InForce
 Json = dict[str, Any]
 
 MANAGER = "virtwatch-thresholds"
-CLUSTER_PREFIX = "cluster."
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Hold what a ThresholdSet that exists says of itself."""
+    """Hold a ThresholdSet that exists, and what it says of itself; `writer` is the manager who wrote it last."""
 
     policy: PolicyKey
     policy_uid: str
     in_force: InForce
+    document: Json
+    version: str
+    writer: str
 
-
-def place(key: PolicyKey, *, operator_namespace: str) -> tuple[str, str]:
-    """Return the namespace and name of a policy's ThresholdSet; a cluster policy's lives beside the operator."""
-    if key.kind is PolicyKind.CLUSTER_MONITOR_POLICY:
-        return operator_namespace, CLUSTER_PREFIX + key.name
-    return key.namespace or "default", key.name
+    def is_as(self, body: Json) -> bool:
+        """Tell whether all of it is as in `body`, but for the trace and the generation, which change no judgement."""
+        owners = [owner["uid"] for owner in self.document["metadata"].get("ownerReferences") or ()]
+        wanted = [owner["uid"] for owner in body["metadata"]["ownerReferences"]]
+        return owners == wanted and _meaning(self.document["spec"]) == _meaning(body["spec"])
 
 
 def thresholdset_path(place: tuple[str, str]) -> str:
@@ -50,11 +51,34 @@ def thresholdset_body(thresholds: ThresholdSet, *, place: tuple[str, str], creat
 
 
 def read_stored(document: Json) -> Stored:
-    """Read whose a ThresholdSet is and what is in force by it; the API server has validated it."""
-    spec = document["spec"]
-    policy = spec["policy"]
+    """Read whose a ThresholdSet says that it is and what is in force by it; whoever wrote it, it can be read."""
+    metadata, spec = document["metadata"], document.get("spec") or {}
+    policy = spec.get("policy") or {}
     return Stored(
-        PolicyKey(PolicyKind(policy["kind"]), policy["name"], policy.get("namespace")),
-        policy.get("uid", ""),
-        InForce(spec["hash"], policy.get("generation", 0), Enforcement(spec["enforcement"])),
+        PolicyKey(_kind(policy.get("kind")), str(policy.get("name", "")), policy.get("namespace")),
+        str(policy.get("uid", "")),
+        InForce(str(spec.get("hash", "")), int(policy.get("generation", 0)), _enforcement(spec.get("enforcement"))),
+        document={**document, "spec": spec},
+        version=str(metadata.get("resourceVersion", "")),
+        writer=_writer(metadata.get("managedFields") or ()),
     )
+
+
+def _meaning(spec: Json) -> Json:
+    policy = {name: value for name, value in (spec.get("policy") or {}).items() if name != "generation"}
+    return {**{name: value for name, value in spec.items() if name != "traceparent"}, "policy": policy}
+
+
+def _kind(value: object) -> PolicyKind:
+    return (
+        PolicyKind.CLUSTER_MONITOR_POLICY if value == PolicyKind.CLUSTER_MONITOR_POLICY else PolicyKind.MONITOR_POLICY
+    )
+
+
+def _enforcement(value: object) -> Enforcement:
+    return next((item for item in Enforcement if item == value), Enforcement.ENFORCE)
+
+
+def _writer(notes: Any) -> str:
+    newest: Json = max(notes, key=lambda note: str(note.get("time", "")), default={})
+    return str(newest.get("manager", ""))

@@ -1,6 +1,8 @@
 # What the Accepted condition says of a policy.
 from collections.abc import Sequence
 
+from virtwatch_api.place import CLUSTER_PREFIX
+from virtwatch_api.policy import PolicyKey
 from virtwatch_api.problem import Problem, ProblemReason
 from virtwatch_operator.conditions import Finding, fails, holds
 
@@ -31,12 +33,16 @@ def rejected_by_server(said: str, *, generation: int, in_force: int | None) -> F
     )
 
 
-def name_taken(place: tuple[str, str], other: str, *, generation: int) -> Finding:
-    """Say that another policy's ThresholdSet has the name that this one needs."""
-    taken = (
-        f'The ThresholdSet "{place[1]}" in namespace {place[0]} belongs to {other}; give one of the two another name'
+def name_reserved(key: PolicyKey, *, generation: int) -> Finding:
+    """Say that a policy's name is one of those under which the ClusterMonitorPolicies' ThresholdSets stand."""
+    kept = (
+        f'Names that begin with "{CLUSTER_PREFIX}" are reserved in namespace {key.namespace}, where the ThresholdSets'
     )
-    return fails(ACCEPTED, "NameTaken", f"{taken}. {_stays(generation, None)}")
+    return fails(
+        ACCEPTED,
+        "NameReserved",
+        f"{kept} of ClusterMonitorPolicies are; give the policy another name. {_stays(generation, None)}",
+    )
 
 
 def _stays(generation: int, in_force: int | None) -> str:

@@ -10,7 +10,7 @@ from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_operator.fleet import Fleet
-from virtwatch_operator.policies import PolicyBook, PolicyFacts, policy_path
+from virtwatch_operator.policies import PolicyBook, PolicyFacts, Seen, policy_path
 from virtwatch_operator.rollup.aggregate import roll_up
 from virtwatch_operator.rollup.status import policy_status
 
@@ -18,9 +18,12 @@ MANAGER = "virtwatch-status"
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _Standing:
+    """Hold the status that a policy has, as it was written here or seen since."""
+
     uid: str
     status: Json
+    version: str  # the policy's resourceVersion with this status
 
 
 class StatusWriter:
@@ -43,7 +46,7 @@ class StatusWriter:
         self._fleet = fleet
         self._fleet_known = fleet_known
         self._clock = clock
-        self._written: dict[PolicyKey, _Written] = {}
+        self._standing: dict[PolicyKey, _Standing] = {}
         self._lock = threading.Lock()
 
     def write(self, key: PolicyKey) -> None:
@@ -55,28 +58,50 @@ class StatusWriter:
         facts = self._book.get(key)
         if facts is None:
             with self._lock:
-                self._written.pop(key, None)
+                self._standing.pop(key, None)
             return
         if not self._fleet_known():
             return
         previous = self._previous(facts)
         rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key))
-        status = policy_status(rollup, generation=facts.generation, previous=previous, now=self._clock())
-        if status == previous:
+        status = policy_status(rollup, generation=facts.generation, previous=previous.status, now=self._clock())
+        if status == previous.status:
+            self._stands(key, previous)
             return
         try:
-            self._apply(facts, status)
+            written = self._apply(facts, status)
+            if written.get("status") != status:
+                # Somebody else wrote on it too, which an apply leaves alone.
+                written = self._replace(facts, written, status)
         except (NotFound, Conflict):
-            return  # gone, or made anew meanwhile, which is told again
-        with self._lock:
-            self._written[key] = _Written(facts.uid, status)
+            return  # gone, or changed meanwhile, which is noticed
+        self._stands(key, _Standing(facts.uid, status, written["metadata"]["resourceVersion"]))
 
-    def _previous(self, facts: PolicyFacts) -> Json:
+    def noticed(self, key: PolicyKey, seen: Seen) -> bool:
+        """Take note of the status that a watch saw; tell whether it is not the one that should stand."""
         with self._lock:
-            written = self._written.get(facts.key)
-        return written.status if written is not None and written.uid == facts.uid else facts.status
+            standing = self._standing.get(key)
+            if (
+                standing is not None
+                and standing.uid == seen.uid
+                and (standing.status == seen.status or not _later(seen.version, standing.version))
+            ):
+                return False
+            self._standing[key] = _Standing(seen.uid, seen.status, seen.version)
+            return True
 
-    def _apply(self, facts: PolicyFacts, status: Json) -> None:
+    def _previous(self, facts: PolicyFacts) -> _Standing:
+        with self._lock:
+            standing = self._standing.get(facts.key)
+        if standing is None or standing.uid != facts.uid or _later(facts.read_at, standing.version):
+            return _Standing(facts.uid, facts.status, facts.read_at)
+        return standing
+
+    def _stands(self, key: PolicyKey, standing: _Standing) -> None:
+        with self._lock:
+            self._standing[key] = standing
+
+    def _apply(self, facts: PolicyFacts, status: Json) -> Json:
         key = facts.key
         namespace = {"namespace": key.namespace} if key.namespace else {}
         body = {
@@ -86,4 +111,13 @@ class StatusWriter:
             "metadata": {"name": key.name, **namespace, "uid": facts.uid},
             "status": status,
         }
-        self._client.apply(policy_path(key, subresource="status"), body, manager=MANAGER)
+        return self._client.apply(policy_path(key, subresource="status"), body, manager=MANAGER)
+
+    def _replace(self, facts: PolicyFacts, document: Json, status: Json) -> Json:
+        path = policy_path(facts.key, subresource="status")
+        return self._client.replace(path, {**document, "status": status}, manager=MANAGER)
+
+
+def _later(version: str, than: str) -> bool:
+    """Tell whether a resourceVersion is later than another, or cannot be compared with it."""
+    return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)

@@ -23,12 +23,13 @@ AGENT_RIGHTS = {
 }
 OPERATOR_RIGHTS = {
     *rights(OURS, POLICIES, READ),
-    *rights(OURS, tuple(f"{name}/status" for name in POLICIES), ("patch",)),
-    *rights(OURS, ("thresholdsets",), (*READ, "create", "patch")),
+    *rights(OURS, tuple(f"{name}/status" for name in POLICIES), ("patch", "update")),
+    *rights(OURS, ("thresholdsets",), (*READ, "create", "update")),
     *rights(OURS, ("nodemonitors",), (*READ, "create", "patch")),
     *rights("events.k8s.io", ("events",), ("create", "patch")),
     *rights("", ("namespaces",), READ),
     *rights("", ("nodes",), ("get",)),
+    *rights(KUBEVIRT, ("virtualmachineinstances",), READ),
 }
 IN_ITS_NAMESPACE = {
     *rights("", ("pods",), READ),

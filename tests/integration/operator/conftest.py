@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.controlplane.cluster import ControlPlane
+from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.rundir import RunDir, clean
 from tests.integration.operator.place import Place, eventually
 from tools.checkout import CHECKOUT
@@ -22,6 +22,7 @@ def cluster() -> Iterator[ControlPlane]:
     try:
         started.start()
         started.apply_crds(CHECKOUT / "crds")
+        started.apply_crds(VMI_CRD)
         yield started
     finally:
         started.stop()

@@ -1,12 +1,14 @@
 # One test's place in the cluster, and what its users, agents and operators do there.
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from lab.controlplane.cluster import ControlPlane
+from lab.installed.objects import VmiFacts, vmi
 from lab.process import Process, free_port, start
 from tests.integration.operator.stand_in import StandIn
 from virtwatch_api.nodemonitor import Subject
@@ -14,7 +16,7 @@ from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
-from virtwatch_kube.paths import EVENTS, resource, virtwatch
+from virtwatch_kube.paths import EVENTS, KUBEVIRT, resource, virtwatch
 
 DEADLINE_S = 60.0
 RULE = {
@@ -154,6 +156,21 @@ class Place:
             },
         }
         self.client.create(resource("v1", "pods", namespace=self.system), pod)
+
+    def vmi(self, name: str, node: str) -> Subject:
+        """Let a KubeVirt VM run on a node."""
+        pod = str(uuid.uuid4())
+        facts = VmiFacts(namespace=self.name, name=name, node=node, pod_uid=pod, domain_uuid=pod, labels={})
+        path = resource(KUBEVIRT, "virtualmachineinstances", namespace=self.name)
+        made = self.client.create(path, vmi(facts))
+        return Subject(f"{self.name}_{name}", pod, node, self.name, name, made["metadata"]["uid"])
+
+    def move(self, name: str, node: str, *, to: str) -> None:
+        """Let a VM begin to migrate."""
+        labels = {"kubevirt.io/nodeName": node, "kubevirt.io/migrationTargetNodeName": to}
+        body = {"apiVersion": KUBEVIRT, "kind": "VirtualMachineInstance", "metadata": {"name": name, "labels": labels}}
+        path = resource(KUBEVIRT, "virtualmachineinstances", namespace=self.name, name=name)
+        self.client.apply(path, body, manager="virt-controller")
 
     def subject(self, *, namespace: str | None = None) -> Subject:
         return Subject("web-1", "4dea22b3-0000-0000-0000-000000000001", "", namespace or self.name, "web-1", "vmi-uid")

@@ -1,4 +1,4 @@
-from tests.integration.operator.place import NOT_YET, RULE, Place, eventually
+from tests.integration.operator.place import NOT_YET, RULE, Place, eventually, says
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import resource, virtwatch
@@ -131,10 +131,83 @@ def test_two_policies_never_share_a_thresholdset(place: Place):
 
     def reason():
         conditions = (place.client.get(path).get("status") or {}).get("conditions", [])
-        return [item["reason"] for item in conditions if item["type"] == "Accepted"] == ["NameTaken"]
+        return [item["reason"] for item in conditions if item["type"] == "Accepted"] == ["NameReserved"]
 
-    eventually(reason, what="Accepted=False, NameTaken")
+    eventually(reason, what="Accepted=False, NameReserved")
     assert place.thresholds(taken)["spec"]["policy"]["kind"] == "ClusterMonitorPolicy"
+
+
+def test_thresholds_changed_by_hand_are_restored_whole_at_once(place: Place):
+    operator = place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    before = place.thresholds(key)
+    _tamper(place, key)
+    eventually(lambda: place.thresholds(key)["spec"]["rules"] == before["spec"]["rules"], what="the rules to be back")
+    assert "namespaces" not in place.thresholds(key)["spec"] or before["spec"].get("namespaces")
+    assert says(operator, "was not as the operator wrote it (last written by somebody)")
+
+
+def test_a_new_operator_restores_what_was_changed_while_none_ran(place: Place):
+    first = place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    before = place.thresholds(key)
+    first.kill()
+    _tamper(place, key)
+    assert place.thresholds(key)["spec"]["hash"] == before["spec"]["hash"]
+    place.operator()
+    eventually(lambda: place.thresholds(key)["spec"]["rules"] == before["spec"]["rules"], what="the rules to be back")
+
+
+def _tamper(place, key):
+    """Change rules, and leave the hash as it is."""
+    stands = place.thresholds(key)
+    stands["spec"]["rules"][0]["threshold"] = {**stands["spec"]["rules"][0]["threshold"]}
+    stands["spec"]["rules"][0]["threshold"]["warning"] = {"above": "0.9"}
+    stands["spec"]["rules"][0]["threshold"]["critical"] = {"above": "1"}
+    path = virtwatch("thresholdsets", namespace=stands["metadata"]["namespace"], name=stands["metadata"]["name"])
+    place.client.replace(path, stands, manager="somebody")
+
+
+def test_a_status_wiped_or_written_by_hand_is_repaired(place: Place):
+    place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    good = eventually(
+        lambda: (found := place.status(key)).get("conditions") and found, what="a status with all its conditions"
+    )
+    lies = [
+        {},
+        {**good, "effectiveGeneration": 99, "alerts": {**good["alerts"], "critical": 7}},
+        {**good, "conditions": [*good["conditions"], {**good["conditions"][0], "type": "Forged"}]},
+    ]
+    for lie in lies:
+        document = place.client.get(place.path(key))
+        place.client.replace(f"{place.path(key)}/status", {**document, "status": lie}, manager="somebody")
+        eventually(lambda: _same(place.status(key), good), what=f"{list(lie)} to be repaired")
+
+
+def test_a_new_operator_repairs_a_status_written_while_none_ran(place: Place):
+    first = place.operator()
+    key = place.policy()
+    accepted(place, key, "True", generation=1)
+    first.kill()
+    good = place.status(key)
+    document = place.client.get(place.path(key))
+    lie = {**good, "alerts": {**good["alerts"], "critical": 7}}
+    place.client.replace(f"{place.path(key)}/status", {**document, "status": lie}, manager="somebody")
+    place.operator()
+    eventually(lambda: _same(place.status(key), good), what="the status to be repaired")
+
+
+def _same(status, good):
+    """Compare but for the times of conditions, which a wiped status cannot remember."""
+    plain = [
+        {**item, "conditions": [{**one, "lastTransitionTime": ""} for one in item.get("conditions", ())]}
+        for item in (status, good)
+    ]
+    return plain[0] == plain[1]
 
 
 def test_a_channel_without_its_secret_says_so(place: Place):

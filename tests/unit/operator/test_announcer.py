@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import NoOpTracer
 
-from tests.unit.operator.builders import PLAIN, monitor, status, transition
+from tests.unit.operator.builders import CLUSTER_POLICY, PLAIN, TRUSTING, VMI, monitor, status, transition
 from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from virtwatch_operator.announce.announcer import Announcer
@@ -15,7 +15,7 @@ from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.fleet import Fleet
 
-FLEET = Fleet(waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
+FLEET = Fleet(trust=TRUSTING, waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
 
 
 class Killed(BaseException):
@@ -88,7 +88,8 @@ class World:
         self.announcer = Announcer(
             client=self.api,
             hand=lambda news, taken: self.handed.append((news, taken)),
-            continuity=Continuity(client=self.api, fleet=FLEET),
+            trust=TRUSTING,
+            continuity=Continuity(client=self.api, fleet=FLEET, trust=TRUSTING),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",
             again=self.again.append,
@@ -211,11 +212,15 @@ def test_a_storm_is_cut_to_the_budget_counted_and_acknowledged():
 
 
 def test_a_policy_shares_its_budget_over_all_its_vms_and_each_vm_has_its_own():
-    mixed = [transition(sequence, subject=PLAIN) if sequence % 2 else transition(sequence) for sequence in range(1, 21)]
+    mixed = [transition(number, subject=PLAIN if number % 2 else VMI, policy=CLUSTER_POLICY) for number in range(1, 21)]
     world = World(*mixed, burst=15)
     world.announce()
     told = [body["regarding"]["kind"] for body in world.api.events.values() if body["reason"] != "AlertsWithheld"]
-    assert {kind: told.count(kind) for kind in told} == {"VirtualMachineInstance": 10, "Node": 10, "MonitorPolicy": 15}
+    assert {kind: told.count(kind) for kind in told} == {
+        "VirtualMachineInstance": 10,
+        "Node": 10,
+        "ClusterMonitorPolicy": 15,
+    }
 
 
 FAULTS = st.one_of(

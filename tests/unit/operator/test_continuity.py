@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, TRACEPARENT, VMI, firing, status, transition
+from tests.unit.operator.builders import AT, TRACEPARENT, TRUSTING, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import MAX_HANDOVERS, Acknowledged, Adopted, Handover, Move, NodeMonitor
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status, format_time
@@ -55,6 +55,7 @@ class World:
         self.api = ApiServer(**api)
         self.now = AT
         self.fleet = Fleet(
+            trust=TRUSTING,
             waiting=lambda node: None,
             reported=lambda policy: None,
             presence_changed=lambda: None,
@@ -66,7 +67,7 @@ class World:
             self.hear("n2", status())
         if silent:
             self.now += SILENT_AFTER_S + 10
-        self.continuity = Continuity(client=self.api, fleet=self.fleet)
+        self.continuity = Continuity(client=self.api, fleet=self.fleet, trust=TRUSTING)
 
     def hear(self, node, said, *, acknowledged=None, handed=()):
         spec = {"handovers": [encode_handover(item) for item in handed]}
@@ -307,7 +308,7 @@ def test_what_cannot_be_read_of_the_target_is_tried_again(monkeypatch):
 
 def test_a_node_that_took_a_handover_is_looked_at_again_when_its_source_is_acknowledged():
     waiting = []
-    known = Fleet(waiting=waiting.append, reported=lambda policy: None, presence_changed=lambda: None)
+    known = Fleet(trust=TRUSTING, waiting=waiting.append, reported=lambda policy: None, presence_changed=lambda: None)
     source = document("n1", MOVED)
     known.on_change(None, source)
     taken = replace(status(), adopted=(Adopted(HANDOVER.id, 0),))

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.operator.builders import AT, POLICY, applied, firing, status, transition
+from tests.unit.operator.builders import AT, POLICY, TRUSTING, applied, firing, status, transition
 from virtwatch_api.nodemonitor import Counts
 from virtwatch_api.nodemonitor_codec import encode_status, format_time
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
@@ -11,6 +11,7 @@ class Heard:
         self.now = AT
         self.waiting, self.reported, self.presence_changes = [], [], 0
         self.fleet = Fleet(
+            trust=TRUSTING,
             waiting=self.waiting.append,
             reported=self.reported.append,
             presence_changed=self._presence,

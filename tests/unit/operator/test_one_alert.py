@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.operator.builders import AT, VMI, firing, status, transition
+from tests.unit.operator.builders import AT, TRUSTING, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason, carry_on, hand_over, resolve
 from virtwatch_api.nodemonitor import Adopted, Move, Transition
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_status
@@ -94,9 +94,13 @@ class World:
         self.nodes = {name: Node(name) for name in NODES}
         self.now, self.told, self.said = AT, dict.fromkeys(NODES, 0), None
         self.fleet = Fleet(
-            waiting=lambda _: None, reported=lambda _: None, presence_changed=lambda: None, clock=lambda: AT
+            trust=TRUSTING,
+            waiting=lambda _: None,
+            reported=lambda _: None,
+            presence_changed=lambda: None,
+            clock=lambda: AT,
         )
-        self.continuity = Continuity(client=self, fleet=self.fleet)
+        self.continuity = Continuity(client=self, fleet=self.fleet, trust=TRUSTING)
         for name in NODES:
             self.hear(name)
 

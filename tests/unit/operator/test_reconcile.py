@@ -1,16 +1,20 @@
+import copy
+
 import pytest
 
 from tests.unit.operator.builders import CLUSTER_POLICY, POLICY
 from virtwatch_api.compile import compile_policy
+from virtwatch_api.place import place, policy_at
 from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.problem import Problem, ProblemReason
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 from virtwatch_operator.nodes.nodes import AgentPods, nodemonitor_body
 from virtwatch_operator.policies import InForce
+from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
-from virtwatch_operator.reconcile.thresholds import place, read_stored, thresholdset_body
-from virtwatch_operator.reconcile.verdict import name_taken, refused, rejected_by_server
+from virtwatch_operator.reconcile.thresholds import read_stored, thresholdset_body
+from virtwatch_operator.reconcile.verdict import name_reserved, refused, rejected_by_server
 
 INVALID = Problem("spec.rules[0].threshold.signal", 'unknown signal "vm.cpu"')
 LATER = Problem("spec.rules[1].pattern", "judging a pattern is not implemented", ProblemReason.NOT_IMPLEMENTED)
@@ -75,8 +79,59 @@ def test_a_long_list_of_problems_is_cut_and_counted():
 
 def test_the_other_refusals_say_what_to_do():
     assert "The API server refuses" in rejected_by_server("422", generation=1, in_force=None).message
-    taken = name_taken(("vw", "cluster.base"), "MonitorPolicy vw/cluster.base", generation=1)
-    assert "give one of the two another name" in taken.message
+    reserved = name_reserved(PolicyKey(PolicyKind.MONITOR_POLICY, "cluster.base", "vw"), generation=1)
+    assert "give the policy another name" in reserved.message
+
+
+def stored_and_body():
+    policy = document(namespace="shop")
+    body = thresholdset_body(compiled(policy), place=("shop", "p"), created=policy["metadata"]["creationTimestamp"])
+    return copy.deepcopy(body), body
+
+
+def test_the_trace_and_the_generation_make_no_thresholds_differ():
+    stands, body = stored_and_body()
+    stands["spec"]["traceparent"] = "00-a-b-01"
+    stands["spec"]["policy"]["generation"] = 1
+    assert read_stored(stands).is_as(body)
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda stands: stands["spec"]["rules"][0]["threshold"]["warning"].update(above="1e9"),
+        lambda stands: stands["spec"].update(namespaces=["kube-system"]),
+        lambda stands: stands["spec"].update(overridable=False),
+        lambda stands: stands["spec"]["policy"].update(uid="another"),
+        lambda stands: stands["metadata"].update(ownerReferences=[]),
+        lambda stands: stands.update(spec=None),
+    ],
+)
+def test_thresholds_changed_by_hand_differ_though_their_hash_is_left(tamper):
+    stands, body = stored_and_body()
+    tamper(stands)
+    assert not read_stored(stands).is_as(body)
+
+
+def test_a_place_belongs_to_one_policy_whatever_stands_there_claims():
+    for key in (POLICY, CLUSTER_POLICY):
+        namespace, name = place(key, operator_namespace="vw")
+        assert policy_at(namespace, name, operator_namespace="vw") == key
+    assert policy_at("shop", "cluster.base", operator_namespace="vw").kind is PolicyKind.MONITOR_POLICY
+
+
+def test_thresholds_of_no_policy_are_named_once(caplog):
+    stands, _ = stored_and_body()
+    stands["metadata"]["uid"] = "t1"
+    stands["spec"]["policy"] = {"kind": "ClusterMonitorPolicy", "name": "base"}
+    foreign = ForeignThresholds(operator_namespace="vw")
+    for _ in range(3):
+        foreign.look([stands], {CLUSTER_POLICY})
+    (line,) = caplog.messages
+    assert line.startswith(
+        "ThresholdSet shop/p belongs to no policy and is ignored; it claims ClusterMonitorPolicy base"
+    )
+    assert foreign.look([stands], {PolicyKey(PolicyKind.MONITOR_POLICY, "p", "shop")}) == 0
 
 
 def namespace(name, **labels):

@@ -1,0 +1,56 @@
+# What a node says why, in words that only an agent's sentences have: an Event must never carry a stranger's text.
+import re
+from dataclasses import replace
+
+from virtwatch_api.catalogue.events import EVENT
+from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import Function
+
+_TOKEN = re.compile(r"[^\s(),;:\"']+")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Z%µ]{1,4}(/[a-z]{1,9})?|%)?")
+# Of the sentences in virtwatch_rules and the agent; a test holds those against this list.
+_WORDS = """
+    a above after ago all an and answer answers any anomaly are as at automatically band been before behind below both
+    bound bounds broken but by call calls cannot change changed changes condition connection could count counted crossed
+    data deadline delay did different disk does down end ended expected fails failed fewer figure fires first follow
+    followed for found from gap gone guest had has have higher hold holds host idle in inferred into is it its last
+    latest least libvirt limit longer lost low lower maximum minimum missing monitor more most moved never no nor not
+    nothing of off on once one only or other out outside over past pattern per pool possible process qemu quiet
+    range ratio read reading reads recovered report reported reports returned running s same sample samples seen seldom
+    sequence series several share signal since socket some spread state still stopped stuck telemetry than that the
+    their then there they this time timed timeout times to too took under until usual usually value values vm vms was
+    went were what when which while whose will with within without yet
+    operation operations second seconds minute minutes hour hours day days ms us b kib mib gib tib b/s kib/s mib/s
+    gib/s tib/s operation/s fault/s packet/s error/s event/s page/s drop/s request/s
+"""
+
+
+def _names() -> frozenset[str]:
+    attributes = {name for event in EVENT.values() for name in event.attributes}
+    return frozenset(
+        name.lower() for name in (*SIGNAL, *EVENT, *attributes, *(function.value for function in Function))
+    )
+
+
+# libvirt's words for why; an attribute's value is one of these or a device.
+_VALUES = """
+    unknown booted migrated restored snapshot wakeup crashed crash crashloaded panicked shutdown destroyed saved failed
+    daemon user dump ioerror io_error watchdog shutting_down starting postcopy postcopy_failed migration migrating pause
+    none report reset poweroff inject_nmi debug enospc eio stop ignore api_error shutting
+"""
+_KNOWN = _names() | set(_WORDS.split()) | set(_VALUES.split())
+
+
+def own_words(evidence: Evidence, *, device: str = "") -> Evidence:
+    """Return evidence whose sentence could be an agent's; where it could not, the figures alone are said."""
+    subject = evidence.subject if evidence.subject in SIGNAL or evidence.subject in EVENT else ""
+    tokens = _TOKEN.findall(evidence.text)
+    known = all(_is_known(token, device) for token in tokens)
+    said = evidence.text if known and evidence.text.isprintable() else ""
+    return replace(evidence, subject=subject or "the rule", text=said)
+
+
+def _is_known(token: str, device: str) -> bool:
+    token = token.rstrip(".")
+    return token.lower() in _KNOWN or bool(_NUMBER.fullmatch(token)) or (bool(device) and token == device)

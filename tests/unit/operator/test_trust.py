@@ -1,0 +1,173 @@
+# What a node is believed about: its own VMs, in an agent's words.
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.operator.builders import (
+    CLUSTER_POLICY,
+    PLAIN,
+    POLICY,
+    VMI,
+    applied,
+    firing,
+    monitor,
+    status,
+    transition,
+)
+from virtwatch_api.alert import Action, AlertKey
+from virtwatch_api.nodemonitor import Counts, Evidence
+from virtwatch_kube.errors import NotFound
+from virtwatch_operator.nodes.evidence import own_words
+from virtwatch_operator.nodes.machines import LINGER_S, VirtualMachines
+from virtwatch_operator.nodes.trust import Doubts, Trust, cleaned
+
+
+class Api:
+    """Answers with the VMIs as they are now, which a watch hears of later."""
+
+    def __init__(self):
+        self.now = {}
+
+    def get(self, path, *, metadata_only):
+        assert metadata_only
+        name = path.rpartition("/")[2]
+        if name not in self.now:
+            raise NotFound("no such VMI", status=404)
+        return self.now[name]
+
+
+class Place:
+    def __init__(self):
+        self.api, self.clock, self.moved = Api(), 10_000.0, []
+        self.machines = VirtualMachines(client=self.api, moved=self.moved.append, clock=lambda: self.clock)
+        self.machines.on_synced()
+        self.clock += LINGER_S  # nothing is owed any more to what ended before
+        self.policies = {POLICY, CLUSTER_POLICY}
+        self.trust = Trust(self.machines, exists=lambda key: key in self.policies)
+
+    def vmi(self, node, *, target="", uid=VMI.vmi_uid, name="web-1"):
+        labels = {"kubevirt.io/nodeName": node, **({"kubevirt.io/migrationTargetNodeName": target} if target else {})}
+        metadata = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": "1", "labels": labels}
+        return {"metadata": metadata}
+
+    def is_on(self, node, subject=VMI):
+        return not self.trust.doubt(node, transition().alert, replace(subject, node=node))
+
+
+@pytest.fixture
+def place():
+    return Place()
+
+
+def test_a_vm_is_where_it_is_where_it_goes_and_where_it_was(place):
+    here, leaving, there = place.vmi("n1"), place.vmi("n1", target="n2"), place.vmi("n2")
+    place.machines.on_change(None, here)
+    assert (place.is_on("n1"), place.is_on("n2")) == (True, False)
+    place.machines.on_change(here, leaving)
+    assert (place.is_on("n1"), place.is_on("n2")) == (True, True)
+    place.machines.on_change(leaving, there)
+    assert (place.is_on("n1"), place.is_on("n2"), place.is_on("n3")) == (True, True, False)
+    place.clock += LINGER_S
+    assert (place.is_on("n1"), place.is_on("n2")) == (False, True)
+    assert place.moved == ["n1", "n2", "n1"]
+
+
+def test_the_end_of_a_vm_can_still_be_reported_from_where_it_was(place):
+    here = place.vmi("n1")
+    place.machines.on_change(None, here)
+    place.machines.on_change(here, None)
+    place.machines.on_change(None, place.vmi("n2", uid="made-anew"))
+    assert (place.is_on("n1"), place.is_on("n2")) == (True, False)
+    assert place.is_on("n2", replace(VMI, vmi_uid="made-anew"))
+    place.clock += LINGER_S
+    assert not place.is_on("n1")
+
+
+def test_what_ended_before_a_new_leader_began_can_still_be_reported(place):
+    place.clock -= LINGER_S
+    assert place.is_on("n1")
+    place.machines.on_change(None, place.vmi("n2"))
+    assert not place.is_on("n1")  # it did not end
+
+
+def test_a_watch_that_is_behind_is_no_reason_for_doubt(place):
+    place.api.now["web-1"] = place.vmi("n1")
+    assert place.trust.doubt_now("n1", transition()) == ""
+    assert "is not on that node" in place.trust.doubt_now("n2", transition(subject=replace(VMI, node="n2")))
+
+
+def test_of_a_policy_that_is_gone_only_ends_are_reported(place):
+    place.machines.on_change(None, place.vmi("n1"))
+    place.policies.clear()
+    assert place.trust.doubt_now("n1", transition()) == "there is no such policy"
+    assert place.trust.doubt_now("n1", transition(action=Action.RESOLVED, severity=None)) == ""
+
+
+def test_a_handover_is_believed_while_the_vm_migrates(place):
+    place.machines.on_change(None, place.vmi("n1", target="n2"))
+    assert place.trust.may_hand_over(VMI, to="n2")
+    assert not place.trust.may_hand_over(VMI, to="n3")
+
+
+def test_a_node_speaks_of_no_other_node_and_a_policy_of_no_other_namespace(place):
+    place.machines.on_change(None, place.vmi("n1"))
+    alert = transition().alert
+    assert "is about node n1" in place.trust.doubt("n2", alert, VMI)
+    foreign = replace(alert, policy=replace(POLICY, namespace="kube-system"))
+    assert "watches no VM outside its namespace" in place.trust.doubt("n1", foreign, VMI)
+    assert "watches no VM outside its namespace" in place.trust.doubt("n1", alert, PLAIN)
+    assert place.trust.doubt("n1", replace(alert, policy=CLUSTER_POLICY), PLAIN) == ""
+    assert "name that none can have" in place.trust.doubt("n1", replace(alert, rule="call +1 555"), VMI)
+
+
+def test_alerts_that_a_node_may_not_speak_of_are_left_out(place):
+    place.machines.on_change(None, place.vmi("n1"))
+    other = replace(VMI, name="web-2", vmi_uid="other")
+    report = monitor(status(transition(), transition(2, subject=other), firing=(firing(), firing(other))))
+    believed = place.trust.believed(report)
+    assert believed.firing == (firing(),)
+    assert believed.unacknowledged == (transition(),)
+
+
+def test_a_node_without_a_namespaces_vms_has_no_figures_for_its_policies(place):
+    said = applied(vms=100, counts=Counts(critical=5))
+    assert place.trust.applied("n1", said) == applied(vms=0)
+    place.machines.on_change(None, place.vmi("n1"))
+    assert place.trust.applied("n1", said) == said
+
+
+def test_words_that_no_agent_writes_are_not_repeated():
+    forged = Evidence("your bill", 1.0, 0.5, "Call +1-555 at http://evil.example, or lose this VM")
+    assert own_words(forged) == Evidence("the rule", 1.0, 0.5, "")
+    report = monitor(status(transition(evidence=forged, traceparent="00-evil"), firing=(firing(evidence=forged),)))
+    for item in (*cleaned(report).unacknowledged, *cleaned(report).firing):
+        assert item.evidence.text == ""
+    assert cleaned(report).unacknowledged[0].traceparent == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1",
+        "vm.disk.read.latency of vda is 12.5 ms, not yet at or below 10 ms",
+        "vm.io_error (action pause, device vda, reason enospc), found after a gap",
+        "vm.memory.headroom.ratio has had no data for 75 s",
+        "vm.disk.write.rate of vda: the VM has no vda any more",
+    ],
+)
+def test_an_agents_sentences_are_repeated(text):
+    subject = text.split(" ", maxsplit=1)[0]
+    assert own_words(Evidence(subject, text=text), device="vda").text == text
+
+
+def test_each_node_that_is_doubted_is_logged_once_and_then_counted(caplog):
+    now = 0.0
+    doubts = Doubts(lambda: now)
+    alert = AlertKey(POLICY, "r", "u")
+    for _ in range(5):
+        doubts.note("n1", alert, "it is about node n2")
+    now = 601.0
+    doubts.note("n1", alert, "it is about node n2")
+    first, second = caplog.messages
+    assert first.startswith("node n1 reports an alert that it may not speak of")
+    assert "(and 4 more since the last such line)" in second
