@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.soak import times
+from tests.soak import SOAKING, times
 
 # How long one example takes on a busy machine is not Hypothesis' business.
 settings.register_profile(
@@ -14,6 +14,7 @@ settings.register_profile(
 settings.load_profile("virtwatch")
 
 ROOT = Path(__file__).parent
+SOAK_LIMIT_S = 6 * 60 * 60
 # Folders whose tests share a control plane or guests of their own, which one process starts and its tests may break.
 # The longest comes first, so that none is left alone at the end.
 TOGETHER = (
@@ -36,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(_group(item.path)))
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.soak)
+        if SOAKING:
+            item.add_marker(pytest.mark.timeout(SOAK_LIMIT_S), append=False)
     ranks = {name: rank for rank, name in enumerate(TOGETHER)}
     items.sort(key=lambda item: ranks.get(_group(item.path), len(ranks)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak import times
 from virtwatch_agent.journal.store import Journal, JournalInUseError, Restored
 
 # Writes transitions for ever, three to a batch with the state that they leave; prints each batch once it is durable.
@@ -40,10 +41,11 @@ WRITER = textwrap.dedent("""
 """)
 
 
+@pytest.mark.soak
 def test_kills_at_random_moments_lose_no_batch_tear_none_and_free_the_folder(tmp_path: Path) -> None:
     chance = random.Random(20261123)
     durable = 0
-    for _ in range(12):
+    for _ in range(times(6, 1000)):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         for _ in range(chance.randrange(1, 40)):

@@ -12,11 +12,12 @@ import pytest
 from lab.process import Process
 from tests.integration.operator.place import Place, eventually, says
 from tests.integration.operator.stand_in import StandIn
+from tests.soak import times
 from tools.checkout import CHECKOUT
 from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.paths import LEASES, resource
 
-KILLS = 20
+KILLS = times(6, 300)
 LEASE_S = 15
 EXIT_S = 5.0
 
@@ -40,6 +41,7 @@ def progress(agent: StandIn) -> None:
     eventually(lambda: agent.acknowledged > before, what="an acknowledgement")
 
 
+@pytest.mark.soak
 def test_an_operator_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing(flowing):
     place, agent, _ = flowing
     chance = random.Random()

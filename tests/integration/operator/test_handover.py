@@ -3,14 +3,17 @@
 import random
 from dataclasses import replace
 
+import pytest
+
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.stand_in import StandIn
+from tests.soak import times
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import Adopted, Move, Transition
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_kube.paths import virtwatch
 
-MOVES = 20
+MOVES = times(6, 300)
 
 
 def leave(agent: StandIn, key: PolicyKey, *, to: str) -> Transition:
@@ -112,6 +115,7 @@ def test_where_no_agent_goes_on_the_alert_ends_and_says_why(place: Place):
     assert "the VM moved to a node with no agent that could go on with the alert" in ended["note"]
 
 
+@pytest.mark.soak
 def test_an_alert_that_moves_back_and_forth_under_an_operator_that_is_killed_is_told_once(place: Place):
     random.seed(4)
     operator = place.operator()

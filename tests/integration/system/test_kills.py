@@ -5,19 +5,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from lab.process import Process
 from tests.integration.system.conftest import RULE
 from tests.integration.system.watched import Watched
+from tests.soak import times
 
-KILLS = 10
+# Each within a transition: under `make soak` a thousand in all.
+KILLS = times(3, 125)
 # As long as a transition takes at most when all is well.
 WITHIN_S = 1.2
 
 
+@pytest.mark.soak
 def test_an_agent_killed_at_random_moments_loses_no_transition_and_repeats_no_event(watched: Watched) -> None:
     assert_nothing_is_lost_or_repeated(watched, watched.system.agent)
 
 
+@pytest.mark.soak
 def test_an_operator_killed_at_random_moments_loses_no_transition_and_repeats_no_event(watched: Watched) -> None:
     assert_nothing_is_lost_or_repeated(watched, watched.system.operator)
 
@@ -56,13 +62,14 @@ def assert_nothing_is_lost_or_repeated(watched: Watched, victim: Process) -> Non
     assert len(set(watched.names)) == len(watched.names)
 
 
+@pytest.mark.soak
 def test_of_transitions_that_flow_while_the_agent_is_killed_all_that_it_journaled_are_told_once_in_order(
     watched: Watched,
 ) -> None:
     system = watched.system
     begun = system.status()["sequence"]
     with flowing(watched):
-        for _ in range(KILLS):
+        for _ in range(2 * KILLS):
             time.sleep(random.uniform(0, 2 * WITHIN_S))
             system.agent.kill()
             time.sleep(random.uniform(0, WITHIN_S))

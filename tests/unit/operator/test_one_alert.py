@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.soak import times
 from tests.unit.operator.builders import AT, TRUSTING, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason, carry_on, hand_over, resolve
 from virtwatch_api.nodemonitor import Adopted, Move, Transition
@@ -158,7 +159,7 @@ deeds = st.tuples(
 THERE_AND_BACK = [("worsen", "n2", ""), ("leave", "n2", "n1"), ("worsen", "n2", ""), ("end", "n2", "")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300, 30_000), deadline=None)
 @given(st.lists(deeds, max_size=40))
 @example(THERE_AND_BACK)
 def test_what_was_told_last_of_an_alert_is_whether_it_fires(history):

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.soak import times
 from virtwatch_operator.workqueue import MAX_RETRY_S, Figures, WorkQueue, retry_delay
 
 
@@ -165,5 +166,5 @@ class NothingIsForgotten(RuleBasedStateMachine):
         assert left == self.marked
 
 
-NothingIsForgotten.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+NothingIsForgotten.TestCase.settings = settings(max_examples=times(100, 10_000), stateful_step_count=40, deadline=None)
 test_nothing_is_forgotten = NothingIsForgotten.TestCase
