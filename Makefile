@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := .venv/bin
 # Tests wait two thirds of their time: more processes than CPUs keep these busy.
 WORKERS ?= 4
+SIDE_BY_SIDE := --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-emit-options $(if $(UPGRADE),--upgrade)
 
@@ -32,7 +33,7 @@ unit: setup ## run the tests that need nothing but Python
 
 test: setup ## run all tests that need no nodes, on real parts: 10 min on 2 cores (and once 8 to build Kubernetes and Jaeger)
 	$(BIN)/python -m lab build --light
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder tests/unit tests/integration
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 e2e: setup ## run the tests on nodes with KubeVirt: 20 min on 2 cores (and once 15 more to build KubeVirt and images, 17 GB)
 	$(BIN)/python -m lab build
@@ -40,7 +41,7 @@ e2e: setup ## run the tests on nodes with KubeVirt: 20 min on 2 cores (and once 
 
 soak: setup ## run for hours what `make test` samples: outages, a thousand faults, tens of thousands of random rules
 	$(BIN)/python -m lab build
-	VIRTWATCH_SOAK=1 $(BIN)/python -m pytest -m soak tests
+	VIRTWATCH_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m soak tests
 
 demo: setup ## show virtwatch at work, on nodes with KubeVirt; LIGHT=1 without both, KEEP=1 leaves all of it running
 	@$(BIN)/python -m lab demo $(if $(LIGHT),--light) $(if $(KEEP),--keep)

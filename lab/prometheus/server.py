@@ -3,13 +3,13 @@
 import json
 import urllib.parse
 import urllib.request
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.process import Process, accepts, free_port, start, wait_for, with_other_ports
-from lab.prometheus.binaries import prometheus
+from lab.process import Process, free_port, start, wait_for, with_other_ports
+from lab.prometheus.binaries import prometheus, promtool
 from lab.rundir import RunDir
+from tools.commands import run_logged
 
 READY_DEADLINE_S = 20.0
 # What a query names a VM by; Prometheus keeps the rest of a resource in target_info.
@@ -23,10 +23,21 @@ class PrometheusServer:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
+        self._data = run.path / "prometheus"
         self._port = 0
 
-    def start(self) -> None:
-        """Start it and return when it takes OTLP and answers queries."""
+    def start(self, *, history: str = "") -> None:
+        """Start it and return when it takes OTLP and answers queries.
+
+        `history` is what it knows from the start: samples with times of their own, in OpenMetrics' text format.
+        """
+        if history:
+            file = self._run.path / "history.om"
+            file.write_text(history)
+            log = self._run.path / "history.log"
+            run_logged(
+                [promtool(), "tsdb", "create-blocks-from", "openmetrics", file, self._data], log=log, cwd=self._run.path
+            )
         with_other_ports(self._begin, self.stop)
 
     def stop(self) -> None:
@@ -39,12 +50,11 @@ class PrometheusServer:
         """Give the base address for OTLP over HTTP, as `OTEL_EXPORTER_OTLP_ENDPOINT` wants it."""
         return f"http://127.0.0.1:{self._port}/api/v1/otlp"
 
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """Return the series (`metric`, `value`) that an expression has now."""
-        url = f"http://127.0.0.1:{self._port}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
-        # No proxy of the environment stands between the lab and its own loopback.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    def query(self, promql: str, *, at: float | None = None) -> list[dict[str, Any]]:
+        """Return the series (`metric`, `value`) that an expression has now, or `at` a time in seconds of the epoch."""
+        asked = {"query": promql, **({} if at is None else {"time": f"{at:.3f}"})}
+        answer = json.loads(self._get(f"/api/v1/query?{urllib.parse.urlencode(asked)}"))
+        found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
     def _begin(self) -> None:
@@ -54,10 +64,24 @@ class PrometheusServer:
         argv: list[str | Path] = [
             prometheus(),
             f"--config.file={config}",
-            f"--storage.tsdb.path={self._run.path / 'prometheus'}",
+            f"--storage.tsdb.path={self._data}",
+            # A history may be of any time.
+            "--storage.tsdb.retention.time=100y",
             f"--web.listen-address=127.0.0.1:{self._port}",
             "--web.enable-otlp-receiver",
         ]
         self.process = start("prometheus", argv, run_dir=self._run.path)
-        what = "prometheus to listen"
-        wait_for(partial(accepts, self._port), what=what, deadline=READY_DEADLINE_S, process=self.process)
+        wait_for(self._ready, what="prometheus to be ready", deadline=READY_DEADLINE_S, process=self.process)
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self._get("/-/ready"))
+        except OSError:
+            return False
+
+    def _get(self, path: str) -> bytes:
+        # No proxy of the environment stands between the lab and its own loopback.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self._port}{path}", timeout=10) as answer:
+            said: bytes = answer.read()
+        return said

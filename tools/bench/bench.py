@@ -13,6 +13,7 @@ from tools.bench.cost import agent_cost
 from tools.bench.delays import breach_delay, event_delay
 from tools.bench.figure import Figure
 from tools.bench.startup import watch_start
+from tools.bench.tests import test_times
 from tools.progress import step
 
 DEMO_GOAL_S, LIGHT_GOAL_S = 300.0, 120.0
@@ -28,6 +29,8 @@ def bench() -> None:
             _print(figure)
     _print(_demo_time("light demo", light=True, goal=LIGHT_GOAL_S))
     _print(_demo_time("demo", light=False, goal=DEMO_GOAL_S))
+    for figure in test_times():
+        _print(figure)
 
 
 @contextmanager

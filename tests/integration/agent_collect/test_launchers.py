@@ -90,6 +90,21 @@ def test_a_pod_whose_vm_was_stopped_first_is_told_as_a_stop(
     assert [event.type for event in collected.events(uuid)].count("vm.stopped") == 1
 
 
+def test_a_killed_qemu_is_a_crash_and_its_vm_vanishes(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
+) -> None:
+    guest = make_launcher("shop", "killed").guest
+    collected = collect(pods_dir=pods_dir)
+    collected.appeared(guest.uuid)
+    guest.kill_qemu()
+    collected.wait(
+        lambda all_: next((one for one in all_ if isinstance(one, Vanished) and one.reason == "failed"), None),
+        "it to vanish",
+    )
+    told = [(event.type, event.attributes) for event in collected.events(guest.uuid)]
+    assert told == [("vm.crashed", {"reason": "failed"}), ("vm.stopped", {"reason": "failed"})]
+
+
 def test_the_left_over_socket_of_an_ended_pod_is_no_problem(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
 from tests.integration.agent_collect.collected import Collected
 from tests.integration.agent_collect.conftest import Collect
-from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample, Vanished
+from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample
 from virtwatch_api.catalogue.readings import READING, Source
 
 
@@ -171,21 +171,6 @@ def test_a_panic_is_a_crash_and_the_vm_stays_there_crashed(
     guest.destroy()
     assert collected.event(guest.uuid, "vm.stopped").attributes == {"reason": "destroyed"}
     assert "vm.crashed" not in [event.type for event in collected.events(guest.uuid, since=since)]
-
-
-def test_a_killed_qemu_is_a_crash_and_its_vm_vanishes(
-    collect: Collect, linux_launcher: Launcher, pods_dir: Path
-) -> None:
-    guest = linux_launcher.guest
-    collected = collect(pods_dir=pods_dir)
-    collected.appeared(guest.uuid)
-    guest.kill_qemu()
-    collected.wait(
-        lambda all_: next((one for one in all_ if isinstance(one, Vanished) and one.reason == "failed"), None),
-        "it to vanish",
-    )
-    told = [(event.type, event.attributes) for event in collected.events(guest.uuid)]
-    assert told == [("vm.crashed", {"reason": "failed"}), ("vm.stopped", {"reason": "failed"})]
 
 
 def test_a_guest_that_powers_off_stops_without_a_crash(
