@@ -68,6 +68,18 @@ class AlertState:
         return self.severity is not None
 
     @property
+    def holding(self) -> Severity | None:
+        """Return the worst level that held at the last judgement."""
+        if self.critical_since is not None:
+            return Severity.CRITICAL
+        return Severity.WARNING if self.warning_since is not None else None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether no timer runs: judged alike again, it stays as it is."""
+        return self.severity is self.holding and self.warning_good_since is None and self.critical_good_since is None
+
+    @property
     def pending(self) -> bool:
         """Tell whether a level holds but not long enough yet."""
         return self.severity is None and (self.warning_since is not None or self.critical_since is not None)
@@ -84,6 +96,9 @@ class AlertState:
 
 
 INACTIVE = AlertState()
+
+# Due instants are exact to a millisecond; a float of that size is not.
+_SLACK_S = 0.001
 
 
 def moved(timer: float | None, seconds: float) -> float | None:
@@ -116,11 +131,11 @@ class _Level:
     def judge(self, holds: bool, timing: Timing, now: float) -> "_Level":  # noqa: FBT001
         if holds:
             since = _not_after(now, self.since)
-            return _Level(self.fires or now - since >= timing.for_, since, None)
+            return _Level(self.fires or now - since >= timing.for_ - _SLACK_S, since, None)
         if not self.fires:
             return _Level(fires=False, since=None, good_since=None)
         good_since = _not_after(now, self.good_since)
-        kept = now - good_since < timing.keep_firing_for
+        kept = now - good_since < timing.keep_firing_for - _SLACK_S
         return _Level(kept, None, good_since if kept else None)
 
 
@@ -150,6 +165,19 @@ def judge(state: AlertState, holds: Severity | None, *, timing: Timing, now: flo
     )
     severity = Severity.CRITICAL if critical.fires else Severity.WARNING if warning.fires else None
     return _move(timers, severity, now, reason)
+
+
+def interrupt(state: AlertState) -> AlertState:
+    """Break what waits: in a gap, nothing tells whether a level held or was good without a break. What fires, fires."""
+    if state.severity is None:
+        return INACTIVE
+    critical = state.severity is Severity.CRITICAL
+    return replace(
+        state,
+        warning_good_since=None,
+        critical_since=state.critical_since if critical else None,
+        critical_good_since=None,
+    )
 
 
 def resolve(state: AlertState, *, now: float, reason: Reason) -> Step:

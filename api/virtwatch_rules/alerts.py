@@ -1,10 +1,10 @@
 """One alert of a rule, what is said of it, and what is kept of it: all kinds of rule share them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from virtwatch_api.alert import INACTIVE, AlertState, Change, Reason, judge, resolve
+from virtwatch_api.alert import INACTIVE, AlertState, Change, Reason, carry_on, judge, resolve
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Severity, Timing
 
@@ -13,6 +13,18 @@ AT_ONCE = Timing()
 
 # JSON: what is kept of an engine across restarts and moves. It carries a "version"; who cannot read it starts anew.
 Document = Mapping[str, Any]
+
+# What an alert's memory may hold beside what its engine puts there. A key that ends in _at or _since holds a time in
+# seconds since 1970, which moves when the clock is set.
+LOCAL = "local"  # about how this place sees its target: it does not go along with it
+OUTLIVES = "outlives"  # goes on after its target is gone
+ABSENT_SINCE = "absent_since"
+
+
+def moved_memory(memory: Document, seconds: float) -> dict[str, Any]:
+    """Return a memory after the clock was set by `seconds`."""
+    times = (key for key in memory if key.endswith(("_at", "_since")) and memory[key] is not None)
+    return {**memory, **{key: memory[key] + seconds for key in times}}
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +50,10 @@ class Alert:
         self.state, change = resolve(self.state, now=at, reason=reason)
         return change
 
+    def saved(self) -> "Saved":
+        """Return what must survive of it."""
+        return Saved(self.device, self.state, self.evidence, dict(self.memory), self.traceparent)
+
 
 class Said(NamedTuple):
     """Pair a transition with its alert and why; made only when something is said."""
@@ -56,3 +72,24 @@ class Saved:
     evidence: Evidence = NO_EVIDENCE
     memory: Document = field(default_factory=dict)
     traceparent: str = ""
+
+    def moved(self, seconds: float) -> "Saved":
+        """Return it after the clock was set by `seconds`: timers go on."""
+        return replace(self, state=self.state.moved(seconds), memory=moved_memory(self.memory, seconds))
+
+
+def merge(here: Saved, came: Saved) -> Saved:
+    """Go on with an alert that another place judged before, and this one meanwhile: the worse one tells why.
+
+    Of what both remember under a key that ends in _at, the later counts.
+    """
+    state = carry_on(here.state, came.state)
+    worse = here if here.state.severity is state.severity and came.state.severity is not state.severity else came
+    other = came if worse is here else here
+    later = {
+        key: max(value, other.memory[key])
+        for key, value in worse.memory.items()
+        if key.endswith("_at") and value is not None and other.memory.get(key) is not None
+    }
+    kept = {key: value for key, value in other.memory.items() if worse.memory.get(key) is None and key.endswith("_at")}
+    return replace(worse, state=state, memory={**worse.memory, **kept, **later})

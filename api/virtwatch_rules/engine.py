@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from virtwatch_api.alert import Change, Reason, carry_on
+from virtwatch_api.alert import Change, Reason
 from virtwatch_api.nodemonitor import Evidence
-from virtwatch_rules.alerts import Alert, Document, Said, Saved
+from virtwatch_rules.alerts import Alert, Document, Said, Saved, merge, moved_memory
 from virtwatch_rules.inputs import Event, Input, Wants
 
 NEVER = float("inf")
@@ -20,11 +20,13 @@ NEVER = float("inf")
 class Reading(Protocol):
     """Show a shared window as it stands at the newest instant."""
 
-    seen: float  # the instant at which the newest sample was due
+    @property
+    def seen(self) -> float:
+        """Return when the newest sample was due."""
 
     @property
     def value(self) -> float | None:
-        """Return the aggregate; None when it holds no value: nothing happened (`idle`), or no data."""
+        """Return the aggregate; None when it holds none: nothing happened (`idle`), or no data came."""
 
     @property
     def idle(self) -> bool:
@@ -32,7 +34,11 @@ class Reading(Protocol):
 
     @property
     def missing(self) -> bool:
-        """Tell whether there is no data: the window is empty and no sample came for several intervals."""
+        """Tell whether no sample has come for three intervals, and 5 s: it is not late any more."""
+
+    @property
+    def silence(self) -> float:
+        """Return for how many seconds no sample has come."""
 
     @property
     def whole(self) -> bool:
@@ -75,6 +81,8 @@ class Judge(ABC):
     `wants` is what it asks for now, `tick_at` the next instant at which `tick` must be called though nothing came.
     """
 
+    minds_silence = False  # keeps watching a device that is gone: that it has no data is what it fires on
+
     def __init__(self, wants: Wants) -> None:
         self.wants = wants
         self.alerts: dict[str, Alert] = {}
@@ -85,8 +93,8 @@ class Judge(ABC):
         """Go on by the rule's new text; False when it became something else, and its alerts must end."""
 
     @abstractmethod
-    def evidence(self, alert: Alert) -> Evidence:
-        """Say by what an alert is judged now. Called only when something is said or asked."""
+    def evidence(self, alert: Alert, change: Change | None = None) -> Evidence:
+        """Say by what an alert is judged now, or what led to a change of it. Called only when it is said or asked."""
 
     @abstractmethod
     def next_step(self, alert: Alert, *, at: float) -> str:
@@ -122,10 +130,6 @@ class Judge(ABC):
         """End what is about a target that runs."""
         yield from self._end_all(Reason.DOMAIN_STOPPED, at=at)
 
-    def stays(self, alert: Alert) -> bool:  # noqa: ARG002
-        """Tell whether an alert is about how this place sees its target, and so does not go along with it."""
-        return False
-
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that the target has no more."""
         alert = self.alerts.pop(device, None)
@@ -139,16 +143,10 @@ class Judge(ABC):
     def recall(self, saved: Saved, *, at: float) -> None:  # noqa: ARG002
         """Take back an alert from before a restart or from another place; where one is here, the worse goes on."""
         here = self.alerts.get(saved.device)
-        if here is None:
-            self.alerts[saved.device] = Alert(
-                saved.device, saved.state, dict(saved.memory), saved.evidence, saved.traceparent
-            )
-            return
-        state = carry_on(here.state, saved.state)
-        if here.state.severity is not state.severity or saved.state.severity is state.severity:
-            here.memory = {**here.memory, **saved.memory}
-            here.evidence, here.traceparent = saved.evidence, saved.traceparent
-        here.state = state
+        merged = saved if here is None else merge(here.saved(), saved)
+        alert = here if here is not None else self.alerts.setdefault(saved.device, Alert(saved.device))
+        alert.state, alert.evidence, alert.traceparent = merged.state, merged.evidence, merged.traceparent
+        alert.memory = dict(merged.memory)
 
     def save(self) -> Document | None:
         """Return what the rule has learned beside its alerts, None for nothing."""
@@ -161,11 +159,12 @@ class Judge(ABC):
         """Let timers go on though the clock was set."""
         for alert in self.alerts.values():
             alert.state = alert.state.moved(seconds)
+            alert.memory = moved_memory(alert.memory, seconds)
         self.tick_at += seconds
 
     def say(self, alert: Alert, change: Change) -> Said:
         """Say a change, with its evidence as it is now."""
-        alert.evidence = self.evidence(alert)
+        alert.evidence = self.evidence(alert, change)
         return Said(alert, change, alert.evidence)
 
     def _end_all(self, reason: Reason, *, at: float) -> Iterator[Said]:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from virtwatch_rules.condition import ConditionEngine
 from virtwatch_rules.engine import Engine
+from virtwatch_rules.event import EventEngine
+from virtwatch_rules.threshold import ThresholdEngine
 
-ENGINES: tuple[Engine, ...] = ()
+ENGINES: tuple[Engine, ...] = (ThresholdEngine(), ConditionEngine(), EventEngine())
 
 _BY_BODY = {engine.body: engine for engine in ENGINES}
 

@@ -1,0 +1,378 @@
+"""The rules of one target: observations and times come in, verdicts go out; agent, operator and command use it."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+
+from virtwatch_api.alert import INACTIVE, Reason, hand_over, resolve
+from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import Collection as Collecting
+from virtwatch_api.policy import Enforcement, Mode, PolicyKey
+from virtwatch_api.resolution import EffectiveRule
+from virtwatch_rules.alerts import ABSENT_SINCE, LOCAL, OUTLIVES, Alert, Said, Saved, merge
+from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.engine import Engine, Judge, Woken
+from virtwatch_rules.inputs import Event, Measured
+from virtwatch_rules.registry import engine_of
+from virtwatch_rules.store import Store
+from virtwatch_rules.verdict import AlertName, Explained, Record, Verdict
+
+_CONTINUOUS_S = 1.0
+_UNPLUGGED_S = 30.0  # without a device whose target has others: a file that cannot be read once is not enough
+_MOST_EVENTS = 32  # that wait for rules, and that an alert which comes late is held against
+
+
+@dataclass(slots=True, eq=False)
+class _InForce:
+    effective: EffectiveRule
+    engine: Engine
+    judge: Judge
+
+    @property
+    def enforced(self) -> bool:
+        return self.effective.thresholds.enforcement is Enforcement.ENFORCE
+
+    def name(self, device: str) -> AlertName:
+        return AlertName(self.effective.thresholds.policy, self.effective.rule.name, device)
+
+    def verdict(self, said: Said) -> Verdict:
+        return Verdict(
+            self.name(said.alert.device),
+            said.change,
+            said.evidence,
+            enforced=self.enforced,
+            effective=self.effective,
+            alert=said.alert,
+        )
+
+
+def base_interval(collection: Collecting) -> float:
+    """Return the seconds between looks that a policy asks for; its rules may need more."""
+    if collection.mode is Mode.CONTINUOUS:
+        return min(_CONTINUOUS_S, collection.interval)
+    return collection.interval
+
+
+class Evaluator:
+    """Judge one target. Alerts that come before its rules are known wait for them, and so do events."""
+
+    def __init__(self, budget: WindowBudget) -> None:
+        """`budget` is shared by all evaluators of a process."""
+        self.present = False
+        self.resolved = False  # its rules are known
+        self.rules: Mapping[str, EffectiveRule] = {}
+        self._store = Store(budget)
+        self._in_force: dict[tuple[PolicyKey, str], _InForce] = {}
+        self._by_judge: dict[Judge, _InForce] = {}
+        self._waiting: dict[AlertName, Saved] = {}
+        self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self._newest: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self._devices: dict[Set[str], dict[str, float]] = {}
+        self._held_until = float("-inf")
+
+    @property
+    def intervals(self) -> Mapping[str, float]:
+        """Return how often (seconds) each signal is wanted, for the planner."""
+        wanted: dict[str, float] = {}
+        for item in self._in_force.values():
+            for asked in item.judge.wants.inputs:
+                wanted[asked.signal] = min(asked.interval, wanted.get(asked.signal, asked.interval))
+        return wanted
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """Return the types of events that some rule wants."""
+        return frozenset(name for item in self._in_force.values() for name in item.judge.wants.events)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether events wait until the rules are known."""
+        return bool(self._events)
+
+    def apply(
+        self, rules: Mapping[str, EffectiveRule], policies: Collection[PolicyKey], *, at: float
+    ) -> Iterator[Verdict]:
+        """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist."""
+        self.rules, self.resolved = rules, True
+        standing = {(item.thresholds.policy, item.rule.name): item for item in rules.values()}
+        for key in list(self._in_force):
+            effective = standing.get(key)
+            if effective is None or not self._renew(self._in_force[key], effective):
+                yield from self._retire(key, _gone(key[0], policies), at=at)
+        for key, effective in standing.items():
+            if key not in self._in_force:
+                self._put(key, effective, at=at)
+        recalled = list(self._recall(at=at))
+        yield from self._end_waiting(policies, at=at)
+        self._store.want(self._by_judge)
+        if self.present:
+            self._expect(at)
+        for item, alert in recalled:
+            for said in item.judge.recent(alert, self._newest):
+                yield item.verdict(said)
+        waited = list(self._events)
+        self._events.clear()
+        for event in waited:
+            yield from self.event(event)
+
+    def unresolve(self) -> None:
+        """Judge nothing until rules are applied again: what the target is has to be found out anew. Alerts stay."""
+        self.resolved = False
+
+    def hold(self, until: float) -> None:
+        """Take samples but judge nothing until then: the target's alerts are still on their way."""
+        self._held_until = max(self._held_until, until)
+
+    def measured(self, look: Measured) -> Iterator[Verdict]:
+        """Judge what one look gave."""
+        for _, verdict in judge_turn([(self, look)]):
+            yield verdict
+
+    def event(self, event: Event) -> Iterator[Verdict]:
+        """Judge an event; one that comes before the rules are known waits for them."""
+        if not self.resolved:
+            self._events.append(event)
+            return
+        if event.type.endswith(".started"):
+            self._newest.clear()
+        self._newest.append(event)
+        for item in list(self._in_force.values()):
+            if event.type in item.judge.wants.events:
+                for said in item.judge.event(event, absent=not self.present):
+                    yield item.verdict(said)
+
+    def tick(self, *, at: float) -> Iterator[Verdict]:
+        """Let time pass: samples that did not come, alerts that end by themselves."""
+        if self.present and not self.resolved:
+            return
+        if self.present and at >= self._held_until:
+            for woken in self._store.miss(at=at):
+                yield from self._judge_now(woken)
+        for item in list(self._in_force.values()):
+            if item.judge.tick_at <= at:
+                for said in item.judge.tick(at=at):
+                    yield item.verdict(said)
+
+    def appear(self, *, at: float) -> Iterator[Verdict]:
+        """Note that the target is there; if it was not, silence counts from now on."""
+        self._waiting = {name: _without_absence(saved) for name, saved in self._waiting.items()}
+        for item in list(self._in_force.values()):
+            for said in item.judge.appear(at=at):
+                yield item.verdict(said)
+        if not self.present:
+            self.present = True
+            self._expect(at)
+
+    def vanish(self, *, at: float, seen: bool = True) -> Iterator[Verdict]:
+        """End what is about a target that runs; `seen` tells whether it was ever here."""
+        self._forget_target()
+        for item in list(self._in_force.values()):
+            for said in item.judge.vanish(at=at):
+                yield item.verdict(said)
+        for name, saved in list(self._waiting.items()):
+            if saved.memory.get(OUTLIVES) and not saved.memory.get(LOCAL) and seen:
+                self._waiting[name] = replace(saved, memory={**saved.memory, ABSENT_SINCE: at})
+            else:
+                del self._waiting[name]
+                yield from _ended(name, saved, Reason.DOMAIN_STOPPED, at=at)
+
+    def leave(self, *, at: float) -> Iterator[Verdict]:
+        """Let the alerts go with the target to another place; those about how this place sees it end."""
+        going = list(self.records())
+        self._forget_target()
+        self._newest.clear()
+        self._waiting = {}
+        for item in self._in_force.values():
+            item.judge.alerts = {}
+            for _ in item.judge.vanish(at=at):
+                pass
+        for record in going:
+            if record.saved.memory.get(LOCAL):
+                yield from _ended(record.name, record.saved, Reason.DOMAIN_STOPPED, at=at)
+            else:
+                change = hand_over(record.saved.state, now=at)
+                yield Verdict(record.name, change, record.saved.evidence, saved=record.saved)
+
+    def restore(self, name: AlertName, saved: Saved) -> None:
+        """Take back an alert from before a restart or from another place: it waits for the next `apply`."""
+        here = self._waiting.get(name)
+        self._waiting[name] = saved if here is None else merge(here, saved)
+
+    def records(self) -> Iterator[Record]:
+        """Yield what must survive a restart: every enforced alert that is pending or fires."""
+        for name, saved in self._waiting.items():
+            yield Record(name, saved)
+        for item in self._in_force.values():
+            for alert in item.judge.alerts.values() if item.enforced else ():
+                if alert.state != INACTIVE:
+                    yield Record(item.name(alert.device), alert.saved())
+
+    def alerts(self) -> Iterator[tuple[AlertName, Alert, EffectiveRule]]:
+        """Yield the alerts that are pending or fire, of policies that only observe too."""
+        for item in self._in_force.values():
+            for alert in item.judge.alerts.values():
+                if alert.state != INACTIVE:
+                    yield item.name(alert.device), alert, item.effective
+
+    def evidence(self, name: AlertName) -> Evidence | None:
+        """Say by what an alert is judged now; None when there is no such alert."""
+        item = self._in_force.get((name.policy, name.rule))
+        alert = item.judge.alerts.get(name.device) if item is not None else None
+        return item.judge.evidence(alert) if item is not None and alert is not None else None
+
+    def explain(self, *, at: float) -> Iterator[Explained]:
+        """Say how each alert that is pending or fires stands and what comes next, and when other rules would fire."""
+        for item in self._in_force.values():
+            for alert in list(item.judge.alerts.values()) or [Alert()]:
+                yield Explained(
+                    item.name(alert.device), alert.state, item.judge.evidence(alert), item.judge.next_step(alert, at=at)
+                )
+
+    def clock_set(self, seconds: float) -> None:
+        """Let all timers go on though the clock was set by `seconds`."""
+        self._held_until += seconds
+        self._store.clock_set(seconds)
+        self._waiting = {name: saved.moved(seconds) for name, saved in self._waiting.items()}
+        for devices in self._devices.values():
+            for device in devices:
+                devices[device] += seconds
+        for item in self._in_force.values():
+            item.judge.clock_set(seconds)
+
+    def _renew(self, item: _InForce, effective: EffectiveRule) -> bool:
+        thresholds, body = effective.thresholds, effective.rule.body
+        if thresholds.enforcement is not item.effective.thresholds.enforcement or type(body) is not item.engine.body:
+            return False
+        wants = item.engine.wants(body, interval=base_interval(thresholds.collection))
+        if not item.judge.renew(body, wants):
+            return False
+        item.effective = effective
+        return True
+
+    def _put(self, key: tuple[PolicyKey, str], effective: EffectiveRule, *, at: float) -> None:
+        body = effective.rule.body
+        engine = engine_of(body)
+        if engine is not None:
+            wants = engine.wants(body, interval=base_interval(effective.thresholds.collection))
+            item = _InForce(effective, engine, engine.open(body, wants, at=at))
+            self._in_force[key] = self._by_judge[item.judge] = item
+
+    def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
+        item = self._in_force.pop(key)
+        del self._by_judge[item.judge]
+        for said in item.judge.end(reason, at=at):
+            yield item.verdict(said)
+
+    def _recall(self, *, at: float) -> Iterator[tuple[_InForce, Alert]]:
+        for name, saved in list(self._waiting.items()):
+            item = self._in_force.get((name.policy, name.rule))
+            if item is not None and item.enforced:
+                del self._waiting[name]
+                item.judge.recall(saved, at=at)
+                yield item, item.judge.alerts[name.device]
+
+    def _end_waiting(self, policies: Collection[PolicyKey], *, at: float) -> Iterator[Verdict]:
+        waiting, self._waiting = self._waiting, {}
+        for name, saved in waiting.items():
+            yield from _ended(name, saved, _gone(name.policy, policies), at=at)
+
+    def _expect(self, at: float) -> None:
+        """Let silence count from now on, where it is known which series are to come."""
+        for judge in self._by_judge:
+            for asked in judge.wants.inputs:
+                if not SIGNAL[asked.signal].per_device:
+                    self._store.expect(asked.signal, "", at=at)
+                for device in judge.alerts:
+                    if device:
+                        self._store.expect(asked.signal, device, at=at)
+
+    def _forget_target(self) -> None:
+        self.present = False
+        self._store.clear()
+        self._devices = {}
+
+    def _judge_now(self, woken: Woken) -> Iterator[Verdict]:
+        item = self._by_judge[woken.judge]
+        for _, said in item.engine.points([woken]):
+            yield item.verdict(said)
+
+    def verdict(self, judge: Judge, said: Said) -> Verdict | None:
+        """Return what one of its judges said as a verdict; None where the judge is not its own."""
+        item = self._by_judge.get(judge)
+        return item.verdict(said) if item is not None else None
+
+    def take(self, look: Measured, batch: dict[Engine, list[Woken]]) -> Iterator[Verdict]:
+        """Take a look's samples; what must be judged goes into the batch. `judge_turn` is who calls it."""
+        if not self.resolved or not self.present:
+            return
+        early: list[Verdict] = []
+        held = look.due < self._held_until
+
+        def catch_up(missed: Iterator[Woken]) -> None:
+            for woken in missed:
+                if not held:
+                    early.extend(self._judge_now(woken))
+
+        woken = self._store.take(look, catch_up)
+        yield from early
+        for judge, watches in woken.items() if not held else ():
+            batch.setdefault(self._by_judge[judge].engine, []).append(Woken(judge, watches, look.due))
+        if look.devices:
+            yield from self._gone_devices(look)
+
+    def _gone_devices(self, look: Measured) -> Iterator[Verdict]:
+        """End alerts of devices that the target has no more, which nothing else would ever end."""
+        known = self._devices.setdefault(look.signals, {})
+        for device in look.devices:
+            known[device] = look.due
+        if len(known) == len(look.devices):
+            return
+        for device, there in list(known.items()):
+            if look.due - there < _UNPLUGGED_S:
+                continue
+            del known[device]
+            for watch in self._store.gone(look.signals, device):
+                item = self._by_judge[watch.judge]
+                watch.judge.detach(watch)
+                for said in watch.judge.gone(device, at=look.due):
+                    yield item.verdict(said)
+
+
+def judge_turn(looks: Iterable[tuple[Evaluator, Measured]]) -> Iterator[tuple[Evaluator, Verdict]]:
+    """Judge the looks of one turn, at any number of targets, in one batch per engine."""
+    batch: dict[Engine, list[Woken]] = {}
+    taken: set[Evaluator] = set()
+    for evaluator, look in looks:
+        if evaluator in taken:  # its windows must not move on before they are judged
+            yield from _judge_batch(batch, taken)
+            batch, taken = {}, set()
+        taken.add(evaluator)
+        for verdict in evaluator.take(look, batch):
+            yield evaluator, verdict
+    yield from _judge_batch(batch, taken)
+
+
+def _judge_batch(batch: Mapping[Engine, list[Woken]], taken: Set[Evaluator]) -> Iterator[tuple[Evaluator, Verdict]]:
+    for engine, woken in batch.items():
+        for judge, said in engine.points(woken):
+            for evaluator in taken:
+                if (verdict := evaluator.verdict(judge, said)) is not None:
+                    yield evaluator, verdict
+                    break
+
+
+def _gone(policy: PolicyKey, policies: Collection[PolicyKey]) -> Reason:
+    return Reason.POLICY_CHANGED if policy in policies else Reason.POLICY_DELETED
+
+
+def _ended(name: AlertName, saved: Saved, reason: Reason, *, at: float) -> list[Verdict]:
+    """End an alert that waited; one that was pending ends without a word."""
+    _, change = resolve(saved.state, now=at, reason=reason)
+    return [] if change is None else [Verdict(name, change, saved.evidence)]
+
+
+def _without_absence(saved: Saved) -> Saved:
+    if saved.memory.get(ABSENT_SINCE) is None:
+        return saved
+    return replace(saved, memory={**saved.memory, ABSENT_SINCE: None})

@@ -1,0 +1,302 @@
+"""The windows of one target: each (signal, device, function, window, grid) once, whoever asks.
+
+A look's samples go to the grid of each interval that is asked for: the first one due at or after an instant of the grid
+is that instant's, others are extra. An instant whose sample does not come is a gap.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Set
+
+from virtwatch_api.policy import Function
+from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.engine import NEVER, Judge, Watch, Woken
+from virtwatch_rules.inputs import Input, Measured
+from virtwatch_rules.windows import LARGEST, NONE, Window, slots_of
+
+STALE_INTERVALS = 3
+STALE_AT_LEAST_S = 5.0  # below it a slow sample would look like missing data
+LATE_S = 2.0  # a sample may come so much after it was due before its instant is judged without it
+_SLACK_S = 0.002  # by which a due instant may lie before its grid's
+_MOST_GAPS = 512  # instants of one gap that are judged one by one
+
+
+class Reading:
+    """Show one window of one series; engines see it as `engine.Reading`."""
+
+    __slots__ = ("function", "reach", "track", "watches", "window")
+
+    def __init__(self, track: "Track", function: Function, reach: float, window: Window) -> None:
+        self.track = track
+        self.function = function
+        self.reach = reach  # seconds
+        self.window = window
+        self.watches: list[Watch] = []
+
+    @property
+    def seen(self) -> float:
+        """Return when its newest sample was due."""
+        return self.track.seen
+
+    @property
+    def value(self) -> float | None:
+        """Return the aggregate; None when it holds no value."""
+        if self.outdated:
+            return None
+        value = self.window.exact()
+        return value if value == value else None  # NONE is not itself
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether samples came and none had an operation to measure."""
+        return self.window.idles > 0 and self.window.count == 0 and not self.outdated
+
+    @property
+    def outdated(self) -> bool:
+        """Tell whether the newest value is too old to stand for now."""
+        return self.function is Function.LAST and self.missing
+
+    @property
+    def missing(self) -> bool:
+        """Tell whether no sample has come for several intervals."""
+        return self.track.at - self.track.seen >= self.track.stale - _SLACK_S
+
+    @property
+    def silence(self) -> float:
+        """Return for how many seconds no sample has come."""
+        return max(0.0, self.track.at - self.track.seen)
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether instants have passed for as long as the window reaches back."""
+        return self.window.filled >= self.window.size
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples the value rests on."""
+        return self.window.count
+
+
+class Track:
+    """Follow one series on one grid; times in seconds since 1970."""
+
+    __slots__ = ("anchor", "at", "fresh", "interval", "late", "open", "rate", "readings", "seen", "slot", "stale")
+
+    def __init__(self, interval: float, at: float) -> None:
+        self.interval = interval
+        self.rate = 1.0 / interval
+        self.stale = max(STALE_AT_LEAST_S, STALE_INTERVALS * interval)
+        self.late = min(LATE_S, interval)
+        self.anchor = at - _SLACK_S
+        self.slot = 0
+        self.at = self.seen = at  # the newest instant that was judged, and the newest whose sample came
+        self.fresh = True  # no sample came yet: `seen` is since when one is expected
+        self.open = False  # the newest instant's sample did not come yet
+        self.readings: list[Reading] = []
+
+    @property
+    def check_at(self) -> float:
+        """Return when the next instant is judged without its sample, unless that comes."""
+        instant = self.at + self.interval
+        return instant if instant - self.seen >= self.stale - _SLACK_S else instant + self.late
+
+    def miss(self, at: float) -> Iterator[Woken]:
+        """Move on over the instants whose samples have not come by `at`, though they had time to."""
+        ended = int((at + _SLACK_S - self.late - self.at) * self.rate)
+        if ended > 0:
+            yield from self.pass_by(ended)
+        while self.check_at <= at + _SLACK_S:
+            yield from self.pass_by(1)
+
+    def pass_by(self, instants: int) -> Iterator[Woken]:
+        """Move on over so many instants without a sample."""
+        judged = min(instants, _MOST_GAPS)
+        for number in range(judged):
+            step = 1 if number < judged - 1 else 1 + instants - judged
+            self.slot += step
+            self.at += step * self.interval
+            self.open = True
+            woken: dict[Judge, list[Watch]] = {}
+            for reading in self.readings:
+                if step > 1:
+                    reading.window.skip(step)
+                result = reading.window.push_gap()
+                _wake(reading, NONE if reading.outdated else result, woken)
+            for judge, watches in woken.items():
+                yield Woken(judge, watches, self.at)
+
+
+class Store:
+    """Keep the windows that the judges of one target want, and tell which judges must look."""
+
+    def __init__(self, budget: WindowBudget) -> None:
+        self._budget = budget
+        self._series: dict[tuple[str, str], list[Track]] = {}
+        self._asked: dict[str, list[tuple[Judge, Input]]] = {}
+        self._check_at = 0.0
+
+    def want(self, judges: Iterable[Judge]) -> None:
+        """Keep what these judges want; windows that they want already stay, others go."""
+        self._asked = {}
+        for judge in judges:
+            for wanted in judge.wants.inputs:
+                self._asked.setdefault(wanted.signal, []).append((judge, wanted))
+        for signal, device in list(self._series):
+            tracks, asked = self._series[signal, device], self._asked.get(signal, [])
+            readings = [reading for track in tracks for reading in track.readings]
+            watches = [watch for reading in readings for watch in reading.watches]
+            for reading in readings:
+                reading.watches = [watch for watch in reading.watches if (watch.judge, watch.input) in asked]
+            for watch in watches:
+                if (watch.judge, watch.input) not in asked:
+                    watch.judge.detach(watch)
+            watched = {(watch.judge, watch.input) for watch in watches}
+            for judge, wanted in asked:
+                if (judge, wanted) not in watched:
+                    self._watch(tracks, judge, wanted, device, tracks[0].seen)
+            self._trim((signal, device))
+
+    def expect(self, signal: str, device: str, *, at: float) -> None:
+        """Let the silence of a series that is to come count from now on."""
+        if signal in self._asked and (signal, device) not in self._series:
+            self._open(signal, device, at)
+
+    def take(  # noqa: C901 - the loop that all samples go through, unrolled
+        self, look: Measured, catch_up: Callable[[Iterator[Woken]], None]
+    ) -> dict[Judge, list[Watch]]:
+        """Take the samples of a look; return who must judge as of when it was due.
+
+        `catch_up` judges the instants that a series missed before, while its windows still stand there.
+        """
+        woken: dict[Judge, list[Watch]] = {}
+        due, series = look.due, self._series
+        for signal, device, value in look.points:
+            tracks = series.get((signal, device))
+            if tracks is None:
+                if signal not in self._asked:
+                    continue
+                tracks = self._open(signal, device, due)
+            if value is not None and not -LARGEST < value < LARGEST:
+                continue
+            for track in tracks:
+                step = int((due - track.anchor) * track.rate) - track.slot
+                if step != 1 or track.fresh:
+                    self._take_unusual(track, value, due, step, woken, catch_up)
+                    continue
+                track.slot += 1
+                track.at = track.seen = due
+                track.open = False
+                for reading in track.readings:
+                    result = reading.window.push(value, 1)
+                    for watch in reading.watches:
+                        if not watch.low <= result <= watch.high:
+                            if watch.judge in woken:
+                                woken[watch.judge].append(watch)
+                            else:
+                                woken[watch.judge] = [watch]
+        return woken
+
+    def miss(self, *, at: float) -> Iterator[Woken]:
+        """Let instants pass whose samples did not come by `at`; each is to be judged before the next is asked for."""
+        if at < self._check_at:
+            return
+        tracks = [track for tracks in self._series.values() for track in tracks]
+        for track in tracks:
+            yield from track.miss(at)
+        self._check_at = min((track.check_at for track in tracks), default=NEVER)
+
+    def gone(self, signals: Set[str], device: str) -> list[Watch]:
+        """Forget a device's series of these signals; return who watched them, unless silence is what they watch for."""
+        left: list[Watch] = []
+        for signal in signals:
+            tracks = self._series.get((signal, device))
+            for reading in [reading for track in tracks or () for reading in track.readings]:
+                left += [watch for watch in reading.watches if not watch.judge.minds_silence]
+                reading.watches = [watch for watch in reading.watches if watch.judge.minds_silence]
+            self._trim((signal, device))
+        return left
+
+    def clear(self) -> None:
+        """Forget all series: the target is gone."""
+        for tracks in self._series.values():
+            for reading in [reading for track in tracks for reading in track.readings]:
+                self._budget.free(reading.window)
+        self._series = {}
+
+    def clock_set(self, seconds: float) -> None:
+        """Move all instants: the clock was set."""
+        self._check_at += seconds
+        for track in (track for tracks in self._series.values() for track in tracks):
+            track.anchor += seconds
+            track.at += seconds
+            track.seen += seconds
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield its windows."""
+        for tracks in self._series.values():
+            for track in tracks:
+                yield from track.readings
+
+    def _take_unusual(
+        self,
+        track: Track,
+        value: float | None,
+        due: float,
+        step: int,
+        woken: dict[Judge, list[Watch]],
+        catch_up: Callable[[Iterator[Woken]], None],
+    ) -> None:
+        if track.fresh:
+            track.fresh, track.anchor, track.slot, step = False, due - _SLACK_S, 0, 1
+        elif step > 1:
+            catch_up(track.pass_by(step - 1))
+            track.slot, step = track.slot + 1, 1
+        elif step < 0 or (due <= track.seen and not track.open):
+            return  # older than what came
+        elif not track.open:
+            weight, track.seen = due - track.seen, due
+            for reading in track.readings:
+                _wake(reading, reading.window.between(value, weight), woken)
+            return
+        track.at = track.seen = due
+        track.open = False
+        for reading in track.readings:
+            _wake(reading, reading.window.push(value, step), woken)
+
+    def _open(self, signal: str, device: str, at: float) -> list[Track]:
+        tracks = self._series[signal, device] = []
+        for judge, wanted in self._asked[signal]:
+            self._watch(tracks, judge, wanted, device, at)
+        self._check_at = min([self._check_at, *(track.check_at for track in tracks)])
+        return tracks
+
+    def _watch(self, tracks: list[Track], judge: Judge, wanted: Input, device: str, at: float) -> None:
+        track = next((item for item in tracks if item.interval == wanted.interval), None)
+        if track is None:
+            track = Track(wanted.interval, at)
+            tracks.append(track)
+            self._check_at = min(self._check_at, track.check_at)
+        function, reach = wanted.aggregate.function, wanted.aggregate.window
+        reading = next((item for item in track.readings if (item.function, item.reach) == (function, reach)), None)
+        if reading is None:
+            window = self._budget.open(function, slots_of(reach, wanted.interval), wanted.interval)
+            reading = Reading(track, function, reach, window)
+            track.readings.append(reading)
+        watch = Watch(judge, wanted, device, reading)
+        reading.watches.append(watch)
+        judge.attach(watch)
+
+    def _trim(self, key: tuple[str, str]) -> None:
+        """Close the windows of a series that nobody watches."""
+        tracks = self._series.get(key, [])
+        for track in tracks:
+            for reading in [item for item in track.readings if not item.watches]:
+                self._budget.free(reading.window)
+                track.readings.remove(reading)
+        tracks[:] = [track for track in tracks if track.readings]
+        if not tracks:
+            self._series.pop(key, None)
+
+
+def _wake(reading: Reading, result: float, woken: dict[Judge, list[Watch]]) -> None:
+    for watch in reading.watches:
+        if not watch.low <= result <= watch.high:
+            woken.setdefault(watch.judge, []).append(watch)

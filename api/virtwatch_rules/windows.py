@@ -1,0 +1,417 @@
+"""How the samples of one signal become one value: Prometheus' `*_over_time` over (at - window, at], kept up to date.
+
+A window has one slot for each instant of its rule's grid; a slot holds a value, that nothing happened (IDLE), or
+nothing (a gap). Sums run along in fixed point, so that they never drift and an average of a constant is that constant.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from virtwatch_api.policy import Function
+
+NONE = math.nan  # no value: a gap, or a window without one
+IDLE = math.inf  # nothing happened that could be measured
+# Fixed point: exact for values of 1e-14 and more, which is all that a signal can tell.
+_ONE = float(1 << 100)
+_ONE_INT = 1 << 100
+LARGEST = 1e200  # a value beyond it is no measurement
+
+
+class Window(ABC):
+    """Aggregate the newest `size` slots; `interval` (seconds) lies between two of them."""
+
+    __slots__ = ("count", "filled", "idles", "interval", "position", "ring", "size")
+
+    overhead = 400  # bytes beside its slots: objects that lead to it
+
+    def __init__(self, size: int, interval: float) -> None:
+        self.size = size
+        self.interval = interval
+        self.ring = array("d", [NONE]) * size
+        self.position = size - 1
+        self.count = 0  # slots that hold a value
+        self.idles = 0  # slots in which nothing happened
+        self.filled = 0  # slots since it began, at most `size`
+
+    @property
+    def bytes(self) -> int:
+        """Return the memory that it holds."""
+        return self.overhead + self.size * 8
+
+    @abstractmethod
+    def push(self, value: float | None, step: int) -> float:
+        """Take the sample of a grid instant, `step` instants after the newest; return the aggregate, NONE without one.
+
+        A step of 0 fills the newest slot, whose sample came late.
+        """
+
+    @abstractmethod
+    def quick(self) -> float:
+        """Return the aggregate within one rounding; NONE without one."""
+
+    def exact(self) -> float:
+        """Return the aggregate as it is judged; NONE without one."""
+        return self.quick()
+
+    def between(self, value: float | None, weight: float) -> float:  # noqa: ARG002
+        """Take a sample between two instants of the grid, `weight` seconds after the one before it."""
+        return self.quick()
+
+    def skip(self, step: int) -> None:
+        """Move on by all but the last of `step` instants without a sample; by -1 where that is the newest again."""
+        if step == 0:
+            self.position -= 1
+            self.filled -= 1
+            return
+        for _ in range(min(step - 1, self.size)):
+            self.push_gap()
+
+    def push_gap(self) -> float:
+        """Move on by one instant without a sample."""
+        self.position = position = (self.position + 1) % self.size
+        old = self.ring[position]
+        self.ring[position] = NONE
+        self.filled = min(self.filled + 1, self.size)
+        if old == IDLE:
+            self.idles -= 1
+        elif old == old:  # not NONE
+            self.count -= 1
+            self.leave(old)
+        return self.quick()
+
+    def leave(self, old: float) -> None:  # noqa: B027 - most keep nothing beside the ring
+        """Take a value out of what runs along; it is out of the ring already."""
+
+    def slots(self) -> Iterator[float]:
+        """Yield its slots, the oldest first."""
+        first = self.position + 1
+        for index in range(self.size - self.filled, self.size):
+            yield self.ring[(first + index) % self.size]
+
+
+class Last(Window):
+    """Hold the newest value."""
+
+    __slots__ = ()
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it."""
+        if step > 1:
+            self.skip(step)
+        self.filled = 1
+        if value is None:
+            self.ring[0], self.count, self.idles = NONE, 0, 1
+            return NONE
+        self.ring[0], self.count, self.idles = value, 1, 0
+        return value
+
+    def push_gap(self) -> float:
+        """Keep the newest value: it stands until it is too old to count."""
+        return self.ring[0]
+
+    def quick(self) -> float:
+        """Return it."""
+        return self.ring[0]
+
+    def between(self, value: float | None, weight: float) -> float:  # noqa: ARG002
+        """Take it as any other."""
+        return self.push(value, 0)
+
+
+class Total(Window):
+    """Add the values up."""
+
+    __slots__ = ("total",)
+
+    def __init__(self, size: int, interval: float) -> None:
+        super().__init__(size, interval)
+        self.total = 0
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it."""
+        if step != 1:
+            self.skip(step)
+        position = self.position + 1
+        if position == self.size:
+            position = 0
+        self.position = position
+        ring = self.ring
+        old = ring[position]
+        if self.filled < self.size:
+            self.filled += 1
+        if -IDLE < old < IDLE:
+            self.total -= int(old * _ONE)
+            self.count -= 1
+        elif old == IDLE:
+            self.idles -= 1
+        if value is None:
+            ring[position] = IDLE
+            self.idles += 1
+        else:
+            ring[position] = value
+            self.total += int(value * _ONE)
+            self.count += 1
+        return self.quick()
+
+    def leave(self, old: float) -> None:
+        """Subtract it."""
+        self.total -= int(old * _ONE)
+
+    def quick(self) -> float:
+        """Return the sum."""
+        return self.total / _ONE_INT if self.count else NONE
+
+
+class Average(Total):
+    """Average the values; samples between two instants count by their time."""
+
+    __slots__ = ("part", "part_weight")
+
+    def __init__(self, size: int, interval: float) -> None:
+        super().__init__(size, interval)
+        self.part = 0.0  # mean of what came since the newest instant
+        self.part_weight = 0.0  # seconds
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it, with what came since the instant before it."""
+        if self.part_weight:
+            if value is not None and step == 1:
+                weight = max(self.interval - self.part_weight, 0.0)
+                value = self.part + (value - self.part) * (weight / (weight + self.part_weight))
+            self.part_weight = 0.0
+        return super().push(value, step)
+
+    def push_gap(self) -> float:
+        """Move on without a sample."""
+        self.part_weight = 0.0
+        return super().push_gap()
+
+    def between(self, value: float | None, weight: float) -> float:
+        """Weigh it by the time since the sample before it, one interval at most."""
+        if value is not None:
+            weight = min(weight, self.interval - self.part_weight)
+            if weight > 0:
+                self.part_weight += weight
+                self.part += (value - self.part) * (weight / self.part_weight)
+        return self.quick()
+
+    def quick(self) -> float:
+        """Return the mean."""
+        if self.part_weight:
+            return self.exact()
+        return self.total / (self.count * _ONE_INT) if self.count else NONE
+
+    def exact(self) -> float:
+        """Return the first value plus the mean of the differences from it."""
+        weight = self.part_weight / self.interval
+        if not self.count:
+            return self.part if weight else NONE
+        first = next(value for value in self.slots() if -IDLE < value < IDLE)
+        mean = first + (self.total - self.count * int(first * _ONE)) / (self.count * _ONE_INT)
+        return mean + (self.part - mean) * (weight / (self.count + weight)) if weight else mean
+
+
+class Extreme(Window):
+    """Hold the largest value, or with a sign of -1 the smallest; both are the largest of the value times its sign."""
+
+    __slots__ = ("part", "sign", "top")
+
+    def __init__(self, size: int, interval: float, sign: float = 1.0) -> None:
+        super().__init__(size, interval)
+        self.sign = sign
+        self.top = -IDLE
+        self.part = -IDLE  # what came since the newest instant
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it, with what came since the instant before it."""
+        if step != 1:
+            self.skip(step)
+        position = self.position + 1
+        if position == self.size:
+            position = 0
+        self.position = position
+        ring = self.ring
+        old = ring[position]
+        if self.filled < self.size:
+            self.filled += 1
+        new = IDLE if value is None else value
+        if self.part > -IDLE:
+            new = self.part * self.sign if value is None else max(self.part, value * self.sign) * self.sign
+            self.part = -IDLE
+        ring[position] = new
+        if new == IDLE:
+            self.idles += 1
+        else:
+            self.count += 1
+            if new * self.sign >= self.top:
+                self.top = new * self.sign
+        if -IDLE < old < IDLE:
+            self.count -= 1
+            self.leave(old)
+        elif old == IDLE:
+            self.idles -= 1
+        return self.top * self.sign if self.count else NONE
+
+    def push_gap(self) -> float:
+        """Move on without a sample; what came since the newest instant goes with it."""
+        self.part = -IDLE
+        return super().push_gap()
+
+    def leave(self, old: float) -> None:
+        """Find the next one where the largest left."""
+        if old * self.sign >= self.top:
+            sign = self.sign
+            self.top = max((value * sign for value in self.ring if -IDLE < value < IDLE), default=-IDLE)
+
+    def between(self, value: float | None, weight: float) -> float:  # noqa: ARG002
+        """Take it until the sample that comes next takes it along."""
+        if value is not None:
+            self.part = max(self.part, value * self.sign)
+        return self.quick()
+
+    def quick(self) -> float:
+        """Return it."""
+        top = max(self.top if self.count else -IDLE, self.part)
+        return top * self.sign if top > -IDLE else NONE
+
+
+class Count(Window):
+    """Count the values; no value is 0, once there was one or as much time has passed as it reaches back."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self, size: int, interval: float) -> None:
+        super().__init__(size, interval)
+        self.begun = False
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it."""
+        if step != 1:
+            self.skip(step)
+        position = self.position = (self.position + 1) % self.size
+        old = self.ring[position]
+        self.ring[position] = IDLE if value is None else value
+        self.filled = min(self.filled + 1, self.size)
+        self.count += (value is not None) - (-IDLE < old < IDLE)
+        self.idles += (value is None) - (old == IDLE)
+        self.begun = True
+        return self.quick()
+
+    def quick(self) -> float:
+        """Return the count."""
+        return float(self.count) if self.begun or self.filled == self.size else NONE
+
+
+class Quantile(Window):
+    """Hold the 95th percentile, as Prometheus' quantile_over_time: between two values where no sample is it."""
+
+    __slots__ = ("ordered",)
+
+    def __init__(self, size: int, interval: float) -> None:
+        super().__init__(size, interval)
+        self.ordered = array("d")
+
+    @property
+    def bytes(self) -> int:
+        """Return the memory that it holds."""
+        return self.overhead + self.size * 16
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it."""
+        if step != 1:
+            self.skip(step)
+        position = self.position + 1
+        if position == self.size:
+            position = 0
+        self.position = position
+        ring, ordered = self.ring, self.ordered
+        old = ring[position]
+        if self.filled < self.size:
+            self.filled += 1
+        if -IDLE < old < IDLE:
+            del ordered[bisect_left(ordered, old)]
+        elif old == IDLE:
+            self.idles -= 1
+        if value is None:
+            ring[position] = IDLE
+            self.idles += 1
+        else:
+            ring[position] = value
+            insort(ordered, value)
+        self.count = len(ordered)
+        return self.quick()
+
+    def leave(self, old: float) -> None:
+        """Take it out."""
+        del self.ordered[bisect_left(self.ordered, old)]
+
+    def quick(self) -> float:
+        """Return it."""
+        ordered = self.ordered
+        if not ordered:
+            return NONE
+        rank = 0.95 * (len(ordered) - 1)
+        below = int(rank)
+        lower = ordered[below]
+        if rank == below:
+            return lower
+        return lower + (ordered[below + 1] - lower) * (rank - below)  # exact where both are equal
+
+
+class Rate(Window):
+    """Divide the growth from the oldest to the newest value by the seconds between them; nothing is extrapolated."""
+
+    __slots__ = ()
+
+    def push(self, value: float | None, step: int) -> float:
+        """Take it."""
+        if step != 1:
+            self.skip(step)
+        position = self.position = (self.position + 1) % self.size
+        old = self.ring[position]
+        self.ring[position] = IDLE if value is None else value
+        self.filled = min(self.filled + 1, self.size)
+        self.count += (value is not None) - (-IDLE < old < IDLE)
+        self.idles += (value is None) - (old == IDLE)
+        return self.quick()
+
+    def quick(self) -> float:
+        """Return the growth per second."""
+        if self.count < 2:
+            return NONE
+        ring, size, newest = self.ring, self.size, self.position
+        while not -IDLE < ring[newest] < IDLE:
+            newest -= 1
+        oldest = self.position - self.filled + 1
+        while not -IDLE < ring[oldest % size] < IDLE:
+            oldest += 1
+        return (ring[newest] - ring[oldest % size]) / ((newest - oldest) * self.interval)
+
+
+def new_window(function: Function, size: int, interval: float) -> Window:
+    """Open a window of so many slots."""
+    match function:
+        case Function.LAST:
+            return Last(1, interval)
+        case Function.AVG:
+            return Average(size, interval)
+        case Function.MAX:
+            return Extreme(size, interval)
+        case Function.MIN:
+            return Extreme(size, interval, -1.0)
+        case Function.P95:
+            return Quantile(size, interval)
+        case Function.SUM:
+            return Total(size, interval)
+        case Function.COUNT:
+            return Count(size, interval)
+        case Function.RATE:
+            return Rate(size, interval)
+
+
+def slots_of(window: float, interval: float) -> int:
+    """Return how many instants of a grid a window (seconds) holds: it is open on the left."""
+    return max(1, math.ceil(window / interval - 1e-6))
