@@ -108,13 +108,14 @@ def moved(timer: float | None, seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Describe one transition of the state machine."""
+    """Describe one transition of the state machine; `at` is the instant as of which it was judged."""
 
     action: Action
     reason: Reason
     severity: Severity | None
     previous: Severity | None
     since: float
+    at: float
 
 
 Step = tuple[AlertState, Change | None]
@@ -184,12 +185,12 @@ def resolve(state: AlertState, *, now: float, reason: Reason) -> Step:
     """End an alert at once: its rule, its domain or its cause is gone."""
     if state.severity is None:
         return INACTIVE, None
-    return INACTIVE, Change(Action.RESOLVED, reason, None, state.severity, state.since or now)
+    return INACTIVE, Change(Action.RESOLVED, reason, None, state.severity, state.since or now, now)
 
 
 def hand_over(state: AlertState, *, now: float) -> Change:
     """Let an alert go to the node to which its domain migrates; it is neither resolved nor said again by that."""
-    return Change(Action.HANDED_OVER, Reason.MIGRATED, state.severity, state.severity, state.since or now)
+    return Change(Action.HANDED_OVER, Reason.MIGRATED, state.severity, state.severity, state.since or now, now)
 
 
 def carry_on(here: AlertState, before: AlertState) -> AlertState:
@@ -208,9 +209,9 @@ def _move(state: AlertState, severity: Severity | None, now: float, reason: Reas
     if severity is previous:
         return state, None
     if severity is None:
-        return INACTIVE, Change(Action.RESOLVED, Reason.RECOVERED, None, previous, state.since or now)
+        return INACTIVE, Change(Action.RESOLVED, Reason.RECOVERED, None, previous, state.since or now, now)
     if previous is None:
-        return replace(state, severity=severity, since=now), Change(Action.FIRED, reason, severity, None, now)
+        return replace(state, severity=severity, since=now), Change(Action.FIRED, reason, severity, None, now, now)
     since = state.since if state.since is not None else now
     action = Action.ESCALATED if severity.rank > previous.rank else Action.EASED
-    return replace(state, severity=severity, since=since), Change(action, reason, severity, previous, since)
+    return replace(state, severity=severity, since=since), Change(action, reason, severity, previous, since, now)

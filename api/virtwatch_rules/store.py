@@ -41,7 +41,7 @@ class Reading:
         """Return the aggregate; None when it holds no value."""
         if self.outdated:
             return None
-        value = self.window.exact()
+        value = self.window.value()
         return value if value == value else None  # NONE is not itself
 
     @property
@@ -95,16 +95,11 @@ class Track:
     @property
     def check_at(self) -> float:
         """Return when the next instant is judged without its sample, unless that comes."""
-        instant = self.at + self.interval
-        return instant if instant - self.seen >= self.stale - _SLACK_S else instant + self.late
+        return self.at + self.interval + self.late
 
     def miss(self, at: float) -> Iterator[Woken]:
         """Move on over the instants whose samples have not come by `at`, though they had time to."""
-        ended = int((at + _SLACK_S - self.late - self.at) * self.rate)
-        if ended > 0:
-            yield from self.pass_by(ended)
-        while self.check_at <= at + _SLACK_S:
-            yield from self.pass_by(1)
+        yield from self.pass_by(int((at + _SLACK_S - self.late - self.at) * self.rate))
 
     def pass_by(self, instants: int) -> Iterator[Woken]:
         """Move on over so many instants without a sample."""

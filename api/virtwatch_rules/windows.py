@@ -14,9 +14,9 @@ from virtwatch_api.policy import Function
 
 NONE = math.nan  # no value: a gap, or a window without one
 IDLE = math.inf  # nothing happened that could be measured
-# Fixed point: exact for values of 1e-14 and more, which is all that a signal can tell.
-_ONE = float(1 << 100)
-_ONE_INT = 1 << 100
+# Fixed point: exact for values of 1e-32 and more; what is smaller is nothing.
+_ONE = float(1 << 160)
+_ONE_INT = 1 << 160
 LARGEST = 1e200  # a value beyond it is no measurement
 
 
@@ -49,16 +49,12 @@ class Window(ABC):
         """
 
     @abstractmethod
-    def quick(self) -> float:
-        """Return the aggregate within one rounding; NONE without one."""
-
-    def exact(self) -> float:
-        """Return the aggregate as it is judged; NONE without one."""
-        return self.quick()
+    def value(self) -> float:
+        """Return the aggregate; NONE without one."""
 
     def between(self, value: float | None, weight: float) -> float:  # noqa: ARG002
         """Take a sample between two instants of the grid, `weight` seconds after the one before it."""
-        return self.quick()
+        return self.value()
 
     def skip(self, step: int) -> None:
         """Move on by all but the last of `step` instants without a sample; by -1 where that is the newest again."""
@@ -80,7 +76,7 @@ class Window(ABC):
         elif old == old:  # not NONE
             self.count -= 1
             self.leave(old)
-        return self.quick()
+        return self.value()
 
     def leave(self, old: float) -> None:  # noqa: B027 - most keep nothing beside the ring
         """Take a value out of what runs along; it is out of the ring already."""
@@ -112,7 +108,7 @@ class Last(Window):
         """Keep the newest value: it stands until it is too old to count."""
         return self.ring[0]
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return it."""
         return self.ring[0]
 
@@ -154,13 +150,13 @@ class Total(Window):
             ring[position] = value
             self.total += int(value * _ONE)
             self.count += 1
-        return self.quick()
+        return self.value()
 
     def leave(self, old: float) -> None:
         """Subtract it."""
         self.total -= int(old * _ONE)
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return the sum."""
         return self.total / _ONE_INT if self.count else NONE
 
@@ -196,22 +192,16 @@ class Average(Total):
             if weight > 0:
                 self.part_weight += weight
                 self.part += (value - self.part) * (weight / self.part_weight)
-        return self.quick()
+        return self.value()
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return the mean."""
-        if self.part_weight:
-            return self.exact()
-        return self.total / (self.count * _ONE_INT) if self.count else NONE
-
-    def exact(self) -> float:
-        """Return the first value plus the mean of the differences from it."""
-        weight = self.part_weight / self.interval
+        if not self.part_weight:
+            return self.total / (self.count * _ONE_INT) if self.count else NONE
         if not self.count:
-            return self.part if weight else NONE
-        first = next(value for value in self.slots() if -IDLE < value < IDLE)
-        mean = first + (self.total - self.count * int(first * _ONE)) / (self.count * _ONE_INT)
-        return mean + (self.part - mean) * (weight / (self.count + weight)) if weight else mean
+            return self.part
+        mean, weight = self.total / (self.count * _ONE_INT), self.part_weight / self.interval
+        return mean + (self.part - mean) * (weight / (self.count + weight))
 
 
 class Extreme(Window):
@@ -270,9 +260,9 @@ class Extreme(Window):
         """Take it until the sample that comes next takes it along."""
         if value is not None:
             self.part = max(self.part, value * self.sign)
-        return self.quick()
+        return self.value()
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return it."""
         top = max(self.top if self.count else -IDLE, self.part)
         return top * self.sign if top > -IDLE else NONE
@@ -298,9 +288,9 @@ class Count(Window):
         self.count += (value is not None) - (-IDLE < old < IDLE)
         self.idles += (value is None) - (old == IDLE)
         self.begun = True
-        return self.quick()
+        return self.value()
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return the count."""
         return float(self.count) if self.begun or self.filled == self.size else NONE
 
@@ -342,13 +332,13 @@ class Quantile(Window):
             ring[position] = value
             insort(ordered, value)
         self.count = len(ordered)
-        return self.quick()
+        return self.value()
 
     def leave(self, old: float) -> None:
         """Take it out."""
         del self.ordered[bisect_left(self.ordered, old)]
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return it."""
         ordered = self.ordered
         if not ordered:
@@ -376,9 +366,9 @@ class Rate(Window):
         self.filled = min(self.filled + 1, self.size)
         self.count += (value is not None) - (-IDLE < old < IDLE)
         self.idles += (value is None) - (old == IDLE)
-        return self.quick()
+        return self.value()
 
-    def quick(self) -> float:
+    def value(self) -> float:
         """Return the growth per second."""
         if self.count < 2:
             return NONE

@@ -101,7 +101,7 @@ def test_a_part_that_has_no_data_decides_nothing_alone() -> None:
         for key, judged in said.items()
     }
 
-    assert changes == {"held": [], "resolved": [(5, ("Resolved", "NoData"))], "raised": [(5, ("Fired", "NoData"))]}
+    assert changes == {"held": [], "resolved": [(6, ("Resolved", "NoData"))], "raised": [(6, ("Fired", "NoData"))]}
     assert held.see(9, {FAULTS: 0.0}) == [("Resolved", "Recovered")]  # one part is false, whatever the other is
 
 
