@@ -185,7 +185,7 @@ def test_count_below_counts_none_as_zero() -> None:
         judged.see(second, {CPU: 0.1})
     assert [item.change.action for item in judged.said] == ["Fired", "Resolved"]
 
-    assert [second for second in range(4, 20) if judged.tick(second)] == [7]
+    assert [second for second in range(4, 20) if judged.tick(second)] == [6]
     assert judged.evaluator.evidence(name()).value == 0.0  # type: ignore[union-attr]
 
 

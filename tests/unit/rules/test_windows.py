@@ -13,7 +13,12 @@ from virtwatch_rules.windows import NONE, new_window, slots_of
 FUNCTIONS = [item for item in Function if item is not Function.LAST]
 IDLE = "idle"
 slots = st.lists(
-    st.one_of(st.sampled_from([0.4, 0.3, 0.0, -1.5, 1e15, 1e-9]), st.floats(-1e6, 1e6), st.none(), st.just(IDLE)),
+    st.one_of(
+        st.sampled_from([0.4, 0.3, 0.0, -1.5, 1e15, 1e-9]),
+        st.integers(-(10**9), 10**9).map(lambda item: item / 1000),
+        st.none(),
+        st.just(IDLE),
+    ),
     max_size=60,
 )
 
