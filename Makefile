@@ -43,8 +43,8 @@ soak: setup ## run for hours what `make test` samples: outages, a thousand fault
 	$(BIN)/python -m lab build
 	VIRTWATCH_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m soak tests
 
-demo: setup ## show virtwatch at work, on nodes with KubeVirt; LIGHT=1 without both, KEEP=1 leaves all of it running
-	@$(BIN)/python -m lab demo $(if $(LIGHT),--light) $(if $(KEEP),--keep)
+demo: setup ## show virtwatch at work in a minute (the first time 8); KUBEVIRT=1 on nodes with KubeVirt, KEEP=1 leaves it running
+	@$(BIN)/python -m lab demo $(if $(KUBEVIRT),--kubevirt) $(if $(KEEP),--keep)
 
 down: setup ## end what `make demo KEEP=1` left running, and what killed runs left behind
 	@$(BIN)/python -m lab down

@@ -1,4 +1,4 @@
-"""python -m lab SUBCOMMAND: build what is cached, bring the lab up, show the demo, take it down."""
+"""python -m lab SUBCOMMAND: build what is cached, show the demo, take it down."""
 
 import argparse
 import sys
@@ -7,7 +7,6 @@ from lab.build import build
 from lab.demo.demo import demo
 from lab.keep import end_kept
 from lab.kubevirt.command import guest
-from lab.up import up
 from tools.entry import enter
 
 
@@ -37,11 +36,10 @@ def _parser() -> argparse.ArgumentParser:
 
     make = add("build", build, "build everything that the lab caches")
     make.add_argument("--light", action="store_true", help="without what only nodes and KubeVirt need")
-    add("up", up, "start the control plane and Jaeger and keep them")
     add("down", down, "end the runs that this checkout kept, and leftovers of killed ones")
     show = add("demo", demo, "show virtwatch at work: a policy, alerts, a trace, their end")
     show.add_argument("--keep", action="store_true", help="leave everything running and say how to play with it")
-    show.add_argument("--light", action="store_true", help="without nodes and KubeVirt, in a minute")
+    show.add_argument("--kubevirt", action="store_true", help="on two nodes with KubeVirt, in 4 minutes")
     ask = add("guest", guest, "load, break or heal a guest of a kept demo: web-1 cpu on")
     ask.add_argument("name", metavar="NAME")
     ask.add_argument("request", metavar="REQUEST", nargs="*", help="cpu on, fill, free, resume, ...; none: its state")

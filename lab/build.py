@@ -1,7 +1,7 @@
-"""Build everything that the lab caches, so that what comes later starts at once."""
+"""Build what the lab caches: what its light size needs first, each compiler beside what comes as packages."""
 
 from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.controlplane.binaries import find_tools
+from lab.controlplane.binaries import API, CONTROLLERS, NODE, find_programs
 from lab.guests import daemon
 from lab.guests.image import guest_image
 from lab.guests.together import side_by_side
@@ -10,7 +10,7 @@ from lab.kubevirt.binaries import kubevirt
 from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_base, kubevirt_images
 from lab.node import network, node
-from lab.node.binaries import containerd_tools, kubernetes_tools
+from lab.node.binaries import containerd_tools
 from lab.node.small import busybox_image, pause_image
 from lab.prometheus.binaries import promtool
 from tools.checkov import checkov
@@ -26,46 +26,50 @@ def build(*, light: bool = False) -> None:
     require_machine()
     name_leftovers()
     if light:
-        build_light()
+        side_by_side([build_api, build_backend, build_guests])
+        find_programs(CONTROLLERS)
         return
-    build_stages()
+    build_full()
     promtool()
     checkov()
 
 
-def build_light() -> None:
-    """Build what runs without nodes."""
+def build_api() -> None:
+    """Build what serves the API."""
+    find_programs(API)
+
+
+def build_backend() -> None:
+    """Build Jaeger and fetch its page."""
+    fetch_page()
+    build_jaeger()
+
+
+def build_guests() -> None:
+    """Install libvirt and QEMU and build what guests boot from."""
     ensure_packages(LIGHT_PACKAGES)
-    side_by_side([_compile_light, _unpack_light])
+    guest_image()
 
 
-def build_stages() -> None:
-    """Build what compilers make beside what comes as packages: neither of the two alone fills two CPUs."""
+def build_full() -> None:
+    """Build what the full size needs."""
     ensure_packages(PACKAGES)
     side_by_side([_compile, _unpack])
     kubevirt_images()
 
 
-def _compile_light() -> None:
-    find_tools()
-    build_jaeger()
-
-
-def _unpack_light() -> None:
-    fetch_page()
-    guest_image()
-
-
 def _compile() -> None:
-    # What `make demo LIGHT=1` needs comes first.
-    _compile_light()
-    kubernetes_tools()
+    build_api()
+    find_programs(CONTROLLERS)
+    find_programs(NODE)
+    build_jaeger()
     containerd_tools()
     kubevirt()
 
 
 def _unpack() -> None:
-    _unpack_light()
+    fetch_page()
+    guest_image()
     guest_images()
     pause_image()
     busybox_image()

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from tools.cache import build_log, cached
+from tools.go import find_go
 from tools.gobuild import go_build
 from tools.gomodule import GoModule, copy_module
-from tools.machine import require_go
 from tools.progress import step
 
 KUSTOMIZE = GoModule(
@@ -25,6 +25,6 @@ def kustomize() -> list[str]:
 def _build(folder: Path) -> None:
     source = folder / "source"
     with step(f"Building kustomize {KUSTOMIZE.version}", why="from its Go module, half a minute, once"):
-        copy_module(require_go(), KUSTOMIZE, source)
+        copy_module(find_go(), KUSTOMIZE, source)
         go_build(["."], source=source, output=folder / "kustomize", log=build_log("kustomize"), stamp="")
     shutil.rmtree(source)

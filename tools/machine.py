@@ -1,8 +1,7 @@
-"""What the lab needs of the machine: root, x86-64, Debian packages and compilers."""
+"""What the lab needs of the machine: root, x86-64 and Debian packages."""
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -11,8 +10,6 @@ from tools.cache import build_log, cache_root, locked
 from tools.errors import ToolError
 from tools.progress import step
 
-# lab/controlplane/go.mod asks for this version of the language.
-GO_MINIMUM = (1, 26)
 APT_LOCK_WAIT_S = 300
 
 
@@ -42,23 +39,6 @@ def ensure_packages(names: Iterable[str]) -> None:
             with step(f"Installing {' '.join(missing)}", why="Debian packages, once"):
                 _apt("update")
                 _apt("install", "--yes", "--no-install-recommends", *missing)
-
-
-def require_go() -> str:
-    """Return the path of a Go that can build the lab's binaries."""
-    go = shutil.which("go")
-    if go is None:
-        raise ToolError("The command go is missing: install Go 1.26 or newer (https://go.dev/dl) and put it on PATH.")
-    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
-    version = re.match(r"go(\d+)\.(\d+)", said)
-    if version is None or (int(version[1]), int(version[2])) < GO_MINIMUM:
-        raise ToolError(f"{go} is {said.strip()}, too old: install Go 1.26 or newer (https://go.dev/dl).")
-    return go
-
-
-def find_cargo() -> str | None:
-    """Return the path of cargo, or None: what comes from crates is optional."""
-    return shutil.which("cargo")
 
 
 def _missing(names: Iterable[str]) -> list[str]:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tools.cache import build_log
 from tools.checkout import CHECKOUT
@@ -32,16 +35,36 @@ def make_venv() -> None:
     stamped = STAMP.read_text().splitlines() if STAMP.exists() else ["", ""]
     if stamped == [place, content]:
         return
-    ensure_packages(_missing_packages())
     STAMP.unlink(missing_ok=True)
-    with step("Installing Python packages into .venv", why="libvirt-python is compiled: 1 to 2 minutes, once"):
-        if stamped[0] != place:
-            _run(sys.executable, "-m", "venv", "--clear", str(VENV))
-        _pip("--require-hashes", "--requirement", str(BUILD_LOCK))
+    with step("Installing Python packages into .venv", why="libvirt-python is compiled: a minute, once"):
+        with ThreadPoolExecutor() as pool:
+            packages = pool.submit(ensure_packages, _missing_packages())
+            if find_spec("ensurepip") is None:
+                packages.result()
+            if stamped[0] != place:
+                _run(sys.executable, "-m", "venv", "--clear", str(VENV))
+            _pip("--require-hashes", "--requirement", str(BUILD_LOCK))
+            compiled, wheels = _split(LOCK.read_text())
+            _install(wheels)
+            packages.result()
         # Built with what build.lock holds, not with whatever is newest today.
-        _pip("--require-hashes", "--no-build-isolation", "--requirement", str(LOCK))
-        _pip("--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
+        _install(compiled)
+        _pip("--no-build-isolation", "--editable", str(CHECKOUT))
     STAMP.write_text(f"{place}\n{content}\n")
+
+
+def _split(lock: str) -> tuple[str, str]:
+    """Split a lock file into the package that comes as source, which waits for a compiler, and all others."""
+    pins = re.split(r"^(?=[a-z0-9._-]+==)", lock, flags=re.MULTILINE)[1:]
+    compiled = [pin for pin in pins if pin.startswith("libvirt-python==")]
+    return "".join(compiled), "".join(pin for pin in pins if pin not in compiled)
+
+
+def _install(pins: str) -> None:
+    with NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(pins)
+        file.flush()
+        _pip("--require-hashes", "--no-build-isolation", "--requirement", file.name)
 
 
 def _content() -> str:
@@ -70,7 +93,9 @@ def _missing_packages() -> Iterator[str]:
 
 
 def _pip(*arguments: str) -> None:
-    _run(str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments)
+    # The lock files name all that is needed, and Python compiles what is imported when it is.
+    options = ("--disable-pip-version-check", "--no-input", "--no-deps", "--no-compile")
+    _run(str(VENV / "bin" / "python"), "-m", "pip", "install", *options, *arguments)
 
 
 def _run(*command: str) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.controlplane.binaries import find_tools
+from lab.controlplane import binaries
 from lab.controlplane.kubeconfig import write_kubeconfig
 from lab.controlplane.pki import Pki, make_pki
 from lab.process import Process, free_port, start, wait_for, with_other_ports
@@ -78,13 +78,22 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start all three and return when the API answers and gives new namespaces their ServiceAccount."""
+        self.start_api()
+        self.start_controllers()
+
+    def start_api(self) -> None:
+        """Start etcd and kube-apiserver alone: what is deleted with its owner or its namespace then stays."""
         ensure_packages(["openssl"])
         self.folder.mkdir()
         self.bin.mkdir()
-        for name, path in find_tools().items():
-            (self.bin / name).symlink_to(path.absolute())
+        self._link(binaries.API)
         self._pki = make_pki(self.folder / "pki")
         with_other_ports(self._start_parts, self.stop)
+
+    def start_controllers(self) -> None:
+        """Start kube-controller-manager on a running API; return when new namespaces get their ServiceAccount."""
+        self._link(binaries.CONTROLLERS)
+        self.controller_manager = self._part("kube-controller-manager", *self._controller_manager_flags())
         self.wait_ready()
 
     def stop(self) -> None:
@@ -135,16 +144,18 @@ class ControlPlane:
         return self._pki
 
     def _start_parts(self) -> None:
-        client, peer, api, controllers = (free_port() for _ in range(4))
+        client, peer, api = (free_port() for _ in range(3))
         self.server = f"https://127.0.0.1:{api}"
         write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, token=self.pki.admin_token)
         self.etcd = self._part("etcd", *self._etcd_flags(client, peer))
         # The API server gives up when etcd does not serve within 20 s, which a busy machine may need.
         wait_for(partial(_serves, client), what="etcd to serve", deadline=READY_DEADLINE_S, process=self.etcd)
         self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api))
-        # The controller-manager gives up when the API server is not healthy within 10 s, which a busy machine may need.
         wait_for(self._ready, what="kube-apiserver to be ready", deadline=READY_DEADLINE_S, process=self.apiserver)
-        self.controller_manager = self._part("kube-controller-manager", *self._controller_manager_flags(controllers))
+
+    def _link(self, names: tuple[str, ...]) -> None:
+        for name, path in binaries.find_programs(names).items():
+            (self.bin / name).symlink_to(path.absolute())
 
     def _part(self, name: str, *flags: str) -> Process:
         part = start(name, [self.bin / name, *flags], run_dir=self._run.path)
@@ -198,7 +209,7 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
         )
 
-    def _controller_manager_flags(self, port: int) -> tuple[str, ...]:
+    def _controller_manager_flags(self) -> tuple[str, ...]:
         return (
             f"--kubeconfig={self.kubeconfig}",
             f"--controllers={','.join(self._controllers)}",
@@ -207,8 +218,8 @@ class ControlPlane:
             "--use-service-account-credentials",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
-            f"--secure-port={port}",
-            f"--cert-dir={self.folder / 'controller-manager'}",
+            # Nobody asks it anything: a port of its own would be one more to be taken by another.
+            "--secure-port=0",
         )
 
     def get(self, path: str) -> dict[str, Any]:

@@ -2,15 +2,15 @@
 
 import os
 import shutil
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from lab.demo.kept import keep_for_a_person
-from lab.demo.nodes import NodeStage
-from lab.demo.processes import ProcessStage
-from lab.demo.stage import Stage
+from lab.demo.full import FullStage
+from lab.demo.light import LightStage
+from lab.demo.stage import NAMESPACE, Stage
 from lab.demo.story import Story
 from lab.demo.teller import Teller
+from lab.keep import keep as keep_run
 from lab.keep import name_leftovers
 from lab.rundir import RunDir, clean
 from tools.checkout import CHECKOUT
@@ -19,23 +19,19 @@ from tools.machine import require_machine
 from tools.progress import note, step
 
 
-def demo(*, keep: bool, light: bool = False) -> float:
+def demo(*, keep: bool, kubevirt: bool = False) -> float:
     """Show virtwatch's main job on real parts; return after how many seconds the last alert had resolved.
 
-    `light` goes without nodes and KubeVirt. ToolError when any of it does not come true.
+    `kubevirt` adds nodes and KubeVirt. ToolError when any of it does not come true.
     """
     require_machine()
-    chosen = ProcessStage if light else NodeStage
-    teller = Teller(started=time.monotonic())
+    teller = Teller()
     name_leftovers()
-    teller.say(
-        "virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *chosen.promise
-    )
     os.chdir(CHECKOUT)  # Commands are shown, and run, as one types them there.
-    chosen.prepare()
     run = RunDir.create("demo")
     try:
-        return _tell(chosen(run), teller, keep=keep)
+        stage = (FullStage if kubevirt else LightStage)(run)
+        return _tell(stage, teller, keep=keep)
     except Exception as error:
         saved = _save_logs(run)
         note(f"the logs of all parts: {saved}")
@@ -49,19 +45,46 @@ def demo(*, keep: bool, light: bool = False) -> float:
 
 
 def _tell(stage: Stage, teller: Teller, *, keep: bool) -> float:
-    teller.chapter("Real parts")
-    stage.start()
+    teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *stage.promise)
+    stage.start(teller)
     resolved_after = Story(stage, teller).tell()
     teller.chapter("Shown")
     teller.say(
         "A policy was accepted, distributed and judged on each node. Two alerts fired, as Events, as status and as",
         f"traces, and both resolved: {resolved_after:.0f} s from the start to the last alert's end.",
+        "",
     )
     if keep:
-        teller.say("", *keep_for_a_person(stage))
+        teller.say(*_keep(stage))
     else:
-        teller.say("", "make demo KEEP=1 leaves all of it running, to play with: Kubernetes, the VMs, Jaeger's page.")
+        teller.say("make demo KEEP=1 leaves all of it running, to play with: Kubernetes, the VMs, Jaeger's page.")
     return resolved_after
+
+
+def _keep(stage: Stage) -> Iterator[str]:
+    """Keep the run, write `.lab/env`, and return the lines that say what can be done now."""
+    backend = stage.backend
+    variables = {
+        **stage.keep(),
+        "KUBECONFIG": str(stage.control_plane.kubeconfig),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": backend.otlp_http,
+        "JAEGER": backend.ui,
+        "METRICS": backend.metrics_url,
+        "VIRTWATCH_LOGS": str(stage.run.path / "logs"),
+    }
+    env = keep_run(stage.run, variables=variables, path=[stage.control_plane.bin]).relative_to(CHECKOUT)
+    rows = [
+        (f"source {env}", "kubectl and its configuration, addresses"),
+        (f"kubectl get events -n {NAMESPACE} --watch-only", "to be left open in another terminal"),
+        *stage.suggestions(),
+        (f"kubectl edit monitorpolicy -n {NAMESPACE} web-tier", "other thresholds, in force within a second"),
+        ("curl -s $METRICS", "all metrics, the VMs' among them"),
+        (backend.ui, "Jaeger's page: traces of virtwatch-agent"),
+        ("ls $VIRTWATCH_LOGS", "each part's log"),
+    ]
+    yield "All of it goes on running. To play with it:"
+    yield from (f"  {command:{max(len(row[0]) for row in rows)}}  # {meaning}" for command, meaning in rows)
+    yield "make down ends it."
 
 
 def _save_logs(run: RunDir) -> Path:

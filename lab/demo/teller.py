@@ -12,9 +12,8 @@ RULE = "─"
 class Teller:
     """Write for a person who reads along; every line is out before the next thing happens."""
 
-    def __init__(self, *, started: float) -> None:
-        """`started` is when the story began, in monotonic seconds."""
-        self._started = started
+    def __init__(self) -> None:
+        self._started = time.monotonic()
         self._chapters = 0
 
     @property
@@ -25,23 +24,20 @@ class Teller:
         """Begin a chapter, with the time since the start."""
         self._chapters += 1
         head = f"{RULE * 2} {self._chapters}. {title} "
-        self._print(f"\n{head}{RULE * max(2, 88 - len(head))} {self.elapsed:.0f} s\n")
+        print(f"\n{head}{RULE * max(2, 88 - len(head))} {self.elapsed:.0f} s\n", flush=True)
 
     def say(self, *lines: str) -> None:
         """Write sentences."""
-        self._print("\n".join(lines))
+        print("\n".join(lines), flush=True)
+
+    def block(self, lines: Sequence[str]) -> None:
+        """Write lines as they are, with room below them."""
+        print("\n".join(lines) + "\n", flush=True)
 
     def kubectl(self, control_plane: ControlPlane, *args: str, since: str = "") -> None:
         """Run kubectl, show it as a person would type it, and what it printed; `since` leaves out what is before."""
         cut = f" | sed -n '/^{since}/,$p'" if since else ""
-        self._print(f"$ kubectl {shlex.join(args)}{cut}")
-        printed = control_plane.kubectl(*args).stdout
-        self._print(printed[printed.index(f"\n{since}") + 1 :].rstrip() if since else printed.rstrip())
-        self._print("")
-
-    def block(self, lines: Sequence[str]) -> None:
-        """Write lines as they are, with room below them."""
-        self._print("\n".join(lines) + "\n")
-
-    def _print(self, text: str) -> None:
-        print(text, flush=True)
+        printed = control_plane.kubectl(*args).stdout.rstrip()
+        self.block(
+            [f"$ kubectl {shlex.join(args)}{cut}", printed[printed.index(f"\n{since}") + 1 :] if since else printed]
+        )

@@ -1,7 +1,7 @@
 """Do slow things side by side: guests boot on one CPU each."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from tools.errors import ToolError
 from tools.progress import note
@@ -11,12 +11,12 @@ def side_by_side(actions: Iterable[Callable[[], object]]) -> None:
     """Run the actions at the same time; return when all have ended, with the first one's error where there is one."""
     actions = list(actions)
     with ThreadPoolExecutor(max_workers=max(1, len(actions))) as pool:
-        for outcome in [pool.submit(_outspoken(action)) for action in actions]:
+        for outcome in [submit(pool, action) for action in actions]:
             outcome.result()
 
 
-def _outspoken(action: Callable[[], object]) -> Callable[[], object]:
-    """Say at once what went wrong: the others may take minutes to end."""
+def submit(pool: ThreadPoolExecutor, action: Callable[[], object]) -> Future[object]:
+    """Let the pool run the action; what goes wrong is printed at once, for others may take minutes to end."""
 
     def run() -> object:
         try:
@@ -25,4 +25,4 @@ def _outspoken(action: Callable[[], object]) -> Callable[[], object]:
             note(str(error))
             raise
 
-    return run
+    return pool.submit(run)

@@ -1,4 +1,4 @@
-"""Write API objects as their controllers on a node would: the object, then its status where that is written apart."""
+"""Write API objects as their controllers would: the object, then its status where that is written apart."""
 
 import json
 
@@ -12,6 +12,12 @@ def create(control_plane: ControlPlane, document: Document) -> Document:
     made = control_plane.kubectl("create", "-f", "-", "-o", "json", input=json.dumps(document)).stdout
     kept: Document = json.loads(made)
     return kept
+
+
+def create_namespace(control_plane: ControlPlane, name: str) -> None:
+    """Create a Namespace and in it what kube-controller-manager adds, the ServiceAccount of its Pods."""
+    control_plane.kubectl("create", "namespace", name)
+    control_plane.kubectl("create", "serviceaccount", "default", f"--namespace={name}")
 
 
 def create_node(control_plane: ControlPlane, name: str) -> None:

@@ -9,12 +9,13 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.controlplane.binaries import NODE, find_programs
 from lab.controlplane.cluster import ControlPlane
 from lab.controlplane.kubeconfig import write_certificate_kubeconfig
 from lab.controlplane.pki import issue_client_certificate
 from lab.guests.cgroup import prefer
 from lab.guests.namespace import Namespace
-from lab.node.binaries import containerd_tools, kubernetes_tools
+from lab.node.binaries import containerd_tools
 from lab.node.cgroup import hierarchies, make_top
 from lab.node.config import CONTAINERD_SOCKET, containerd_config, kubelet_config, may_lower_oom_score
 from lab.node.network import PLUGINS, Network
@@ -200,7 +201,7 @@ class Node:
         self.kubelet = Part(
             f"{self.name}-kubelet",
             [
-                kubernetes_tools() / "kubelet",
+                find_programs(NODE)["kubelet"],
                 f"--config={self.folder / 'kubelet.json'}",
                 f"--kubeconfig={kubeconfig}",
                 f"--hostname-override={self.name}",

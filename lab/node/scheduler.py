@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lab.controlplane.binaries import NODE, find_programs
 from lab.controlplane.cluster import ControlPlane
-from lab.node.binaries import kubernetes_tools
 from lab.process import Process, free_port, start
 from lab.rundir import RunDir
 
@@ -11,7 +11,7 @@ from lab.rundir import RunDir
 def start_scheduler(run: RunDir, control_plane: ControlPlane) -> Process:
     """Start kube-scheduler as the admin."""
     argv: list[str | Path] = [
-        kubernetes_tools() / "kube-scheduler",
+        find_programs(NODE)["kube-scheduler"],
         f"--kubeconfig={control_plane.kubeconfig}",
         "--leader-elect=false",
         "--bind-address=127.0.0.1",

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from tools.cache import build_log, cached
+from tools.go import find_go
 from tools.gobuild import go_build
 from tools.gomodule import GoModule, copy_module
-from tools.machine import require_go
 from tools.progress import step
 
 # Prometheus 3.16.0: the module's minor version holds both.
@@ -36,6 +36,6 @@ def _build(folder: Path) -> None:
     packages = [f"./cmd/{name}" for name in PROGRAMS]
     settings = {"GOWORK": "off", "GOFLAGS": f"-tags={TAGS}"}
     with step(f"Building Prometheus {PROMETHEUS.version}", why="from its Go module, about 4 minutes on 2 cores, once"):
-        copy_module(require_go(), PROMETHEUS, source)
+        copy_module(find_go(), PROMETHEUS, source)
         go_build(packages, source=source, output=folder, log=log, stamp=STAMP, env=settings)
     shutil.rmtree(source)

@@ -37,7 +37,7 @@ def in_order(text: str, *parts: str) -> None:
 @pytest.mark.timeout(DEADLINE_S + 120)
 def test_the_demo_comes_true_stays_to_be_played_with_and_goes_without_a_trace(lab: Lab) -> None:
     before = on_the_machine()
-    told = lab.run("demo", "--keep", deadline=DEADLINE_S)
+    told = lab.run("demo", "--kubevirt", "--keep", deadline=DEADLINE_S)
     in_order(
         told,
         "$ kubectl get vm,vmi,pods",

@@ -42,9 +42,7 @@ class Watched:
 
     def run(self, vm: VirtualMachine) -> None:
         """Let a VM run, whatever state it is in, and its guest answer."""
-        vm.create()
-        vm.wait_running()
-        self.ask(vm, "ping")
+        vm.run(lambda: self.ask(vm, "ping"))
 
     def ask(self, vm: VirtualMachine, request: str) -> None:
         """Let the guest do something, wherever it runs."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.controlplane.binaries import find_tools
+from lab.controlplane.binaries import API, find_programs
 from tests.integration.manifests.security_page import answered
 from tools.checkout import CHECKOUT
 from tools.checkov import Finding, findings
@@ -21,7 +21,7 @@ CAPABILITY = Finding("CKV_K8S_25", AGENT)
 @pytest.fixture(scope="module")
 def libvirt(tmp_path_factory) -> Path:
     """Write what the overlay for nodes without KubeVirt installs into one file."""
-    argv = [str(find_tools()["kubectl"]), "kustomize", str(CHECKOUT / "manifests" / "overlays" / "libvirt")]
+    argv = [str(find_programs(API)["kubectl"]), "kustomize", str(CHECKOUT / "manifests" / "overlays" / "libvirt")]
     file: Path = tmp_path_factory.mktemp("judged") / "libvirt.yaml"
     file.write_bytes(subprocess.run(argv, capture_output=True, check=True).stdout)
     return file

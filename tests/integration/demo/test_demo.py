@@ -17,11 +17,11 @@ def lab() -> Iterator[Lab]:
 
 
 def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_next(lab: Lab) -> None:
-    with lab.begin("demo", "--light") as killed:
+    with lab.begin("demo") as killed:
         wait_for_line(killed, "Waiting for Linux to boot")
         killed.kill()
     (left,) = lab.runs.iterdir()
-    with lab.begin("demo", "--light") as interrupted:
+    with lab.begin("demo") as interrupted:
         assert f"a killed run left {left} behind" in wait_for_line(interrupted, "Starting the VM web-1")
         interrupted.send_signal(signal.SIGINT)
         printed, _ = interrupted.communicate(timeout=LIGHT_DEADLINE_S)
@@ -32,7 +32,7 @@ def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_nex
 
 
 def test_a_demo_that_cannot_come_true_says_why_and_leaves_nothing(lab: Lab) -> None:
-    with lab.begin("demo", "--light") as failing:
+    with lab.begin("demo") as failing:
         wait_for_line(failing, "A policy says what is too much")
         lab.kill("virtwatch_agent")
         printed, _ = failing.communicate(timeout=LIGHT_DEADLINE_S)
@@ -46,7 +46,7 @@ def test_a_demo_that_cannot_come_true_says_why_and_leaves_nothing(lab: Lab) -> N
 
 
 def test_two_demos_at_once_both_come_true_and_one_is_kept(lab: Lab) -> None:
-    with lab.begin("demo", "--light", "--keep") as first, lab.begin("demo", "--light") as second:
+    with lab.begin("demo", "--keep") as first, lab.begin("demo") as second:
         told = [process.communicate(timeout=LIGHT_DEADLINE_S)[0] for process in (first, second)]
 
     assert [first.returncode, second.returncode] == [0, 0], told

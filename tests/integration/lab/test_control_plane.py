@@ -104,9 +104,9 @@ def test_programs_come_from_the_folder_that_the_user_names(
     (tmp_path / "etcd").symlink_to(control_plane.bin / "etcd")
     (tmp_path / "kubectl").symlink_to(control_plane.bin / "kubectl")
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    found = binaries.find_tools()
+    found = binaries.find_programs(binaries.API)
     assert {name for name, path in found.items() if path.parent == tmp_path} == {"etcd", "kubectl"}
-    assert set(found) == set(binaries.TOOLS)
+    assert set(found) == set(binaries.API)
 
 
 def test_an_old_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,4 +115,4 @@ def test_an_old_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     old.chmod(0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     with pytest.raises(ToolError, match=r"kube-apiserver, from \$KUBEBUILDER_ASSETS, is Kubernetes v1.31.4; .* 1.37"):
-        binaries.find_tools()
+        binaries.find_programs(binaries.API)

@@ -28,7 +28,7 @@ def drawn(*found: dict[str, Any]) -> list[str]:
     return draw(spans(trace(*found)))
 
 
-def test_a_trace_is_drawn_as_a_tree_with_bars_and_milliseconds() -> None:
+def test_a_trace_is_drawn_as_a_tree_with_milliseconds() -> None:
     assert drawn(
         span("announce", own="d", parent="a", start=60_000, duration=40_000, process="p2"),
         span("transition", own="a", start=0, duration=50_000),
@@ -36,12 +36,11 @@ def test_a_trace_is_drawn_as_a_tree_with_bars_and_milliseconds() -> None:
         span("sample", own="b", parent="a", start=0, duration=500),
         span("Event", own="e", parent="d", start=75_000, duration=25_000, process="p2"),
     ) == [
-        "span         service                                     at        took",
-        "transition   agent     ████████████············      0.0 ms     50.0 ms",
-        "├─ sample    agent     █·······················      0.0 ms      0.5 ms",
-        "├─ journal   agent     ······██████············     25.0 ms     25.0 ms",
-        "└─ announce  operator  ··············██████████     60.0 ms     40.0 ms",
-        "   └─ Event  operator  ··················██████     75.0 ms     25.0 ms",
+        "transition   agent     at      0.0 ms  took     50.0 ms",
+        "├─ sample    agent     at      0.0 ms  took      0.5 ms",
+        "├─ journal   agent     at     25.0 ms  took     25.0 ms",
+        "└─ announce  operator  at     60.0 ms  took     40.0 ms",
+        "   └─ Event  operator  at     75.0 ms  took     25.0 ms",
     ]
 
 
@@ -52,7 +51,7 @@ def test_a_line_leads_down_past_a_branch_that_goes_on() -> None:
         span("inner", own="c", parent="b", start=2, duration=1),
         span("second", own="d", parent="a", start=5, duration=1),
     )
-    assert [line.split("  agent")[0].rstrip() for line in lines[1:]] == [
+    assert [line.split("  agent")[0].rstrip() for line in lines] == [
         "root",
         "├─ first",
         "│  └─ inner",
@@ -66,25 +65,16 @@ def test_of_spans_that_start_together_the_shorter_comes_first() -> None:
         span("judge", own="b", parent="a", start=0, duration=3),
         span("sample", own="c", parent="a", start=0, duration=0),
     )
-    assert [line.split()[1] for line in lines[2:]] == ["sample", "judge"]
+    assert [line.split()[1] for line in lines[1:]] == ["sample", "judge"]
 
 
 def test_a_span_whose_parent_is_not_there_stands_at_the_top() -> None:
-    assert drawn(span("orphan", own="b", parent="a", start=0, duration=1))[1].startswith("orphan")
+    assert drawn(span("orphan", own="b", parent="a", start=0, duration=1))[0].startswith("orphan")
 
 
 def test_a_link_to_another_trace_is_no_parent() -> None:
     (read,) = spans(trace(span("linked", own="b", parent="a", start=0, duration=1, trace="f" * 32)))
     assert read.parent == ""
-
-
-def test_spans_without_any_length_are_drawn_too() -> None:
-    assert drawn(span("instant", own="a", start=0, duration=0))[1].split()[2] == "█" + "·" * 23
-
-
-def test_the_last_moment_stays_within_the_bar() -> None:
-    *_, last = drawn(span("whole", own="a", start=0, duration=1000), span("end", own="b", start=1000, duration=0))
-    assert last.split()[2] == "·" * 23 + "█"
 
 
 def test_no_spans_draw_nothing() -> None:

@@ -1,72 +1,64 @@
-"""The stage that is set in seconds: a control plane, three guests, and virtwatch's operator and agent as processes."""
+"""The stage without nodes: a real API, three guests, and virtwatch's operator and agent as processes."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from lab.backend.backend import Backend
-from lab.backend.jaeger import build_jaeger, fetch_page
-from lab.controlplane.binaries import find_tools
+from lab.build import build_api, build_backend, build_guests
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
-from lab.demo.stage import BROKEN, BUSY, LABELS, NAMESPACE, PLAIN, SOON
-from lab.guests import daemon
-from lab.guests.guest import Guest
-from lab.guests.host import HostLibvirt
-from lab.guests.image import guest_image
+from lab.demo.alone import watch_alone
+from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Stage
+from lab.demo.teller import Teller
 from lab.guests.kept import remember
-from lab.guests.together import side_by_side
+from lab.guests.together import side_by_side, submit
 from lab.installed.installation import Host, Installation
 from lab.installed.virtualmachine import VirtualMachine
-from lab.installed.written import create_node
+from lab.installed.written import create_namespace, create_node
 from lab.process import Process
 from lab.rundir import RunDir
 from tools.errors import ToolError
-from tools.machine import ensure_packages
 from tools.progress import step
 
 NODE = "node-1"
 
 
-class ProcessStage:
-    """The Stage on which nothing needs a kubelet: VMs have KubeVirt's shape, and the lab writes what it would write."""
+class LightStage(Stage):
+    """VMs have KubeVirt's shape, and the lab writes into the API what KubeVirt and a kubelet would write."""
 
-    promise: Sequence[str] = (
-        "Without nodes and KubeVirt: 1 minute. The first run builds Kubernetes and Jaeger: 13 more, once.",
+    promise = (
+        "Real: etcd and kube-apiserver, libvirt and QEMU, Jaeger, virtwatch's operator and agent. Less than a minute;",
+        "the first run builds the API server and Jaeger, once: 8 minutes. KUBEVIRT=1 adds nodes and KubeVirt.",
     )
-    setting: Sequence[str] = (
+    setting = (
         f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
         "of the host's own libvirtd, of which Kubernetes knows nothing.",
     )
-    while_full: Sequence[str] = ()
     kinds = "vmi,pods"
-    watchers: Sequence[Sequence[str]] = (("nodemonitors",),)
+    watchers = (("nodemonitors",),)
     operator: Process
     agent: Process
-    plain: Guest
 
     def __init__(self, run: RunDir) -> None:
-        self.run = run
+        super().__init__(run)
         self.control_plane = ControlPlane(run)
-        self.backend = Backend(run)
-        self.host = HostLibvirt(run)
         self.pods_dir = run.path / "pods"
         self.busy, self.broken = (self._virtual_machine(name) for name in (BUSY, BROKEN))
 
-    @staticmethod
-    def prepare() -> None:
-        """Build what the cache does not hold; slow on a machine's first run only."""
-        ensure_packages((*daemon.PACKAGES, "openssl"))
-        find_tools()
-        build_jaeger()
-        fetch_page()
-        guest_image()
-
-    def start(self) -> None:
-        """Start everything."""
+    def start(self, teller: Teller) -> None:
+        """Build what no cache holds, all at once; meanwhile the agent shows alone what it can."""
         self.pods_dir.mkdir()
-        side_by_side([self._start_kubernetes, self._start_jaeger, self._start_host])
-        side_by_side(
-            [self._start_virtwatch, partial(self._start_machine, self.busy), partial(self._start_machine, self.broken)]
-        )
+        with ThreadPoolExecutor() as pool:
+            api, backend, guests = (submit(pool, build) for build in (build_api, build_backend, build_guests))
+            kubernetes = submit(pool, partial(self._start_kubernetes, api))
+            jaeger = submit(pool, partial(self._start_backend, backend))
+            guests.result()
+            self.start_host()
+            if not (api.done() and backend.done()):
+                watch_alone(self.run, self.plain, uri=self.host.uri, teller=teller)
+            kubernetes.result()
+            jaeger.result()
+        machines = [partial(self._start_machine, machine) for machine in (self.busy, self.broken)]
+        side_by_side([self._start_virtwatch, *machines])
         with step("Waiting for Linux to boot in the three guests", why="emulated, so that it works without KVM"):
             for guest in (self.busy.guest, self.broken.guest, self.plain):
                 guest.wait_ready()
@@ -78,7 +70,7 @@ class ProcessStage:
                 raise ToolError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
 
     def load(self) -> None:
-        """Let the busy VM compute, however busy the machine is."""
+        """Let the busy VM compute."""
         self.busy.launcher.prefer()
         self.busy.guest.busy(cpu=True)
 
@@ -96,8 +88,10 @@ class ProcessStage:
         self.broken.guest.free_disk()
         self.broken.guest.resume()
 
-    def remember(self) -> Mapping[str, str]:
+    def keep(self) -> Mapping[str, str]:
         """Write down the guests; return where their libvirtds listen."""
+        with step("Starting kube-controller-manager", why="so that what is deleted goes with all that it owns"):
+            self.control_plane.start_controllers()
         remember(self.run, launchers=[self.busy.launcher, self.broken.launcher], host=self.host)
         return {
             "LIBVIRT_HOST": self.host.uri,
@@ -107,29 +101,24 @@ class ProcessStage:
 
     def suggestions(self) -> Sequence[tuple[str, str]]:
         """Return commands for the three guests."""
-        guest = ".venv/bin/python -m lab guest"
         return (
-            (f"{guest} {BUSY} cpu on", "and off: an alert fires and resolves"),
-            (f"{guest} {BROKEN} fill", "an I/O error pauses it; free, then resume, mend it"),
-            (f"{guest} {PLAIN} crash", "the host's own guest; start brings it back"),
+            (f"{GUEST} {BUSY} cpu on", "and off: an alert fires and resolves"),
+            (f"{GUEST} {BROKEN} fill", "an I/O error pauses it; free, then resume, mend it"),
+            (f"{GUEST} {PLAIN} crash", "the host's own guest; start brings it back"),
             ("virsh -c $LIBVIRT_HOST list", "or $LIBVIRT_WEB_1, $LIBVIRT_WEB_2"),
         )
 
-    def _start_kubernetes(self) -> None:
-        with step("Starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)"):
-            self.control_plane.start()
+    def _start_kubernetes(self, built: Future[object]) -> None:
+        built.result()
+        with step("Starting etcd and kube-apiserver"):
+            self.control_plane.start_api()
             self.control_plane.apply_crds(VMI_CRD)
-            self.control_plane.kubectl("create", "namespace", NAMESPACE)
+            create_namespace(self.control_plane, NAMESPACE)
             create_node(self.control_plane, NODE)
 
-    def _start_jaeger(self) -> None:
-        with step("Starting Jaeger"):
-            self.backend.start()
-
-    def _start_host(self) -> None:
-        with step(f"Starting a host's libvirtd with the guest {PLAIN}"):
-            self.host.start()
-            self.plain = self.host.add(PLAIN)
+    def _start_backend(self, built: Future[object]) -> None:
+        built.result()
+        self.start_backend()
 
     def _start_machine(self, machine: VirtualMachine) -> None:
         with step(f"Starting the VM {machine.name} with a libvirtd of its own, as KubeVirt does"):
@@ -137,15 +126,13 @@ class ProcessStage:
 
     def _start_virtwatch(self) -> None:
         installation = Installation(self.run, self.control_plane, otlp=self.backend.otlp_http)
+        host = Host(
+            node=NODE, pods_dir=self.pods_dir, libvirt_socket=self.host.socket, state_dir=self.run.path / "agent-state"
+        )
         with step("Applying manifests/ and starting virtwatch's operator and agent"):
             installation.apply()
             self.operator = installation.start_operator()
-            self.agent = installation.start_agent(self._seen_by_the_agent(), **SOON)
-
-    def _seen_by_the_agent(self) -> Host:
-        return Host(
-            node=NODE, pods_dir=self.pods_dir, libvirt_socket=self.host.socket, state_dir=self.run.path / "agent-state"
-        )
+            self.agent = installation.start_agent(host, **SOON)
 
     def _virtual_machine(self, name: str) -> VirtualMachine:
         return VirtualMachine(
