@@ -49,7 +49,6 @@ class FullStage(Stage):
         self.control_plane = self.cluster.control_plane
 
     def start(self, _: Teller) -> None:
-        """Build what no cache holds, then start everything."""
         build_full()
         side_by_side([self._start_kubernetes, self.start_backend, self.start_host])
         with step(f"Starting the nodes {FIRST} and {SECOND} (containerd, kubelet)"):
@@ -67,45 +66,38 @@ class FullStage(Stage):
         self.plain.wait_ready()
 
     def check(self) -> None:
-        """Raise ToolError when a node's kubelet ended."""
         for node in self.cluster.nodes.values():
             if not node.kubelet.alive:
                 raise ToolError(f"The kubelet of {node.name} ended by itself.", log=node.kubelet.log)
 
     def load(self) -> None:
-        """Let the busy VM compute, here and where it moves to."""
         for node in self.cluster.nodes.values():
             node.prefer()
         self._ask(self.busy, "cpu on")
 
     def calm(self) -> None:
-        """Let it be idle again, wherever it is now."""
         self._ask(self.busy, "cpu off")
 
     def fill(self) -> None:
-        """Let the broken VM write until QEMU pauses it; KubeVirt lets it continue every few seconds, in vain."""
+        # KubeVirt lets it continue every few seconds, in vain.
         self.disk.fill()
         self._ask(self.broken, "fill")
         what = f"KubeVirt to say that an I/O error paused {BROKEN}"
         wait_for(lambda: self.broken.paused == "PausedIOError", what=what, deadline=DEADLINE_S)
 
     def mend(self) -> None:
-        """Make room and unpause."""
         self.disk.free()
         self.broken.unpause()
 
     def move(self) -> str:
-        """Let KubeVirt move the busy VM to the other node."""
         return self.busy.move()
 
     def keep(self) -> Mapping[str, str]:
-        """Write down VMs and guest; return where the plain libvirtd listens."""
         remember(self.run, launchers=[], host=self.host)
         remember_vms(self.run, nodes=self.cluster.nodes, specs=[self.busy.spec, self.broken.spec])
         return {"LIBVIRT_HOST": self.host.uri}
 
     def suggestions(self) -> Sequence[tuple[str, str]]:
-        """Return commands for the guests, and KubeVirt's own."""
         return (
             (f"{GUEST} {BUSY} cpu on", "and off: an alert fires and resolves"),
             (f"virtctl migrate -n {NAMESPACE} {BUSY}", "to the other node; its alert goes along"),

@@ -45,7 +45,6 @@ class LightStage(Stage):
         self.busy, self.broken = (self._virtual_machine(name) for name in (BUSY, BROKEN))
 
     def start(self, teller: Teller) -> None:
-        """Build what no cache holds, all at once; meanwhile the agent shows alone what it can."""
         self.pods_dir.mkdir()
         with ThreadPoolExecutor() as pool:
             api, backend, guests = (submit(pool, build) for build in (build_api, build_backend, build_guests))
@@ -64,32 +63,26 @@ class LightStage(Stage):
                 guest.wait_ready()
 
     def check(self) -> None:
-        """Raise ToolError when operator or agent ended."""
         for process in (self.agent, self.operator):
             if not process.alive:
                 raise ToolError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
 
     def load(self) -> None:
-        """Let the busy VM compute."""
         self.busy.launcher.prefer()
         self.busy.guest.busy(cpu=True)
 
     def calm(self) -> None:
-        """Let it be idle again."""
         self.busy.guest.calm()
 
     def fill(self) -> None:
-        """Let the broken VM write until QEMU pauses it."""
         self.broken.guest.fill_disk()
         self.broken.guest.wait_state("paused", "I/O error")
 
     def mend(self) -> None:
-        """Make room and resume."""
         self.broken.guest.free_disk()
         self.broken.guest.resume()
 
     def keep(self) -> Mapping[str, str]:
-        """Write down the guests; return where their libvirtds listen."""
         with step("Starting kube-controller-manager", why="so that what is deleted goes with all that it owns"):
             self.control_plane.start_controllers()
         remember(self.run, launchers=[self.busy.launcher, self.broken.launcher], host=self.host)
@@ -100,7 +93,6 @@ class LightStage(Stage):
         }
 
     def suggestions(self) -> Sequence[tuple[str, str]]:
-        """Return commands for the three guests."""
         return (
             (f"{GUEST} {BUSY} cpu on", "and off: an alert fires and resolves"),
             (f"{GUEST} {BROKEN} fill", "an I/O error pauses it; free, then resume, mend it"),
