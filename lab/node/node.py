@@ -68,6 +68,7 @@ class Node:
         self._mounts = dict(mounts or {})
         self._cgroup = f"virtwatch-lab-{run.name}-{name}"
         self._opened: Namespace | None = None
+        self._imported: set[Path] = set()
 
     @property
     def namespace(self) -> Namespace:
@@ -137,7 +138,9 @@ class Node:
     def import_image(self, archive: Path) -> None:
         """Load the images of an archive (docker-archive) into the node's containerd, under the names in it."""
         log = self._run.path / "logs" / f"{self.name}-import.log"
-        run_logged(self.ctr("images", "import", "--local", archive), log=log, cwd=self._run.path)
+        if archive not in self._imported:  # its disk keeps them, whatever is installed and removed
+            run_logged(self.ctr("images", "import", "--local", archive), log=log, cwd=self._run.path)
+            self._imported.add(archive)
 
     def name_by_digest(self, image: str) -> None:
         """Give an imported image its second name, NAME@sha256:..., as a pull from a registry would."""

@@ -24,7 +24,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
 from virtwatch_kube.paths import virtwatch
 
-POLL_S = 0.02
+POLL_S = 0.05
 EVIDENCE = Evidence("vm.cpu.delay.ratio", 0.12, 0.1, "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1")
 
 
