@@ -1,4 +1,4 @@
-"""Write docs/reference from the catalogue and the CRDs: `python -m docs.generate`; with --check, compare only."""
+"""Write docs/reference and the policies' CRDs: `python -m docs.generate`; with --check, compare only."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,13 +7,14 @@ from pathlib import Path
 import yaml
 
 from docs.crd_page import crd_section
+from docs.crds import policy_crds
 from virtwatch_api.catalogue.events import EVENTS, Attribute
 from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
-_WRITTEN_BY = "<!-- Written by `make docs`; edit the catalogue in api/virtwatch_api/catalogue, or crds/, instead. -->"
+_WRITTEN_BY = "<!-- Written by `make docs`; edit api/virtwatch_api/catalogue, or crds/, instead. -->"
 _CRDS = ("monitorpolicies", "clustermonitorpolicies", "notificationchannels", "nodemonitors", "thresholdsets")
 _SHARED = {"spec.rules": "as in a MonitorPolicy"}
 _SIGNALS = """\
@@ -36,10 +37,12 @@ Group `virtwatch.io`, version `v1alpha1`. `kubectl explain mpol.spec --recursive
 
 def pages() -> Mapping[Path, str]:
     """Return every generated page by its path in the repository."""
+    crds = {Path("crds") / name: text for name, text in policy_crds(ROOT / "crds" / "base").items()}
     return {
+        **crds,
         REFERENCE / "signals.md": _page("Signals", _signals()),
         REFERENCE / "events.md": _page("Events", _events()),
-        REFERENCE / "crds.md": _page("Kinds", _crds()),
+        REFERENCE / "crds.md": _page("Kinds", _crds(crds)),
     }
 
 
@@ -135,11 +138,12 @@ def _attribute(item: Attribute) -> str:
     return f"`{item.name}`" + (f" ({', '.join(f'`{value}`' for value in item.values)})" if item.values else "")
 
 
-def _crds() -> Iterable[str]:
+def _crds(assembled: Mapping[Path, str]) -> Iterable[str]:
     yield _KINDS
     yield ""
     for plural in _CRDS:
-        crd = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
+        path = Path("crds") / f"{plural}.yaml"
+        crd = yaml.safe_load(assembled.get(path) or (ROOT / path).read_text())
         yield from crd_section(crd, elsewhere={} if plural == _CRDS[0] else _SHARED)
 
 

@@ -1,22 +1,13 @@
+"""From a policy to the ThresholdSet that agents judge by."""
+
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from virtwatch_api.catalogue.events import EVENT
-from virtwatch_api.catalogue.signals import SIGNAL, TargetKind
-from virtwatch_api.policy import (
-    AnomalyRule,
-    ConditionRule,
-    EventRule,
-    Mode,
-    PatternRule,
-    Policy,
-    PolicyKind,
-    Rule,
-    ThresholdRule,
-)
-from virtwatch_api.problem import Problem, ProblemReason
+from virtwatch_api.policy import Policy, PolicyKind
+from virtwatch_api.problem import Problem
+from virtwatch_api.support import unsupported
 from virtwatch_api.thresholdset import ThresholdSet, meaning
 
 _HASH_LENGTH = 16
@@ -27,12 +18,13 @@ def compile_policy(
 ) -> ThresholdSet | tuple[Problem, ...]:
     """Turn a valid policy into the ThresholdSet that agents judge by.
 
-    `namespace_labels` is what a namespace selector is resolved against. Parts whose engine is not there yet come back
-    as problems with reason NotImplemented, one for each, so that nothing is silently ignored.
+    `namespace_labels` is what a namespace selector is resolved against. What this version cannot judge comes back as
+    problems with reason NotImplemented, one for each, so that nothing is silently ignored.
     """
-    if missing := tuple(_not_implemented(policy)):
-        return missing
     spec = policy.spec
+    missing = unsupported(target=spec.target, collection=spec.collection, rules=spec.rules)
+    if found := tuple(missing):
+        return found
     namespaces: tuple[str, ...] | None = None
     if policy.key.kind is PolicyKind.MONITOR_POLICY:
         assert policy.key.namespace is not None
@@ -64,37 +56,3 @@ def _hash(thresholds: ThresholdSet) -> str:
     covered = {"uid": thresholds.policy_uid, **meaning(thresholds)}
     canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:_HASH_LENGTH]
-
-
-def _not_implemented(policy: Policy) -> Iterable[Problem]:
-    spec = policy.spec
-    if spec.target.kind is not TargetKind.VIRTUAL_MACHINE:
-        yield _missing("spec.target.kind", f"watching a {spec.target.kind}")
-    if spec.collection.mode is Mode.SAMPLED:
-        yield _missing("spec.collection.mode", "looking at random instants (Sampled)")
-    if spec.collection.share < 1:
-        yield _missing("spec.collection.share", "looking at a share of the VMs")
-    for index, rule in enumerate(spec.rules):
-        yield from _rule_not_implemented(f"spec.rules[{index}]", rule)
-
-
-def _rule_not_implemented(path: str, rule: Rule) -> Iterable[Problem]:
-    match rule.body:
-        case ThresholdRule(signal=name) if SIGNAL[name].formula is None:
-            yield _missing(f"{path}.threshold.signal", f'rule "{rule.name}": collecting {name}')
-        case EventRule(event=event, resolve_on=resolve_on):
-            for name in (event.type, *resolve_on):
-                if not EVENT[name].implemented:
-                    yield _missing(f"{path}.event", f'rule "{rule.name}": the event {name}')
-        case ConditionRule():
-            yield _missing(f"{path}.condition", f'rule "{rule.name}": judging a condition')
-        case PatternRule():
-            yield _missing(f"{path}.pattern", f'rule "{rule.name}": judging a pattern')
-        case AnomalyRule():
-            yield _missing(f"{path}.anomaly", f'rule "{rule.name}": judging an anomaly')
-        case _:
-            return
-
-
-def _missing(path: str, what: str) -> Problem:
-    return Problem(path, f"{what} is not implemented in this version; remove it", ProblemReason.NOT_IMPLEMENTED)

@@ -1,3 +1,5 @@
+"""Durations as policies write them: "500ms", "15s", "1h30m"."""
+
 import re
 
 # Bounded, so that no text can overflow the nanoseconds in which the API server's CEL counts.

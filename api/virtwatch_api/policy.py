@@ -1,4 +1,5 @@
-# What a user means by a MonitorPolicy, with every default filled in: durations in seconds, quantities as numbers.
+"""What a user means by a MonitorPolicy, with every default filled in: durations in seconds, quantities as numbers."""
+
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -163,13 +164,24 @@ class ConditionRule:
     timing: Timing
 
 
+class CountBy(StrEnum):
+    """Say whose events are counted together."""
+
+    VIRTUAL_MACHINE = "VirtualMachine"
+    NODE = "Node"
+    NAMESPACE = "Namespace"
+    STORAGE_POOL = "StoragePool"
+
+
 @dataclass(frozen=True, slots=True)
 class CountPattern:
-    """Match at least so many events within `within` seconds."""
+    """Match at least so many events within `within` seconds, of all that `by` joins; `distinct` counts each VM once."""
 
     event: EventMatch
     at_least: int
     within: float
+    by: CountBy = CountBy.VIRTUAL_MACHINE
+    distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +221,13 @@ RuleBody = ThresholdRule | EventRule | ConditionRule | PatternRule | AnomalyRule
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Pair a rule's name, which is its identity, with what it judges."""
+    """Pair a rule's name, which is its identity, with what it judges, and with what its notifications carry."""
 
     name: str
     body: RuleBody
+    labels: tuple[tuple[str, str], ...] = ()
+    summary: str = ""  # a template, see `summary`
+    runbook_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

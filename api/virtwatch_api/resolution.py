@@ -1,11 +1,12 @@
-# Which rule applies to a VM, from which policy, and why: used by agents to judge and by people to ask.
+"""Which rule applies to a VM, from which policy, and why: used by agents to judge and by people to ask."""
+
 import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from virtwatch_api.catalogue.signals import TargetKind
-from virtwatch_api.policy import Enforcement, Level, PolicyKind, Rule, ThresholdRule
-from virtwatch_api.quantity import parse_quantity
+from virtwatch_api.policy import Enforcement, PolicyKind, Rule
+from virtwatch_api.rule_kinds.registry import kind_of
 from virtwatch_api.thresholdset import ThresholdSet
 
 ANNOTATION_PREFIX = "virtwatch.io/rule."
@@ -127,24 +128,11 @@ def _follow_annotations(machine: MachineIdentity, chosen: dict[str, EffectiveRul
 
 
 def _with_levels(rule: Rule, text: str) -> Rule | str:
-    body = rule.body
-    if not isinstance(body, ThresholdRule):
-        return 'only "off" works on a rule that is not a threshold'
     if len(text) > _MAX_ANNOTATION:
         return f"it has {len(text)} characters, at most {_MAX_ANNOTATION} make sense"
-    levels: dict[str, Level | None] = {"warning": body.warning, "critical": body.critical}
+    levels = {}
     for part in text.split(","):
-        name, _, number = part.strip().partition("=")
-        old = levels.get(name)
-        if old is None:
-            return f'"{part.strip()}" sets no level of this rule; write "off" or "warning=…,critical=…"'
-        try:
-            value = parse_quantity(number.strip())
-        except ValueError as error:
-            return str(error)
-        # The distance between bound and recovery is the rule's hysteresis; it moves with the bound.
-        levels[name] = Level(old.bound, value, value + (old.recover - old.value))
-    warning, critical = levels["warning"], levels["critical"]
-    if warning and critical and warning.value != critical.value and not warning.breached(critical.value):
-        return "critical must be at least as far out as warning"
-    return replace(rule, body=replace(body, warning=warning, critical=critical))
+        name, _, bound = part.strip().partition("=")
+        levels[name] = bound.strip()
+    body = kind_of(rule.body).override(rule.body, levels)
+    return body if isinstance(body, str) else replace(rule, body=body)

@@ -1,14 +1,17 @@
-# What an agent judges by: one per policy, spec only, all defaults filled in, written when the meaning changes.
+"""What an agent judges by: one per policy, spec only, all defaults filled in, written when the meaning changes."""
+
 from dataclasses import dataclass
 from typing import Any
 
-from virtwatch_api.catalogue.signals import TargetKind
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.policy import Collection, Enforcement, PolicyKey, PolicyKind, Rule, Target
-from virtwatch_api.policy_codec import API_VERSION, read_collection, read_generation, read_target, read_time
-from virtwatch_api.policy_encoding import encode_collection, encode_rule, encode_target
-from virtwatch_api.policy_rules import read_rules
+from virtwatch_api.policy_codec import read_generation, read_time
 from virtwatch_api.problem import Problem
 from virtwatch_api.reading import Cursor
+from virtwatch_api.rule_kinds.kind import Scope
+from virtwatch_api.rule_kinds.registry import encode_rule, read_rules
+from virtwatch_api.target_codec import encode_collection, encode_target, read_collection, read_target
+from virtwatch_api.version import API_VERSION, readable
 
 MAX_NAMESPACES = 1024
 
@@ -74,7 +77,7 @@ def parse_thresholdset(document: Any) -> ThresholdSet | tuple[Problem, ...]:
     """Read a ThresholdSet object; an unreadable one comes back as problems and is reported, never half applied."""
     problems: list[Problem] = []
     root = Cursor(document, "", problems)
-    if root["apiVersion"].value != API_VERSION:
+    if not readable(root["apiVersion"].value):
         root["apiVersion"].problem(f"must be {API_VERSION}")
     thresholds = _spec(root["spec"])
     return tuple(problems) if problems or thresholds is None else thresholds
@@ -99,7 +102,6 @@ def _spec(spec: Cursor) -> ThresholdSet | None:
     target = read_target(spec["target"], cluster=True)
     if kind is PolicyKind.MONITOR_POLICY and target.kind is not TargetKind.VIRTUAL_MACHINE:
         spec["target"].problem("a MonitorPolicy watches VirtualMachines")
-    collection = read_collection(spec["collection"])
     namespaces = spec["namespaces"]
     return ThresholdSet(
         policy=PolicyKey(kind, policy["name"].text(), _optional(policy, "namespace") or None),
@@ -113,8 +115,8 @@ def _spec(spec: Cursor) -> ThresholdSet | None:
         namespaces=None
         if namespaces.value is None
         else tuple(item.text() for item in namespaces.items(at_most=MAX_NAMESPACES)),
-        collection=collection,
-        rules=read_rules(spec["rules"], target=target.kind, interval=collection.interval),
+        collection=read_collection(spec["collection"]),
+        rules=read_rules(spec["rules"], Scope(target.kind, compiled=True)),
         traceparent=_optional(spec, "traceparent"),
     )
 

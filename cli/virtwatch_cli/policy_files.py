@@ -116,7 +116,7 @@ def _document(path: Path, document: Document) -> Iterator[ThresholdSet | Finding
     written = {problem.path for problem in document.problems}
     meant = () if isinstance(compiled, ThresholdSet) else (item for item in compiled if item.path not in written)
     for problem in (*document.problems, *meant):
-        yield Finding(path, document.line(problem.path), problem.path, problem.message)
+        yield Finding(path, document.line(problem.path), problem.path, problem.sentence)
 
 
 def _other_kind(document: Any) -> str | None:

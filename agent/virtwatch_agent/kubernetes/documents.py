@@ -8,6 +8,7 @@ from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, 
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import decode_handover
 from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.support import unsupported_in
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 
 _LOG = logging.getLogger(__name__)
@@ -85,9 +86,10 @@ def _threshold_set(document: Json) -> ThresholdSet | Rejected:
         parsed = parse_thresholdset(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return _rejected(document, f"it has a shape that this agent does not know ({type(error).__name__}: {error})")
-    if isinstance(parsed, ThresholdSet):
+    problems = parsed if isinstance(parsed, tuple) else tuple(unsupported_in(parsed))
+    if isinstance(parsed, ThresholdSet) and not problems:
         return parsed
-    return _rejected(document, "; ".join(str(problem) for problem in parsed))
+    return _rejected(document, "; ".join(map(str, problems)))
 
 
 def _rejected(document: Json, why: str) -> Rejected:

@@ -7,10 +7,10 @@ from typing import TextIO
 
 from virtwatch_agent.observations import Domain
 from virtwatch_api.alert import Action, Reason
+from virtwatch_api.bounds import scale
 from virtwatch_api.duration import format_duration
 from virtwatch_api.nodemonitor import FiringAlert, Transition
 from virtwatch_api.policy import EventRule, Rule, Severity, ThresholdRule
-from virtwatch_api.quantity import format_quantity
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.table import format_table
 from virtwatch_cli.watch.terminal import Screen
@@ -103,7 +103,7 @@ def _describe(rule: Rule) -> tuple[str, str]:
     match rule.body:
         case ThresholdRule(signal=signal, aggregate=aggregate, timing=timing) as body:
             levels = [
-                f"{name} {level.bound} {format_quantity(level.value)}"
+                f"{name} {level.bound} {scale(signal, aggregate.function).format(level.value)}"
                 for name, level in (("Warning", body.warning), ("Critical", body.critical))
                 if level is not None
             ]

@@ -29,6 +29,7 @@ from virtwatch_api.policy import (
     Collection,
     Comparison,
     ConditionRule,
+    CountBy,
     CountPattern,
     Enforcement,
     EventMatch,
@@ -49,7 +50,7 @@ from virtwatch_api.policy import (
     ThresholdRule,
     Timing,
 )
-from virtwatch_api.policy_rules import SENSITIVITIES
+from virtwatch_api.rule_kinds.anomaly import SENSITIVITIES
 from virtwatch_api.thresholdset import ThresholdSet
 
 INTERVAL = 15.0  # seconds between two samples of every collection here
@@ -104,7 +105,8 @@ def _good_side(draw, bound, value):
 def event_matches(draw):
     event = draw(st.sampled_from(vm_events))
     keys = draw(st.lists(st.sampled_from(event.attributes), unique=True)) if event.attributes else []
-    return EventMatch(event.name, tuple(sorted((key, draw(names)) for key in keys)))
+    values = {key: st.sampled_from(event.values(key)) if event.values(key) else names for key in keys}
+    return EventMatch(event.name, tuple(sorted((key, draw(value)) for key, value in values.items())))
 
 
 @st.composite
@@ -128,7 +130,10 @@ def _groups(parts):
 
 
 condition_rules = st.builds(ConditionRule, severities, _groups(comparisons | _groups(comparisons)), timings)
-count_patterns = st.builds(CountPattern, event_matches(), st.integers(2, 1000), seconds(1.0))
+several_machines = st.sampled_from([by for by in CountBy if by is not CountBy.VIRTUAL_MACHINE])
+count_patterns = st.builds(CountPattern, event_matches(), st.integers(2, 1000), seconds(1.0)) | st.builds(
+    CountPattern, event_matches(), st.integers(2, 1000), seconds(1.0), several_machines, st.booleans()
+)
 steps = event_matches() | st.lists(event_names, min_size=1, max_size=8).map(tuple).map(Absent)
 sequence_patterns = st.builds(
     lambda first, rest, within: SequencePattern((first, *rest), within),
@@ -147,9 +152,21 @@ bodies = thresholds_rules() | event_rules() | condition_rules | pattern_rules | 
 implemented_bodies = thresholds_rules() | event_rules()
 
 
+routing_labels = st.dictionaries(st.sampled_from(["team", "Tier_2", "_x"]), names).map(
+    lambda d: tuple(sorted(d.items()))
+)
+summaries = st.just("") | st.just("{{target}} waits: {{ value }} {x}")
+urls = st.just("") | st.just("https://wiki.example.com/r?a=b#c")
+
+
 def rules(of=bodies):
     """Draw rules of distinct names."""
-    several = st.lists(st.builds(Rule, names, of), min_size=1, max_size=4, unique_by=lambda rule: rule.name)
+    several = st.lists(
+        st.builds(Rule, names, of, routing_labels, summaries, urls),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda rule: rule.name,
+    )
     return several.map(tuple)
 
 

@@ -196,7 +196,8 @@ def test_an_annotation_moves_the_levels_with_their_hysteresis_and_why_says_so():
     ("text", "words"),
     [
         ("loud", 'write "off" or "warning=…,critical=…"'),
-        ("warning=much", '"much" is not a quantity'),
+        ("warning=much", '"warning=much": must be a number such as "0.9" or "90%"'),
+        ("warning=90", '"90" is out of range: vm.cpu.delay.ratio is a share from 0 to 1; did you mean "90%"?'),
         ("warning=0.9", "critical must be at least as far out as warning"),
         ("fatal=1", '"fatal=1" sets no level of this rule'),
     ],

@@ -21,12 +21,13 @@ from virtwatch_api.nodemonitor_codec import (
     encode_transition,
     format_time,
 )
-from virtwatch_api.policy_codec import API_VERSION, read_collection, timestamp
-from virtwatch_api.policy_encoding import encode_collection, encode_rule
-from virtwatch_api.policy_rules import read_rules
+from virtwatch_api.policy_codec import API_VERSION, timestamp
 from virtwatch_api.quantity import PATTERN as QUANTITY
-from virtwatch_api.quantity import format_quantity, parse_quantity
+from virtwatch_api.quantity import format_number, parse_number, parse_quantity
 from virtwatch_api.reading import Cursor
+from virtwatch_api.rule_kinds.kind import Scope
+from virtwatch_api.rule_kinds.registry import encode_rule, read_rules
+from virtwatch_api.target_codec import encode_collection, read_collection
 from virtwatch_api.thresholdset import encode_spec, parse_thresholdset
 
 
@@ -37,7 +38,7 @@ def _through_json(document):
 @given(st.from_regex(QUANTITY, fullmatch=True))
 def test_a_quantity_that_is_written_back_reads_as_the_same_number(text):
     number = parse_quantity(text)
-    assert parse_quantity(format_quantity(number)) == number
+    assert parse_number(format_number(number)) == number
 
 
 @given(draw.seconds(0.0, 604_800.0))
@@ -62,7 +63,7 @@ def test_no_text_makes_reading_a_number_or_a_duration_do_anything_but_say_what_i
 def test_rules_that_are_written_back_read_as_the_same_rules(rules):
     problems = []
     documents = _through_json([encode_rule(rule) for rule in rules])
-    read = read_rules(Cursor(documents, "rules", problems), target=TargetKind.VIRTUAL_MACHINE, interval=draw.INTERVAL)
+    read = read_rules(Cursor(documents, "rules", problems), Scope(TargetKind.VIRTUAL_MACHINE, compiled=True))
     assert problems == []
     assert read == rules
 

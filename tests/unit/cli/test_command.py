@@ -31,7 +31,10 @@ def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pyte
     (tmp_path / "b.yaml").write_text(f"{head}metadata: {{name: wrong}}\n{event.replace('vm.crashed', 'vm.crash')}")
 
     assert main(["check", "-f", str(tmp_path / "a.yaml"), "-f", str(tmp_path / "b.yaml")]) == 1
-    assert f'{tmp_path}/b.yaml:4: spec.rules[0].event.type: unknown event "vm.crash"' in capsys.readouterr().out
+    assert (
+        f'{tmp_path}/b.yaml:4: spec.rules[0].event.type: rule "crash": unknown event "vm.crash"'
+        in capsys.readouterr().out
+    )
 
 
 def test_check_goes_on_after_a_file_with_half_of_a_character(

@@ -60,7 +60,10 @@ def test_a_finding_names_file_line_field_and_reason(policy: Path) -> None:
     findings = _findings(policy, RIGHT.replace("vm.cpu.utilization", "vm.cpu.usage"))
 
     assert [str(finding) for finding in findings] == [
-        f'{policy}:8: spec.rules[0].threshold.signal: unknown signal "vm.cpu.usage"; `virtwatch signals` lists them'
+        (
+            f'{policy}:8: spec.rules[0].threshold.signal: rule "cpu-busy": unknown signal "vm.cpu.usage"; '
+            "`virtwatch signals` lists them"
+        )
     ]
 
 
@@ -142,7 +145,7 @@ JSON_WITH_TABS = r"""
 		"rules": [{
 			"name": "odd",
 			"severity": "Critical",
-			"event": {"type": "vm.crashed", "where": {"reason": "a \" 	b"}}
+			"event": {"type": "vm.io_error", "where": {"device": "a \" 	b"}}
 		}]
 	}
 }
@@ -158,7 +161,7 @@ def test_json_may_be_indented_by_tabs_which_stay_what_they_are_in_strings(tmp_pa
     assert read.findings == ()
     (rule,) = read.thresholds[0].rules
     assert isinstance(rule.body, EventRule)
-    assert rule.body.event.where == (("reason", 'a " \tb'),)
+    assert rule.body.event.where == (("device", 'a " \tb'),)
 
 
 def test_what_is_wrong_in_json_has_its_line_too(tmp_path: Path) -> None:
@@ -266,7 +269,10 @@ def test_other_kinds_beside_policies_are_left_out_and_named(policy: Path) -> Non
         (
             "kind: MonitorPolicy",
             "kind: MonitorPolcy",
-            '13: kind: must be one of MonitorPolicy, ClusterMonitorPolicy, not "MonitorPolcy"',
+            (
+                '13: kind: must be one of MonitorPolicy, ClusterMonitorPolicy, not "MonitorPolcy"; '
+                'did you mean "MonitorPolicy"?'
+            ),
         ),
         ("virtwatch.io/v1alpha1", "virtwach.io/v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),
         ("virtwatch.io/v1alpha1", "v1alpha1", "12: apiVersion: must be virtwatch.io/v1alpha1"),

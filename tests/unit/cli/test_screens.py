@@ -39,7 +39,7 @@ def test_the_overview_tells_a_person_what_is_judged_and_when_it_fires(out: io.St
     assert _words(out) == [
         "Watching 1 VM on node-1 through qemu:///system. Ctrl-C ends it.",
         "POLICY RULE JUDGES FIRES ENFORCEMENT",
-        "default/cpu cpu vm.cpu.utilization Warning above 0.7, Critical above 0.9 for 30s Enforce",
+        "default/cpu cpu vm.cpu.utilization Warning above 70 %, Critical above 90 % for 30s Enforce",
         "VM STATE RULES",
         "web-1 paused cpu",
     ]

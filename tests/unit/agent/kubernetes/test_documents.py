@@ -58,16 +58,34 @@ def test_an_unreadable_one_hinders_no_other_and_is_named_with_its_reason():
 @pytest.mark.parametrize(
     "later",
     [
-        {"apiVersion": "virtwatch.io/v1"},
+        {"apiVersion": "virtwatch.com/v1"},
         {"spec": {**document()["spec"], "rules": [{"name": "r", "telepathy": {}}]}},
         {"spec": {**document()["spec"], **{f"field-{number}": 1 for number in range(500)}}},
     ],
-    ids=["another version", "an unknown kind of rule", "more unknown fields than a message holds"],
+    ids=["another group", "an unknown kind of rule", "more unknown fields than a message holds"],
 )
 def test_one_that_another_version_wrote_says_what_to_do(later):
     (rejected,) = ThresholdReader().read([{**document(), **later}]).rejected
     assert rejected.message.endswith("; upgrade the agent or the operator so that both agree")
     assert len(rejected.message) <= 1024  # as much as NodeMonitor holds
+
+
+def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name():
+    judged = document()["spec"]["rules"]
+    anomaly = {"name": "odd", "severity": "Warning", "anomaly": {"signals": ["vm.memory.rss"], "sensitivity": "Low"}}
+    planned = {**judged[0], "name": "psi", "threshold": {**judged[0]["threshold"], "signal": "vm.pressure.io.ratio"}}
+    for rule in (anomaly, planned):
+        changed = ThresholdReader().read([document("web"), document("new", rules=[*judged, rule])])
+
+        assert [item.policy.name for item in changed.thresholds] == ["web"]
+        assert f'rule "{rule["name"]}"' in changed.rejected[0].message
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v1beta1", "v1"])
+def test_one_of_a_later_version_of_the_api_is_read(version):
+    changed = ThresholdReader().read([{**document(), "apiVersion": f"virtwatch.io/{version}"}])
+
+    assert len(changed.thresholds) == 1
 
 
 JSON = st.recursive(
