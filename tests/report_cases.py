@@ -14,6 +14,7 @@ from virtwatch_api.nodemonitor import (
     NodeStatus,
     Subject,
     Transition,
+    Unavailable,
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 
@@ -31,7 +32,15 @@ def full_status() -> NodeStatus:
         name="web-1",
         vmi_uid="0d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a11",
     )
-    evidence = Evidence("vm.cpu.utilization", value=1e-7, bound=0.1, text="0.9 is above 0.1")
+    evidence = Evidence(
+        "vm.cpu.utilization",
+        value=1e-7,
+        bound=0.1,
+        text="0.9 is above 0.1",
+        band=(0.05, 0.25),
+        count=3,
+        culprit="VM shop/db-1",
+    )
     plain = Subject(domain="Win 10", uuid="7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12", node="node-a")
     cluster = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "defaults")
     since = 1_799_999_999.5
@@ -70,11 +79,21 @@ def full_status() -> NodeStatus:
         ),
         counts=Counts(1, 2, 3),
         applied=(
-            Applied(policy, "0123456789abcdef", 3, Counts(1, 1, 1), 4),
+            Applied(
+                policy,
+                "0123456789abcdef",
+                3,
+                Counts(1, 1, 1),
+                4,
+                unavailable=(Unavailable("memory", "vm.memory.headroom.ratio", 2, "no balloon statistics"),),
+                mode="Hybrid",
+                interval=30.0,
+                warming_up=1,
+            ),
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),
         ),
         virtual_machines=3,
-        agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5),
+        agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5, 0.25, 0.1, 1.5),
         adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)

@@ -9,6 +9,7 @@ from virtwatch_api.policy import PolicyKey, Severity
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
+MAX_UNAVAILABLE = 8  # of one policy; the rest is in the agent's log
 MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
 
 
@@ -32,12 +33,19 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Hold what was judged: a signal with its value and the bound that it passed, or an event."""
+    """Hold what was judged: a signal with its value and the bound that it passed, or an event.
+
+    `band` is what an anomaly's values are expected in, `count` how many events a pattern found, `culprit` who took what
+    the target lacks. Values are in the signal's unit.
+    """
 
     subject: str  # a signal's or an event's name
     value: float | None = None
     bound: float | None = None
     text: str = ""  # the sentence for people
+    band: tuple[float, float] | None = None
+    count: int | None = None
+    culprit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +131,22 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Say that a rule cannot be judged for some targets: what is missing, for how many, and why, in a sentence."""
+
+    rule: str
+    signal: str
+    targets: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
-    """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected."""
+    """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected.
+
+    `mode` and `interval` (seconds) are those in force, where they differ from the policy's; `warming_up` counts the
+    rules on targets that have not enough history yet.
+    """
 
     policy: PolicyKey
     hash: str
@@ -132,6 +154,10 @@ class Applied:
     counts: Counts = Counts()
     would_have_fired: int = 0
     rejected: str = ""
+    unavailable: tuple[Unavailable, ...] = ()
+    mode: str = ""
+    interval: float = 0.0
+    warming_up: int = 0
 
 
 class ConditionType(StrEnum):
@@ -157,7 +183,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class AgentHealth:
-    """Hold an agent's own cost: CPU in seconds per second over its life, memory in bytes.
+    """Hold an agent's own cost: CPU in seconds per second over its life, memory in bytes, `scan` in seconds per look.
+
+    `budget` is the CPU that it may use, 0 for any; `slowdown` by how much it lengthens intervals to keep to it.
 
     `reported` (seconds since 1970) is when this was said: without it a report that says nothing new would leave no
     trace on the API server, and an idle node would pass for a silent one.
@@ -170,6 +198,9 @@ class AgentHealth:
     samples: int
     errors: int
     reported: float = 0.0
+    scan: float = 0.0
+    budget: float = 0.0
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

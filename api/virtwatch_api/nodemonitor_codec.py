@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
+from virtwatch_api.duration import format_duration, parse_duration
 from virtwatch_api.nodemonitor import (
+    MAX_UNAVAILABLE,
     Acknowledged,
     Adopted,
     AgentHealth,
@@ -19,6 +21,7 @@ from virtwatch_api.nodemonitor import (
     NodeStatus,
     Subject,
     Transition,
+    Unavailable,
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 from virtwatch_api.policy_codec import timestamp
@@ -27,6 +30,7 @@ Json = dict[str, Any]
 # Characters, as in the CRDs: one overlong sentence must not make the API server refuse a whole report.
 MAX_TEXT = 1024
 MAX_MESSAGE = 32_768
+MAX_NAME = 253
 _TIMERS = {
     "warningSince": "warning_since",
     "warningGoodSince": "warning_good_since",
@@ -60,10 +64,19 @@ def encode_status(status: NodeStatus) -> Json:
             "samples": status.agent.samples,
             "errors": status.agent.errors,
             "reported": format_time(status.agent.reported),
+            **_load(status.agent),
         },
         "conditions": [encode_condition(item) for item in status.conditions],
         # A CRD from before handovers refuses a report that holds this.
         **({"adopted": [_adopted(item) for item in status.adopted]} if status.adopted else {}),
+    }
+
+
+def _load(agent: AgentHealth) -> Json:
+    milliseconds = {"scanMilliseconds": agent.scan, "cpuBudgetMilliseconds": agent.budget}
+    return {
+        **{name: round(value * 1000) for name, value in milliseconds.items() if value},
+        **({"slowdownPercent": round(agent.slowdown * 100)} if agent.slowdown != 1 else {}),
     }
 
 
@@ -224,7 +237,7 @@ def _status(document: Json) -> NodeStatus:
     agent = document.get("agent") or {}
     return NodeStatus(
         epoch=document["epoch"],
-        sequence=document["sequence"],
+        sequence=document.get("sequence", 0),
         transitions=tuple(decode_transition(item) for item in document.get("transitions", [])),
         waiting=document.get("waiting", 0),
         firing=tuple(_read_firing(item) for item in document.get("firing", [])),
@@ -239,6 +252,9 @@ def _status(document: Json) -> NodeStatus:
             samples=agent.get("samples", 0),
             errors=agent.get("errors", 0),
             reported=timestamp(agent.get("reported")),
+            scan=agent.get("scanMilliseconds", 0) / 1000,
+            budget=agent.get("cpuBudgetMilliseconds", 0) / 1000,
+            slowdown=agent.get("slowdownPercent", 100) / 100,
         ),
         conditions=tuple(decode_condition(item) for item in document.get("conditions", [])),
         adopted=tuple(Adopted(item["handover"], item["sequence"]) for item in document.get("adopted", ())),
@@ -303,16 +319,35 @@ def _evidence(item: Evidence) -> Json:
         "subject": item.subject,
         **{name: repr(value) for name, value in numbers.items() if value is not None},
         **({"text": item.text[:MAX_TEXT]} if item.text else {}),
+        **({"band": {"low": repr(item.band[0]), "high": repr(item.band[1])}} if item.band else {}),
+        **({"count": item.count} if item.count is not None else {}),
+        **({"culprit": item.culprit[:MAX_NAME]} if item.culprit else {}),
     }
 
 
 def _read_evidence(document: Json) -> Evidence:
     return Evidence(
         subject=document["subject"],
-        value=float(document["value"]) if "value" in document else None,
-        bound=float(document["bound"]) if "bound" in document else None,
+        value=_number(document.get("value")),
+        bound=_number(document.get("bound")),
         text=document.get("text", ""),
+        band=_band(document.get("band")),
+        count=document.get("count"),
+        culprit=document.get("culprit", ""),
     )
+
+
+def _band(document: Json | None) -> tuple[float, float] | None:
+    low, high = (_number(document.get(end)) for end in ("low", "high")) if document else (None, None)
+    return (low, high) if low is not None and high is not None else None
+
+
+def _number(text: Any) -> float | None:
+    # One figure that is none must not make all of a node unreadable.
+    try:
+        return float(text) if text is not None else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _read_firing(document: Json) -> FiringAlert:
@@ -342,7 +377,20 @@ def _applied(item: Applied) -> Json:
         "alerts": _counts(item.counts),
         "wouldHaveFired": item.would_have_fired,
         **({"rejected": item.rejected[:MAX_TEXT]} if item.rejected else {}),
+        **(
+            {"unavailable": [_unavailable(one) for one in item.unavailable[:MAX_UNAVAILABLE]]}
+            if item.unavailable
+            else {}
+        ),
+        **({"mode": item.mode} if item.mode else {}),
+        **({"interval": format_duration(item.interval)} if item.interval else {}),
+        **({"warmingUp": item.warming_up} if item.warming_up else {}),
     }
+
+
+def _unavailable(item: Unavailable) -> Json:
+    why = {"why": item.why[:MAX_NAME]} if item.why else {}
+    return {"rule": item.rule, "signal": item.signal, "targets": item.targets, **why}
 
 
 def _read_applied(document: Json) -> Applied:
@@ -353,4 +401,11 @@ def _read_applied(document: Json) -> Applied:
         counts=_read_counts(document.get("alerts", {})),
         would_have_fired=document.get("wouldHaveFired", 0),
         rejected=document.get("rejected", ""),
+        unavailable=tuple(
+            Unavailable(one["rule"], one["signal"], one["targets"], one.get("why", ""))
+            for one in document.get("unavailable", ())
+        ),
+        mode=document.get("mode", ""),
+        interval=parse_duration(document["interval"]) if "interval" in document else 0.0,
+        warming_up=document.get("warmingUp", 0),
     )

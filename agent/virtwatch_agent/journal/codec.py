@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.judge.records import AlertRecord
@@ -37,11 +38,16 @@ def decode_alert(text: str) -> AlertRecord:
         ),
         state=AlertState(severity=Severity(severity) if severity else None, **state),
         subject=Subject(**document["subject"]),
-        evidence=Evidence(**document["evidence"]),
+        evidence=_evidence(document["evidence"]),
         traceparent=document["traceparent"],
         last_event=document["last_event"],
         absent_since=document["absent_since"],
     )
+
+
+def _evidence(document: dict[str, Any]) -> Evidence:
+    band = document.pop("band", None)
+    return Evidence(**document, band=tuple(band) if band else None)
 
 
 def encode_domain(record: DomainRecord) -> str:

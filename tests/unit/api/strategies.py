@@ -18,6 +18,7 @@ from virtwatch_api.nodemonitor import (
     NodeStatus,
     Subject,
     Transition,
+    Unavailable,
 )
 from virtwatch_api.policy import (
     Absent,
@@ -223,6 +224,9 @@ evidence = st.builds(
     st.none() | st.floats(allow_nan=False),
     st.none() | st.floats(allow_nan=False),
     sentences,
+    st.none() | st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
+    st.none() | st.integers(0, 10**6),
+    st.just("") | names,
 )
 subjects = st.builds(Subject, names, names, names, st.none() | names, st.none() | names, st.none() | names)
 traceparents = st.just("") | st.just("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03")
@@ -278,7 +282,20 @@ statuses = st.builds(
     firing=st.lists(firing_alerts(), max_size=2).map(tuple),
     counts=counts,
     applied=st.lists(
-        st.builds(Applied, policy_keys(), names, st.integers(0, 99), counts, st.integers(0, 99), sentences), max_size=2
+        st.builds(
+            Applied,
+            policy_keys(),
+            names,
+            st.integers(0, 99),
+            counts,
+            st.integers(0, 99),
+            sentences,
+            st.lists(st.builds(Unavailable, names, names, st.integers(0, 99), sentences), max_size=2).map(tuple),
+            st.just("") | st.just("Hybrid"),
+            seconds(),
+            st.integers(0, 99),
+        ),
+        max_size=2,
     ).map(tuple),
     virtual_machines=st.integers(0, 999),
     agent=st.builds(
@@ -289,6 +306,8 @@ statuses = st.builds(
         memory=st.integers(0, 2**40).map(float),
         samples=st.integers(0, 2**53),
         errors=st.integers(0, 2**53),
+        scan=st.integers(0, 64_000).map(lambda milliseconds: milliseconds / 1000),
+        slowdown=st.integers(100, 900).map(lambda percent: percent / 100),
     ),
     conditions=st.lists(
         st.builds(

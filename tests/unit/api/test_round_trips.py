@@ -175,3 +175,22 @@ def test_a_handover_of_a_newer_version_makes_no_report_unreadable(handover):
 
 def test_a_report_without_handovers_is_one_that_an_older_schema_knows():
     assert "adopted" not in encode_status(_EMPTY)
+
+
+@pytest.mark.parametrize("evidence", [{"value": "abc"}, {"bound": ""}, {"band": {"low": "x", "high": "1"}}])
+def test_a_figure_that_is_none_makes_no_report_unreadable(evidence):
+    status = {"epoch": "e", "firing": [{**_FIRING, "evidence": {"subject": "vm.memory.rss", **evidence}}]}
+    monitor = decode_nodemonitor({"metadata": {"name": "n"}, "status": status})
+
+    assert monitor.status is not None
+    assert monitor.status.sequence == 0
+    assert [item.evidence.subject for item in monitor.firing] == ["vm.memory.rss"]
+
+
+_FIRING = {
+    "policy": {"kind": "MonitorPolicy", "namespace": "shop", "name": "web"},
+    "rule": "r",
+    "severity": "Warning",
+    "since": "2026-11-23T10:00:00.000000Z",
+    "subject": {"domain": "d", "uuid": "u", "node": "n"},
+}
