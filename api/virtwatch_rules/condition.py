@@ -56,7 +56,7 @@ class ConditionJudge(Judge):
         self._watches: dict[tuple[Input, str], Watch] = {}
         self._last: dict[Watch, Truth] = {}
         self._devices: list[str] = []
-        # Until when an alert that came with no window of its own here does not get better.
+        # Until when an alert whose windows began under it does not get better: by a restart, a move, an edit.
         self._anew: dict[str, float] = {}
         self._take(rule, wants)
 
@@ -64,6 +64,9 @@ class ConditionJudge(Judge):
         """Go on while it is about the same signals."""
         if not isinstance(body, ConditionRule) or _signals(body) != _signals(self.rule):
             return False
+        if wants != self.wants:
+            at = max((watch.reading.at for watch in self._watches.values()), default=0.0)
+            self._anew = {device: at + _reach(wants) for device in self.alerts}
         self._take(body, wants)
         for watch in self._watches.values():
             watch.wake()
@@ -73,8 +76,6 @@ class ConditionJudge(Judge):
         """Judge by a device from now on."""
         self._watches[watch.input, watch.device] = watch
         self._join()
-        for device in self.alerts:
-            self._begin_anew(device, watch.reading.seen)
 
     def detach(self, watch: Watch) -> None:
         """Judge by it no more."""
@@ -86,7 +87,7 @@ class ConditionJudge(Judge):
     def recall(self, saved: Saved, *, at: float) -> None:
         """Take back an alert; it does not get better before its windows could be whole."""
         super().recall(saved, at=at)
-        self._begin_anew(saved.device, at)
+        self._anew[saved.device] = at + _reach(self.wants)
         for watch in self._watches.values():
             watch.wake()
 
@@ -158,10 +159,6 @@ class ConditionJudge(Judge):
                 joined |= devices
         self._devices = sorted(joined)
 
-    def _begin_anew(self, device: str, at: float) -> None:
-        reach = max(max(wanted.aggregate.window, 3 * wanted.interval, 5.0) for wanted in self.wants.inputs)
-        self._anew[device] = at + reach
-
     def _judge(self, device: str, alert: Alert | None, at: float) -> tuple[Change | None, Alert | None]:
         truth, timing = self._truth(self.rule.condition, device), self.rule.timing
         holds: Severity | None = self.rule.severity if truth is Truth.TRUE else None
@@ -213,6 +210,8 @@ class ConditionJudge(Judge):
             truth = Truth.TRUE if comparison.level.breached(value) else Truth.FALSE
         elif reading.idle:
             truth = Truth.FALSE
+        elif reading.samples:  # one tells no rate
+            truth = Truth.MISSING if self.rule.timing.missing_data is MissingData.HOLD else Truth.FALSE
         elif reading.missing:
             truth = Truth.MISSING
         else:
@@ -230,6 +229,11 @@ class ConditionJudge(Judge):
             for item in items
         ]
         watch.sleep(max(low for low, _ in bands), min(high for _, high in bands))
+
+
+def _reach(wants: Wants) -> float:
+    """Return after how many seconds the windows of a condition are whole, or their signals have no data."""
+    return max(max(wanted.aggregate.window, 3 * wanted.interval, 5.0) for wanted in wants.inputs)
 
 
 def _signals(rule: ConditionRule) -> list[str]:

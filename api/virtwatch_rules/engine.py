@@ -25,6 +25,10 @@ class Reading(Protocol):
         """Return when the newest sample was due."""
 
     @property
+    def at(self) -> float:
+        """Return the newest instant of its grid, whether or not a sample came."""
+
+    @property
     def value(self) -> float | None:
         """Return the aggregate; None when it holds none: nothing happened (`idle`), or no data came."""
 

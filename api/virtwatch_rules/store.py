@@ -4,6 +4,7 @@ A look's samples go to the grid of each interval that is asked for: the first on
 is that instant's, others are extra. An instant whose sample does not come is a gap.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from virtwatch_api.policy import Function
@@ -35,6 +36,11 @@ class Reading:
     def seen(self) -> float:
         """Return when its newest sample was due."""
         return self.track.seen
+
+    @property
+    def at(self) -> float:
+        """Return the newest instant that was judged."""
+        return self.track.at
 
     @property
     def value(self) -> float | None:
@@ -72,7 +78,7 @@ class Reading:
     @property
     def samples(self) -> int:
         """Return how many samples the value rests on."""
-        return self.window.count
+        return 0 if self.outdated else self.window.count
 
 
 class Track:
@@ -97,26 +103,24 @@ class Track:
         """Return when the next instant is judged without its sample, unless that comes."""
         return self.at + self.interval + self.late
 
-    def miss(self, at: float) -> Iterator[Woken]:
-        """Move on over the instants whose samples have not come by `at`, though they had time to."""
-        yield from self.pass_by(int((at + _SLACK_S - self.late - self.at) * self.rate))
+    def missed(self, at: float) -> int:
+        """Return how many instants had their time by `at` and no sample."""
+        return max(0, int((at + _SLACK_S - self.late - self.at) * self.rate))
 
-    def pass_by(self, instants: int) -> Iterator[Woken]:
-        """Move on over so many instants without a sample."""
-        judged = min(instants, _MOST_GAPS)
-        for number in range(judged):
-            step = 1 if number < judged - 1 else 1 + instants - judged
-            self.slot += step
-            self.at += step * self.interval
-            self.open = True
-            woken: dict[Judge, list[Watch]] = {}
-            for reading in self.readings:
-                if step > 1:
-                    reading.window.skip(step)
-                result = reading.window.push_gap()
-                _wake(reading, NONE if reading.outdated else result, woken)
-            for judge, watches in woken.items():
-                yield Woken(judge, watches, self.at)
+    def behind(self, due: float) -> int:
+        """Return how many instants before that of `due` had no sample."""
+        return 0 if self.fresh else int((due - self.anchor) * self.rate) - self.slot - 1
+
+    def pass_one(self, step: int, woken: dict[Judge, list[Watch]]) -> None:
+        """Move on by `step` instants without a sample, at once; note who must judge."""
+        self.slot += step
+        self.at += step * self.interval
+        self.open = True
+        for reading in self.readings:
+            if step > 1:
+                reading.window.skip(step)
+            result = reading.window.push_gap()
+            _wake(reading, NONE if reading.outdated else result, woken)
 
 
 class Store:
@@ -126,6 +130,7 @@ class Store:
         self._budget = budget
         self._series: dict[tuple[str, str], list[Track]] = {}
         self._asked: dict[str, list[tuple[Judge, Input]]] = {}
+        self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
         self._check_at = 0.0
 
     def want(self, judges: Iterable[Judge]) -> None:
@@ -162,7 +167,7 @@ class Store:
         `catch_up` judges the instants that a series missed before, while its windows still stand there.
         """
         woken: dict[Judge, list[Watch]] = {}
-        due, series = look.due, self._series
+        due, series, taken = look.due, self._series, 0
         for signal, device, value in look.points:
             tracks = series.get((signal, device))
             if tracks is None:
@@ -171,10 +176,13 @@ class Store:
                 tracks = self._open(signal, device, due)
             if value is not None and not -LARGEST < value < LARGEST:
                 continue
+            taken += 1
             for track in tracks:
                 step = int((due - track.anchor) * track.rate) - track.slot
                 if step != 1 or track.fresh:
-                    self._take_unusual(track, value, due, step, woken, catch_up)
+                    if step > 1:
+                        catch_up(self._behind(track, look))
+                    self._take_unusual(track, value, due, step, woken)
                     continue
                 track.slot += 1
                 track.at = track.seen = due
@@ -187,6 +195,8 @@ class Store:
                                 woken[watch.judge].append(watch)
                             else:
                                 woken[watch.judge] = [watch]
+        if taken < self._expected(look.signals):
+            self._leave_out(look, woken, catch_up)
         return woken
 
     def miss(self, *, at: float) -> Iterator[Woken]:
@@ -194,8 +204,7 @@ class Store:
         if at < self._check_at:
             return
         tracks = [track for tracks in self._series.values() for track in tracks]
-        for track in tracks:
-            yield from track.miss(at)
+        yield from _pass_by([(track, track.missed(at)) for track in tracks])
         self._check_at = min((track.check_at for track in tracks), default=NEVER)
 
     def gone(self, signals: Set[str], device: str) -> list[Watch]:
@@ -214,7 +223,7 @@ class Store:
         for tracks in self._series.values():
             for reading in [reading for track in tracks for reading in track.readings]:
                 self._budget.free(reading.window)
-        self._series = {}
+        self._series, self._counts = {}, {}
 
     def clock_set(self, seconds: float) -> None:
         """Move all instants: the clock was set."""
@@ -237,12 +246,10 @@ class Store:
         due: float,
         step: int,
         woken: dict[Judge, list[Watch]],
-        catch_up: Callable[[Iterator[Woken]], None],
     ) -> None:
         if track.fresh:
             track.fresh, track.anchor, track.slot, step = False, due - _SLACK_S, 0, 1
         elif step > 1:
-            catch_up(track.pass_by(step - 1))
             track.slot, step = track.slot + 1, 1
         elif step < 0 or (due <= track.seen and not track.open):
             return  # older than what came
@@ -256,7 +263,32 @@ class Store:
         for reading in track.readings:
             _wake(reading, reading.window.push(value, step), woken)
 
+    def _expected(self, signals: Set[str]) -> int:
+        """Return how many series a look that can tell of these signals has given."""
+        count = self._counts.get(signals)
+        if count is None:
+            count = self._counts[signals] = sum(signal in signals for signal, _ in self._series)
+        return count
+
+    def _leave_out(
+        self, look: Measured, woken: dict[Judge, list[Watch]], catch_up: Callable[[Iterator[Woken]], None]
+    ) -> None:
+        """Let the instant pass for the series of which the look could tell and did not: they need not be waited for."""
+        left_out = [track for track in self._told_by(look) if not track.fresh and track.behind(look.due) >= 0]
+        catch_up(_pass_by([(track, track.behind(look.due)) for track in left_out]))
+        for track in left_out:
+            track.pass_one(1, woken)
+
+    def _behind(self, track: Track, look: Measured) -> Iterator[Woken]:
+        """Pass by the instants before a look's, of all series of which it can tell."""
+        tracks = {track, *self._told_by(look)}
+        return _pass_by([(item, item.behind(look.due)) for item in tracks])
+
+    def _told_by(self, look: Measured) -> list[Track]:
+        return [track for (signal, _), tracks in self._series.items() if signal in look.signals for track in tracks]
+
     def _open(self, signal: str, device: str, at: float) -> list[Track]:
+        self._counts = {}
         tracks = self._series[signal, device] = []
         for judge, wanted in self._asked[signal]:
             self._watch(tracks, judge, wanted, device, at)
@@ -289,6 +321,27 @@ class Store:
         tracks[:] = [track for track in tracks if track.readings]
         if not tracks:
             self._series.pop(key, None)
+            self._counts = {}
+
+
+def _pass_by(missed: Iterable[tuple[Track, int]]) -> Iterator[Woken]:
+    """Move on over so many instants of each track without a sample, in their order in time."""
+    waiting = [
+        (track.at + track.interval, number, track, left) for number, (track, left) in enumerate(missed) if left > 0
+    ]
+    heapq.heapify(waiting)
+    passed = 0
+    while waiting:
+        instant, passed = waiting[0][0], passed + 1
+        woken: dict[Judge, list[Watch]] = {}
+        while waiting and waiting[0][0] <= instant + _SLACK_S:
+            _, number, track, left = heapq.heappop(waiting)
+            step = left if passed >= _MOST_GAPS else 1
+            track.pass_one(step, woken)
+            if left > step:
+                heapq.heappush(waiting, (track.at + track.interval, number, track, left - step))
+        for judge, watches in woken.items():
+            yield Woken(judge, watches, watches[0].reading.at)
 
 
 def _wake(reading: Reading, result: float, woken: dict[Judge, list[Watch]]) -> None:

@@ -169,9 +169,12 @@ class ThresholdJudge(Judge):
             return self._holds(value, state.severity), Reason.BREACH
         if reading.idle:
             return None, Reason.BREACH  # nothing was slow
-        if not reading.missing:
+        missing_data = self.rule.timing.missing_data
+        if reading.samples and missing_data is not MissingData.HOLD:
+            return None, Reason.NO_DATA  # one sample tells no rate
+        if not reading.samples and not reading.missing:
             return state.holding, Reason.BREACH  # as it was: the sample may only be late
-        match self.rule.timing.missing_data:
+        match missing_data:
             case MissingData.HOLD:
                 return None
             case MissingData.RESOLVE:
