@@ -1,0 +1,62 @@
+"""What the signals of one target add up to, and the bound that it is held against: one alert, within a budget."""
+
+from collections import deque
+from dataclasses import dataclass
+
+WEEK_S = 7 * 86400.0
+_TICKS = 4
+_TICKS_OVER = 3
+_ENDS_AT = 0.5  # of the bound
+_STEP = 0.5  # by which a finding raises the bound; it comes down at the rate of the budget
+_HIGHEST = 4.0  # times the lowest bound
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Pair the lowest bound with the findings that a target may have in a week."""
+
+    bound: float
+    per_week: float
+
+
+SENSITIVITIES = {
+    "Low": Sensitivity(2.0, 0.1),
+    "Medium": Sensitivity(1.1, 0.5),
+    "High": Sensitivity(0.65, 2.0),
+}
+
+
+class Rollup:
+    """Hold one target's sum against a bound that rises with each finding, and count findings and weeks."""
+
+    __slots__ = ("at", "bound", "findings", "over", "sensitivity", "weeks")
+
+    def __init__(self, sensitivity: Sensitivity) -> None:
+        self.sensitivity = sensitivity
+        self.bound = sensitivity.bound
+        self.over: deque[bool] = deque(maxlen=_TICKS)
+        self.findings = 0
+        self.weeks = 0.0  # judged
+        self.at = 0.0
+
+    @property
+    def per_week(self) -> float | None:
+        """Return how many findings a week has had; None before there was one whole."""
+        return self.findings / self.weeks if self.weeks >= 1.0 else None
+
+    def holds(self, total: float, *, at: float, firing: bool) -> bool:
+        """Tell whether there is a finding, at a tick of a minute or so."""
+        weeks = min(max(0.0, at - self.at), 3600.0) / WEEK_S if self.at else 0.0
+        self.at = at
+        self.weeks += weeks
+        lowest = self.sensitivity.bound
+        self.bound = max(lowest, self.bound - _STEP * lowest * self.sensitivity.per_week * weeks)
+        if firing:
+            self.over.clear()
+            return total >= _ENDS_AT * self.sensitivity.bound
+        self.over.append(total >= self.bound)
+        if sum(self.over) < _TICKS_OVER:
+            return False
+        self.findings += 1
+        self.bound = min(_HIGHEST * lowest, self.bound + _STEP * lowest)
+        return True
