@@ -49,9 +49,9 @@ demo: setup ## show virtwatch at work in a minute (the first time 8); KUBEVIRT=1
 down: setup ## end what `make demo KEEP=1` left running, and what killed runs left behind
 	@$(BIN)/python -m lab down
 
-bench: setup ## measure what virtwatch promises: one JSON line per figure
-	@$(BIN)/python -m lab build >&2
-	@$(BIN)/python -m tools bench
+bench: setup ## measure what virtwatch promises: one JSON line per figure; FROM_NOTHING=1: first runs, without any cache
+	@$(if $(FROM_NOTHING),,$(BIN)/python -m lab build >&2)
+	@$(BIN)/python -m tools bench $(if $(FROM_NOTHING),--from-nothing)
 
 images: setup ## build the agent's and the operator's image: with docker or podman where one works, else with buildah; REGISTRY=name names them for it
 	@$(BIN)/python -m tools images $(if $(REGISTRY),--registry=$(REGISTRY))
