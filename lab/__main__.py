@@ -5,8 +5,8 @@ import sys
 
 from lab.build import build
 from lab.demo.demo import demo
+from lab.guest import guest
 from lab.keep import end_kept
-from lab.kubevirt.command import guest
 from tools.entry import enter
 
 

@@ -6,13 +6,12 @@ from functools import partial
 from lab.build import build_full
 from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Stage
 from lab.demo.teller import Teller
-from lab.guests.kept import remember
+from lab.guest import remember
+from lab.guests.disk import Disk
 from lab.guests.together import side_by_side
 from lab.kubevirt.binaries import kubevirt
-from lab.kubevirt.hostdisk import HostDisk
 from lab.kubevirt.installation import install, prepare
-from lab.kubevirt.kept import remember_vms
-from lab.kubevirt.vm import VirtualMachine, VmSpec
+from lab.kubevirt.vm import VirtualMachine, VmSpec, host_disk
 from lab.node import virtwatch
 from lab.node.cluster import Cluster
 from lab.process import wait_for
@@ -39,7 +38,7 @@ class FullStage(Stage):
     kinds = "vm,vmi,pods"
     watchers = (("pods", f"--namespace={virtwatch.NAMESPACE}", "-o", "wide"), ("nodemonitors",))
     moves = True
-    disk: HostDisk
+    disk: Disk
     busy: VirtualMachine
     broken: VirtualMachine
 
@@ -93,8 +92,7 @@ class FullStage(Stage):
         return self.busy.move()
 
     def keep(self) -> Mapping[str, str]:
-        remember(self.run, launchers=[], host=self.host)
-        remember_vms(self.run, nodes=self.cluster.nodes, specs=[self.busy.spec, self.broken.spec])
+        remember(self.run, host=self.host, nodes=self.cluster.nodes, vms=[self.busy.spec, self.broken.spec])
         return {"LIBVIRT_HOST": self.host.uri}
 
     def suggestions(self) -> Sequence[tuple[str, str]]:
@@ -118,7 +116,7 @@ class FullStage(Stage):
             virtwatch.load_images(self.cluster)
 
     def _make_machines(self) -> None:
-        self.disk = HostDisk(self.cluster.nodes[SECOND], BROKEN)
+        self.disk = host_disk(self.cluster.nodes[SECOND], BROKEN)
         self.disk.make()
         # Without a disk it can be moved.
         busy = VmSpec(name=BUSY, namespace=NAMESPACE, labels=LABELS, disk=False)

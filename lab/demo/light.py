@@ -9,7 +9,7 @@ from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.alone import watch_alone
 from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Stage
 from lab.demo.teller import Teller
-from lab.guests.kept import remember
+from lab.guest import remember
 from lab.guests.together import side_by_side, submit
 from lab.installed.installation import Host, Installation
 from lab.installed.virtualmachine import VirtualMachine

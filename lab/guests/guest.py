@@ -1,23 +1,18 @@
 """One running guest: observe it, load it, break it, heal it."""
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 from lab.guests import control
 from lab.guests.daemon import Daemon
+from lab.guests.disk import Disk
 from lab.guests.domain import Domain
-from lab.guests.layout import disk_mount
 from lab.guests.namespace import process_named
 from lab.process import wait_for
 from tools.errors import ToolError
 
-DISK_BYTES = 16 << 20
-# The file system that holds the disk has room for all of it, until `fill_disk` takes the room away.
-DISK_ROOM_BYTES = DISK_BYTES + (4 << 20)
-ROOM_LEFT_BYTES = 2 << 20
 # An emulated boot takes 6 s of CPU; several guests and a build may share the CPUs.
 BOOT_DEADLINE_S = 120.0
 ANSWER_DEADLINE_S = 20.0
@@ -39,6 +34,7 @@ class Guest:
         self.domain = domain
         self._daemon = daemon
         self._namespace = daemon.namespace
+        self._disk = Disk(daemon.namespace, domain.disk, uid=daemon.spec.uid)
 
     @property
     def name(self) -> str:
@@ -68,14 +64,10 @@ class Guest:
 
     def define(self) -> None:
         """Make the disk and the domain, which does not run yet."""
-        uid = self._daemon.spec.uid
-        for folder in (self.domain.folder, self.domain.disk.parent):
-            self._outside(folder).mkdir()
-            os.chown(self._outside(folder), uid, uid)
-        self._namespace.run(*disk_mount(self.domain.disk.parent, size=DISK_ROOM_BYTES, uid=uid))
-        with self._disk.open("wb") as disk:
-            disk.truncate(DISK_BYTES)
-        os.chown(self._disk, uid, uid)
+        folder = self._outside(self.domain.folder)
+        folder.mkdir()
+        os.chown(folder, self._daemon.spec.uid, self._daemon.spec.uid)
+        self._disk.make()
         self._virsh("define", "/dev/stdin", stdin=self.domain.xml())
 
     def start(self) -> None:
@@ -116,18 +108,13 @@ class Guest:
 
     def fill_disk(self) -> None:
         """Let the guest write until the host has no room: QEMU pauses it with a real I/O error (ENOSPC)."""
-        self.free_disk()
         self._ask("fill off")
-        # What an earlier fill wrote would be overwritten in place, without an error.
-        subprocess.run(["fallocate", "--punch-hole", f"--length={DISK_BYTES}", self._disk], check=True)
-        space = os.statvfs(self._disk)
-        with self._ballast.open("wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, space.f_bavail * space.f_frsize - ROOM_LEFT_BYTES)
+        self._disk.fill()
         self._ask("fill")
 
     def free_disk(self) -> None:
         """Give the room back. The guest stays paused until `resume()`, and then completes its writes."""
-        self._ballast.unlink(missing_ok=True)
+        self._disk.free()
 
     def crash(self) -> None:
         """Panic the guest's kernel; pvpanic tells QEMU, and libvirt preserves the crashed domain."""
@@ -163,14 +150,6 @@ class Guest:
         """End the QEMU process with SIGKILL, as an out-of-memory kill does. Return when it has gone."""
         os.kill(self.qemu_pid, SIGKILL)
         wait_for(lambda: self._find_qemu() is None, what=f"the QEMU of {self.name} to go", deadline=STATE_DEADLINE_S)
-
-    @property
-    def _disk(self) -> Path:
-        return self._outside(self.domain.disk)
-
-    @property
-    def _ballast(self) -> Path:
-        return self._disk.with_name("ballast")
 
     def _outside(self, inside: Path) -> Path:
         return self._namespace.path(inside)

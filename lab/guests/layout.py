@@ -37,8 +37,3 @@ def mounts(folder: Path, *, image: GuestImage | None) -> list[Command]:
     if image:
         commands.append(("mount", "--bind", image.kernel.parent, IMAGE_INSIDE.kernel.parent))
     return commands
-
-
-def disk_mount(folder: Path, *, size: int, uid: int) -> Command:
-    """Return the command that gives a disk a small file system of its own, so that it alone runs out of room."""
-    return ("mount", "-t", "tmpfs", "-o", f"size={size},uid={uid},gid={uid},mode=755", "tmpfs", folder)

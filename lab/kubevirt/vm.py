@@ -10,8 +10,10 @@ from typing import Any
 
 from lab.controlplane.cluster import ControlPlane
 from lab.guests import control
+from lab.guests.disk import Disk
 from lab.guests.domain import FAST_BOOT
 from lab.kubevirt.guestimage import DISK, KERNEL
+from lab.kubevirt.images import QEMU_UID
 from lab.node.node import Node
 from lab.process import wait_for
 from tools.errors import ToolError
@@ -197,6 +199,11 @@ class VirtualMachine:
     def _subresource(self, kind: str, verb: str) -> None:
         path = f"{SUBRESOURCES}/namespaces/{self.spec.namespace}/{kind}/{self.spec.name}/{verb}"
         self._kubectl("replace", "--raw", path, "-f", "-", input="{}")
+
+
+def host_disk(node: Node, name: str) -> Disk:
+    """Name a disk on one node, for a VmSpec's `host_disk`, that can run out of room."""
+    return Disk(node.namespace, Path("/var/lib/disks", name, "disk.img"), uid=QEMU_UID)
 
 
 def manifest(spec: VmSpec) -> Document:

@@ -7,9 +7,9 @@ from signal import SIGKILL
 
 import pytest
 
+from lab.guests.disk import Disk
 from lab.guests.together import side_by_side
-from lab.kubevirt.hostdisk import HostDisk
-from lab.kubevirt.vm import VirtualMachine
+from lab.kubevirt.vm import VirtualMachine, host_disk
 from lab.process import wait_for
 from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
 from tools.checkout import CHECKOUT
@@ -31,7 +31,7 @@ def policy(watched: Watched, web: VirtualMachine, writer: VirtualMachine) -> Ite
 
 
 @pytest.fixture(scope="module")
-def both(watched: Watched, disk: HostDisk) -> Iterator[list[VirtualMachine]]:
+def both(watched: Watched, disk: Disk) -> Iterator[list[VirtualMachine]]:
     """Run two VMs that the example selects: the second on the disk that can run out of room."""
     made = watched.vms(
         watched.spec("web-1", labels=LABELS, disk=False),
@@ -47,8 +47,8 @@ def web(both: list[VirtualMachine]) -> VirtualMachine:
 
 
 @pytest.fixture(scope="module")
-def disk(watched: Watched) -> HostDisk:
-    made = HostDisk(watched.cluster.nodes["node-2"], "web-2")
+def disk(watched: Watched) -> Disk:
+    made = host_disk(watched.cluster.nodes["node-2"], "web-2")
     made.make()
     return made
 
@@ -125,7 +125,7 @@ def kill_agent(watched: Watched) -> None:
 @pytest.mark.usefixtures("tries")
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
-    watched: Watched, policy: str, writer: VirtualMachine, disk: HostDisk, time: str
+    watched: Watched, policy: str, writer: VirtualMachine, disk: Disk, time: str
 ) -> None:
     told = told_of_vm(watched, writer)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lab.guests.command import read_request
+from lab.guest import read_request
 from tools.errors import ToolError
 
 
