@@ -1,9 +1,10 @@
 """Show what the lab is doing and for how long, on a terminal and in a pipe; steps may run side by side."""
 
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -14,12 +15,15 @@ PIPE_PERIOD_S = 15.0
 _lock = threading.RLock()
 # Steps that run now, the newest last: it alone counts its seconds, and each says its title again when others ran.
 _running: list["_Step"] = []
+# The step that this thread works on, which it may give details of.
+_own = threading.local()
 
 
 class _Step:
     def __init__(self, title: str) -> None:
         self.title = title
         self.alone = True
+        self.detail: Callable[[], str] | None = None
         self.started = time.monotonic()
         self.ended = threading.Event()
 
@@ -36,7 +40,8 @@ def step(title: str, *, why: str = "") -> Iterator[None]:
     printed by whoever ends the program.
     """
     out = sys.stderr
-    this = _Step(title)
+    this, outer = _Step(title), getattr(_own, "step", None)
+    _own.step = this
     _begin(out, this, why)
     ticker = threading.Thread(target=_tick, args=(out, this), name="progress", daemon=True)
     ticker.start()
@@ -47,7 +52,14 @@ def step(title: str, *, why: str = "") -> Iterator[None]:
     finally:
         this.ended.set()
         ticker.join()
+        _own.step = outer
         _end(out, this, outcome)
+
+
+def detail(how_far: Callable[[], str]) -> None:
+    """Let the step that this thread works on say how far it is, beside its seconds."""
+    if (own := getattr(_own, "step", None)) is not None:
+        own.detail = how_far
 
 
 def note(text: str) -> None:
@@ -76,7 +88,9 @@ def _tick(out: TextIO, this: _Step) -> None:
     while not this.ended.wait(TERMINAL_PERIOD_S if live else PIPE_PERIOD_S):
         with _lock:
             if _running and _running[-1] is this:
-                _say(out, f"    {this.seconds:.0f} s", end="" if live else "\n")
+                details = (other.detail() for other in _running if other.detail)
+                line = "; ".join([f"    {this.seconds:.0f} s", *details])
+                _say(out, line[: shutil.get_terminal_size().columns - 1] if live else line, end="" if live else "\n")
 
 
 def _say(out: TextIO, text: str, *, end: str = "\n") -> None:

@@ -1,8 +1,10 @@
 import re
+import threading
 
 import pytest
 
-from tools.progress import note, step
+from tools import progress
+from tools.progress import detail, note, step
 
 
 def without_seconds(text: str) -> list[str]:
@@ -49,3 +51,20 @@ def test_a_step_is_done_though_nobody_can_be_told(monkeypatch: pytest.MonkeyPatc
     with step("Cleaning up"):
         done.append(True)
     assert done
+
+
+def test_a_step_that_takes_long_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PIPE_PERIOD_S", 0.01)
+    told = threading.Event()
+
+    def how_far() -> str:
+        told.set()
+        return "3 of 9 packages"
+
+    with step("Building"):
+        detail(how_far)
+        assert told.wait(10)
+
+    assert "    0 s; 3 of 9 packages" in capsys.readouterr().err.splitlines()
