@@ -14,6 +14,7 @@ from virtwatch_kube.errors import KubeError, NotLeading, Unavailable, refusal
 
 Json = dict[str, Any]
 Query = Iterable[tuple[str, str]]
+Answered = Callable[[str, str], None]
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -46,11 +47,13 @@ class KubeClient:
         connect_timeout: float = CONNECT_TIMEOUT_S,
         read_timeout: float = READ_TIMEOUT_S,
         may_write: Callable[[], bool] = lambda: True,
+        answered: Answered = lambda _verb, _result: None,
     ) -> None:
         self._api = api
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._may_write = may_write
+        self._answered = answered
 
     @classmethod
     def from_environment(
@@ -60,9 +63,11 @@ class KubeClient:
         connect_timeout: float = CONNECT_TIMEOUT_S,
         read_timeout: float = READ_TIMEOUT_S,
         may_write: Callable[[], bool] = lambda: True,
+        answered: Answered = lambda _verb, _result: None,
     ) -> "KubeClient":
         """Connect as the mounted service account, whose rotated token is read again, or by a kubeconfig.
 
+        `answered` is called with the verb of each request and its result: an HTTP status, or "none" for no answer.
         `kubeconfig` given wins; else a mounted service account; else $KUBECONFIG, else ~/.kube/config. Nothing is sent
         yet: an absent API server is found by the first request. Time-outs in seconds. `may_write` is asked right before
         each write: where it says no, the write fails with NotLeading.
@@ -72,7 +77,13 @@ class KubeClient:
         """
         api = official.ApiClient(configuration_from_environment(kubeconfig))
         api.user_agent = "virtwatch"
-        return cls(api, connect_timeout=connect_timeout, read_timeout=read_timeout, may_write=may_write)
+        return cls(
+            api,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            may_write=may_write,
+            answered=answered,
+        )
 
     @property
     def server(self) -> str:
@@ -167,7 +178,9 @@ class KubeClient:
                 raise NotLeading(f"{verb} {path}: not sent, for this replica does not hold the Lease any more")
             answer = self._api.call_api(*request, _request_timeout=timeouts).response
         except (HTTPError, OSError, official.ApiException, official_config.ConfigException) as error:
+            self._answered(verb, "none")
             raise _unreachable(f"{verb} {path}", self.server, error) from error
+        self._answered(verb, str(answer.status))
         if not 200 <= answer.status < 300:
             headers_said: Mapping[str, str] = answer.headers
             raise refusal(f"{verb} {path}", answer.status, _read(answer, f"{verb} {path}"), headers_said)

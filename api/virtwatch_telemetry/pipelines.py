@@ -1,11 +1,11 @@
 # Builds the SDK's providers on channels. The SDK bounds the queues: 2048 items each (OTEL_BSP_*, OTEL_BLRP_*).
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -36,10 +36,19 @@ def loggers(channel: Channel, resource: Resource) -> LoggerProvider:
     return provider
 
 
-def meters(channel: Channel, resource: Resource, *, interval: float, env: Mapping[str, str]) -> MeterProvider:
-    """Export metrics each `interval` seconds."""
-    reader = PeriodicExportingMetricReader(ChannelMetricExporter(channel, env), interval * 1000)
-    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+def meters(
+    channel: Channel | None,
+    resource: Resource,
+    *,
+    interval: float,
+    env: Mapping[str, str],
+    more: Sequence[MetricReader] = (),
+) -> MeterProvider:
+    """Export metrics each `interval` seconds, where there is a channel, and to `more` readers."""
+    readers = [*more]
+    if channel is not None:
+        readers.append(PeriodicExportingMetricReader(ChannelMetricExporter(channel, env), interval * 1000))
+    return MeterProvider(readers, resource=resource, shutdown_on_exit=False)
 
 
 def _hush_full_queues() -> None:

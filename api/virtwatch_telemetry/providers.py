@@ -14,19 +14,22 @@ from virtwatch_telemetry.settings import Settings, Signal, read_settings
 
 if TYPE_CHECKING:
     from virtwatch_telemetry.channel import Channel
+    from virtwatch_telemetry.page import Page
     from virtwatch_telemetry.reserved import ReservedSpans
 
 _log = logging.getLogger("virtwatch.telemetry")
 _SHUTDOWN_MARGIN = 0.1  # seconds of the deadline kept for threads to end, and again for the caller
 
 
-def set_up(service: str, *, resource_attributes: Mapping[str, str], env: Mapping[str, str]) -> "Providers":
+def set_up(
+    service: str, *, resource_attributes: Mapping[str, str], env: Mapping[str, str], page: "Page | None" = None
+) -> "Providers":
     """Set OpenTelemetry up for a process, without touching the globals of its API.
 
     `env` says where telemetry goes (OTEL_EXPORTER_OTLP_*, OTEL_SDK_DISABLED, OTEL_*_EXPORTER); a signal without an
     endpoint is not exported and costs nothing. Sampler, limits, queues, intervals and resource attributes are read by
     the SDK from the process's own OTEL_* variables. `resource_attributes` holds a `service.instance.id` that stays the
-    same after a restart: the pod's or the node's name.
+    same after a restart: the pod's or the node's name. `page` shows metrics besides, with or without an endpoint.
     """
     settings = read_settings(env)
     for remark in settings.remarks:
@@ -35,8 +38,8 @@ def set_up(service: str, *, resource_attributes: Mapping[str, str], env: Mapping
         why = "no OTEL_EXPORTER_OTLP_ENDPOINT is set, or they are off"
         _log.info("Telemetry: %s are not exported: %s.", ", ".join(absent), why)
     providers = Providers(settings)
-    if settings.destinations:
-        _plug_in(providers, {"service.name": service, **resource_attributes}, env)
+    if settings.destinations or page is not None:
+        _plug_in(providers, {"service.name": service, **resource_attributes}, env, page)
     return providers
 
 
@@ -98,7 +101,7 @@ class Providers:
             _log.warning("Telemetry: the last of it was not delivered within %g s. %s", deadline, self.problem)
 
 
-def _plug_in(providers: Providers, attributes: Mapping[str, str], env: Mapping[str, str]) -> None:
+def _plug_in(providers: Providers, attributes: Mapping[str, str], env: Mapping[str, str], page: "Page | None") -> None:
     """Replace what does nothing by the SDK's providers, which are imported only here: they cost 10 MB and 0.1 s."""
     from virtwatch_telemetry import pipelines
     from virtwatch_telemetry.reserved import ReservedIds, ReservedSpans
@@ -113,8 +116,9 @@ def _plug_in(providers: Providers, attributes: Mapping[str, str], env: Mapping[s
     if logs := providers.channel(Signal.LOGS):
         providers.loggers = loggers = pipelines.loggers(logs, resource)
         providers.on_shutdown.append(loggers.shutdown)
-    if metrics := providers.channel(Signal.METRICS):
-        providers.meters = meters = pipelines.meters(
-            metrics, resource, interval=providers.settings.metric_interval, env=env
-        )
+    metrics = providers.channel(Signal.METRICS)
+    if metrics is not None or page is not None:
+        more = [page.reader] if page is not None else []
+        interval = providers.settings.metric_interval
+        providers.meters = meters = pipelines.meters(metrics, resource, interval=interval, env=env, more=more)
         providers.on_shutdown.append(meters.shutdown)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from virtwatch_api import __version__
 from virtwatch_api.policy_codec import GROUP
@@ -18,6 +18,9 @@ from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.leader import Leader
 from virtwatch_process.health import HealthServer
 from virtwatch_telemetry import Providers, set_up
+
+if TYPE_CHECKING:
+    from virtwatch_telemetry.page import Page
 
 logger = logging.getLogger("virtwatch.operator")
 
@@ -43,12 +46,23 @@ def _run() -> int:
         for problem in settings:
             logger.error("%s", problem)
         return 2
-    providers = set_up("virtwatch-operator", resource_attributes=_resource(settings), env=os.environ)
+    page = _page(settings)
+    providers = set_up("virtwatch-operator", resource_attributes=_resource(settings), env=os.environ, page=page)
     try:
+        if page is not None:
+            page.serve(settings.metrics_port)
         return _Operator(settings, providers).run()
     except (KubeError, OSError) as error:
         logger.error("The operator cannot start: %s", error)
         return 2
+
+
+def _page(settings: OperatorSettings) -> "Page | None":
+    if not settings.metrics_port:
+        return None
+    from virtwatch_telemetry.page import Page  # it imports the SDK
+
+    return Page()
 
 
 def _resource(settings: OperatorSettings) -> Mapping[str, str]:

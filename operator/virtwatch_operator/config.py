@@ -21,7 +21,8 @@ class OperatorSettings:
 
     `namespace` is where the ThresholdSets of ClusterMonitorPolicies, the Lease and the agents' pods are. `pod` names
     this replica to people (reportingInstance, service.instance.id); `identity` names this process in the Lease.
-    `denied_networks` is where no tenant's channel may go; `trace_url` is where a person sees a trace, {trace} its id.
+    `metrics_port` is where Prometheus may scrape, 0 for nowhere. `denied_networks` is where no tenant's channel may go;
+    `trace_url` is where a person sees a trace, {trace} its id.
     """
 
     namespace: str
@@ -30,6 +31,7 @@ class OperatorSettings:
     lease: bool
     health_port: int
     event_burst: int
+    metrics_port: int = 0
     denied_networks: tuple[Network, ...] = ()
     trace_url: str = ""
 
@@ -46,6 +48,7 @@ class OperatorSettings:
             lease=read.switch("VIRTWATCH_LEASE", default=True),
             health_port=read.port("VIRTWATCH_HEALTH_PORT", DEFAULT_HEALTH_PORT),
             event_burst=read.number("VIRTWATCH_EVENT_BURST", DEFAULT_EVENT_BURST, at_most=1_000_000),
+            metrics_port=read.port("VIRTWATCH_METRICS_PORT", 0) if read.text("VIRTWATCH_METRICS_PORT") else 0,
             denied_networks=_networks(read, "VIRTWATCH_DENIED_NETWORKS"),
             trace_url=read.text("VIRTWATCH_TRACE_URL"),
         )

@@ -67,9 +67,10 @@ class Leader:
 
     def __init__(self, settings: OperatorSettings, providers: Providers, *, leads: Callable[[], bool]) -> None:
         # A watch holds a connection for good: watches and workers draw from pools of their own.
-        self._watcher = KubeClient.from_environment()
-        self._client = KubeClient.from_environment(may_write=leads)
-        self._leads = leads
+        self._metrics = Metrics(providers.meter(_SCOPE))
+        self._connect = partial(KubeClient.from_environment, may_write=leads, answered=self._metrics.request)
+        self._watcher = self._connect()
+        self._client = self._connect()
         self._namespace = settings.namespace
         self._stopping = threading.Event()
         self._kinds_found = False
@@ -90,7 +91,6 @@ class Leader:
             reported=self._statuses.add,
             presence_changed=self._all_statuses,
         )
-        self._metrics = Metrics(providers.meter(_SCOPE))
         tracer = providers.tracer(_SCOPE)
         self._notifications = self._make_notifications(settings, tracer)
         # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
@@ -98,7 +98,7 @@ class Leader:
             [
                 make(
                     Means(
-                        client=KubeClient.from_environment(may_write=leads),
+                        client=self._connect(),
                         settings=settings,
                         metrics=self._metrics,
                         notifications=self._notifications,
@@ -248,7 +248,7 @@ class Leader:
     def _make_notifications(self, settings: OperatorSettings, tracer: Tracer) -> Notifications:
         rules = Rules(settings.namespace, Guard(settings.denied_networks), settings.trace_url)
         return Notifications(
-            client=KubeClient.from_environment(may_write=self._leads),
+            client=self._connect(),
             rules=rules,
             notify_of=self._notify_of,
             # Until all are known, none counts as gone.

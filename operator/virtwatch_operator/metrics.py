@@ -14,6 +14,11 @@ class Metrics:
         self._events = meter.create_counter(
             "virtwatch.operator.events", unit="{event}", description="Kubernetes Events by what became of them."
         )
+        self._requests = meter.create_counter(
+            "virtwatch.operator.api.requests",
+            unit="{request}",
+            description="Requests to the API server by verb and HTTP status; none where there was no answer.",
+        )
         self._notifications = meter.create_counter(
             "virtwatch.operator.notifications",
             unit="{message}",
@@ -47,6 +52,10 @@ class Metrics:
     def event(self, outcome: str) -> None:
         """Count an Event."""
         self._events.add(1, {"outcome": outcome})
+
+    def request(self, verb: str, result: str) -> None:
+        """Count a request to the API server."""
+        self._requests.add(1, {"verb": verb, "result": result})
 
     def notification(self, type_: str, outcome: str) -> None:
         """Count an attempt to send a notification."""

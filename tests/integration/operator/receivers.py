@@ -14,7 +14,7 @@ class Webhook:
     While `hangs` is set, requests get no answer.
     """
 
-    def __init__(self, address: str = "127.0.0.1", *, context: Any = None) -> None:
+    def __init__(self, address: str = "127.0.0.1", *, port: int = 0, context: Any = None) -> None:
         self.posted: list[tuple[str, dict[str, str], bytes]] = []
         self.answers: list[int] = []
         self.location = ""
@@ -31,7 +31,7 @@ class Webhook:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer((address, 0), Handler)
+        self._server = ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

@@ -1,8 +1,10 @@
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
 from lab.backend.sink import Sink
+from lab.process import free_port
 from tests.integration.operator.place import Place, eventually
 
 DEADLINE_S = 30
@@ -71,8 +73,26 @@ def test_the_operator_measures_itself(place: Place, sink: Sink):
         "virtwatch.operator.queue.waiting",
         "virtwatch.operator.queue.worked",
         "virtwatch.operator.queue.failed",
+        "virtwatch.operator.api.requests",
     }
     sink.wait(lambda sink: expected <= {item.message.name for item in sink.metrics}, DEADLINE_S)
     worked = [item for item in sink.metrics if item.message.name == "virtwatch.operator.queue.worked"]
     queues = {point.attributes[0].value.string_value for item in worked for point in item.message.sum.data_points}
     assert queues == {"policies", "channels", "nodes", "announce", "statuses", "sink events", *NOTIFYING}
+
+
+def test_prometheus_may_scrape_the_operator(place: Place):
+    port = free_port()
+    place.operator(VIRTWATCH_METRICS_PORT=str(port))
+    key = place.policy()
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    eventually(agent.hear, what="the acknowledgement")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    assert 'virtwatch_operator_events_total{outcome="created"} 2.0' in lines
+    assert any(line.startswith('virtwatch_operator_api_requests_total{result="201",verb="POST"}') for line in lines)
+    assert 'virtwatch_operator_announce_delay_seconds_count{sink="events"} 1.0' in lines
+    assert any(line.startswith('virtwatch_operator_queue_waiting{queue="sink events"}') for line in lines)
+    assert any(line.startswith("process_resident_memory_bytes") for line in lines)

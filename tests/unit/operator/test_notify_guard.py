@@ -66,6 +66,7 @@ def test_each_part_of_a_secret_is_masked():
     url = "mailtos://ann:p%40ss-w0rd@mail.example.com?to=boss@example.com"
     said = "mail.example.com refuses ann with p@ss-w0rd, that is p%40ss-w0rd, for boss@EXAMPLE.com"
     assert redact(said, url) == "… refuses ann with …, that is …, for …@…"
+    assert redact("SMTP 535", "mailtos://ann:secret@example.com?smtp=mail.example.com") == "SMTP 535"
 
 
 @pytest.mark.parametrize(

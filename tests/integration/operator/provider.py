@@ -1,0 +1,126 @@
+"""Plays providers whose addresses Apprise knows by heart, in network and mount namespaces of its own.
+
+Run by `unshare --mount --net`: there, names lead to this process, and certificates are a CA's that exists nowhere else.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import trustme
+
+from tests.integration.operator.receivers import Webhook
+from tests.unit.operator.builders import transition
+from tests.unit.operator.test_outbox import put
+from tests.unit.operator.test_pace import CHANNEL
+from virtwatch_api.channel import Alertmanager, Channel, ChannelType
+from virtwatch_operator.notify.alertmanager import AlertmanagerSender
+from virtwatch_operator.notify.apprise_sender import AppriseSender
+from virtwatch_operator.notify.guard import Guard, parse_networks
+from virtwatch_operator.notify.message import write
+from virtwatch_operator.notify.outbox import Merged, Outbox
+from virtwatch_operator.notify.sender import Parcel, Receipt
+
+OUTSIDE = "192.0.2.1"  # of no network that a guard refuses by itself
+HOSTS = f"127.0.0.1 localhost inside.example.com\n127.0.0.1 api.twilio.com\n{OUTSIDE} outside.example.com\n"
+TENANT = Guard(parse_networks(["10.0.0.0/8"]))
+
+
+def enter(folder: Path) -> None:
+    """Give this namespace its addresses and names."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "address", "add", "10.1.2.3/32", "dev", "lo"], check=True)
+    hosts = folder / "hosts"
+    hosts.write_text(HOSTS)
+    subprocess.run(["mount", "--bind", str(hosts), "/etc/hosts"], check=True)
+
+
+def send(channel: Channel, secret: str, guard: Guard) -> Receipt:
+    """Send one alert's message."""
+    outbox = put(Outbox(), transition())
+    message = write(outbox.waiting, Merged(), channel, now=outbox.waiting[0].queued)
+    parcel = Parcel(channel, secret, message, outbox.waiting, guard, outbox.waiting[0].queued)
+    sender = AlertmanagerSender() if channel.type is ChannelType.ALERTMANAGER else AppriseSender()
+    return sender.send(parcel)
+
+
+def a_channel(type_: ChannelType, **more: Any) -> Channel:
+    """Return a channel of a type."""
+    from dataclasses import replace
+
+    return replace(CHANNEL, type=type_, **more)
+
+
+def phone(folder: Path) -> dict[str, Any]:
+    """Send an SMS and make a call by a provider's API, over TLS."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    os.environ["REQUESTS_CA_BUNDLE"] = str(folder / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("api.twilio.com").configure_cert(context)
+    account = f"AC{'a' * 32}:{'b' * 32}@+15551234567/+15557654321"
+    with Webhook(context=context, port=443) as provider:
+        sms = send(a_channel(ChannelType.SMS), f"twilio://{account}", Guard(free=True))
+        call = send(a_channel(ChannelType.PHONE), f"twilio://{account}?method=call", Guard(free=True))
+    return {
+        "receipts": [sms.said, call.said],
+        "posted": [[path, parse_qs(body.decode())] for path, _, body in provider.posted],
+    }
+
+
+def untrusted(folder: Path) -> dict[str, Any]:
+    """Send to a server whose certificate nobody vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("outside.example.com").configure_cert(context)
+    with Webhook(OUTSIDE, context=context, port=443) as server:
+        webhook = send(a_channel(ChannelType.WEBHOOK), "jsons://outside.example.com/x", TENANT)
+        there = Alertmanager("https://outside.example.com")
+        alertmanager = send(a_channel(ChannelType.ALERTMANAGER, url=None, alertmanager=there), "", TENANT)
+    return {"receipts": [webhook.said, alertmanager.said], "posted": len(server.posted)}
+
+
+def bounds(folder: Path) -> dict[str, Any]:
+    """Try the ways to the cluster's inside: by address, by name, by redirect."""
+    with Webhook(OUTSIDE, port=80) as outside, Webhook("0.0.0.0", port=81) as inside:
+        outside.location = "http://127.0.0.1:81/redirected"
+        said = {}
+        for name, url in {
+            "address": "json://127.0.0.1:81/",
+            "name": "json://inside.example.com:81/",
+            "denied": "json://10.1.2.3:81/",
+            "allowed": "json://outside.example.com/",
+        }.items():
+            said[name] = send(a_channel(ChannelType.WEBHOOK), url, TENANT).said
+        outside.answers = [307]
+        said["redirect"] = send(a_channel(ChannelType.WEBHOOK), "json://outside.example.com/", TENANT).said
+        for name, url in {
+            "alertmanager": "http://outside.example.com",
+            "alertmanager inside": "http://inside.example.com:81",
+        }.items():
+            there = a_channel(ChannelType.ALERTMANAGER, url=None, alertmanager=Alertmanager(url))
+            said[name] = send(there, "", TENANT).said
+        outside.answers = [307]
+        there = a_channel(ChannelType.ALERTMANAGER, url=None, alertmanager=Alertmanager("http://outside.example.com"))
+        said["alertmanager redirect"] = send(there, "", TENANT).said
+    return {"said": said, "inside": len(inside.posted), "outside": len(outside.posted)}
+
+
+SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {"phone": phone, "untrusted": untrusted, "bounds": bounds}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        enter(Path(folder))
+        print(json.dumps(SCENARIOS[sys.argv[1]](Path(folder))))
+
+
+if __name__ == "__main__":
+    main()
