@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from virtwatch_api import __version__
-from virtwatch_cli import channel, check, events, score, signals, watch
+from virtwatch_cli import channel, check, events, score, signals, silence, watch
 
-SUBCOMMANDS = {"watch": watch, "check": check, "signals": signals, "events": events, "channel": channel, "score": score}
+SUBCOMMANDS = {
+    "watch": watch,
+    "check": check,
+    "signals": signals,
+    "events": events,
+    "channel": channel,
+    "silence": silence,
+    "score": score,
+}
 
 # What write(2) says of an output that takes no more.
 _NOT_WRITTEN = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)

@@ -18,6 +18,7 @@ from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.notify.pace import due, retry_delay, unwanted
 from virtwatch_operator.notify.secrets import Secrets
 from virtwatch_operator.notify.sender import Parcel, Receipt, Sender
+from virtwatch_operator.notify.silences import Silences
 from virtwatch_operator.notify.store import OutboxStore
 from virtwatch_telemetry.traceparent import links, parent
 
@@ -46,6 +47,7 @@ class Deliverer:
         store: OutboxStore,
         book: ChannelBook,
         secrets: Secrets,
+        silences: Silences,
         senders: Callable[[ChannelType], Sender],
         rules: Rules,
         node_known: Callable[[str], bool],
@@ -57,6 +59,7 @@ class Deliverer:
         self._store = store
         self._book = book
         self._secrets = secrets
+        self._silences = silences
         self._senders = senders
         self._rules = rules
         self._node_known = node_known
@@ -71,7 +74,9 @@ class Deliverer:
         if channel is None:
             return False
         outbox = self._store.get(key)
-        return bool(unwanted(outbox, channel) or self._orphans(outbox) or due(outbox, channel, now=self._clock()))
+        if unwanted(outbox, channel) or self._orphans(outbox) or self._hushed(outbox):
+            return True
+        return bool(due(outbox, channel, now=self._clock(), silenced=self._silenced))
 
     def failing(self, key: ChannelKey) -> bool:
         """Tell whether a channel's last attempt failed."""
@@ -87,10 +92,10 @@ class Deliverer:
         if channel is None:
             return
         outbox = self._tidied(key, channel)
-        batch = due(outbox, channel, now=self._clock())
+        batch = due(outbox, channel, now=self._clock(), silenced=self._silenced)
         if not batch:
             return
-        message = write(batch, outbox.merged, channel, now=self._clock(), trace_url=self._rules.trace_url)
+        message = write(batch, outbox, channel, now=self._clock(), trace_url=self._rules.trace_url)
         with self._span(channel, batch) as span:
             receipt = self._send(channel, message, batch)
             attempts = outbox.retry.attempts + 1
@@ -148,10 +153,19 @@ class Deliverer:
         outbox = self._store.get(key)
         if gone := unwanted(outbox, channel):
             outbox = self._store.change(key, lambda current: states.drop(current, gone))
+        if hushed := self._hushed(outbox):
+            outbox = self._store.change(key, lambda current: states.hush(current, hushed))
         if self._orphans(outbox):
             outbox = self._store.change(key, self._without_orphans)
             self._reported(key)
         return outbox
+
+    def _silenced(self, item: Entry) -> bool:
+        return self._silences.until(item.transition) > self._clock()
+
+    def _hushed(self, outbox: Outbox) -> list[Entry]:
+        """Return what came and went while it was silenced."""
+        return [item for item in outbox.waiting if not item.firing and item.told is None and self._silenced(item)]
 
     def _orphans(self, outbox: Outbox) -> list[Entry]:
         return [

@@ -8,7 +8,7 @@ from virtwatch_api.alert import Reason
 from virtwatch_api.channel import Channel, ChannelType
 from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Severity
-from virtwatch_operator.notify.outbox import Entry, Merged
+from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.tracing import trace_id
 
 MAX_LISTED = 20
@@ -26,8 +26,8 @@ class Message:
     severity: Severity | None
 
 
-def write(entries: Sequence[Entry], merged: Merged, channel: Channel, *, now: float, trace_url: str = "") -> Message:
-    """Write one message about some alerts, worst first; `trace_url` may hold {trace}."""
+def write(entries: Sequence[Entry], outbox: Outbox, channel: Channel, *, now: float, trace_url: str = "") -> Message:
+    """Write one message about some alerts of an outbox, worst first; `trace_url` may hold {trace}."""
     firing = [item for item in entries if item.firing]
     over = [item for item in entries if not item.firing]
     brief = channel.type in _BRIEF
@@ -37,8 +37,10 @@ def write(entries: Sequence[Entry], merged: Merged, channel: Channel, *, now: fl
     left_out = len(entries) - len(listed)
     if left_out:
         parts.append(f"And {left_out} more; `kubectl get monitorpolicies -A` shows what fires.")
-    if merged.count:
+    if (merged := outbox.merged).count:
         parts.append(f"And {merged.count} more since {clock(merged.since)} for which there was no room.")
+    if outbox.hushed:
+        parts.append(f"And {outbox.hushed} that came and went while they were silenced.")
     if brief and len(entries) == 1:
         parts[0] = _why(entries[0])
     alerts = ("\n" if brief else "\n\n").join(parts)
@@ -143,11 +145,10 @@ def _paragraph(item: Entry, *, now: float, trace_url: str) -> str:
 
 
 def _silence(subject: Subject) -> str:
-    """Say how to silence what an alert is about; a plain VM's stands on its node."""
-    until = 'virtwatch.io/silenced-until="$(date -ud +2hours +%FT%TZ)"'
+    """Say how to silence what an alert is about; a plain VM by its node."""
     if subject.namespace and subject.name:
-        return f"kubectl annotate vmi {subject.name} -n {subject.namespace} --overwrite {until}"
-    return f"kubectl annotate node {subject.node} --overwrite {until}"
+        return f"virtwatch silence vm/{subject.name} 2h -n {subject.namespace}"
+    return f"virtwatch silence node/{subject.node} 2h"
 
 
 def _verb(item: Entry) -> str:

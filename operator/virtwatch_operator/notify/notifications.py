@@ -16,6 +16,7 @@ from virtwatch_operator.notify.book import ChannelBook
 from virtwatch_operator.notify.delivery import Deliverer, Rules
 from virtwatch_operator.notify.secrets import Secrets
 from virtwatch_operator.notify.sender import Sender
+from virtwatch_operator.notify.silences import Silences
 from virtwatch_operator.notify.sink import NotificationSink
 from virtwatch_operator.notify.store import OutboxStore
 from virtwatch_operator.reconcile.channels import ChannelReconciler
@@ -55,6 +56,7 @@ class Notifications:
             store=self._store,
             book=self._book,
             secrets=secrets,
+            silences=Silences(client=client),
             senders=senders,
             rules=rules,
             node_known=node_known,
@@ -114,8 +116,7 @@ class Notifications:
 
     def _added(self, key: ChannelKey) -> None:
         self.channels.add(key)
-        if self._deliverer.is_due(key):
-            self._mark(key)
+        self._mark(key)
 
     def _look(self) -> None:
         """Mark the channels that are due; silence makes no sound."""

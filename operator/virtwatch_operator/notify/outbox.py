@@ -70,13 +70,17 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Hold one channel's outbox; `sent` are the times of the last hour's messages, newest last."""
+    """Hold one channel's outbox; `sent` are the times of the last hour's messages, newest last.
+
+    `hushed` counts alerts that came and went while they were silenced, since the last message.
+    """
 
     alerts: Mapping[str, Entry] = field(default_factory=dict)
     taken: tuple[str, ...] = ()
     merged: Merged = Merged()
     retry: Retry = Retry()
     sent: tuple[float, ...] = ()
+    hushed: int = 0
 
     @property
     def waiting(self) -> Sequence[Entry]:
@@ -138,13 +142,20 @@ def sent(
     recent = tuple(at for at in outbox.sent if now - at < HOUR_S)
     more = outbox.merged.count - merged.count
     left = Merged(more, now) if more > 0 else Merged()
-    return replace(outbox, alerts=alerts, merged=left, retry=Retry(), sent=(*recent, now))
+    return replace(outbox, alerts=alerts, merged=left, retry=Retry(), sent=(*recent, now), hushed=0)
 
 
 def drop(outbox: Outbox, entries: Iterable[Entry]) -> Outbox:
     """Forget alerts that nobody wants to hear of: they are over, and the channel is not told of ends."""
     gone = {item.transition.alert.id for item in entries}
     return replace(outbox, alerts={key: item for key, item in outbox.alerts.items() if key not in gone})
+
+
+def hush(outbox: Outbox, entries: Iterable[Entry]) -> Outbox:
+    """Forget alerts that came and went while they were silenced, and count them."""
+    gone = {item.transition.alert.id for item in entries} & outbox.alerts.keys()
+    alerts = {key: item for key, item in outbox.alerts.items() if key not in gone}
+    return replace(outbox, alerts=alerts, hushed=outbox.hushed + len(gone))
 
 
 def failed(outbox: Outbox, *, at: float) -> Outbox:

@@ -21,6 +21,7 @@ def encode(outbox: Outbox) -> Json:
         "merged": {"count": outbox.merged.count, "since": outbox.merged.since},
         "retry": {"attempts": outbox.retry.attempts, "at": outbox.retry.at},
         "sent": list(outbox.sent),
+        "hushed": outbox.hushed,
     }
 
 
@@ -40,6 +41,7 @@ def decode(document: Any) -> Outbox:
             merged=Merged(int(document["merged"]["count"]), float(document["merged"]["since"])),
             retry=Retry(int(document["retry"]["attempts"]), float(document["retry"]["at"])),
             sent=_times(document["sent"]),
+            hushed=int(document.get("hushed", 0)),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

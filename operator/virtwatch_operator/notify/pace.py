@@ -1,6 +1,6 @@
 """When a channel is due and with what: grouping, repeats, quiet hours, rate limit, back-off. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,12 +13,17 @@ FIRST_RETRY_S = 5.0
 MAX_RETRY_S = 900.0
 
 
-def due(outbox: Outbox, channel: Channel, *, now: float) -> Sequence[Entry]:
-    """Return what is to be sent now in one message, worst first; nothing while the channel has to wait."""
+def due(
+    outbox: Outbox, channel: Channel, *, now: float, silenced: Callable[[Entry], bool] = lambda _: False
+) -> Sequence[Entry]:
+    """Return what is to be sent now in one message, worst first; nothing while the channel has to wait.
+
+    `silenced` is asked only about what would be sent.
+    """
     if now < outbox.retry.at:
         return ()
     if channel.type is ChannelType.ALERTMANAGER:
-        return _for_alertmanager(outbox, now=now)
+        return _for_alertmanager([item for item in outbox.alerts.values() if not silenced(item)], now=now)
     recent = [at for at in outbox.sent if now - at < HOUR_S]
     if len(recent) >= channel.max_per_hour:
         return ()
@@ -27,7 +32,7 @@ def due(outbox: Outbox, channel: Channel, *, now: float) -> Sequence[Entry]:
     found = [item for item in (*waiting, *repeats) if _may_speak(item, channel.quiet_hours, now=now)]
     if not found or (not repeats and now < min(item.queued for item in found) + channel.group_wait):
         return ()
-    return worst_first(found)
+    return worst_first(item for item in found if not silenced(item))
 
 
 def worst_first(entries: Iterable[Entry]) -> Sequence[Entry]:
@@ -63,8 +68,7 @@ def quiet(hours: QuietHours, *, now: float) -> bool:
     return minute >= hours.start or minute < hours.end
 
 
-def _for_alertmanager(outbox: Outbox, *, now: float) -> Sequence[Entry]:
-    entries = list(outbox.alerts.values())
+def _for_alertmanager(entries: Sequence[Entry], *, now: float) -> Sequence[Entry]:
     told = [item.told.at for item in entries if item.told is not None and item.firing]
     if any(item.waiting for item in entries) or (told and now - min(told) >= RESEND_S):
         return entries

@@ -30,6 +30,7 @@ OPERATOR_RIGHTS = {
     *rights("", ("namespaces",), READ),
     *rights("", ("nodes",), ("get",)),
     *rights(KUBEVIRT, ("virtualmachineinstances",), READ),
+    *rights(KUBEVIRT, ("virtualmachines",), ("get",)),
 }
 IN_ITS_NAMESPACE = {
     *rights("", ("pods",), READ),

@@ -25,7 +25,7 @@ from virtwatch_operator.notify.alertmanager import AlertmanagerSender
 from virtwatch_operator.notify.apprise_sender import AppriseSender
 from virtwatch_operator.notify.guard import Guard, parse_networks
 from virtwatch_operator.notify.message import write
-from virtwatch_operator.notify.outbox import Merged, Outbox
+from virtwatch_operator.notify.outbox import Outbox
 from virtwatch_operator.notify.sender import Parcel, Receipt
 
 OUTSIDE = "192.0.2.1"  # of no network that a guard refuses by itself
@@ -46,7 +46,7 @@ def enter(folder: Path) -> None:
 def send(channel: Channel, secret: str, guard: Guard) -> Receipt:
     """Send one alert's message."""
     outbox = put(Outbox(), transition())
-    message = write(outbox.waiting, Merged(), channel, now=outbox.waiting[0].queued)
+    message = write(outbox.waiting, outbox, channel, now=outbox.waiting[0].queued)
     parcel = Parcel(channel, secret, message, outbox.waiting, guard, outbox.waiting[0].queued)
     sender = AlertmanagerSender() if channel.type is ChannelType.ALERTMANAGER else AppriseSender()
     return sender.send(parcel)

@@ -57,7 +57,7 @@ def test_a_leader_killed_in_a_storm_loses_nothing_and_repeats_nothing(
         threads = [threading.Thread(target=report, args=(agent,), daemon=True) for agent in agents]
         for thread in threads:
             thread.start()
-        eventually(lambda: len(place.events()) > NODES * EACH // 2, what="a quarter of the Events")
+        eventually(lambda: len(place.events()) > NODES * EACH // 2, what="a quarter of the Events", deadline=200)
         leader.kill()
         killed = time.monotonic()
         eventually(lambda: holder(place) not in ("", first), what="another leader")

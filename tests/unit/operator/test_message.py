@@ -15,7 +15,8 @@ from virtwatch_operator.notify.pace import worst_first
 
 
 def message(outbox, channel=CHANNEL, *, merged=None, **more):
-    return write(worst_first(outbox.waiting), merged or outbox.merged, channel, now=AT + 60, **more)
+    counted = replace(outbox, merged=merged or outbox.merged)
+    return write(worst_first(outbox.waiting), counted, channel, now=AT + 60, **more)
 
 
 def many(count, **more):
@@ -36,7 +37,7 @@ def test_one_alert_says_all_that_a_person_asks():
         "Where: node n1, namespace shop",
         "Policy: MonitorPolicy shop/web-tier",
         f"https://jaeger.example.com/trace/{TRACEPARENT.split('-')[1]}",
-        "kubectl annotate",
+        "virtwatch silence vm/web-1 2h -n shop",
     ):
         assert part in said.body
 

@@ -101,3 +101,11 @@ def test_an_alertmanager_hears_at_once_and_again_before_it_forgets():
     told = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
     assert not due(told, TO_ALERTMANAGER, now=AT + RESEND_S - 1)
     assert due(told, TO_ALERTMANAGER, now=AT + RESEND_S)
+
+
+def test_what_is_silenced_waits_and_what_is_not_is_sent():
+    outbox = put(put(Outbox(), transition()), transition(2, rule="other"))
+    for channel in (CHANNEL, TO_ALERTMANAGER):
+        found = due(outbox, channel, now=AT + 60, silenced=lambda item: item.transition.alert.rule == "other")
+        assert [item.transition.alert.rule for item in found] == ["cpu-starved"]
+        assert not due(outbox, channel, now=AT + 60, silenced=lambda _: True)
