@@ -18,6 +18,7 @@ Json = dict[str, Any]
 CONTROLLER = "virtwatch.io/operator"
 # Events about what has no namespace live here, as the API server demands.
 CLUSTER_NAMESPACE = "default"
+ABOUT_TARGET = "vm"
 NOTE_BYTES = 1024  # the API server's limit
 _ENDED = {
     Reason.RECOVERED: "the value is good again",
@@ -54,12 +55,19 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Hold one Event to be: about what, where, and its whole body."""
+    """Hold one Event to be: about what, where, and its whole body.
+
+    `budget` names what it counts for: its alert, or its policy. `alert` is the alert whose first Critical and whose end
+    no budget withholds, empty for none; `severity` is what it has now.
+    """
 
     regarding: ObjectReference
     namespace: str
     name: str
     body: Json
+    budget: str
+    alert: str = ""
+    severity: Severity | None = None
 
 
 def announcements(transition: Transition, origin: Origin) -> tuple[Announcement, Announcement]:
@@ -69,7 +77,7 @@ def announcements(transition: Transition, origin: Origin) -> tuple[Announcement,
     """
     machine, policy = _machine(transition.subject), _policy(transition.alert.policy, origin.policy_uid)
     return (
-        _announcement(transition, origin, regarding=machine, related=policy, role="vm"),
+        _announcement(transition, origin, regarding=machine, related=policy, role=ABOUT_TARGET),
         _announcement(transition, origin, regarding=policy, related=machine, role="policy"),
     )
 
@@ -95,7 +103,7 @@ def withheld(first: Announcement, *, count: int, burst: int, last: float) -> Ann
     }
     if count > 1:
         body["series"] = {"count": count, "lastObservedTime": format_time(last)}
-    return Announcement(first.regarding, first.namespace, name, body)
+    return Announcement(first.regarding, first.namespace, name, body, first.budget)
 
 
 def note(transition: Transition) -> str:
@@ -135,7 +143,10 @@ def _announcement(
         "reportingController": CONTROLLER,
         "reportingInstance": origin.instance[:128],
     }
-    return Announcement(regarding, namespace, name, body)
+    alert = transition.alert
+    if role == ABOUT_TARGET:
+        return Announcement(regarding, namespace, name, body, alert.id, alert.id, transition.severity)
+    return Announcement(regarding, namespace, name, body, f"{alert.policy.kind} {alert.policy}")
 
 
 def _name(transition: Transition, origin: Origin, role: str) -> str:

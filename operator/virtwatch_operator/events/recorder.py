@@ -10,8 +10,9 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 from virtwatch_kube.outage import concerns_all
 from virtwatch_kube.paths import EVENTS, resource
-from virtwatch_operator.events.bodies import Announcement, ObjectReference
+from virtwatch_operator.events.bodies import Announcement
 from virtwatch_operator.events.budget import Budget
+from virtwatch_operator.events.promises import Promises
 from virtwatch_operator.events.withheld import Withheld
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Recorder:
         self._clock = clock
         self._budget = Budget(burst=burst)
         self._withheld = Withheld(burst=burst)
+        self._promises = Promises()
         self._refusals: dict[str, _Refusal] = {}  # by namespace
         self._lock = threading.Lock()
 
@@ -71,8 +73,8 @@ class Recorder:
         self._count(outcome)
         return outcome
 
-    def tell_withheld(self, about: ObjectReference | None = None) -> None:
-        """Write the counts of withheld Events that are due: of one object, or of all.
+    def tell_withheld(self, budget: str = "") -> None:
+        """Write the counts of withheld Events that are due: of one budget, or of all.
 
         Raises:
             KubeError: some were not written and stay due; the others were.
@@ -81,7 +83,7 @@ class Recorder:
             due = self._withheld.due(now=self._clock())
         failure: KubeError | None = None
         for announcement, count in due:
-            if about in (None, announcement.regarding):
+            if budget in ("", announcement.budget):
                 try:
                     self._tell_withheld(announcement, count)
                 except KubeError as error:
@@ -97,14 +99,15 @@ class Recorder:
             if _hopeless(announcement, error) is None:
                 raise
         with self._lock:
-            self._withheld.told(announcement.regarding, count, now=self._clock())
+            self._withheld.told(announcement.budget, count, now=self._clock())
 
     def _post(self, announcement: Announcement, at: float) -> Outcome:
         with self._lock:
             if self._given_up(announcement.namespace, now=self._clock()):
                 self._withheld.add(announcement, at=at, now=self._clock())
                 return Outcome.GIVEN_UP
-            if not self._budget.spend(announcement.regarding, now=self._clock()):
+            spent = self._budget.spend(announcement.budget, now=self._clock())
+            if not spent and not self._owes(announcement):
                 self._withheld.add(announcement, at=at, now=self._clock())
                 return Outcome.WITHHELD
         try:
@@ -113,7 +116,10 @@ class Recorder:
             outcome = _hopeless(announcement, error)
             if outcome is not Outcome.REFUSED:  # each of which is worth a line in the log
                 with self._lock:
-                    self._budget.refund(announcement.regarding, now=self._clock())
+                    if spent:
+                        self._budget.refund(announcement.budget, now=self._clock())
+            if outcome is not None:  # one that is refused is not owed again either
+                self._note(announcement)
             if outcome is None:
                 if not self._refused_for_long(announcement, error, at=at):
                     raise
@@ -121,7 +127,17 @@ class Recorder:
             self._takes_events(announcement.namespace)
             return outcome
         self._takes_events(announcement.namespace)
+        self._note(announcement)
         return Outcome.CREATED
+
+    def _owes(self, announcement: Announcement) -> bool:
+        alert = announcement.alert
+        return bool(alert) and self._promises.owes(alert, announcement.severity, now=self._clock())
+
+    def _note(self, announcement: Announcement) -> None:
+        if announcement.alert:
+            with self._lock:
+                self._promises.told(announcement.alert, announcement.severity, now=self._clock())
 
     def _given_up(self, namespace: str, *, now: float) -> bool:
         refusal = self._refusals.get(namespace)

@@ -28,7 +28,7 @@ class EventSink:
                 span.set_attributes({"k8s.event.name": announcement.name, "virtwatch.event.outcome": outcome.value})
             if outcome is Outcome.WITHHELD:
                 # The first one's summary stands before its transition is acknowledged and forgotten.
-                self._recorder.tell_withheld(announcement.regarding)
+                self._recorder.tell_withheld(announcement.budget)
 
     def tick(self) -> None:
         """Write the counts of withheld Events that are due.

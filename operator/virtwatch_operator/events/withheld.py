@@ -1,7 +1,7 @@
 # Counts the Events that the budget withheld, per object, and says when the count is due to be told. Pure.
 from dataclasses import dataclass
 
-from virtwatch_operator.events.bodies import Announcement, ObjectReference, withheld
+from virtwatch_operator.events.bodies import Announcement, withheld
 
 TELL_EVERY_S = 10.0  # a growing count is written so often at most
 # The API server forgets Events after an hour by default; a new one begins before that.
@@ -20,17 +20,17 @@ class _Episode:
 
 
 class Withheld:
-    """Hold one episode per object. `now` is monotonic seconds, `at` seconds since 1970."""
+    """Hold one episode per budget. `now` is monotonic seconds, `at` seconds since 1970."""
 
     def __init__(self, *, burst: int) -> None:
         self._burst = burst
-        self._episodes: dict[ObjectReference, _Episode] = {}
+        self._episodes: dict[str, _Episode] = {}
 
     def add(self, announcement: Announcement, *, at: float, now: float) -> None:
         """Count one more; the same one again, from a turn that is tried anew, counts once."""
-        episode = self._episodes.get(announcement.regarding)
+        episode = self._episodes.get(announcement.budget)
         if episode is None or now - episode.begun >= LIFE_S:
-            self._episodes[announcement.regarding] = _Episode(announcement, now, announcement.name, at)
+            self._episodes[announcement.budget] = _Episode(announcement, now, announcement.name, at)
         elif episode.newest != announcement.name:
             episode.newest = announcement.name
             episode.last = max(episode.last, at)
@@ -45,13 +45,13 @@ class Withheld:
             if episode.told < episode.count and now - episode.told_at >= TELL_EVERY_S
         ]
 
-    def told(self, regarding: ObjectReference, count: int, *, now: float) -> None:
+    def told(self, budget: str, count: int, *, now: float) -> None:
         """Note that a count was told."""
-        episode = self._episodes.get(regarding)
+        episode = self._episodes.get(budget)
         if episode is not None:
             episode.told, episode.told_at = count, now
 
     def _drop_ended(self, now: float) -> None:
-        for regarding, episode in list(self._episodes.items()):
+        for budget, episode in list(self._episodes.items()):
             if episode.told == episode.count and now - episode.begun >= LIFE_S:
-                del self._episodes[regarding]
+                del self._episodes[budget]

@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.operator.builders import AT, transition
+from tests.unit.operator.builders import AT, PLAIN, transition
 from tests.unit.operator.test_events import ORIGIN
+from virtwatch_api.alert import Action
+from virtwatch_api.policy import Severity
 from virtwatch_kube.errors import Unavailable
 from virtwatch_operator.events.bodies import announcements
+from virtwatch_operator.events.promises import FIRST_S
 from virtwatch_operator.events.recorder import REFUSED_S, Outcome, Recorder
 from virtwatch_operator.events.withheld import LIFE_S, TELL_EVERY_S, Withheld
 
@@ -16,7 +21,7 @@ def test_the_first_is_told_at_once_and_then_the_count_now_and_then():
     withheld = Withheld(burst=25)
     withheld.add(of(1), at=AT, now=0)
     ((announcement, count),) = withheld.due(now=0)
-    withheld.told(announcement.regarding, count, now=0)
+    withheld.told(announcement.budget, count, now=0)
     withheld.add(of(2), at=AT + 1, now=1)
     withheld.add(of(3), at=AT + 2, now=2)
     assert withheld.due(now=2) == []
@@ -43,7 +48,7 @@ def test_one_event_serves_as_long_as_the_api_server_keeps_it():
     withheld = Withheld(burst=25)
     withheld.add(of(1), at=AT, now=0)
     ((first, count),) = withheld.due(now=0)
-    withheld.told(first.regarding, count, now=0)
+    withheld.told(first.budget, count, now=0)
     withheld.add(of(2), at=AT, now=LIFE_S - 1)
     ((same, _),) = withheld.due(now=LIFE_S - 1)
     withheld.add(of(3), at=AT, now=LIFE_S)
@@ -64,11 +69,11 @@ def test_a_summary_that_cannot_be_written_holds_up_no_other_object():
             written.append(body["regarding"]["kind"])
 
     recorder = Recorder(client=Api(), burst=1, count=lambda outcome: None, clock=lambda: 0.0)
-    about_vm, about_policy = announcements(transition(), ORIGIN)
+    about_vm, about_policy = announcements(transition(severity=Severity.WARNING), ORIGIN)
     for announcement in (about_vm, about_policy):
-        recorder._budget.spend(announcement.regarding, now=0)
+        recorder._budget.spend(announcement.budget, now=0)
         assert recorder.post(announcement, at=AT) is Outcome.WITHHELD
-    recorder.tell_withheld(about_policy.regarding)
+    recorder.tell_withheld(about_policy.budget)
     assert (refused, written) == ([], ["MonitorPolicy"])
     with pytest.raises(Unavailable):
         recorder.tell_withheld()
@@ -78,8 +83,8 @@ def test_a_summary_that_cannot_be_written_holds_up_no_other_object():
 class Refusing:
     """An API server whose namespace `shop` fails as a broken webhook makes it, until `works`."""
 
-    def __init__(self):
-        self.works, self.attempts, self.created = False, 0, []
+    def __init__(self, *, works=False):
+        self.works, self.attempts, self.created = works, 0, []
 
     def create(self, path, body):
         self.attempts += 1
@@ -114,3 +119,40 @@ def test_an_absent_api_server_withholds_nothing():
     for now[0] in (0.0, REFUSED_S, 3600.0):
         with pytest.raises(Unavailable):
             recorder.post(of(1), at=AT)
+
+
+def changes(recorder, *severities, sequence=1):
+    """Post Events about the target for an alert that takes on these severities; return what became of them."""
+    found = []
+    for number, severity in enumerate(severities, sequence):
+        action = Action.FIRED if severity is not None else Action.RESOLVED
+        announcement, _ = announcements(transition(number, action, severity=severity), ORIGIN)
+        found.append(recorder.post(announcement, at=AT))
+    return found
+
+
+def full(burst=1):
+    """Return a recorder whose alert has used up its budget, and its clock."""
+    now = [0.0]
+    recorder = Recorder(client=Refusing(works=True), burst=burst, count=lambda outcome: None, clock=lambda: now[0])
+    recorder._budget.spend(transition().alert.id, now=0)
+    return recorder, now
+
+
+def test_a_first_critical_and_the_end_of_what_was_told_are_never_withheld():
+    recorder, now = full()
+    warning, critical, end = Severity.WARNING, Severity.CRITICAL, None
+    assert changes(recorder, warning, end) == [Outcome.WITHHELD, Outcome.WITHHELD]
+    assert changes(recorder, critical, end, sequence=3) == [Outcome.CREATED, Outcome.CREATED]
+    assert changes(recorder, critical, end, sequence=5) == [Outcome.WITHHELD, Outcome.WITHHELD]
+    now[0] = FIRST_S
+    recorder._budget.spend(transition().alert.id, now=now[0])
+    assert changes(recorder, critical, sequence=7) == [Outcome.CREATED]
+
+
+def test_one_vms_flapping_withholds_nothing_of_another_on_its_node():
+    recorder, _ = full()
+    flapping = [announcements(transition(number, subject=PLAIN), ORIGIN)[0] for number in range(1, 30)]
+    assert [recorder.post(item, at=AT) for item in flapping].count(Outcome.WITHHELD) > 20
+    other = replace(PLAIN, uuid="other", domain="other")
+    assert recorder.post(announcements(transition(30, subject=other), ORIGIN)[0], at=AT) is Outcome.CREATED
