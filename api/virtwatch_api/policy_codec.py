@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from virtwatch_api.names import namespace_problem, object_name_problem
-from virtwatch_api.policy import Enforcement, Notify, Policy, PolicyKey, PolicyKind, PolicySpec, Severity
+from virtwatch_api.policy import Enforcement, Notify, Policy, PolicyKey, PolicyKind, PolicySpec, Rule, Severity
 from virtwatch_api.problem import Problem
 from virtwatch_api.reading import Cursor
 from virtwatch_api.rule_kinds.kind import Scope
@@ -20,6 +20,7 @@ __all__ = [
     "parse_policy",
     "read_generation",
     "read_notify",
+    "read_rules_of",
     "read_time",
     "timestamp",
 ]
@@ -98,6 +99,12 @@ def read_notify(document: Any) -> tuple[Notify, ...]:
     items = Cursor(document, "", problems)["spec"]["notify"].items(at_most=MAX_NOTIFY)
     found = tuple(_notify(item) for item in items)
     return () if problems else found
+
+
+def read_rules_of(document: Any) -> tuple[Rule, ...]:
+    """Read the rules of a valid policy; nothing where it is not valid."""
+    parsed = parse_policy(document)
+    return parsed.spec.rules if isinstance(parsed, Policy) else ()
 
 
 def _notify(cursor: Cursor) -> Notify:

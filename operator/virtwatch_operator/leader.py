@@ -11,8 +11,8 @@ from virtwatch_api.channel import ChannelKey
 from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.place import policy_at
-from virtwatch_api.policy import Notify, PolicyKey
-from virtwatch_api.policy_codec import read_notify
+from virtwatch_api.policy import Notify, PolicyKey, Rule
+from virtwatch_api.policy_codec import read_notify, read_rules_of
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound, Unavailable
 from virtwatch_kube.outage import Outage
@@ -251,6 +251,7 @@ class Leader:
             client=self._connect(),
             rules=rules,
             notify_of=self._notify_of,
+            rule_of=self._rule_of,
             # Until all are known, none counts as gone.
             node_known=lambda node: not self._watches["nodemonitors"].synced or self._fleet.known(node),
             count=self._metrics.notification,
@@ -393,6 +394,15 @@ class Leader:
             return read_notify(self._client.get(policy_path(key)))
         except NotFound:
             return ()
+
+    def _rule_of(self, key: PolicyKey, name: str) -> Rule | None:
+        """Return a policy's rule, None where either is gone or not valid."""
+        facts = self._book.get(key)
+        try:
+            rules = facts.rules if facts is not None else read_rules_of(self._client.get(policy_path(key)))
+        except NotFound:
+            return None
+        return next((rule for rule in rules if rule.name == name), None)
 
     def _policy_uid(self, key: PolicyKey) -> str:
         """Return a policy's uid, empty where the policy is gone."""

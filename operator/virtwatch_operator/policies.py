@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from virtwatch_api.nodemonitor_codec import Json
-from virtwatch_api.policy import Enforcement, Notify, PolicyKey, PolicyKind
+from virtwatch_api.policy import Enforcement, Notify, PolicyKey, PolicyKind, Rule
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.conditions import Finding
 
@@ -50,6 +50,7 @@ class PolicyFacts:
     in_force: InForce | None
     status: Json
     notify: tuple[Notify, ...] = ()
+    rules: tuple[Rule, ...] = ()  # of the newest generation, none where that is not valid
     version: str = ""
     read_at: str = ""
 

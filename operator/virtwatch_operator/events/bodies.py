@@ -11,6 +11,7 @@ from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.paths import EVENTS, KUBEVIRT
 from virtwatch_operator.announce.sinks import Origin
+from virtwatch_operator.figures import bound_text, value_text
 from virtwatch_operator.tracing import trace_id
 
 Json = dict[str, Any]
@@ -191,9 +192,9 @@ def _why(transition: Transition) -> str:
     evidence = transition.evidence
     said = evidence.text or evidence.subject
     if not evidence.text and evidence.value is not None:
-        said = f"{evidence.subject} is {evidence.value:.4g}"
+        said = f"{evidence.subject} is {value_text(evidence)}"
         if evidence.bound is not None:
-            said += f", bound {evidence.bound:.4g}"
+            said += f", bound {bound_text(evidence)}"
     if transition.action is not Action.RESOLVED:
         return said
     ended = _ENDED.get(transition.reason, transition.reason.value)

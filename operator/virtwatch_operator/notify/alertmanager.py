@@ -74,7 +74,12 @@ class AlertmanagerSender:
     def _alert(self, item: Entry, labels: Mapping[str, str], *, ends: float) -> dict[str, Any]:
         transition = item.transition
         trace = trace_id(transition.traceparent)
-        annotations = {"summary": summary(item), "description": transition.evidence.text, "trace_id": trace}
+        annotations = {
+            "summary": item.words.summary or summary(item),
+            "description": transition.evidence.text,
+            "runbook_url": item.words.runbook,
+            "trace_id": trace,
+        }
         link = self._trace_url.replace("{trace}", trace) if trace else ""
         return {
             "labels": dict(labels),
@@ -90,6 +95,7 @@ def labels(item: Entry) -> Labels:
     transition, alert = item.transition, item.transition.alert
     subject = transition.subject
     given = {
+        **item.words.labels,  # the rule's own, which replace none of these
         "alertname": alert.rule,
         "severity": (transition.severity or item.worst).value.lower(),
         "namespace": subject.namespace or alert.policy.namespace,

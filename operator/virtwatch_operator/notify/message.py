@@ -8,6 +8,7 @@ from virtwatch_api.alert import Reason
 from virtwatch_api.channel import Channel, ChannelType
 from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Severity
+from virtwatch_operator.figures import bound_text, value_text
 from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.tracing import trace_id
 
@@ -42,7 +43,7 @@ def write(entries: Sequence[Entry], outbox: Outbox, channel: Channel, *, now: fl
     if outbox.hushed:
         parts.append(f"And {outbox.hushed} that came and went while they were silenced.")
     if brief and len(entries) == 1:
-        parts[0] = _why(entries[0])
+        parts[0] = entries[0].words.summary or _why(entries[0])
     alerts = ("\n" if brief else "\n\n").join(parts)
     severity = max((item.transition.severity for item in firing if item.transition.severity), key=_rank, default=None)
     words = {
@@ -131,12 +132,14 @@ def _paragraph(item: Entry, *, now: float, trace_url: str) -> str:
     subject = transition.subject
     lines = [f"{_state(item)}: {alert.rule} {_verb(item)} {where(subject)}"]
     facts = {
+        "Summary": item.words.summary,
         "What": _why(item),
         "Since": f"{clock(transition.since)} ({_lasted((now if item.firing else transition.at) - transition.since)})",
         "Until": "" if item.firing else clock(transition.at),
         "Device": alert.device,
         "Where": f"node {subject.node}" + (f", namespace {subject.namespace}" if subject.namespace else ""),
         "Policy": f"{alert.policy.kind} {alert.policy}",
+        "Runbook": item.words.runbook,
         "Trace": _trace(transition.traceparent, trace_url),
         "Silence": _silence(subject) if item.firing else "",
     }
@@ -166,9 +169,9 @@ def _why(item: Entry) -> str:
     evidence = item.transition.evidence
     said = evidence.text or evidence.subject
     if not evidence.text and evidence.value is not None:
-        said = f"{evidence.subject} is {evidence.value:.4g}"
+        said = f"{evidence.subject} is {value_text(evidence)}"
         if evidence.bound is not None:
-            said += f", bound {evidence.bound:.4g}"
+            said += f", bound {bound_text(evidence)}"
     if item.firing or item.transition.reason is Reason.RECOVERED:
         return said
     return f"{said} (ended: {item.transition.reason})"

@@ -6,7 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey, ChannelType
-from virtwatch_api.policy import Notify, PolicyKey
+from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import virtwatch
@@ -38,6 +38,7 @@ class Notifications:
         client: KubeClient,
         rules: Rules,
         notify_of: Callable[[PolicyKey], Iterable[Notify]],
+        rule_of: Callable[[PolicyKey, str], Rule | None],
         node_known: Callable[[str], bool],
         count: Callable[[str, str], None],
         outages: Outages,
@@ -75,6 +76,7 @@ class Notifications:
         self.sink = NotificationSink(
             store=self._store,
             notify_of=notify_of,
+            rule_of=rule_of,
             exists=self._exists,
             added=self._added,
             upkeep=self._look,

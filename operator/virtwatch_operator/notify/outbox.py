@@ -22,6 +22,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleWords:
+    """Hold what a rule's author wants said: a sentence, where to read on, labels for routing."""
+
+    summary: str = ""
+    runbook: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Hold one alert of a channel.
 
@@ -35,6 +44,7 @@ class Entry:
     queued: float
     changes: int = 1
     told: Told | None = None
+    words: RuleWords = RuleWords()
 
     @property
     def firing(self) -> bool:
@@ -93,8 +103,19 @@ class Outbox:
         return sum(item.firing for item in self.alerts.values())
 
 
-def take(outbox: Outbox, transition: Transition, route: Notify | None, *, id_: str, now: float) -> Outbox:
-    """Note a transition; `id_` names it and no other, `route` is None where the policy names the channel no more."""
+def take(
+    outbox: Outbox,
+    transition: Transition,
+    route: Notify | None,
+    *,
+    id_: str,
+    now: float,
+    words: RuleWords | None = None,
+) -> Outbox:
+    """Note a transition; `id_` names it and no other, `route` is None where the policy names the channel no more.
+
+    `words` are those of its rule, None where that is not known any more.
+    """
     if id_ in outbox.taken:
         return outbox
     key = transition.alert.id
@@ -102,7 +123,7 @@ def take(outbox: Outbox, transition: Transition, route: Notify | None, *, id_: s
     entry = _changed(before, transition, route, now=now)
     alerts = dict(outbox.alerts)
     if entry is not None:
-        alerts[key] = entry
+        alerts[key] = replace(entry, words=words) if words is not None else entry
     noted = replace(outbox, alerts=alerts, taken=(*outbox.taken, id_)[-MAX_TAKEN:])
     return _bounded(noted)
 

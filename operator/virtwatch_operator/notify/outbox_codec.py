@@ -5,7 +5,7 @@ from typing import Any
 
 from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
 from virtwatch_api.policy import Severity
-from virtwatch_operator.notify.outbox import Entry, Merged, Outbox, Retry, Told
+from virtwatch_operator.notify.outbox import Entry, Merged, Outbox, Retry, RuleWords, Told
 
 Json = dict[str, Any]
 
@@ -59,12 +59,19 @@ def _entry(item: Entry) -> Json:
         "repeatEvery": item.repeat_every,
         "queued": item.queued,
         "changes": item.changes,
+        "words": {"summary": item.words.summary, "runbook": item.words.runbook, "labels": dict(item.words.labels)},
         **(
             {"told": {"severity": told.severity.value, "at": told.at, "labels": dict(told.labels)}}
             if told is not None
             else {}
         ),
     }
+
+
+def _read_words(document: Json) -> RuleWords:
+    return RuleWords(
+        str(document.get("summary", "")), str(document.get("runbook", "")), dict(document.get("labels") or {})
+    )
 
 
 def _read_entry(document: Json) -> Entry:
@@ -75,5 +82,6 @@ def _read_entry(document: Json) -> Entry:
         repeat_every=float(document["repeatEvery"]),
         queued=float(document["queued"]),
         changes=int(document["changes"]),
+        words=_read_words(document.get("words") or {}),
         told=Told(Severity(told["severity"]), float(told["at"]), told["labels"]) if told else None,
     )

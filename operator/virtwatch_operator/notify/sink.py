@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey
-from virtwatch_api.policy import Notify, PolicyKey
+from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_operator.announce.sinks import News
 from virtwatch_operator.notify.outbox import Outbox, take
 from virtwatch_operator.notify.routing import routes
+from virtwatch_operator.notify.rule_words import rule_words
 from virtwatch_operator.notify.store import OutboxStore
 
 
 class NotificationSink:
     """Take news by writing it into outboxes; `added` is called with each channel that has something to send.
 
-    `notify_of` returns a policy's spec.notify, `exists` tells whether there is a channel; both may raise KubeError.
+    `notify_of` returns a policy's spec.notify, `rule_of` one of its rules, `exists` tells whether there is a channel;
+    each may raise KubeError.
     `upkeep` is what a tick does besides.
     """
 
@@ -28,6 +30,7 @@ class NotificationSink:
         *,
         store: OutboxStore,
         notify_of: Callable[[PolicyKey], Iterable[Notify]],
+        rule_of: Callable[[PolicyKey, str], Rule | None],
         exists: Callable[[ChannelKey], bool],
         added: Callable[[ChannelKey], None],
         upkeep: Callable[[], None],
@@ -37,6 +40,7 @@ class NotificationSink:
     ) -> None:
         self._store = store
         self._notify_of = notify_of
+        self._rule_of = rule_of
         self._exists = exists
         self._added = added
         self._upkeep = upkeep
@@ -57,6 +61,8 @@ class NotificationSink:
         policy = transition.alert.policy
         named = routes(policy, self._notify_of(policy), operator_namespace=self._operator_namespace)
         told = [key for key in self._store.channels() if transition.alert.id in self._store.get(key).alerts]
+        rule = self._rule_of(policy, transition.alert.rule) if named or told else None
+        words = rule_words(rule, transition) if rule is not None else None
         id_ = f"{origin.node}.{origin.epoch[:8]}.{transition.sequence}"
         for key in {**dict.fromkeys(named), **dict.fromkeys(told)}:
             route = named.get(key)
@@ -64,7 +70,7 @@ class NotificationSink:
                 continue
 
             def change(outbox: Outbox, route: Notify | None = route) -> Outbox:
-                return take(outbox, transition, route, id_=id_, now=self._clock())
+                return take(outbox, transition, route, id_=id_, now=self._clock(), words=words)
 
             with self._tracer.start_as_current_span("outbox", context=news.context) as span:
                 span.set_attribute("virtwatch.channel", str(key))

@@ -10,7 +10,7 @@ from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.place import CLUSTER_PREFIX, place
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
-from virtwatch_api.policy_codec import parse_policy, read_notify
+from virtwatch_api.policy_codec import parse_policy, read_notify, read_rules_of
 from virtwatch_api.problem import Problem
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_kube.client import KubeClient
@@ -186,6 +186,7 @@ class PolicyReconciler:
             version=version if version is not None else subject.stored.version if subject.stored else "",
             status=subject.document.get("status") or {},
             notify=read_notify(subject.document),
+            rules=read_rules_of(subject.document),
             read_at=str(subject.document["metadata"]["resourceVersion"]),
         )
 

@@ -2,6 +2,7 @@
 from virtwatch_api.nodemonitor import FiringAlert
 from virtwatch_api.nodemonitor_codec import Json, encode_condition
 from virtwatch_operator.conditions import read_conditions, settle
+from virtwatch_operator.figures import bound_text, value_text
 from virtwatch_operator.rollup.aggregate import Rollup
 from virtwatch_operator.rollup.wording import since
 from virtwatch_operator.tracing import trace_id
@@ -35,7 +36,7 @@ def policy_status(rollup: Rollup, *, generation: int, previous: Json, now: float
 def _active(item: FiringAlert) -> Json:
     evidence = item.evidence
     # An event has no value: what happened stands for it.
-    value = f"{evidence.value:.4g}" if evidence.value is not None else evidence.text or evidence.subject
+    value = value_text(evidence) or evidence.text or evidence.subject
     trace = trace_id(item.traceparent)
     return {
         "rule": item.alert.rule,
@@ -43,7 +44,7 @@ def _active(item: FiringAlert) -> Json:
         "target": f"{item.subject} {item.alert.device}".rstrip(),
         "node": item.subject.node,
         "value": value[:_VALUE_CHARACTERS],
-        **({"threshold": f"{evidence.bound:.4g}"} if evidence.bound is not None else {}),
+        **({"threshold": bound_text(evidence)} if evidence.bound is not None else {}),
         "since": since(item.since),
         **({"traceID": trace} if trace else {}),
     }

@@ -36,7 +36,7 @@ def test_transitions_become_events_are_acknowledged_and_roll_up(place: Place):
     )
     assert quiet["message"].startswith("1 alert fires, 1 critical. Worst: Critical cpu-starved for VM")
     (active,) = place.status(key)["activeAlerts"]
-    assert (active["rule"], active["node"], active["value"]) == ("cpu-starved", agent.node, "0.12")
+    assert (active["rule"], active["node"], active["value"]) == ("cpu-starved", agent.node, "12 %")
     assert active["traceID"] == alert.traceparent.split("-")[1]
     assert place.status(key)["alerts"]["critical"] == 1
 

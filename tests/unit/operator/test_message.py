@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.operator.builders import AT, PLAIN, TRACEPARENT, VMI, transition
-from tests.unit.operator.test_outbox import deliver, over, put
+from tests.unit.operator.test_outbox import ROUTE, deliver, over, put
 from tests.unit.operator.test_pace import CHANNEL
 from virtwatch_api.channel import ChannelType, Wording
-from virtwatch_api.policy import Severity
+from virtwatch_api.policy import Rule, Severity
 from virtwatch_operator.notify.message import MAX_LISTED, write
-from virtwatch_operator.notify.outbox import Merged, Outbox
+from virtwatch_operator.notify.outbox import Merged, Outbox, take
 from virtwatch_operator.notify.pace import worst_first
+from virtwatch_operator.notify.rule_words import rule_words
 
 
 def message(outbox, channel=CHANNEL, *, merged=None, **more):
@@ -76,3 +77,16 @@ def test_a_channels_own_words_are_filled_in_once():
     said = message(put(Outbox(), transition(rule="{title}")), replace(CHANNEL, wording=wording))
     assert said.title == "1 in shop: [Critical] {title}: VM shop/web-1"
     assert said.body.endswith("</b> {unknown} oncall")
+
+
+def test_a_rules_own_words_and_runbook_are_said():
+    rule = Rule(
+        "cpu-starved",
+        None,
+        summary="{{target}} waits for CPU: {{value}} where {{bound}} is too much",
+        runbook_url="https://wiki.example.com/cpu",
+    )
+    words = rule_words(rule, transition())
+    said = message(take(Outbox(), transition(), ROUTE, id_="1", now=AT, words=words))
+    assert "Summary: shop/web-1 waits for CPU: 12 % where 10 % is too much" in said.body
+    assert "Runbook: https://wiki.example.com/cpu" in said.body
