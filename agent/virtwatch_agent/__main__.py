@@ -110,6 +110,7 @@ def _collect(settings: AgentSettings) -> CollectSettings:
         pods_dir=settings.pods_dir,
         host_socket=settings.libvirt_socket,
         proc=settings.proc,
+        sys=settings.sys,
     )
 
 

@@ -11,6 +11,7 @@ from virtwatch_process.settings import Variables
 
 DEFAULT_LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 DEFAULT_PROC = "/proc"
+DEFAULT_SYS = "/sys"
 DEFAULT_STATE_DIR = "/var/lib/virtwatch"
 DEFAULT_HEALTH_PORT = 8080
 DEFAULT_EXPORT_INTERVAL = 15.0  # seconds
@@ -23,7 +24,7 @@ class AgentSettings:
 
     `node` names this node's NodeMonitor. `pods_dir` is where the kubelet's pods folder is seen, None on a host without
     KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
-    `proc` is the host's /proc. `libvirt_uris` are connections given by hand.
+    `proc` and `sys` are the host's /proc and /sys. `libvirt_uris` are connections given by hand.
     """
 
     node: str
@@ -31,6 +32,7 @@ class AgentSettings:
     libvirt_socket: Path
     libvirt_uris: tuple[str, ...]
     proc: Path
+    sys: Path
     state_dir: Path
     health_port: int
     export_interval: float
@@ -45,6 +47,7 @@ class AgentSettings:
             libvirt_socket=read.path("VIRTWATCH_LIBVIRT_SOCKET", DEFAULT_LIBVIRT_SOCKET),
             libvirt_uris=_uris(read),
             proc=read.path("VIRTWATCH_PROC", DEFAULT_PROC),
+            sys=read.path("VIRTWATCH_SYS", DEFAULT_SYS),
             state_dir=read.path("VIRTWATCH_STATE_DIR", DEFAULT_STATE_DIR),
             health_port=read.port("VIRTWATCH_HEALTH_PORT", DEFAULT_HEALTH_PORT),
             export_interval=read.seconds(

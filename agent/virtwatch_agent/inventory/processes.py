@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from virtwatch_agent.inventory.cpu_limits import cpu_limits
+
 # The kernel keeps 15 characters of a name (qemu-system-aar); qemu-kvm is CentOS' name and so KubeVirt's.
 _NAMES = (b"qemu-system-", b"qemu-kvm")
 _POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")  # systemd's driver writes underscores
@@ -32,12 +34,16 @@ class DescriptorsExhaustedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class QemuProcess:
-    """Name one QEMU: `started` is seconds since 1970, `vcpus` the thread of each vCPU."""
+    """Name one QEMU: `started` is seconds since 1970, `vcpus` the thread of each vCPU.
+
+    `cpu_limits` are the cpu.stat of the control groups that limit its CPU time, None where nobody can tell.
+    """
 
     folder: Path
     incarnation: str
     started: float
     vcpus: Mapping[int, Path]
+    cpu_limits: tuple[Path, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -54,8 +60,12 @@ class _Candidate:
 class ProcessTable:
     """Find QEMU processes; what was found is kept, so that many domains cost one scan. Safe for threads."""
 
-    def __init__(self, proc: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, proc: Path, cgroups: Path = Path("/sys/fs/cgroup"), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read the host's `/proc` and `/sys/fs/cgroup` at these places; `clock` is monotonic seconds."""
         self._proc = proc
+        self._cgroups = cgroups
         self._clock = clock
         self._lock = threading.Lock()
         self._candidates: dict[str, _Candidate] = {}  # by the process' number
@@ -108,7 +118,9 @@ class ProcessTable:
         try:
             boot = re.search(rb"^btime (\d+)", (self._proc / "stat").read_bytes(), re.MULTILINE)
             started = float(boot[1] if boot else 0) + found.ticks / _TICKS
-            return QemuProcess(found.folder, f"{found.folder.name}-{found.ticks}", started, vcpu_threads(found.folder))
+            vcpus = vcpu_threads(found.folder)
+            limits = cpu_limits(vcpus.values(), self._cgroups)
+            return QemuProcess(found.folder, f"{found.folder.name}-{found.ticks}", started, vcpus, limits)
         except OSError as error:
             refuse_exhaustion(error)
             return None

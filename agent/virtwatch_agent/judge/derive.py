@@ -80,13 +80,30 @@ def _evaluate(formula: Formula, look: _Look, last: _Look | None) -> Mapping[str,
         case Value(reading, per, _):
             values = look.values.get(reading, _NOTHING)
             return values if per is None else _divide(values, look.values.get(per, _NOTHING))
-        case Rate(readings, per, _):
+        case Rate(readings, per, _, less, clock):
+            if last is None or (seconds := _seconds(clock, look, last)) <= 0:
+                return _NOTHING
             growth = _summed(_growth(reading, look, last) for reading in readings)
-            seconds = look.clock - last.clock if last is not None else 1.0
+            if less is not None:
+                growth = _without(growth, _growth(less, look, last).get("", 0.0))
             rates = {device: grown / seconds for device, grown in growth.items()}
             return rates if per is None else _divide(rates, look.values.get(per, _NOTHING))
         case RateRatio(numerator, denominator, _):
             return _divide(_growth(numerator, look, last), _growth(denominator, look, last))
+
+
+def _seconds(clock: str | None, look: _Look, last: _Look) -> float:
+    """Return the seconds between two looks, by the target's own word where the formula names a reading of it."""
+    if clock is None:
+        return look.clock - last.clock
+    return _growth(clock, look, last).get("", 0.0)
+
+
+def _without(growth: Mapping[str, float], part: float) -> dict[str, float]:
+    """Take from a growth a part of it that is known for all devices together."""
+    total = sum(growth.values())
+    share = max(0.0, total - part) / total if total > 0 else 1.0
+    return {device: grown * share for device, grown in growth.items()}
 
 
 def _growth(reading: str, look: _Look, last: _Look | None) -> dict[str, float]:
@@ -126,5 +143,7 @@ def _across(across: Across, values: Mapping[str, float]) -> Iterable[tuple[str, 
             return values.items()
         case Across.SUM:
             return (("", sum(values.values())),)
+        case Across.MEAN:
+            return (("", sum(values.values()) / len(values)),)
         case Across.WORST:
             return (("", max(values.values())),)

@@ -9,20 +9,28 @@ from virtwatch_api.figures import format_value
 
 
 class Across(StrEnum):
-    """Say how devices become one value: each its own, their sum, or the worst of them."""
+    """Say how devices become one value: each its own, their sum, their mean, or the worst of them."""
 
     EACH = "each"
     SUM = "sum"
+    MEAN = "mean"
     WORST = "worst"
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Divide the growth of counters (summed) by the seconds it took; `per` divides by a gauge as well."""
+    """Divide the growth of counters (summed) by the seconds it took; `per` divides by a gauge as well.
+
+    `less` is a counter of the whole target whose growth is no part of it, where there is one: all devices give it up in
+    proportion. `clock` is a reading of seconds that the target tells itself: the growth is divided by what that grew,
+    and there is no value while it stands still.
+    """
 
     readings: tuple[str, ...]
     per: str | None = None
     across: Across = Across.EACH
+    less: str | None = None
+    clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,8 @@ class Signal:
     def readings(self) -> frozenset[str]:
         """Name the readings that the formula needs."""
         match self.formula:
-            case Rate(readings, per, _):
-                return frozenset(readings) | ({per} if per else frozenset())
+            case Rate(readings, per, _, less, clock):
+                return frozenset(readings).union(key for key in (per, less, clock) if key)
             case RateRatio(numerator, denominator, _):
                 return frozenset((numerator, denominator))
             case Value(reading, per, _):

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from virtwatch_agent.inventory.cpu_limits import throttled_seconds
 from virtwatch_agent.inventory.processes import QemuProcess, refuse_exhaustion, vcpu_threads
 from virtwatch_agent.observations import Series
 
@@ -76,6 +77,11 @@ class KernelReader:
                 for number, task in process.vcpus.items()
                 if (descriptor := _open_if_there(opened, task / "schedstat")) is not None
             ]
+            self._limits = [
+                (descriptor, throttled_seconds(os.pread(descriptor, _PAGE, 0)))
+                for path in process.cpu_limits or ()
+                if (descriptor := _open_if_there(opened, path)) is not None
+            ]
             interfaces = [_Interface(nic) for nic in nics]
             self._net = _open_if_there(opened, process.folder / "net" / "dev") if interfaces else None
             self._nics = interfaces if self._net is not None else []
@@ -86,6 +92,8 @@ class KernelReader:
         values: dict[Series, float] = {("memory.rss", ""): self._resident()}
         if self._vcpus:
             values["cpu.count", ""] = len(self._vcpus)
+        if self.process.cpu_limits is not None:
+            values["cpu.throttled", ""] = self._throttled()
         for time, delay, descriptor in self._vcpus:
             values[time], values[delay] = self._schedstat(descriptor)
         if self._net is not None:
@@ -121,6 +129,16 @@ class KernelReader:
         if pages == 0:  # a zombie: it has no memory any more
             raise ProcessGoneError
         return float(pages * _PAGE)
+
+    def _throttled(self) -> float:
+        """Return for how long its own limits have kept the VM from running since this reader was opened, in seconds."""
+        total = 0.0
+        for descriptor, before in self._limits:
+            try:
+                total += throttled_seconds(os.pread(descriptor, _PAGE, 0)) - before
+            except OSError as error:  # the group is removed before the process that was in it is gone
+                raise ProcessGoneError from error
+        return total
 
     @staticmethod
     def _schedstat(descriptor: int) -> tuple[float, float]:

@@ -39,14 +39,16 @@ _LONGEST_SLEEP = 1.0
 class CollectSettings:
     """Say where domains are looked for, and how long libvirt may take.
 
-    `proc` is the host's /proc. `call_deadline` is in seconds; a monitor call that takes longer is stuck. A libvirt that
-    answers no keepalive is given up after about `keepalive.interval * (keepalive.count + 1)` seconds.
+    `proc` and `sys` are the host's /proc and /sys. `call_deadline` is in seconds; a monitor call that takes longer is
+    stuck. A libvirt that answers no keepalive is given up after about `keepalive.interval * (keepalive.count + 1)`
+    seconds.
     """
 
     uris: tuple[str, ...] = ()
     pods_dir: Path | None = None
     host_socket: Path | None = None
     proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
     call_deadline: float = 3.0
     keepalive: Keepalive = field(default_factory=Keepalive)
     threads: int = 16  # calls at once; more gained nothing with 100 sockets
@@ -69,7 +71,7 @@ class LibvirtCollector(Collector):
             timers=self._timers,
             clock=clock,
             deliver=self._say,
-            processes=ProcessTable(settings.proc),
+            processes=ProcessTable(settings.proc, settings.sys / "fs" / "cgroup"),
             keepalive=settings.keepalive,
         )
         self._domains = Domains(runtime, self._forget)

@@ -9,11 +9,17 @@ from virtwatch_agent.collect.kernel.reader import Nic
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Hold what collection needs: the NICs, the disks by target, and which alias means which disk."""
+    """Hold what collection needs: the NICs, the disks by target, and which alias means which disk.
+
+    `volumes` are the disks that lie on a block device. `stats_period` is how often (seconds) the guest is asked for its
+    memory figures, 0 where nobody asks.
+    """
 
     nics: tuple[Nic, ...] = ()
     disks: tuple[str, ...] = ()
     disk_of_alias: Mapping[str, str] = field(default_factory=dict)
+    volumes: frozenset[str] = frozenset()
+    stats_period: float = 0.0
 
 
 def parse_devices(xml: str) -> Devices:
@@ -34,8 +40,12 @@ def parse_devices(xml: str) -> Devices:
         for disk in root.iterfind("devices/disk")
         if (target := disk.find("target")) is not None
     ]
+    volumes = {target.get("dev", "") for target in root.iterfind("devices/disk[@type='block']/target")}
+    period = root.find("devices/memballoon/stats")
     return Devices(
         nics=tuple(nic for nic in nics if nic.interface),
         disks=tuple(name for name, _ in disks if name),
         disk_of_alias={alias: name for name, alias in disks if alias and name},
+        volumes=frozenset(volumes),
+        stats_period=float(period.get("period", "0")) if period is not None else 0.0,
     )

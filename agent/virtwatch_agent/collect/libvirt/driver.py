@@ -13,6 +13,7 @@ from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.observations import Series
 
 _TEST = "TEST"
+_OFFLINE = libvirt.VIR_VCPU_OFFLINE
 
 
 def read_cheaply(connection: Connection, domains: Iterable[tuple[str, Devices]]) -> dict[str, dict[Series, float]]:
@@ -42,5 +43,5 @@ def _cpu(connection: Connection, domain: libvirt.virDomain) -> dict[Series, floa
     if connection.driver == _TEST:
         # Its vCPUs all show one time; the domain's total moves.
         _, _, _, count, time = domain.info()
-        return {**readings.vcpu_times([time]), ("cpu.count", ""): float(count)}
-    return readings.vcpu_times([time for _, _, time, _ in domain.vcpus()[0]])
+        return readings.vcpu_times(dict.fromkeys(range(count), time // count))
+    return readings.vcpu_times({number: time for number, state, time, _ in domain.vcpus()[0] if state != _OFFLINE})

@@ -3,13 +3,15 @@
 These functions run in the pool; monitor_queue.py decides when.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import libvirt
 
 from virtwatch_agent.collect.libvirt import readings
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
+from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.observations import Series
 from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
@@ -17,6 +19,7 @@ from virtwatch_api.catalogue.readings import Source
 _GROUPS = {Source.BLOCK: libvirt.VIR_DOMAIN_STATS_BLOCK, Source.BALLOON: libvirt.VIR_DOMAIN_STATS_BALLOON}
 # A domain whose monitor another client just asks (virt-launcher does so all the time) is left out, not waited for.
 _FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+_CONNECTION_LOST = (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 
@@ -56,50 +59,74 @@ def probe(connection: Connection, uuids: Iterable[str]) -> Answer:
     return Answer(occupied, frozenset(free))
 
 
-def ask(
-    connection: Connection, domains: Mapping[str, Sequence[str]], sources: frozenset[Source], clock: Clock
-) -> Answer:
-    """Ask the free ones of these domains (UUID and its disks); libvirtError when the connection fails."""
+def ask(connection: Connection, domains: Mapping[str, Devices], sources: frozenset[Source], clock: Clock) -> Answer:
+    """Ask the free ones of these domains (UUID and its devices); libvirtError when the connection fails."""
     seen = probe(connection, domains)
+    free = {uuid: domains[uuid] for uuid in seen.free}
     if connection.driver == QEMU:
-        read = _ask_bulk(connection, seen.free, sources, clock)
+        read = _ask_bulk(connection, free, sources, clock)
     else:
-        read = {uuid: _ask_one(connection, uuid, domains[uuid], sources, clock) for uuid in seen.free}
-    return Answer(seen.occupied, seen.free, read, clock.time(), clock.monotonic())
+        read = {uuid: _ask_one(connection, uuid, free[uuid], sources, clock) for uuid in free}
+    # One that another client began to ask meanwhile is answered in part: it is asked again, not taken for all.
+    partial = {uuid: Occupied(0.0) for uuid, values in read.items() if values is None}
+    whole = {uuid: values for uuid, values in read.items() if values is not None}
+    return Answer({**seen.occupied, **partial}, seen.free - partial.keys(), whole, clock.time(), clock.monotonic())
 
 
 def _ask_bulk(
-    connection: Connection, uuids: Iterable[str], sources: frozenset[Source], clock: Clock
-) -> dict[str, dict[Source, dict[Series, float]]]:
-    domains = [connection.domain(uuid) for uuid in uuids]
+    connection: Connection, devices: Mapping[str, Devices], sources: frozenset[Source], clock: Clock
+) -> dict[str, dict[Source, dict[Series, float]] | None]:
+    domains = [connection.domain(uuid) for uuid in devices]
     if not domains:
         return {}
     groups = sum(_GROUPS[source] for source in sources)
-    found = {}
+    found: dict[str, dict[Source, dict[Series, float]] | None] = {}
     for domain, stats in connection.raw.domainListGetStats(domains, groups, _FLAGS):
-        read = {}
+        uuid = domain.UUIDString()
+        if not all(_is_whole(source, stats) for source in sources):
+            found[uuid] = None
+            continue
+        read = found[uuid] = {}
         if Source.BLOCK in sources:
-            read[Source.BLOCK] = readings.block(stats)
+            read[Source.BLOCK] = readings.block(stats, devices[uuid].volumes)
         if Source.BALLOON in sources:
-            read[Source.BALLOON] = readings.balloon(stats, now=clock.time())
-        found[domain.UUIDString()] = read
+            read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices[uuid].stats_period)
     return found
 
 
+def _is_whole(source: Source, stats: Mapping[str, int | str]) -> bool:
+    """Tell whether a group holds what QEMU was asked for: without its answer libvirt fills in what it knows itself."""
+    if source is Source.BALLOON:
+        return "balloon.last-update" in stats
+    drives = [number for number in range(int(stats.get("block.count", 0))) if stats.get(f"block.{number}.path")]
+    return not drives or any(f"block.{number}.rd.reqs" in stats for number in drives)
+
+
 def _ask_one(
-    connection: Connection, uuid: str, disks: Sequence[str], sources: frozenset[Source], clock: Clock
+    connection: Connection, uuid: str, devices: Devices, sources: frozenset[Source], clock: Clock
 ) -> dict[Source, dict[Series, float]]:
-    """Ask a driver without bulk statistics (libvirt's test driver)."""
+    """Ask a driver without bulk statistics, call by call: what one call cannot tell costs its own figures."""
     domain = connection.domain(uuid)
     read: dict[Source, dict[Series, float]] = {}
-    try:
-        if Source.BALLOON in sources:
-            read[Source.BALLOON] = readings.memory_stats(domain.memoryStats(), domain.info()[1], now=clock.time())
-        if Source.BLOCK in sources:
-            read[Source.BLOCK] = {}
-            for disk in disks:
-                read[Source.BLOCK] |= readings.block_stats(disk, domain.blockStats(disk), domain.blockInfo(disk))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in _GONE:
-            raise
+    if Source.BALLOON in sources:
+        with _only_this_figure():
+            read[Source.BALLOON] = readings.memory_stats(
+                domain.memoryStats(), domain.info()[1], now=clock.time(), period=devices.stats_period
+            )
+    if Source.BLOCK in sources:
+        values = read[Source.BLOCK] = {}
+        for disk in devices.disks:
+            with _only_this_figure():
+                volume = disk in devices.volumes
+                values |= readings.block_stats(disk, domain.blockStats(disk), domain.blockInfo(disk), on_volume=volume)
     return read
+
+
+@contextmanager
+def _only_this_figure() -> Iterator[None]:
+    """Let a call that fails for its device (an empty drive) cost that device's figures alone."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _CONNECTION_LOST:
+            raise

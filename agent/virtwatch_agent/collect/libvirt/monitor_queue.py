@@ -4,7 +4,7 @@ A call that hangs costs its connection (a connection) alone: the other VMs' call
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 from virtwatch_agent.collect.libvirt.call_pool import Call, CallPool
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
+from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.monitor import Answer, ask, probe
 from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
@@ -69,20 +70,20 @@ class MonitorQueue:
         self._results = results
         self._connections = [] if main.connection.driver == QEMU else [_MonitorConnection(main)]
         self._wanted: dict[str, set[Source]] = {}
-        self._disks: dict[str, Sequence[str]] = {}  # of those that are wanted or were
+        self._devices: dict[str, Devices] = {}  # of those that are wanted or were
         self._opening = False
         self._probing = False
         self._closed = False
         self._failures = 0
 
-    def want(self, uuid: str, source: Source, disks: Sequence[str]) -> None:
+    def want(self, uuid: str, source: Source, devices: Devices) -> None:
         """Ask for a source of a domain as soon as a connection is free; call `pump` after the last."""
         self._wanted.setdefault(uuid, set()).add(source)
-        self._disks[uuid] = disks
+        self._devices[uuid] = devices
 
     def pump(self) -> None:
         """Go on with what is wanted."""
-        if suspects := {uuid: self._disks[uuid] for uuid in self._wanted if self._results.stuck(uuid)}:
+        if suspects := {uuid: self._devices[uuid] for uuid in self._wanted if self._results.stuck(uuid)}:
             for uuid in suspects:
                 del self._wanted[uuid]
             self._probe(suspects)
@@ -104,7 +105,7 @@ class MonitorQueue:
     def _ask(self, connection: _MonitorConnection) -> None:
         sources = frozenset(next(iter(self._wanted.values())))
         uuids = [uuid for uuid, wanted in self._wanted.items() if wanted == sources][:_BATCH]
-        batch = {uuid: self._disks[uuid] for uuid in uuids}
+        batch = {uuid: self._devices[uuid] for uuid in uuids}
         for uuid in uuids:
             del self._wanted[uuid]
         connection.busy = True
@@ -134,13 +135,13 @@ class MonitorQueue:
         self.pump()
 
     def _overdue(
-        self, connection: _MonitorConnection, batch: Mapping[str, Sequence[str]], sources: frozenset[Source]
+        self, connection: _MonitorConnection, batch: Mapping[str, Devices], sources: frozenset[Source]
     ) -> None:
         """Find who holds the call up, and ask the others of its batch again on another connection."""
         connection.hangs = True
         self._probe(batch, again=sources)
 
-    def _probe(self, domains: Mapping[str, Sequence[str]], *, again: frozenset[Source] = frozenset()) -> None:
+    def _probe(self, domains: Mapping[str, Devices], *, again: frozenset[Source] = frozenset()) -> None:
         """See which monitors are free; `again` is what to ask those that are."""
         if self._probing:
             return  # it did not return: libvirt itself hangs
@@ -154,12 +155,12 @@ class MonitorQueue:
             )
         )
 
-    def _probed(self, batch: Mapping[str, Sequence[str]], again: frozenset[Source], answer: Answer) -> None:
+    def _probed(self, batch: Mapping[str, Devices], again: frozenset[Source], answer: Answer) -> None:
         self._probing = False
         self._results.answered(answer)
         for uuid in answer.free if again else ():
             self._wanted.setdefault(uuid, set()).update(again)
-            self._disks[uuid] = batch[uuid]
+            self._devices[uuid] = batch[uuid]
         self.pump()
 
     def _probe_failed(self) -> None:

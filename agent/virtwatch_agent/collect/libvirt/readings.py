@@ -1,6 +1,6 @@
 """From libvirt's figures to readings of the catalogue: pure. What libvirt does not say is absent, never 0."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from virtwatch_agent.observations import Series
 
@@ -16,8 +16,6 @@ _BLOCK = {
     "wr.times": ("disk.write.time", _NANOSECOND),
     "fl.reqs": ("disk.flush.operations", 1.0),
     "fl.times": ("disk.flush.time", _NANOSECOND),
-    "capacity": ("disk.capacity", 1.0),
-    "allocation": ("disk.allocation", 1.0),
 }
 # name in the balloon group, after "balloon."
 _BALLOON = {
@@ -29,49 +27,84 @@ _BALLOON = {
     "swap_in": ("memory.swap_in", _KIB),
     "swap_out": ("memory.swap_out", _KIB),
 }
+# Of those, what the host knows; the guest reports the others.
+_OF_THE_HOST = ("current", "maximum")
+_STALE_PERIODS = 3.0  # without a report, after which the guest's figures are no data
+_STALE_AT_LEAST_S = 15.0
 # names that virDomainMemoryStats uses for the same figures
 _MEMORY_STATS = {"actual": "current", "last_update": "last-update"}
 _NIC = ("bytes", "packets", "errors", "drops")
 
 
-def block(stats: Mapping[str, int | str]) -> dict[Series, float]:
-    """Read the BLOCK group of one domain."""
+def block(stats: Mapping[str, int | str], volumes: Set[str] = frozenset()) -> dict[Series, float]:
+    """Read the BLOCK group of one domain; `volumes` are the disks that lie on a block device."""
     values: dict[Series, float] = {}
     for number in range(int(stats.get("block.count", 0))):
         device = str(stats.get(f"block.{number}.name", ""))
+        if not device:
+            continue
         for suffix, (reading, factor) in _BLOCK.items():
-            if device and (figure := stats.get(f"block.{number}.{suffix}")) is not None:
+            if (figure := stats.get(f"block.{number}.{suffix}")) is not None:
                 values[reading, device] = float(figure) * factor
+        sizes = [float(stats.get(f"block.{number}.{name}", -1)) for name in ("capacity", "allocation", "physical")]
+        values |= _room(device, *sizes, on_volume=device in volumes)
     return values
 
 
-def balloon(stats: Mapping[str, int | str], *, now: float) -> dict[Series, float]:
-    """Read the BALLOON group of one domain; `now` is seconds since 1970, for the age of the guest's own figures."""
+def _room(device: str, capacity: float, allocation: float, physical: float, *, on_volume: bool) -> dict[Series, float]:
+    """Say how much a disk occupies, and of how much; libvirt's words mean different things for files and volumes.
+
+    A file occupies its blocks (`physical`), wherever in it they lie, and may grow to what the guest sees. On a block
+    device the highest offset that was written (`allocation`) counts, of the device's size (`physical`); it is 0 until
+    QEMU writes for the first time after its start, which says nothing.
+    """
+    values: dict[Series, float] = {("disk.capacity", device): capacity} if capacity >= 0 else {}
+    if on_volume or physical <= 0:
+        occupied, room = allocation, physical if physical > 0 else capacity
+        known = occupied > 0
+    else:
+        occupied, room, known = physical, max(capacity, physical), True
+    if known and room > 0:
+        values["disk.allocation", device] = occupied
+        values["disk.room", device] = room
+    return values
+
+
+def balloon(stats: Mapping[str, int | str], *, now: float, period: float = 0.0) -> dict[Series, float]:
+    """Read the BALLOON group of one domain; `now` is seconds since 1970, `period` seconds between the guest's reports.
+
+    Figures that are older than a few periods are left out: a guest that reports no more still shows its last ones.
+    """
+    updated = float(stats.get("balloon.last-update", 0))  # 0: the guest's driver has never answered
+    age = max(0.0, now - updated)
+    stale = updated > 0 and age > max(_STALE_AT_LEAST_S, _STALE_PERIODS * period)
     values = {
         (reading, ""): float(figure) * factor
         for name, (reading, factor) in _BALLOON.items()
-        if (figure := stats.get(f"balloon.{name}")) is not None
+        if (figure := stats.get(f"balloon.{name}")) is not None and not (stale and name not in _OF_THE_HOST)
     }
-    updated = float(stats.get("balloon.last-update", 0))
-    if updated > 0:  # 0: the guest's driver has never answered
-        values["memory.guest.age", ""] = max(0.0, now - updated)
+    if updated > 0:
+        values["memory.guest.age", ""] = age
+        values["memory.guest.updated", ""] = updated
     return values
 
 
-def memory_stats(stats: Mapping[str, int], maximum: int, *, now: float) -> dict[Series, float]:
+def memory_stats(stats: Mapping[str, int], maximum: int, *, now: float, period: float = 0.0) -> dict[Series, float]:
     """Read virDomainMemoryStats; `maximum` is KiB."""
     named = {f"balloon.{_MEMORY_STATS.get(name, name)}": figure for name, figure in stats.items()}
-    return balloon({**named, "balloon.maximum": maximum}, now=now)
+    return balloon({**named, "balloon.maximum": maximum}, now=now, period=period)
 
 
-def block_stats(device: str, stats: tuple[int, ...], info: tuple[int, ...]) -> dict[Series, float]:
+def block_stats(
+    device: str, stats: tuple[int, ...], info: tuple[int, ...], *, on_volume: bool = False
+) -> dict[Series, float]:
     """Read virDomainBlockStats (requests and bytes, read and written) and virDomainGetBlockInfo of one disk."""
-    figures = (*stats[:4], *info[:2])
-    names = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes", "capacity", "allocation")
+    names = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes")
     # libvirt says -1 for what a driver does not know.
-    return {
-        (_BLOCK[name][0], device): float(figure) for name, figure in zip(names, figures, strict=True) if figure >= 0
+    values = {
+        (_BLOCK[name][0], device): float(figure) for name, figure in zip(names, stats, strict=False) if figure >= 0
     }
+    return values | _room(device, *map(float, info[:3]), on_volume=on_volume)
 
 
 def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, float]:
@@ -80,7 +113,7 @@ def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, floa
     return {(name, interface): float(figure) for name, figure in zip(names, stats, strict=True) if figure >= 0}
 
 
-def vcpu_times(times: list[int]) -> dict[Series, float]:
-    """Read the CPU time (ns) of each vCPU."""
-    values: dict[Series, float] = {("cpu.time", str(n)): time * _NANOSECOND for n, time in enumerate(times)}
+def vcpu_times(times: Mapping[int, int]) -> dict[Series, float]:
+    """Read the CPU time (ns) of each vCPU, by its number."""
+    values: dict[Series, float] = {("cpu.time", str(number)): time * _NANOSECOND for number, time in times.items()}
     return {**values, ("cpu.count", ""): float(len(times))}

@@ -73,7 +73,7 @@ class Sampler:
                 cheap.setdefault(endpoint, []).append((uuid, attached.devices))
             elif source.asks_monitor:
                 monitors = self._monitors(endpoint, endpoint.calls)
-                monitors.want(uuid, source, attached.devices.disks)
+                monitors.want(uuid, source, attached.devices)
                 queues.add(monitors)
         for monitors in queues:
             monitors.pump()

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ def test_a_rate_needs_two_samples_and_divides_by_the_seconds_between_them() -> N
     assert points == [Point("vm.network.receive.rate", "tap0", 500.0)]
 
 
-def test_cpu_utilization_is_the_sum_over_vcpus_divided_by_their_number() -> None:
+def test_cpu_utilization_is_the_mean_of_all_vcpus() -> None:
     before = {("cpu.time", "0"): 5.0, ("cpu.time", "1"): 7.0, ("cpu.count", ""): 2.0}
     after = {("cpu.time", "0"): 6.0, ("cpu.time", "1"): 7.5, ("cpu.count", ""): 2.0}
 
@@ -113,3 +114,50 @@ def test_rates_of_growing_counters_add_up_to_the_growth(increments: list[float])
 
     assert len(rates) == len(increments) - 1
     assert abs(sum(rates) - (total - increments[0])) <= 1e-6 * max(1.0, total)
+
+
+def vcpus(delays: list[float], *, throttled: float | None = None) -> dict[Series, float]:
+    values: dict[Series, float] = {("cpu.delay", str(number)): delay for number, delay in enumerate(delays)}
+    return values if throttled is None else {**values, ("cpu.throttled", ""): throttled}
+
+
+def test_a_vcpu_that_is_plugged_in_does_not_halve_the_utilization() -> None:
+    one = {("cpu.time", "0"): 5.0, ("cpu.count", ""): 1.0}
+    two = {("cpu.time", "0"): 5.9, ("cpu.time", "1"): 0.1, ("cpu.count", ""): 2.0}
+    [point] = derive("vm.cpu.utilization", sample(0, one), sample(1, two))
+    assert point.value == pytest.approx(0.9)
+
+
+def test_run_delay_is_what_the_host_took_not_the_vms_own_limit() -> None:
+    looks = sample(0, vcpus([0.0, 0.0], throttled=0.0)), sample(1, vcpus([0.8, 0.4], throttled=0.9))
+    [mean] = derive("vm.cpu.delay.ratio", *looks)
+    assert mean.value == pytest.approx(0.15)
+    [worst] = derive("vm.cpu.worst.delay.ratio", *looks)
+    assert worst.value == pytest.approx(0.2)
+
+
+def test_more_throttling_than_delay_leaves_no_delay() -> None:
+    looks = sample(0, vcpus([0.0], throttled=0.0)), sample(1, vcpus([0.8], throttled=0.9))
+    assert [point.value for point in derive("vm.cpu.delay.ratio", *looks)] == [0.0]
+
+
+def test_where_no_limit_can_be_read_all_delay_counts() -> None:
+    looks = sample(0, vcpus([0.0])), sample(1, vcpus([0.8]))
+    assert [point.value for point in derive("vm.cpu.delay.ratio", *looks)] == [0.8]
+
+
+@pytest.mark.parametrize("every", [1, 5, 15])
+def test_a_guests_rates_go_by_the_guests_own_reports(every: int) -> None:
+    """A guest that swaps 10 MiB/s and reports each 10 s, looked at more often or less often than it reports."""
+    looks = []
+    for clock in range(0, 121, every):
+        reported = clock - clock % 10
+        values = {
+            ("memory.swap_in", ""): 10.0 * reported,
+            ("memory.swap_out", ""): 0.0,
+            ("memory.guest.updated", ""): 1_000.0 + reported,
+        }
+        looks.append(sample(clock, values, source=Source.BALLOON))
+    values = [point.value for point in derive("vm.memory.swap.rate", *looks)]
+    assert set(values) == {10.0}
+    assert len(values) == {1: 12, 5: 12, 15: 8}[every]

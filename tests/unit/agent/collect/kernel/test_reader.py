@@ -113,3 +113,15 @@ def test_a_file_that_is_missing_costs_its_own_figures_alone(process: QemuProcess
 
 def test_a_qemu_whose_vcpus_share_a_thread_has_no_count_of_vcpus(process: QemuProcess) -> None:
     assert set(read(QemuProcess(process.folder, "100-1", 0.0, {}))) == {("memory.rss", "")}
+
+
+def test_throttling_counts_from_when_the_vm_was_first_seen(process: QemuProcess, tmp_path: Path) -> None:
+    stat = tmp_path / "cpu.stat"
+    stat.write_text("nr_throttled 5\nthrottled_usec 1500000\n")
+    limited = QemuProcess(process.folder, "100-1", 0.0, process.vcpus, (stat,))
+    reader = KernelReader(limited, (), NetworkCounters())
+    assert reader.read(1.0)["cpu.throttled", ""] == 0
+    stat.write_text("nr_throttled 5\nthrottled_usec 3500000\n")
+    assert reader.read(2.0)["cpu.throttled", ""] == pytest.approx(2.0)
+    reader.close()
+    assert ("cpu.throttled", "") not in read(process), "nobody can tell"

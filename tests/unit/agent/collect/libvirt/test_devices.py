@@ -26,3 +26,13 @@ def test_disks_are_known_by_target_and_by_alias():
 def test_text_that_is_no_xml_is_named_as_such():
     with pytest.raises(ValueError, match="XML cannot be read"):
         parse_devices("<domain>")
+
+
+def test_volumes_and_the_guests_report_period_are_known():
+    devices = parse_devices(
+        "<domain><devices><disk type='block' device='disk'><target dev='vdb'/></disk>"
+        "<memballoon model='virtio'><stats period='10'/></memballoon></devices></domain>"
+    )
+    assert devices.volumes == {"vdb"}
+    assert devices.stats_period == 10.0
+    assert parse_devices(XML).stats_period == 0.0

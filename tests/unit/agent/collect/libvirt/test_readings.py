@@ -37,6 +37,7 @@ def test_every_reading_of_a_disk_is_bytes_seconds_or_operations():
     assert values["disk.read.time", "vda"] == pytest.approx(2.5)
     assert values["disk.flush.operations", "vda"] == 3
     assert values["disk.allocation", "vda"] == 1 << 20
+    assert values["disk.room", "vda"] == 1 << 24
     assert {key for key, _ in values} == {key for key, reading in READING.items() if reading.source is Source.BLOCK}
 
 
@@ -68,6 +69,7 @@ def test_figures_that_a_driver_does_not_know_are_absent():
         ("disk.read.bytes", "vda"): 2,
         ("disk.capacity", "vda"): 8,
         ("disk.allocation", "vda"): 4,
+        ("disk.room", "vda"): 8,
     }
     assert ("network.transmit.drops", "vnet0") not in readings.interface_stats("vnet0", (1, 1, 1, 1, 1, 1, 1, -1))
 
@@ -77,3 +79,40 @@ def test_memory_statistics_of_one_domain_read_as_the_bulk_ones():
     assert readings.memory_stats(stats, 2048, now=103.0) == readings.balloon(
         {"balloon.current": 1024, "balloon.usable": 500, "balloon.last-update": 100, "balloon.maximum": 2048}, now=103.0
     )
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("on_volume", "capacity", "allocation", "physical", "expected"),
+    [
+        (False, GIB, GIB, 8192, (8192, GIB)),  # a raw file with one write to its last sector
+        (True, 100 * GIB, 2.9 * GIB, 3 * GIB, (2.9 * GIB, 3 * GIB)),  # qcow2 of 100 GiB on a volume of 3
+        (True, 100 * GIB, 0, 3 * GIB, None),  # the same after a restart: nobody knows until QEMU writes
+        (False, GIB, GIB // 2, 0, (GIB // 2, GIB)),  # over the network: libvirt knows no physical size
+        (False, GIB, 0, 2 * GIB, (2 * GIB, 2 * GIB)),  # a qcow2 with snapshots is larger than what the guest sees
+    ],
+)
+def test_a_disk_is_as_full_as_the_storage_under_it(on_volume, capacity, allocation, physical, expected):
+    stats = {"block.count": 1, "block.0.name": "vda", "block.0.path": "/x", "block.0.capacity": capacity}
+    stats |= {"block.0.allocation": allocation, "block.0.physical": physical}
+    values = readings.block(stats, {"vda"} if on_volume else set())
+    found = (values.get(("disk.allocation", "vda")), values.get(("disk.room", "vda")))
+    assert found == (expected or (None, None))
+
+
+def test_figures_that_the_guest_reports_no_more_are_no_data():
+    fresh = readings.balloon(BALLOON, now=1_000_029.0, period=10.0)
+    stale = readings.balloon(BALLOON, now=1_000_031.0, period=10.0)
+    assert ("memory.usable", "") in fresh
+    assert {key for key, _ in stale} == {
+        "memory.balloon",
+        "memory.maximum",
+        "memory.guest.age",
+        "memory.guest.updated",
+    }
+
+
+def test_a_guest_that_nobody_asks_is_dead_soon_after_its_boot():
+    assert ("memory.usable", "") not in readings.balloon(BALLOON, now=1_000_016.0, period=0.0)
