@@ -1,5 +1,7 @@
 """A node's report in which every field is set."""
 
+from dataclasses import replace
+
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.nodemonitor import (
     Adopted,
@@ -12,25 +14,25 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     Move,
     NodeStatus,
-    Subject,
     Transition,
     Unavailable,
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, node_ref, vm_ref
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def full_status() -> NodeStatus:
     policy = PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop")
-    alert = AlertKey(policy, "cpu-starved", "5a6a1f0e-9a58-4b5a-8d0e-0d6c3a0e3a11", "vda")
+    alert = AlertKey(policy, "cpu-starved", vm_ref("5a6a1f0e-9a58-4b5a-8d0e-0d6c3a0e3a11"), "vda")
     subject = Subject(
-        domain="shop_web-1",
-        uuid=alert.domain,
+        label="shop_web-1",
+        target=alert.target,
         node="node-a",
         namespace="shop",
         name="web-1",
-        vmi_uid="0d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a11",
+        uid="0d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a11",
     )
     evidence = Evidence(
         "vm.cpu.utilization",
@@ -41,7 +43,7 @@ def full_status() -> NodeStatus:
         count=3,
         culprit="VM shop/db-1",
     )
-    plain = Subject(domain="Win 10", uuid="7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12", node="node-a")
+    plain = Subject(label="Win 10", target=vm_ref("7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12"), node="node-a")
     cluster = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "defaults")
     since = 1_799_999_999.5
     move = Move("node-b", AlertState(Severity.CRITICAL, since, since, since, since, since), TRACEPARENT, since)
@@ -62,20 +64,28 @@ def full_status() -> NodeStatus:
         )
         for number, (action, reason) in enumerate(((a, r) for r in Reason for a in Action), start=1)
     )
+    busy = FiringAlert(
+        AlertKey(cluster, "busy", node_ref("node-a")),
+        Severity.WARNING,
+        1_800_000_000.0,
+        Subject("node-a", node_ref("node-a"), "node-a"),
+        Evidence("node.cpu.utilization", value=0.96, bound=0.9),
+    )
     return NodeStatus(
         epoch="6f1c2b",
         sequence=99,
-        transitions=transitions[:32],
+        transitions=(*transitions[:31], replace(transitions[31], alert=busy.alert, subject=busy.subject)),
         waiting=len(transitions) - 32,
         firing=(
             FiringAlert(alert, Severity.CRITICAL, 1_799_999_999.5, subject, evidence, TRACEPARENT),
             FiringAlert(
-                AlertKey(cluster, "crashed", plain.uuid),
+                AlertKey(cluster, "crashed", plain.target),
                 Severity.WARNING,
                 1_800_000_000.0,
                 plain,
                 Evidence("vm.crashed"),
             ),
+            busy,
         ),
         counts=Counts(1, 2, 3),
         applied=(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.policy import PolicyKey
+from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 
 # (reading key of the catalogue, device): device is "" where the reading has none.
@@ -36,6 +37,11 @@ class Domain:
     incarnation: str
     state: DomainState
     pod_uid: str | None = None
+
+    @property
+    def target(self) -> TargetRef:
+        """Return what identifies the VM."""
+        return vm_ref(self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,13 @@ class FoundStopped:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Hold the readings of one domain from one source at one instant.
+    """Hold the readings of one target from one source at one instant.
 
     `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
     seconds, for rates.
     """
 
-    uuid: str
+    target: TargetRef
     source: Source
     incarnation: str
     started: float
@@ -91,11 +97,11 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class DomainEvent:
+class TargetEvent:
     """Hold one event of the catalogue; `inferred` when it was found by comparing after a gap, not heard."""
 
     type: str
-    uuid: str
+    target: TargetRef
     at: float
     attributes: Mapping[str, str] = field(default_factory=dict)
     inferred: bool = False
@@ -175,7 +181,7 @@ Observation = (
     | Vanished
     | FoundStopped
     | Sample
-    | DomainEvent
+    | TargetEvent
     | ConnectionState
     | Unwatched
     | ThresholdsChanged

@@ -6,9 +6,10 @@ What is plugged in differs between a cluster, a terminal and a test, the core do
 from collections.abc import Mapping
 from typing import Protocol
 
-from virtwatch_agent.observations import Domain, DomainEvent, Observation, Sample
+from virtwatch_agent.observations import Domain, Observation, Sample, TargetEvent
 from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.nodemonitor import NodeStatus, Subject, Transition
+from virtwatch_api.nodemonitor import NodeStatus, Transition
+from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
 
 
@@ -39,8 +40,8 @@ class Collector(Protocol):
         """Begin; return at once."""
         ...
 
-    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
-        """Say how often (seconds) each source is asked for a domain; a source that is absent is not asked."""
+    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
+        """Say how often (seconds) each source is asked for a target; a source that is absent is not asked."""
         ...
 
     def stop(self) -> None:
@@ -80,11 +81,11 @@ class Telemetry(Protocol):
         """Take readings of a domain for the next metrics export."""
         ...
 
-    def forget(self, uuid: str) -> None:
-        """End the series of a domain that is gone."""
+    def forget(self, target: TargetRef) -> None:
+        """End the series of a target that is gone."""
         ...
 
-    def event(self, subject: Subject, event: DomainEvent) -> None:
+    def event(self, subject: Subject, event: TargetEvent) -> None:
         """Emit an event as a log record."""
         ...
 
@@ -97,7 +98,7 @@ class Telemetry(Protocol):
         transition: Transition,
         *,
         thresholds: ThresholdSet | None,
-        cause: Sample | DomainEvent | None,
+        cause: Sample | TargetEvent | None,
         judged: float,
         journaled: float,
     ) -> None:

@@ -1,24 +1,30 @@
-# The one alert state machine in which every kind of rule ends. Pure: time is passed in.
+"""The one alert state machine in which every kind of rule ends. Pure: time is passed in."""
+
 import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.policy import PolicyKey, Severity, Timing
+from virtwatch_api.targets import TargetRef
 
 
 @dataclass(frozen=True, slots=True)
 class AlertKey:
-    """Identify an alert by policy, rule, domain and device: not by node and not by the policy's generation."""
+    """Identify an alert by policy, rule, target and device: not by node and not by the policy's generation."""
 
     policy: PolicyKey
     rule: str
-    domain: str  # the domain's UUID
+    target: TargetRef
     device: str = ""
 
     @property
     def id(self) -> str:
         """Return 16 hexadecimal digits that are the same on every node and after every restart."""
-        parts = (self.policy.kind, self.policy.namespace or "", self.policy.name, self.rule, self.domain, self.device)
+        target = self.target
+        # A VM's ids are from before there were other kinds of target.
+        what = target.id if target.kind is TargetKind.VIRTUAL_MACHINE else str(target)
+        parts = (self.policy.kind, self.policy.namespace or "", self.policy.name, self.rule, what, self.device)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

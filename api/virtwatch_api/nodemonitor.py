@@ -1,34 +1,18 @@
-# What an agent reports of its node and what the operator acknowledges: the bus between both.
+"""What an agent reports of its node and what the operator acknowledges: the bus between both."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_api.targets import Subject
 
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
 MAX_UNAVAILABLE = 8  # of one policy; the rest is in the agent's log
 MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Name the VM that an alert is about, in every way that a reader may look for it.
-
-    KubeVirt VMs have namespace, name and VMI uid; plain libvirt domains have none of them.
-    """
-
-    domain: str
-    uuid: str
-    node: str
-    namespace: str | None = None
-    name: str | None = None
-    vmi_uid: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace and self.name else self.domain
 
 
 @dataclass(frozen=True, slots=True)

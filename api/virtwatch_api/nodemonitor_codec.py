@@ -1,9 +1,12 @@
+"""A NodeMonitor as documents of the API server, both ways; the journal on disk holds transitions in the same shape."""
+
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration, parse_duration
 from virtwatch_api.nodemonitor import (
     MAX_UNAVAILABLE,
@@ -19,12 +22,12 @@ from virtwatch_api.nodemonitor import (
     Move,
     NodeMonitor,
     NodeStatus,
-    Subject,
     Transition,
     Unavailable,
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 from virtwatch_api.policy_codec import timestamp
+from virtwatch_api.targets import Subject, TargetRef
 
 Json = dict[str, Any]
 # Characters, as in the CRDs: one overlong sentence must not make the API server refuse a whole report.
@@ -274,7 +277,7 @@ def _read_alert(document: Json) -> AlertKey:
     return AlertKey(
         policy=_read_policy(document["policy"]),
         rule=document["rule"],
-        domain=document["subject"]["uuid"],
+        target=_read_target(document["subject"]),
         device=document.get("device", ""),
     )
 
@@ -292,24 +295,28 @@ def _read_policy(document: Json) -> PolicyKey:
 
 
 def _subject(item: Subject) -> Json:
-    optional = {"namespace": item.namespace, "name": item.name, "vmiUID": item.vmi_uid}
-    return {
-        "domain": item.domain,
-        "uuid": item.uuid,
-        "node": item.node,
-        **{name: value for name, value in optional.items() if value},
-    }
+    given = {"namespace": item.namespace, "name": item.name, "vmiUID": item.uid}
+    optional = {name: value for name, value in given.items() if value}
+    if item.target.kind is TargetKind.VIRTUAL_MACHINE:
+        return {"domain": item.label, "uuid": item.target.id, "node": item.node, **optional}
+    return {"kind": item.target.kind.value, "id": item.target.id, "label": item.label, "node": item.node, **optional}
 
 
 def _read_subject(document: Json) -> Subject:
+    target = _read_target(document)
     return Subject(
-        domain=document["domain"],
-        uuid=document["uuid"],
+        label=document["domain"] if target.kind is TargetKind.VIRTUAL_MACHINE else document["label"],
+        target=target,
         node=document["node"],
         namespace=document.get("namespace"),
         name=document.get("name"),
-        vmi_uid=document.get("vmiUID"),
+        uid=document.get("vmiUID"),
     )
+
+
+def _read_target(subject: Json) -> TargetRef:
+    kind = TargetKind(subject.get("kind", TargetKind.VIRTUAL_MACHINE))
+    return TargetRef(kind, subject["uuid"] if kind is TargetKind.VIRTUAL_MACHINE else subject["id"])
 
 
 def _evidence(item: Evidence) -> Json:

@@ -1,12 +1,12 @@
-"""Which rule applies to a VM, from which policy, and why: used by agents to judge and by people to ask."""
+"""Which rule applies to a target, from which policy, and why: used by agents to judge and by people to ask."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from virtwatch_api.catalogue.signals import TargetKind
 from virtwatch_api.policy import Enforcement, PolicyKind, Rule
 from virtwatch_api.rule_kinds.registry import kind_of
+from virtwatch_api.targets import TARGET_KINDS, TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 
 ANNOTATION_PREFIX = "virtwatch.io/rule."
@@ -14,18 +14,8 @@ _MAX_ANNOTATION = 100  # characters; both levels take half of it. What is longer
 
 
 @dataclass(frozen=True, slots=True)
-class MachineIdentity:
-    """Hold what policies select a VM by; a plain libvirt domain has no namespace, labels or annotations."""
-
-    name: str
-    namespace: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class EffectiveRule:
-    """Hold the rule in force for a VM, the policy that it comes from, and why, in a sentence."""
+    """Hold the rule in force for a target, the policy that it comes from, and why, in a sentence."""
 
     rule: Rule
     thresholds: ThresholdSet
@@ -34,49 +24,47 @@ class EffectiveRule:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Hold the rules in force for a VM by name, and sentences about annotations that could not be followed."""
+    """Hold the rules in force for a target by name, and sentences about annotations that could not be followed."""
 
     rules: Mapping[str, EffectiveRule]
     problems: tuple[str, ...] = ()
 
 
-def selects(
-    thresholds: ThresholdSet, machine: MachineIdentity, *, node_labels: Mapping[str, str] | None = None
-) -> bool:
-    """Tell whether a policy selects a VM: scope, then node, then labels, then name.
+def selects(thresholds: ThresholdSet, target: TargetIdentity, *, node_labels: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a policy selects a target: kind, scope, then node, then labels, then name.
 
-    A VM without a namespace (plain libvirt) is selected by cluster policies alone, which see it without labels.
+    What has no namespace (a node, a VM of plain libvirt) is selected by cluster policies alone.
     """
-    target = thresholds.target
-    if target.kind is not TargetKind.VIRTUAL_MACHINE or thresholds.enforcement is Enforcement.SUSPENDED:
+    wanted = thresholds.target
+    if wanted.kind is not target.kind or thresholds.enforcement is Enforcement.SUSPENDED:
         return False
-    if thresholds.namespaces is not None and machine.namespace not in thresholds.namespaces:
+    if thresholds.namespaces is not None and target.namespace not in thresholds.namespaces:
         return False
-    if target.node_selector is not None and not target.node_selector.matches(dict(node_labels or {})):
+    if wanted.node_selector is not None and not wanted.node_selector.matches(dict(node_labels or {})):
         return False
-    if target.selector is not None and not target.selector.matches(dict(machine.labels)):
+    if wanted.selector is not None and not wanted.selector.matches(dict(target.labels)):
         return False
-    return not target.names or any(fnmatch.fnmatchcase(machine.name, glob) for glob in target.names)
+    return not wanted.names or any(fnmatch.fnmatchcase(target.name, glob) for glob in wanted.names)
 
 
 def resolve_rules(
-    machine: MachineIdentity,
+    target: TargetIdentity,
     all_thresholds: Iterable[ThresholdSet],
     *,
     node_labels: Mapping[str, str] | None = None,
 ) -> Resolution:
-    """Choose, per rule name, the most specific policy that selects the VM, then follow the VM's annotations.
+    """Choose, per rule name, the most specific policy that selects the target, then follow the target's annotations.
 
     MonitorPolicy with a selector > without > ClusterMonitorPolicy with a selector > without; ties by age, then name.
     A ClusterMonitorPolicy that is not overridable stands above all of them and above annotations.
     """
     chosen: dict[str, EffectiveRule] = {}
-    selected = [item for item in all_thresholds if selects(item, machine, node_labels=node_labels)]
+    selected = [item for item in all_thresholds if selects(item, target, node_labels=node_labels)]
     for thresholds in sorted(selected, key=_precedence):
         for rule in thresholds.rules:
             if rule.name not in chosen:
                 chosen[rule.name] = EffectiveRule(rule, thresholds, _why(thresholds))
-    return _follow_annotations(machine, chosen)
+    return _follow_annotations(target, chosen)
 
 
 def _precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str]:
@@ -98,21 +86,21 @@ def _selective(thresholds: ThresholdSet) -> bool:
 
 
 def _why(thresholds: ThresholdSet) -> str:
-    policy = thresholds.policy
-    how = "which selects this VM" if _selective(thresholds) else "which applies to every VM in its scope"
+    policy, noun = thresholds.policy, TARGET_KINDS[thresholds.target.kind].noun
+    how = f"which selects this {noun}" if _selective(thresholds) else f"which applies to every {noun} in its scope"
     fixed = " and may not be overridden" if not thresholds.overridable else ""
     return f"{policy.kind} {policy}, {how}{fixed}"
 
 
-def _follow_annotations(machine: MachineIdentity, chosen: dict[str, EffectiveRule]) -> Resolution:
+def _follow_annotations(target: TargetIdentity, chosen: dict[str, EffectiveRule]) -> Resolution:
     problems = []
-    for key, text in sorted(machine.annotations.items()):
+    for key, text in sorted(target.annotations.items()):
         name = key.removeprefix(ANNOTATION_PREFIX)
         if not key.startswith(ANNOTATION_PREFIX):
             continue
         effective = chosen.get(name)
         if effective is None:
-            problems.append(f"annotation {key} names no rule that applies to this VM")
+            problems.append(f"annotation {key} names no rule that applies to this {TARGET_KINDS[target.kind].noun}")
         elif not effective.thresholds.overridable:
             problems.append(f"annotation {key} is ignored: {effective.thresholds.policy} may not be overridden")
         elif text.strip() == "off":

@@ -1,4 +1,4 @@
-"""When each source of each domain is due: pure.
+"""When each source of each target is due: pure.
 
 The domains of one connection are due together, so that one bulk call serves them all; connections are spread over the
 interval, so that they do not crowd one instant.
@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import TargetRef
 
-_Key = tuple[str, Source]
+_Key = tuple[TargetRef, Source]
 # The first sample comes at once; one that would follow within this share of the interval is left out: a rate over a
 # moment is noise.
 _SHORTEST = 0.5
@@ -38,12 +39,12 @@ class Schedule:
         """Ask `phase` where in the interval a group is due, from 0 to 1."""
         self._phase = phase
         self._entries: dict[_Key, _Entry] = {}
-        self._heap: list[tuple[float, str, Source]] = []
+        self._heap: list[tuple[float, TargetRef, Source]] = []
 
-    def plan(self, uuid: str, group: str, intervals: Mapping[Source, float], *, now: float) -> None:
-        """Ask each source of a domain every so many seconds, the first time at once; others no more."""
+    def plan(self, target: TargetRef, group: str, intervals: Mapping[Source, float], *, now: float) -> None:
+        """Ask each source of a target every so many seconds, the first time at once; others no more."""
         for source in Source:
-            key, interval = (uuid, source), intervals.get(source)
+            key, interval = (target, source), intervals.get(source)
             entry = self._entries.get(key)
             if interval is None:
                 self._entries.pop(key, None)
@@ -55,17 +56,17 @@ class Schedule:
                 entry.due = min(entry.due, self._next(entry, now))
                 self._push(key, entry.due)
 
-    def drop(self, uuid: str) -> None:
-        """Ask nothing of a domain any more."""
+    def drop(self, target: TargetRef) -> None:
+        """Ask nothing of a target any more."""
         for source in Source:
-            self._entries.pop((uuid, source), None)
+            self._entries.pop((target, source), None)
 
-    def hasten(self, uuid: str, source: Source, at: float) -> None:
+    def hasten(self, target: TargetRef, source: Source, at: float) -> None:
         """Let a planned source be due earlier, once."""
-        entry = self._entries.get((uuid, source))
+        entry = self._entries.get((target, source))
         if entry is not None and at < entry.due:
             entry.due = at
-            self._push((uuid, source), at)
+            self._push((target, source), at)
 
     def next_due(self) -> float | None:
         """Return when something is due next."""
@@ -76,11 +77,11 @@ class Schedule:
         """Take what is due. An interval that was missed is not made up for."""
         taken = []
         while (first := self.next_due()) is not None and first <= now:
-            _, uuid, source = heapq.heappop(self._heap)
-            entry = self._entries[uuid, source]
+            _, target, source = heapq.heappop(self._heap)
+            entry = self._entries[target, source]
             entry.due = self._next(entry, now)
-            self._push((uuid, source), entry.due)
-            taken.append((uuid, source))
+            self._push((target, source), entry.due)
+            taken.append((target, source))
         return taken
 
     def _next(self, entry: _Entry, now: float) -> float:
@@ -95,8 +96,8 @@ class Schedule:
     def _prune(self) -> None:
         """Drop what is outdated: a heap cannot be searched, so each entry says when it is really due."""
         while self._heap:
-            due, uuid, source = self._heap[0]
-            entry = self._entries.get((uuid, source))
+            due, target, source = self._heap[0]
+            entry = self._entries.get((target, source))
             if entry is not None and entry.due == due:
                 return
             heapq.heappop(self._heap)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
-from virtwatch_agent.observations import ConnectionState, DomainEvent, Rejected, ThresholdsChanged, Unwatched
+from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
 from virtwatch_api.thresholdset import ThresholdSet
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Context:
     def restore(self, restored: Restored) -> None:
         """Take back the node's labels, and which VMs could not be seen before a restart."""
         self.node_labels = restored.node_labels
-        said = ((item.key.domain, item.evidence.subject) for item in restored.alerts)
+        said = ((item.key.target.id, item.evidence.subject) for item in restored.alerts)
         self._doubted = {(uuid, lost) for uuid, lost in said if lost in _ENDS}
 
     def found(self, machine: VirtualMachine, lost: str) -> str | None:
@@ -56,12 +56,12 @@ class Context:
         self.thresholds, self.rejected, self.known = tuple(thresholds), changed.rejected, True
         return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
 
-    def heard(self, machine: VirtualMachine, event: DomainEvent) -> None:
+    def heard(self, machine: VirtualMachine, event: TargetEvent) -> None:
         """Note what an event says about blind spots."""
         self._doubted.discard((machine.domain.uuid, event.type))
         if event.type == "vm.telemetry_stuck":
             reason = event.attributes.get("reason", "its monitor does not answer")
-            self.blind_spots[machine.domain.uuid] = f"VM {machine.subject}: {reason}"
+            self.blind_spots[machine.domain.uuid] = f"{machine.subject.described}: {reason}"
         elif event.type == "vm.telemetry_recovered":
             self.blind_spots.pop(machine.domain.uuid, None)
 

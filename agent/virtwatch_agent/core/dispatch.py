@@ -19,13 +19,13 @@ from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
-    DomainEvent,
     DomainState,
     FoundStopped,
     IdentitiesChanged,
     NodeChanged,
     Observation,
     Sample,
+    TargetEvent,
     ThresholdsChanged,
     Unwatched,
     Vanished,
@@ -33,6 +33,7 @@ from virtwatch_agent.observations import (
 from virtwatch_agent.seams import Clock, Collector, Telemetry
 from virtwatch_api.nodemonitor import Handover
 from virtwatch_api.resolution import resolve_rules
+from virtwatch_api.targets import vm_ref
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
@@ -63,7 +64,7 @@ class Dispatch:
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
         self._context = Context()
-        self._early: deque[DomainEvent] = deque(maxlen=_MAX_EARLY)
+        self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[str] = set()
 
     @property
@@ -89,7 +90,7 @@ class Dispatch:
     def handle(self, observation: Observation) -> None:
         """Take one observation."""
         match observation:
-            case Sample() | DomainEvent() | Appeared() | Vanished() | FoundStopped():
+            case Sample() | TargetEvent() | Appeared() | Vanished() | FoundStopped():
                 self._of_domain(observation)
             case ConnectionState():
                 self._connection(observation)
@@ -103,11 +104,11 @@ class Dispatch:
             case NodeChanged():
                 self._node_changed(observation)
 
-    def _of_domain(self, observation: Sample | DomainEvent | Appeared | Vanished | FoundStopped) -> None:
+    def _of_domain(self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped) -> None:
         match observation:
             case Sample():
                 self._sample(observation)
-            case DomainEvent():
+            case TargetEvent():
                 self._event(observation)
             case Appeared():
                 self._appeared(observation)
@@ -117,7 +118,7 @@ class Dispatch:
                 self._inventory.found_stopped(observation)
 
     def _sample(self, sample: Sample) -> None:
-        machine = self._inventory.machines.get(sample.uuid)
+        machine = self._inventory.machines.get(sample.target.id)
         if machine is None or not machine.present:
             return
         if sample.source.asks_monitor:
@@ -127,8 +128,8 @@ class Dispatch:
         self._telemetry.sample(machine.subject, machine.domain, sample)
         self._emit(machine, machine.sample(sample))
 
-    def _event(self, event: DomainEvent) -> None:
-        machine = self._inventory.machines.get(event.uuid)
+    def _event(self, event: TargetEvent) -> None:
+        machine = self._inventory.machines.get(event.target.id)
         if machine is None:
             self._early.append(event)
             return
@@ -146,7 +147,7 @@ class Dispatch:
         self._outcome.changed = True
         self._save_domain(machine)
         self._apply(machine)
-        early = [event for event in self._early if event.uuid == appeared.domain.uuid]
+        early = [event for event in self._early if event.target.id == appeared.domain.uuid]
         for event in early:
             self._early.remove(event)
         for event in (*inferred, *early):
@@ -158,7 +159,7 @@ class Dispatch:
         machine = self._inventory.machines.get(vanished.uuid)
         if machine is None:
             return
-        self._telemetry.forget(vanished.uuid)
+        self._telemetry.forget(vm_ref(vanished.uuid))
         self._context.forget(machine)
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
@@ -185,7 +186,7 @@ class Dispatch:
         self._outcome.changed = True
         for machine in on_it:
             if event is not None:
-                self._event(DomainEvent(event, machine.domain.uuid, state.at))
+                self._event(TargetEvent(event, machine.domain.target, state.at))
             elif not state.problem:
                 self._see_again(machine, "libvirt.lost", at=state.at)
 
@@ -193,7 +194,7 @@ class Dispatch:
         """End what an earlier process said of a VM that it could not see: only this one can say that it is over."""
         found = self._context.found(machine, lost)
         if found is not None:
-            self._event(DomainEvent(found, machine.domain.uuid, at, inferred=True))
+            self._event(TargetEvent(found, machine.domain.target, at, inferred=True))
 
     def _thresholds(self, changed: ThresholdsChanged) -> None:
         started = self._clock.time()
@@ -224,7 +225,7 @@ class Dispatch:
     def _adopt(self, handover: Handover) -> None:
         """Go on with an alert that came along with its VM."""
         subject = handover.transition.subject
-        here = self._inventory.machines.get(subject.uuid)
+        here = self._inventory.machines.get(subject.target.id)
         if here is not None and here.other_than(subject):
             self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
             return
@@ -247,7 +248,7 @@ class Dispatch:
             self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
         if machine.present:
             wanted = demand(machine.rules.values(), export_interval=self._export_interval)
-            self._collector.plan(machine.domain.uuid, wanted)
+            self._collector.plan(machine.domain.target, wanted)
 
     def _emit(self, machine: VirtualMachine, verdicts: Iterable[Verdict]) -> None:
         paused_by = machine.paused_by

@@ -7,8 +7,8 @@ from virtwatch_agent.inventory.gaps import UNSEEN, differences
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped, KubernetesIdentity
-from virtwatch_api.nodemonitor import Subject
+from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity, TargetEvent
+from virtwatch_api.targets import Subject
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
@@ -35,10 +35,10 @@ class Inventory:
             self._unseen[record.domain.uuid] = record
             self._found_by[record.domain.uuid] = clock + _GRACE
         for alert in restored.alerts:
-            if (found := self.machines.get(alert.key.domain)) is not None:
+            if (found := self.machines.get(alert.key.target.id)) is not None:
                 found.restore(alert)
 
-    def appear(self, appeared: Appeared, *, clock: float) -> tuple[VirtualMachine, list[DomainEvent]]:
+    def appear(self, appeared: Appeared, *, clock: float) -> tuple[VirtualMachine, list[TargetEvent]]:
         """Note a domain; events that must have come in a gap are inferred, once. `clock` is monotonic seconds."""
         domain = appeared.domain
         machine = self.machines.get(domain.uuid)
@@ -77,25 +77,25 @@ class Inventory:
 
     def expect(self, subject: Subject, *, clock: float) -> VirtualMachine:
         """Return the VM of an alert from another node; one that is not here yet must be found as after a restart."""
-        machine = self.machines.get(subject.uuid)
+        machine = self.machines.get(subject.target.id)
         if machine is None:
-            domain = Domain(subject.uuid, subject.domain, "", UNSEEN, DomainState.RUNNING, pod_uid="")
-            machine = self.machines[subject.uuid] = VirtualMachine(domain, self._node)
+            domain = Domain(subject.target.id, subject.label, "", UNSEEN, DomainState.RUNNING, pod_uid="")
+            machine = self.machines[subject.target.id] = VirtualMachine(domain, self._node)
             if subject.namespace and subject.name:
                 machine.identity = KubernetesIdentity(
                     subject.namespace,
                     subject.name,
-                    subject.vmi_uid or "",
+                    subject.uid or "",
                     (),
                     labels={},
                     annotations={},
                     migration_target=self._departed.get(_vmi(subject), ""),
                 )
-        record = self._unseen.get(subject.uuid)
+        record = self._unseen.get(subject.target.id)
         if not machine.present and (record is None or record.domain.state is DomainState.STOPPED):
             machine.domain = replace(machine.domain, state=DomainState.RUNNING)  # it is to come, though it had ended
-            self._unseen[subject.uuid] = DomainRecord(machine.domain, machine.identity)
-            self._found_by[subject.uuid] = clock + _GRACE
+            self._unseen[subject.target.id] = DomainRecord(machine.domain, machine.identity)
+            self._found_by[subject.target.id] = clock + _GRACE
         return machine
 
     def destination(self, machine: VirtualMachine, reason: str) -> str:
@@ -154,4 +154,4 @@ class Inventory:
 
 
 def _vmi(subject: Subject) -> tuple[str, str]:
-    return subject.uuid, subject.vmi_uid or ""
+    return subject.target.id, subject.uid or ""

@@ -64,8 +64,8 @@ class Outcome:
         """
         restored = self._ledger.open()
         for record in restored.alerts:
-            ids = self._noted.get(record.key.domain, frozenset())
-            self._noted[record.key.domain] = ids | {record.key.id}
+            ids = self._noted.get(record.key.target.id, frozenset())
+            self._noted[record.key.target.id] = ids | {record.key.id}
         return restored
 
     def take(self, machine: VirtualMachine, verdict: Verdict) -> None:

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped
+from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, TargetEvent
 
 LISTED = "id-"  # begins an incarnation that libvirt alone tells of: no process of this host is known to run the domain
 UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 
 
-def ends(before: Domain, found: FoundStopped | None, *, at: float) -> Iterator[DomainEvent]:
+def ends(before: Domain, found: FoundStopped | None, *, at: float) -> Iterator[TargetEvent]:
     """Say that a domain has ended since it was seen last, and why; without a word of its libvirt it was lost."""
     reason = "lost" if found is None else found.reason
     if found is not None and found.crashed and before.state is not DomainState.CRASHED:
-        yield DomainEvent("vm.crashed", before.uuid, at, {"reason": reason}, inferred=True)
-    yield DomainEvent("vm.stopped", before.uuid, at, {"reason": reason}, inferred=True)
+        yield TargetEvent("vm.crashed", before.target, at, {"reason": reason}, inferred=True)
+    yield TargetEvent("vm.stopped", before.target, at, {"reason": reason}, inferred=True)
 
 
-def differences(before: Domain, found: FoundStopped | None, appeared: Appeared) -> Iterator[DomainEvent]:
+def differences(before: Domain, found: FoundStopped | None, appeared: Appeared) -> Iterator[TargetEvent]:
     """Compare a domain with what it was before a gap."""
     if before.incarnation == UNSEEN:
         return
@@ -42,7 +42,7 @@ def _same(before: str, now: str) -> bool:
     return before == now or before.startswith(LISTED) != now.startswith(LISTED)
 
 
-def _entered(appeared: Appeared, reason: str) -> Iterator[DomainEvent]:
+def _entered(appeared: Appeared, reason: str) -> Iterator[TargetEvent]:
     """Say how a domain came into its state."""
     match appeared.domain.state:
         case DomainState.PAUSED:
@@ -53,8 +53,8 @@ def _entered(appeared: Appeared, reason: str) -> Iterator[DomainEvent]:
             yield _event(appeared, "vm.resumed", {"reason": reason} if reason == "migrated" else {})
 
 
-def _event(appeared: Appeared, type_: str, attributes: Mapping[str, str]) -> DomainEvent:
-    return DomainEvent(type_, appeared.domain.uuid, appeared.at, attributes, inferred=True)
+def _event(appeared: Appeared, type_: str, attributes: Mapping[str, str]) -> TargetEvent:
+    return TargetEvent(type_, appeared.domain.target, appeared.at, attributes, inferred=True)
 
 
 def _start(state: DomainState, reason: str) -> str:

@@ -8,14 +8,29 @@ from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
 from virtwatch_api.alert import AlertKey, AlertState
-from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, TargetRef, vm_ref
 
 
 def encode_alert(record: AlertRecord) -> str:
     """Write an alert."""
-    return json.dumps(asdict(record), separators=(",", ":"))
+    subject = record.subject
+    document = {
+        **asdict(record),
+        "key": {**asdict(record.key), **_encode_target(record.key.target)},
+        "subject": {
+            **_encode_target(subject.target, id_="uuid", label=subject.label),
+            "node": subject.node,
+            "namespace": subject.namespace,
+            "name": subject.name,
+            "vmi_uid": subject.uid,
+        },
+    }
+    del document["key"]["target"]
+    return json.dumps(document, separators=(",", ":"))
 
 
 def decode_alert(text: str) -> AlertRecord:
@@ -33,11 +48,11 @@ def decode_alert(text: str) -> AlertRecord:
         key=AlertKey(
             policy=PolicyKey(PolicyKind(policy["kind"]), policy["name"], policy["namespace"]),
             rule=key["rule"],
-            domain=key["domain"],
+            target=_decode_target(key, "domain"),
             device=key["device"],
         ),
         state=AlertState(severity=Severity(severity) if severity else None, **state),
-        subject=Subject(**document["subject"]),
+        subject=_decode_subject(document["subject"]),
         evidence=_evidence(document["evidence"]),
         traceparent=document["traceparent"],
         last_event=document["last_event"],
@@ -48,6 +63,31 @@ def decode_alert(text: str) -> AlertRecord:
 def _evidence(document: dict[str, Any]) -> Evidence:
     band = document.pop("band", None)
     return Evidence(**document, band=tuple(band) if band else None)
+
+
+def _encode_target(target: TargetRef, *, id_: str = "domain", label: str | None = None) -> dict[str, str]:
+    # A VM is written as before there were other kinds of target, so that an older agent reads it.
+    named = {} if label is None else {"domain": label}
+    if target.kind is TargetKind.VIRTUAL_MACHINE:
+        return {**named, id_: target.id}
+    return {**named, "kind": target.kind.value, "id": target.id}
+
+
+def _decode_target(document: dict[str, str], id_: str) -> TargetRef:
+    if "kind" in document:
+        return TargetRef(TargetKind(document["kind"]), document["id"])
+    return vm_ref(document[id_])
+
+
+def _decode_subject(document: dict[str, str]) -> Subject:
+    return Subject(
+        label=document["domain"],
+        target=_decode_target(document, "uuid"),
+        node=document["node"],
+        namespace=document["namespace"],
+        name=document["name"],
+        uid=document["vmi_uid"],
+    )
 
 
 def encode_domain(record: DomainRecord) -> str:

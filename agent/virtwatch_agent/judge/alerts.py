@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from virtwatch_agent.judge.window import Window
 from virtwatch_agent.judge.wording import describe_silence, describe_unplugged, describe_value
-from virtwatch_agent.observations import DomainEvent
+from virtwatch_agent.observations import TargetEvent
 from virtwatch_api import alert as machine
 from virtwatch_api.alert import INACTIVE, AlertKey, AlertState, Change, Reason
 from virtwatch_api.catalogue.readings import Source
@@ -134,7 +134,7 @@ class EventAlert:
     absent_since: float | None = None  # seconds since 1970, while its domain is gone
     last_event: float | None = None
 
-    def event(self, event: DomainEvent, *, now: float) -> Change | None:
+    def event(self, event: TargetEvent, *, now: float) -> Change | None:
         """Fire; while it fires, a repeat only renews the evidence."""
         self.last_event = now
         self.state, change = machine.judge(
@@ -143,7 +143,7 @@ class EventAlert:
         self.evidence = Evidence(event.type, text=_describe(event))
         return change
 
-    def clear(self, event: DomainEvent, *, now: float) -> Change | None:
+    def clear(self, event: TargetEvent, *, now: float) -> Change | None:
         """Resolve because an event of resolveOn came; where it may be in vain, only once nothing came after it."""
         self.evidence = Evidence(event.type, text=_describe(event))
         if (self.rule.event.type, event.type) == _REPEATED:
@@ -192,7 +192,7 @@ def _rank(severity: Severity | None) -> int:
     return 0 if severity is None else severity.rank
 
 
-def _describe(event: DomainEvent) -> str:
+def _describe(event: TargetEvent) -> str:
     attributes = ", ".join(f"{key} {value}" for key, value in sorted(event.attributes.items()) if value)
     text = f"{event.type} ({attributes})" if attributes else event.type
     return f"{text}, found after a gap" if event.inferred else text

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from virtwatch_api.alert import AlertKey, AlertState, moved
-from virtwatch_api.nodemonitor import Evidence, Handover, Subject
+from virtwatch_api.nodemonitor import Evidence, Handover
+from virtwatch_api.targets import Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from virtwatch_agent.judge.alerts import Alert, EventAlert, ThresholdAlert
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.window import Window
-from virtwatch_agent.observations import DomainEvent
+from virtwatch_agent.observations import TargetEvent
 from virtwatch_api.alert import AlertKey, carry_on
-from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Collection, Enforcement, EventMatch, EventRule, Mode, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule
+from virtwatch_api.targets import Subject
 from virtwatch_api.thresholdset import ThresholdSet
 
 _CONTINUOUS_INTERVAL = 1.0  # seconds
@@ -96,18 +96,18 @@ def renew(alert: Alert, effective: EffectiveRule) -> bool:
     return False
 
 
-def matches(wanted: EventMatch, event: DomainEvent) -> bool:
+def matches(wanted: EventMatch, event: TargetEvent) -> bool:
     """Tell whether an event is of the type and has the attributes that a rule asks for."""
     has_them = all(event.attributes.get(key) == value for key, value in wanted.where)
     return wanted.type == event.type and has_them and (not _passes(event) or _means_passing(wanted))
 
 
-def clears(rule: EventRule, event: DomainEvent) -> bool:
+def clears(rule: EventRule, event: TargetEvent) -> bool:
     """Tell whether an event ends the alert of a rule."""
     return event.type in rule.resolve_on and (not _passes(event) or _means_passing(rule.event))
 
 
-def _passes(event: DomainEvent) -> bool:
+def _passes(event: TargetEvent) -> bool:
     return event.attributes.get("reason") in _PASSING
 
 

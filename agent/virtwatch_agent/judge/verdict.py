@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 from virtwatch_agent.judge.alerts import Alert
 from virtwatch_agent.judge.records import AlertRecord
-from virtwatch_agent.observations import DomainEvent, Sample
+from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_api.alert import AlertKey, Change, Reason, hand_over, resolve
-from virtwatch_api.nodemonitor import Evidence, Move, Subject
+from virtwatch_api.nodemonitor import Evidence, Move
 from virtwatch_api.policy import Enforcement, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
+from virtwatch_api.targets import Subject
 
 _NODES_OWN = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.lost", "libvirt.restored"})
 
@@ -27,13 +28,13 @@ class Verdict:
     evidence: Evidence
     enforced: bool  # False while a policy only observes
     effective: EffectiveRule | None
-    cause: Sample | DomainEvent | None = None
+    cause: Sample | TargetEvent | None = None
     move: Move | None = None
     subject: Subject | None = None  # of an alert that is about another VM
 
 
 def on_alert(
-    alert: Alert, change: Change, effective: EffectiveRule | None, cause: Sample | DomainEvent | None = None
+    alert: Alert, change: Change, effective: EffectiveRule | None, cause: Sample | TargetEvent | None = None
 ) -> Verdict:
     """Make the verdict of an alert's change."""
     enforced = alert.enforcement is Enforcement.ENFORCE

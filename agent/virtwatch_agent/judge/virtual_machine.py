@@ -12,12 +12,12 @@ from virtwatch_agent.judge.event_history import EventHistory
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.rules import clears, kept, matches, merged, new_threshold_alert, renew, taken_back
 from virtwatch_agent.judge.verdict import Verdict, nodes_own, on_alert, on_departure, on_record, rule_gone
-from virtwatch_agent.observations import Domain, DomainEvent, DomainState, KubernetesIdentity, Sample
+from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity, Sample, TargetEvent
 from virtwatch_api.alert import INACTIVE, AlertKey, Reason
 from virtwatch_api.catalogue.signals import SIGNAL
-from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Enforcement, EventRule, MissingData, PolicyKey, ThresholdRule
-from virtwatch_api.resolution import EffectiveRule, MachineIdentity, Resolution
+from virtwatch_api.resolution import EffectiveRule, Resolution
+from virtwatch_api.targets import Subject, TargetIdentity
 
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
 _ARRIVAL = 15.0
@@ -64,27 +64,27 @@ class VirtualMachine:
         return frozenset(effective.thresholds.policy for effective in self.rules.values())
 
     @property
-    def selector_identity(self) -> MachineIdentity:
+    def selector_identity(self) -> TargetIdentity:
         """Return what policies select by."""
         if self.identity is None:
-            return MachineIdentity(self.domain.name)
+            return TargetIdentity(self.domain.name)
         found = self.identity
-        return MachineIdentity(found.name, found.namespace, found.labels, found.annotations)
+        return TargetIdentity(found.name, found.namespace, found.labels, found.annotations)
 
     @property
     def subject(self) -> Subject:
         """Return how alerts name the VM."""
         found = self.identity
         return Subject(
-            domain=self.domain.name,
-            uuid=self.domain.uuid,
+            label=self.domain.name,
+            target=self.domain.target,
             node=self._node,
             namespace=found.namespace if found else None,
             name=found.name if found else None,
-            vmi_uid=found.vmi_uid if found else None,
+            uid=found.vmi_uid if found else None,
         )
 
-    def knows(self, event: DomainEvent) -> bool:
+    def knows(self, event: TargetEvent) -> bool:
         """Tell whether an event was judged before: a pause before a restart, a start when its listing came first."""
         if event.inferred:
             return event.type == self.paused_by
@@ -105,8 +105,8 @@ class VirtualMachine:
 
     def other_than(self, subject: Subject) -> bool:
         """Tell whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""
-        mine = self.subject.vmi_uid
-        return bool(mine and subject.vmi_uid and mine != subject.vmi_uid)
+        mine = self.subject.uid
+        return bool(mine and subject.uid and mine != subject.uid)
 
     def records(self) -> Iterator[AlertRecord]:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
@@ -162,7 +162,7 @@ class VirtualMachine:
                     yield on_alert(alert, change, effective, sample)
         yield from self._unplugged(sample)
 
-    def event(self, event: DomainEvent) -> Iterator[Verdict]:
+    def event(self, event: TargetEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
         # libvirt starts the domain when the migration begins, and resumes it when the guest, and so its alerts, come.
         if event.type in ("vm.started", "vm.resumed") and event.attributes.get("reason") == "migrated":
@@ -259,7 +259,7 @@ class VirtualMachine:
         return effective if effective is not None and effective.thresholds.policy == key.policy else None
 
     def _key(self, effective: EffectiveRule, device: str) -> AlertKey:
-        return AlertKey(effective.thresholds.policy, effective.rule.name, self.domain.uuid, device)
+        return AlertKey(effective.thresholds.policy, effective.rule.name, self.domain.target, device)
 
     def _expect_data(self, clock: float) -> None:
         """Let silence count from now on where it is to fire; which devices a signal has, its samples must tell."""
@@ -293,7 +293,7 @@ class VirtualMachine:
             if change is not None:
                 yield on_alert(alert, change, self._effective(key), sample)
 
-    def _event_alert(self, effective: EffectiveRule, body: EventRule, event: DomainEvent) -> EventAlert:
+    def _event_alert(self, effective: EffectiveRule, body: EventRule, event: TargetEvent) -> EventAlert:
         key = self._key(effective, event.attributes.get("device", ""))
         if event.inferred and not key.device:
             # A gap hides the device: what fires already is what was found again.
@@ -307,7 +307,7 @@ class VirtualMachine:
             alert.absent_since = event.at  # the event waited for its rule, and outlived its VM
         return alert
 
-    def _note_pause(self, event: DomainEvent) -> None:
+    def _note_pause(self, event: TargetEvent) -> None:
         if event.attributes.get("action") == "pause":
             self.paused_by = self.paused_by or event.type  # the first is what a listing shows
         elif event.type in _ENDS_PAUSE:
@@ -321,7 +321,7 @@ class VirtualMachine:
             if change is not None:
                 yield on_alert(alert, change, self._effective(alert.key), event)
 
-    def _clear(self, effective: EffectiveRule, event: DomainEvent) -> Iterator[Verdict]:
+    def _clear(self, effective: EffectiveRule, event: TargetEvent) -> Iterator[Verdict]:
         for key, alert in list(self.alerts.items()):
             if isinstance(alert, EventAlert) and self._effective(key) is effective:
                 change = alert.clear(event, now=event.at)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import set_span_in_context
 
-from virtwatch_agent.observations import Domain, DomainEvent, Sample
+from virtwatch_agent.observations import Domain, Sample, TargetEvent
 from virtwatch_agent.seams import Clock, Telemetry
-from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, machine_attributes
+from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, target_attributes
 from virtwatch_agent.telemetry.transition_spans import ROOT, emit_applied, emit_transition
 from virtwatch_api.catalogue.events import EVENT, EventSeverity
 from virtwatch_api.catalogue.readings import Instrument
-from virtwatch_api.nodemonitor import Subject, Transition
+from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_telemetry.providers import Providers
 from virtwatch_telemetry.settings import Signal
@@ -69,16 +70,16 @@ class AgentTelemetry(Telemetry):
         if self._metrics is not None:
             self._metrics.sample(subject, domain, sample)
 
-    def forget(self, uuid: str) -> None:
+    def forget(self, target: TargetRef) -> None:
         """End the series of a domain that is gone."""
         if self._metrics is not None:
-            self._metrics.forget(uuid, at=self._clock.time())
+            self._metrics.forget(target, at=self._clock.time())
 
-    def event(self, subject: Subject, event: DomainEvent) -> None:
+    def event(self, subject: Subject, event: TargetEvent) -> None:
         """Emit an event as a log record; only attributes that the catalogue knows leave the node."""
         known = EVENT[event.type]
         attributes: Attributes = {
-            **machine_attributes(subject),
+            **target_attributes(subject),
             "virtwatch.event.type": event.type,
             "virtwatch.event.inferred": event.inferred,
             **{f"virtwatch.event.{key}": value for key, value in event.attributes.items() if key in known.attributes},
@@ -94,7 +95,7 @@ class AgentTelemetry(Telemetry):
         transition: Transition,
         *,
         thresholds: ThresholdSet | None,
-        cause: Sample | DomainEvent | None,
+        cause: Sample | TargetEvent | None,
         judged: float,
         journaled: float,
     ) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.signals import SIGNAL
-from virtwatch_api.nodemonitor import Subject, Transition
+from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.targets import Subject
 
 Attributes = dict[str, str | float]
 
@@ -28,29 +30,31 @@ _OF_THE_AGENT = (
 )
 
 
-def machine_attributes(subject: Subject) -> dict[str, str]:
-    """Name a VM by its domain and, where Kubernetes knows it, by its VMI."""
+def target_attributes(subject: Subject) -> dict[str, str]:
+    """Name a target by its node and, a VM, by its domain and by the VMI that Kubernetes knows."""
+    if subject.target.kind is not TargetKind.VIRTUAL_MACHINE:
+        return {"k8s.node.name": subject.node, "virtwatch.target.kind": subject.target.kind.value}
     return _present(
         {
-            "libvirt.domain.uuid": subject.uuid,
-            "libvirt.domain.name": subject.domain,
+            "libvirt.domain.uuid": subject.target.id,
+            "libvirt.domain.name": subject.label,
             "k8s.namespace.name": subject.namespace,
             "kubevirt.vm.name": subject.name,
-            "kubevirt.vmi.uid": subject.vmi_uid,
+            "kubevirt.vmi.uid": subject.uid,
             "k8s.node.name": subject.node,
         }
     )
 
 
-def machine_resource(subject: Subject, pod_uid: str | None, agent: Mapping[str, object]) -> dict[str, str]:
-    """Describe a VM as a Resource of its own; `agent` is the agent's, whose deployment-wide attributes it shares."""
+def target_resource(subject: Subject, pod_uid: str | None, agent: Mapping[str, object]) -> dict[str, str]:
+    """Describe a target as a Resource of its own, with the deployment-wide attributes of `agent`, the agent's."""
     shared = {key: str(value) for key, value in agent.items() if not key.startswith(_OF_THE_AGENT)}
     return {
         **shared,
-        **machine_attributes(subject),
+        **target_attributes(subject),
         **_present({"k8s.pod.uid": pod_uid}),
-        # Prometheus makes `instance` of it: without it all VMs of a node would be one series.
-        "service.instance.id": subject.uuid,
+        # Prometheus makes `instance` of it: without it all targets of a node would be one series.
+        "service.instance.id": subject.target.id,
     }
 
 
@@ -59,7 +63,7 @@ def alert_attributes(transition: Transition) -> Attributes:
     alert, evidence = transition.alert, transition.evidence
     judged = "virtwatch.signal" if evidence.subject in SIGNAL else "virtwatch.event.type"
     return {
-        **machine_attributes(transition.subject),
+        **target_attributes(transition.subject),
         **_present(
             {
                 "virtwatch.alert.id": alert.id,

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from virtwatch_agent.observations import Domain, Sample
-from virtwatch_agent.telemetry.identity import machine_resource
+from virtwatch_agent.telemetry.identity import target_resource
 from virtwatch_agent.telemetry.target_metrics import MachineMetrics
 from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.nodemonitor import Subject
+from virtwatch_api.targets import Subject, TargetRef
 
 if TYPE_CHECKING:
     from virtwatch_telemetry.channel import Channel
@@ -33,10 +33,10 @@ class MetricsExport:
         self._channel = channel
         self._interval = interval
         self._resource = resource
-        self._left: dict[tuple[str, Source], _Left] = {}
-        self._gone: dict[str, float] = {}
+        self._left: dict[tuple[TargetRef, Source], _Left] = {}
+        self._gone: dict[TargetRef, float] = {}
         self._lock = threading.Lock()
-        self._machines: dict[str, tuple[_Names, MachineMetrics]] = {}
+        self._machines: dict[TargetRef, tuple[_Names, MachineMetrics]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vm-metrics", daemon=True)
 
@@ -47,13 +47,13 @@ class MetricsExport:
     def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
         """Leave a sample; it replaces an older one that was not sent yet."""
         with self._lock:
-            self._gone.pop(sample.uuid, None)
-            self._left[sample.uuid, sample.source] = (subject, domain, sample)
+            self._gone.pop(sample.target, None)
+            self._left[sample.target, sample.source] = (subject, domain, sample)
 
-    def forget(self, uuid: str, *, at: float) -> None:
+    def forget(self, target: TargetRef, *, at: float) -> None:
         """End the series of a VM `at` seconds since 1970, after what it left was sent."""
         with self._lock:
-            self._gone[uuid] = at
+            self._gone[target] = at
 
     def stop(self) -> None:
         """Send what is left and end; the channel's own deadline bounds it."""
@@ -84,25 +84,25 @@ class MetricsExport:
         with self._lock:
             left, self._left = self._left, {}
             gone, self._gone = self._gone, {}
-        by_machine: dict[str, list[_Left]] = {}
+        by_machine: dict[TargetRef, list[_Left]] = {}
         for item in left.values():
-            by_machine.setdefault(item[2].uuid, []).append(item)
-        for uuid, items in by_machine.items():
-            yield from self._render_machine(uuid, items)
-        for uuid, at in gone.items():
-            known = self._machines.pop(uuid, None)
+            by_machine.setdefault(item[2].target, []).append(item)
+        for target, items in by_machine.items():
+            yield from self._render_machine(target, items)
+        for target, at in gone.items():
+            known = self._machines.pop(target, None)
             if known is not None:
                 yield known[1].end(at)
 
-    def _render_machine(self, uuid: str, items: list[_Left]) -> Iterator[bytes]:
+    def _render_machine(self, target: TargetRef, items: list[_Left]) -> Iterator[bytes]:
         subject, domain, newest = max(items, key=lambda item: item[2].at)
         names = (subject, domain.pod_uid)
-        known = self._machines.get(uuid)
+        known = self._machines.get(target)
         if known is None or known[0] != names:
             if known is not None:
                 # Other names make other series: those under the old names end here.
                 yield known[1].end(newest.at)
-            known = self._machines[uuid] = (names, MachineMetrics(machine_resource(*names, self._resource)))
+            known = self._machines[target] = (names, MachineMetrics(target_resource(*names, self._resource)))
         yield known[1].render(item[2] for item in items)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context
 
-from virtwatch_agent.observations import DomainEvent, Sample
+from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_agent.telemetry.identity import Attributes, alert_attributes
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.thresholdset import ThresholdSet
@@ -23,7 +23,7 @@ def emit_transition(
     transition: Transition,
     *,
     thresholds: ThresholdSet | None,
-    cause: Sample | DomainEvent | None,
+    cause: Sample | TargetEvent | None,
     judged: float,
     journaled: float,
 ) -> Span:
@@ -70,7 +70,7 @@ def emit_applied(
     span.end(nanoseconds(max(ended, started)))
 
 
-def _cause_attributes(cause: Sample | DomainEvent) -> Attributes:
+def _cause_attributes(cause: Sample | TargetEvent) -> Attributes:
     if isinstance(cause, Sample):
         return {"virtwatch.source": cause.source.value, "virtwatch.sample.readings": len(cause.values)}
     return {"virtwatch.event.type": cause.type, "virtwatch.event.inferred": cause.inferred}

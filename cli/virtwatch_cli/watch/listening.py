@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from virtwatch_agent.observations import Appeared, Domain, Observation, Vanished
 from virtwatch_agent.seams import Collector, Deliver
 from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import TargetRef
 from virtwatch_cli.watch.watched import identities
 
 Found = Appeared | Vanished
@@ -34,9 +35,9 @@ class ListeningCollector(Collector):
 
         self._collector.start(heard)
 
-    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
+    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
         """Pass a plan on."""
-        self._collector.plan(uuid, intervals)
+        self._collector.plan(target, intervals)
 
     def stop(self) -> None:
         """End."""

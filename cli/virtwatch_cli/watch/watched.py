@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from virtwatch_agent.observations import Domain, IdentitiesChanged, KubernetesIdentity
-from virtwatch_api.resolution import EffectiveRule, MachineIdentity, resolve_rules
+from virtwatch_api.resolution import EffectiveRule, resolve_rules
+from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 
 
@@ -34,7 +35,7 @@ class Watched:
     def machine(self, domain: Domain) -> WatchedMachine:
         """Return a VM with its rules."""
         identity = kubernetes_identity(domain)
-        machine = MachineIdentity(identity.name, identity.namespace) if identity else MachineIdentity(domain.name)
+        machine = TargetIdentity(identity.name, identity.namespace) if identity else TargetIdentity(domain.name)
         rules = resolve_rules(machine, self.thresholds).rules
         return WatchedMachine(domain, tuple(rules[name] for name in sorted(rules)))
 

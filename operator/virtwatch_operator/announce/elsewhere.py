@@ -29,7 +29,7 @@ def elsewhere(
         if other.node not in silent:
             places += [item.firing for item in other.arriving]
             # A UUID alone does not tell whose VM it is.
-            places += [item for item in other.firing if item.subject.vmi_uid is not None]
+            places += [item for item in other.firing if item.subject.uid is not None]
     found = [item.severity for item in places if item is not None and _is_it(item, transition)]
     return max(found, key=_rank, default=None)
 
@@ -46,7 +46,7 @@ def news(transition: Transition, severity: Severity | None) -> Transition | None
 
 
 def _is_it(item: FiringAlert, transition: Transition) -> bool:
-    same = (item.alert, item.subject.vmi_uid) == (transition.alert, transition.subject.vmi_uid)
+    same = (item.alert, item.subject.uid) == (transition.alert, transition.subject.uid)
     # Of two that begin, each on its node, the older one is told.
     begins = transition.action in (Action.FIRED, Action.ESCALATED)
     return same and (not begins or item.since < transition.since)

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from virtwatch_api.alert import Action, Reason
-from virtwatch_api.nodemonitor import Subject, Transition
+from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import API_VERSION
-from virtwatch_kube.paths import EVENTS, KUBEVIRT
+from virtwatch_api.targets import TARGET_KINDS, Subject
+from virtwatch_kube.paths import EVENTS
 from virtwatch_operator.announce.sinks import Origin
 from virtwatch_operator.figures import bound_text, value_text
 from virtwatch_operator.tracing import trace_id
@@ -26,7 +27,6 @@ _ENDED = {
     Reason.EVENT_CLEARED: "an event cleared it",
     Reason.EXPIRED: "nothing renewed it",
     Reason.NO_DATA: "its signal has no data",
-    Reason.DOMAIN_STOPPED: "the VM is not running any more",
     Reason.MIGRATED: "the VM moved to a node with no agent that could go on with the alert",
     Reason.POLICY_CHANGED: "its rule changed or does not select the VM any more",
     Reason.POLICY_DELETED: "its policy was deleted",
@@ -72,14 +72,14 @@ class Announcement:
 
 
 def announcements(transition: Transition, origin: Origin) -> tuple[Announcement, Announcement]:
-    """Write the two Events of a transition: about the VM, and about the policy.
+    """Write the two Events of a transition: about the target, and about the policy.
 
     Their names follow from alert, journal and sequence alone, so that whoever tells it again meets what is there.
     """
-    machine, policy = _machine(transition.subject), _policy(transition.alert.policy, origin.policy_uid)
+    target, policy = _regarding(transition.subject), _policy(transition.alert.policy, origin.policy_uid)
     return (
-        _announcement(transition, origin, regarding=machine, related=policy, role=ABOUT_TARGET),
-        _announcement(transition, origin, regarding=policy, related=machine, role="policy"),
+        _announcement(transition, origin, regarding=target, related=policy, role=ABOUT_TARGET),
+        _announcement(transition, origin, regarding=policy, related=target, role="policy"),
     )
 
 
@@ -111,7 +111,7 @@ def note(transition: Transition) -> str:
     """Write the sentence that people read, within the API server's limit."""
     subject, alert = transition.subject, transition.alert
     was = f" (was {transition.previous})" if transition.previous else ""
-    head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} VM {subject}"
+    head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} {subject.described}"
     fired = "it fired " if transition.action is Action.RESOLVED else ""
     tail = f"; {fired}since {_clock(transition.since)}. {alert.policy.kind} {alert.policy}."
     if trace := trace_id(transition.traceparent):
@@ -165,13 +165,8 @@ def _reason(transition: Transition) -> str:
             return "AlertCritical" if transition.severity is Severity.CRITICAL else "AlertWarning"
 
 
-def _machine(subject: Subject) -> ObjectReference:
-    if subject.namespace and subject.name:
-        return ObjectReference(
-            KUBEVIRT, "VirtualMachineInstance", subject.name, subject.namespace, subject.vmi_uid or ""
-        )
-    # Only libvirt knows the domain, so its Node stands for it; with kubelet's uid, `kubectl describe node` shows it.
-    return ObjectReference("v1", "Node", subject.node, uid=subject.node)
+def _regarding(subject: Subject) -> ObjectReference:
+    return ObjectReference(*TARGET_KINDS[subject.target.kind].regarding(subject))
 
 
 def _policy(key: PolicyKey, uid: str) -> ObjectReference:
@@ -197,9 +192,15 @@ def _why(transition: Transition) -> str:
             said += f", bound {bound_text(evidence)}"
     if transition.action is not Action.RESOLVED:
         return said
-    ended = _ENDED.get(transition.reason, transition.reason.value)
+    ended = _ended(transition)
     # What ended it is in the evidence, or else the evidence is from before.
     return f"{ended}, {said}" if transition.reason in _TELLING else f"{ended} (last: {said})"
+
+
+def _ended(transition: Transition) -> str:
+    if transition.reason is Reason.DOMAIN_STOPPED:
+        return f"the {TARGET_KINDS[transition.alert.target.kind].gone}"
+    return _ENDED.get(transition.reason, transition.reason.value)
 
 
 def _clock(seconds: float) -> str:

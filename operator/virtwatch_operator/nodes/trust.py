@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from virtwatch_api.alert import Action, AlertKey
-from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Subject, Transition
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.targets import Subject
 from virtwatch_operator.nodes.evidence import own_words
 from virtwatch_operator.nodes.machines import VirtualMachines
 
@@ -80,7 +82,7 @@ class Trust:
     def _whereabouts(node: str, subject: Subject, on: Callable[..., bool]) -> str:
         if not (subject.namespace and subject.name):
             return ""  # a domain that only the node's libvirt knows; what is told of it is told about the node
-        uid = subject.vmi_uid or ""
+        uid = subject.uid or ""
         if on(node, namespace=subject.namespace, name=subject.name, uid=uid):
             return ""
         return f"VirtualMachineInstance {subject} is not on that node"
@@ -133,7 +135,7 @@ def _cleaned(item: T) -> T:
     subject = item.subject
     return replace(
         item,
-        subject=replace(subject, domain=_printable(subject.domain)),
+        subject=replace(subject, label=_printable(subject.label)),
         evidence=own_words(item.evidence, device=item.alert.device),
         traceparent=item.traceparent if _TRACE.fullmatch(item.traceparent) else "",
     )
@@ -142,6 +144,8 @@ def _cleaned(item: T) -> T:
 def _shape(node: str, alert: AlertKey, subject: Subject) -> str:
     if subject.node != node:
         return f"it is about node {_printable(subject.node)}"
+    if subject.target.kind is TargetKind.NODE and subject.target.id != node:
+        return f"it is about node {_printable(subject.target.id)}"
     policy = alert.policy
     if policy.kind is PolicyKind.MONITOR_POLICY and subject.namespace != policy.namespace:
         return f"MonitorPolicy {policy} watches no VM outside its namespace"

@@ -1,13 +1,13 @@
 """What people read in a message: subject, what, since, value, bound, where, why, how to silence. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from virtwatch_api.alert import Reason
 from virtwatch_api.channel import Channel, ChannelType
-from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import TARGET_KINDS, Subject, TargetRef
 from virtwatch_operator.figures import bound_text, value_text
 from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.tracing import trace_id
@@ -73,7 +73,7 @@ def test_message(channel: Channel) -> Message:
 
 def where(subject: Subject) -> str:
     """Name what an alert is about."""
-    return f"VM {subject}"
+    return subject.described
 
 
 def rfc3339(seconds: float) -> str:
@@ -106,11 +106,16 @@ def _common(entries: Sequence[Entry]) -> str:
     nodes = {item.transition.subject.node for item in entries}
     rules = {item.transition.alert.rule for item in entries}
     policies = {item.transition.alert.policy for item in entries}
-    targets = {item.transition.alert.domain for item in entries}
+    targets = {item.transition.alert.target for item in entries}
     rule = f"{next(iter(rules))} " if len(rules) == 1 and len(policies) == 1 else ""
-    vms = f"{len(targets)} VMs" if len(targets) > 1 else where(entries[0].transition.subject)
+    vms = _several(targets) if len(targets) > 1 else where(entries[0].transition.subject)
     place = f"on node {next(iter(nodes))}" if len(nodes) == 1 else f"on {len(nodes)} nodes"
     return f"{rule}{'for' if rule else 'alerts of'} {vms} {place}"
+
+
+def _several(targets: Collection[TargetRef]) -> str:
+    nouns = {TARGET_KINDS[item.kind].noun for item in targets}
+    return f"{len(targets)} {nouns.pop() if len(nouns) == 1 else 'target'}s"
 
 
 def _state(item: Entry) -> str:

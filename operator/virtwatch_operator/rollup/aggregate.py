@@ -146,6 +146,6 @@ def _worst(active: tuple[FiringAlert, ...]) -> str:
     worst = active[0]
     why = worst.evidence.text or worst.evidence.subject
     return (
-        f" Worst: {worst.severity} {worst.alert.rule} for VM {worst.subject} on node {worst.subject.node}"
+        f" Worst: {worst.severity} {worst.alert.rule} for {worst.subject.described} on node {worst.subject.node}"
         f" since {since(worst.since)}: {why}."
     )

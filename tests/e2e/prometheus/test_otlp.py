@@ -11,7 +11,7 @@ from lab.rundir import RunDir, clean
 from virtwatch_agent.observations import Domain, DomainState, Sample
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.catalogue.readings import READINGS, Instrument, Reading
-from virtwatch_api.nodemonitor import Subject
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_telemetry import set_up
 
 DEADLINE_S = 30.0
@@ -45,12 +45,12 @@ def telemetry(prometheus: PrometheusServer) -> Iterator[AgentTelemetry]:
 
 def leave(telemetry: AgentTelemetry, uuid: str, readings: tuple[Reading, ...] = READINGS) -> None:
     """Hand one figure of each reading to the exporter."""
-    subject = Subject(f"shop_{uuid[-1]}", uuid, "node-1", "shop", f"web-{uuid[-1]}", "vmi")
+    subject = Subject(f"shop_{uuid[-1]}", vm_ref(uuid), "node-1", "shop", f"web-{uuid[-1]}", "vmi")
     domain, now = Domain(uuid, "d", "c", "first", DomainState.RUNNING), time.time()
     for source in {reading.source for reading in readings}:
         of_source = [reading for reading in readings if reading.source is source]
         values = {(reading.key, "0" if reading.device else ""): 1.5 for reading in of_source}
-        telemetry.sample(subject, domain, Sample(uuid, source, "first", now, now, now, values))
+        telemetry.sample(subject, domain, Sample(vm_ref(uuid), source, "first", now, now, now, values))
 
 
 def name(reading: Reading) -> str:
@@ -81,7 +81,7 @@ def test_the_series_of_a_forgotten_vm_end_at_once(prometheus: PrometheusServer, 
     leave(telemetry, OTHER)
     wait_for(lambda: names(prometheus, OTHER) != set(), what="its series", deadline=DEADLINE_S)
 
-    telemetry.forget(OTHER)
+    telemetry.forget(vm_ref(OTHER))
 
     # Without the mark that a series ended, Prometheus shows its last value for five minutes.
     what = "its series to end"

@@ -6,7 +6,7 @@ from threading import Condition
 from typing import TypeVar
 
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
-from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, Observation, Sample, Unwatched
+from virtwatch_agent.observations import Appeared, ConnectionState, Observation, Sample, TargetEvent, Unwatched
 from virtwatch_api.catalogue.readings import Source
 
 T = TypeVar("T")
@@ -50,10 +50,10 @@ class Collected:
             since=since,
         )
 
-    def event(self, uuid: str, type_: str, *, since: int = 0) -> DomainEvent:
+    def event(self, uuid: str, type_: str, *, since: int = 0) -> TargetEvent:
         return self.wait(
             lambda all_: next(
-                (one for one in all_ if isinstance(one, DomainEvent) and (one.uuid, one.type) == (uuid, type_)), None
+                (one for one in all_ if isinstance(one, TargetEvent) and (one.uuid, one.type) == (uuid, type_)), None
             ),
             f"{type_} of {uuid}",
             since=since,
@@ -112,8 +112,8 @@ class Collected:
             since=since,
         )
 
-    def events(self, uuid: str, *, since: int = 0) -> list[DomainEvent]:
-        return [one for one in self.all[since:] if isinstance(one, DomainEvent) and one.uuid == uuid]
+    def events(self, uuid: str, *, since: int = 0) -> list[TargetEvent]:
+        return [one for one in self.all[since:] if isinstance(one, TargetEvent) and one.uuid == uuid]
 
     def stop(self) -> None:
         """Stop the collector, in the time that it promises and for good."""
@@ -127,4 +127,4 @@ class Collected:
             self._changed.notify_all()
         for observation in observations:
             if isinstance(observation, Appeared):
-                self._collector.plan(observation.domain.uuid, OFTEN)
+                self._collector.plan(observation.domain.target, OFTEN)

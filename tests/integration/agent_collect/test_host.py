@@ -2,7 +2,7 @@
 
 from lab.guests.host import HostLibvirt
 from tests.integration.agent_collect.conftest import Collect
-from virtwatch_agent.observations import Appeared, ConnectionState, DomainEvent, FoundStopped, Sample, Vanished
+from virtwatch_agent.observations import Appeared, ConnectionState, FoundStopped, Sample, TargetEvent, Vanished
 from virtwatch_api.catalogue.readings import Source
 
 
@@ -109,6 +109,6 @@ def test_a_start_that_is_told_is_announced_with_the_vm(collect: Collect, bare_ho
     late = bare_host.add("start-late", linux=False)
     collected.event(late.uuid, "vm.started")
 
-    told = [one for one in collected.all if isinstance(one, Appeared | DomainEvent)]
+    told = [one for one in collected.all if isinstance(one, Appeared | TargetEvent)]
     first = next(one for one in told if isinstance(one, Appeared) and one.domain.uuid == late.uuid)
     assert first.started

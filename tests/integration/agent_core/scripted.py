@@ -11,11 +11,11 @@ from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
-    DomainEvent,
     DomainState,
     NodeChanged,
     Observation,
     Sample,
+    TargetEvent,
     ThresholdsChanged,
 )
 from virtwatch_api.catalogue.readings import Source
@@ -23,6 +23,7 @@ from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
 from virtwatch_api.policy import Policy
 from virtwatch_api.policy_codec import parse_policy
+from virtwatch_api.targets import vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 
 UUID = "6a1c1f0e-0000-4000-8000-000000000001"
@@ -78,7 +79,7 @@ class Outside:
 
     def forget(self, uuid: str) -> None: ...
 
-    def event(self, subject: object, event: DomainEvent) -> None:
+    def event(self, subject: object, event: TargetEvent) -> None:
         self.heard.append(event.type)
 
     def transition_context(self) -> str:
@@ -148,14 +149,14 @@ class Agent:
         for value in values:
             self.seen = max(self.seen + 0.001, self.clock.monotonic())
             now = self.clock.time()
-            self.say(Sample(UUID, Source.KERNEL, "1", now, now, self.seen, {("memory.rss", ""): value}))
+            self.say(Sample(vm_ref(UUID), Source.KERNEL, "1", now, now, self.seen, {("memory.rss", ""): value}))
         return self
 
     def appear(self, *, started: bool = False, **changes: Any) -> "Agent":
         return self.say(Appeared(domain(**changes), self.clock.time(), started=started))
 
     def hear(self, type_: str, **attributes: str) -> "Agent":
-        return self.say(DomainEvent(type_, UUID, self.clock.time(), attributes))
+        return self.say(TargetEvent(type_, vm_ref(UUID), self.clock.time(), attributes))
 
     def acknowledge(self, epoch: str, sequence: int) -> "Agent":
         return self.say(NodeChanged({}, Acknowledged(epoch, sequence)))

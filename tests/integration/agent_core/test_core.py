@@ -16,12 +16,12 @@ from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
     Domain,
-    DomainEvent,
     DomainState,
     IdentitiesChanged,
     KubernetesIdentity,
     Rejected,
     Sample,
+    TargetEvent,
     ThresholdsChanged,
     Unwatched,
     Vanished,
@@ -30,6 +30,7 @@ from virtwatch_api.alert import Action, Reason
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import vm_ref
 
 IN_A_POD = Domain(UUID, "shop_db-1", "test", "1", DomainState.RUNNING, pod_uid="pod-1")
 SHOP_DB = KubernetesIdentity("shop", "db-1", "vmi-1", ("pod-1",), {}, {})
@@ -84,7 +85,7 @@ def test_a_vms_new_state_and_what_led_to_it_are_written_in_one_transaction(
     turns = 100 * [("vm.paused", DomainState.PAUSED), ("vm.resumed", DomainState.RUNNING)]
     for type_, state in turns:
         now = agent.clock.time()
-        agent.core.deliver(Appeared(domain(state=state), now), DomainEvent(type_, UUID, now))
+        agent.core.deliver(Appeared(domain(state=state), now), TargetEvent(type_, vm_ref(UUID), now))
     agent.until(lambda status: status.sequence == len(turns))
     agent.core.stop()
 
@@ -355,7 +356,7 @@ def test_a_vm_made_again_in_a_new_pod_is_judged_by_its_own_policies_under_its_ow
     agent.say(IdentitiesChanged((replace(SHOP_DB, vmi_uid="vmi-2", pod_uids=("pod-2",)),)))
     status = agent.until(lambda status: not status.firing)
 
-    assert status.transitions[-1].subject.vmi_uid == "vmi-2"
+    assert status.transitions[-1].subject.uid == "vmi-2"
 
 
 def test_policies_that_are_gone_are_not_counted_for(agent: Agent) -> None:
@@ -427,7 +428,7 @@ def test_a_rule_that_waits_goes_on_waiting_though_the_clock_is_set_also_after_a_
 
     agent.clock.ahead = step
     wait_for(lambda: waits_since_on_disk(agent) == pytest.approx(since + step, abs=1.0))
-    agent.say(Sample(UUID, Source.KERNEL, "1", before, before, time.monotonic(), {("memory.rss", ""): 150}))
+    agent.say(Sample(vm_ref(UUID), Source.KERNEL, "1", before, before, time.monotonic(), {("memory.rss", ""): 150}))
     agent.see(150).hear("vm.paused", reason="user")
     status = agent.until(lambda status: bool(status.firing))
     assert ([item.alert.rule for item in status.firing], status.counts.pending) == (["paused"], 1)
@@ -528,7 +529,7 @@ def test_a_full_disk_is_said_once_and_everything_goes_on_and_is_written_later(
 def test_a_defect_that_every_observation_meets_is_told_once_and_the_others_are_judged(
     agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Sample("other", Source.KERNEL, "1", 1.0, 1.0, 1.0, None)  # type: ignore[arg-type]
+    broken = Sample(vm_ref("other"), Source.KERNEL, "1", 1.0, 1.0, 1.0, None)  # type: ignore[arg-type]
     agent.judge_by(policy(BUSY)).appear()
     agent.say(Appeared(Domain("other", "db-2", "test", "1", DomainState.RUNNING), 1.0))
 

@@ -11,18 +11,19 @@ from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, dom
 from virtwatch_agent.observations import (
     Appeared,
     ConnectionState,
-    DomainEvent,
     DomainState,
     FoundStopped,
     IdentitiesChanged,
     KubernetesIdentity,
     NodeChanged,
     Sample,
+    TargetEvent,
     Vanished,
 )
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus
+from virtwatch_api.targets import vm_ref
 
 ON_GPU_NODES = {"target": {"nodeSelector": {"matchLabels": {"pool": "gpu"}}}}
 IO_ERROR = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.resumed"]}}
@@ -84,7 +85,7 @@ def test_a_vm_that_stands_paused_on_an_io_error_is_the_same_alert_after_a_restar
 
     agent.restart()
     # As a first listing says it, which does not know the disk.
-    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(IO_ERROR, PAUSED)).appear(state=DomainState.PAUSED).say(found).hear("vm.paused")
     status = agent.until(lambda status: "paused" in firing(status))
 
@@ -99,7 +100,7 @@ def test_an_io_error_that_a_gap_hid_is_an_alert_though_its_disk_is_not_known(age
     agent.until(lambda status: status.virtual_machines == 1)
 
     agent.restart()
-    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(IO_ERROR)).appear(state=DomainState.PAUSED).say(found)
 
     assert agent.until(lambda status: bool(status.firing)).firing[0].alert.device == ""
@@ -115,7 +116,7 @@ def test_a_stuck_vm_that_recovered_during_a_restart_is_found_well_by_its_first_a
         "stuck"
     ]  # the kernel alone tells nothing
     now = time.time()
-    agent.say(Sample(UUID, Source.BLOCK, "1", now, now, time.monotonic(), {("disk.capacity", "vda"): 1.0}))
+    agent.say(Sample(vm_ref(UUID), Source.BLOCK, "1", now, now, time.monotonic(), {("disk.capacity", "vda"): 1.0}))
     status = agent.until(lambda status: not status.firing)
 
     assert status.transitions[-1].evidence.text == "vm.telemetry_recovered, found after a gap"
@@ -180,9 +181,9 @@ def test_the_end_of_a_vm_that_was_told_is_not_told_again_after_a_restart(
 
     agent.restart()
     agent.judge_by(policy(CRASHED, STOPPED))
-    status = agent.until(lambda status: any(item.subject.uuid == "other" for item in status.transitions))
+    status = agent.until(lambda status: any(item.subject.target == "other" for item in status.transitions))
 
-    assert [item for item in status.transitions if item.subject.uuid == UUID] == list(before.transitions)
+    assert [item for item in status.transitions if item.subject.target == UUID] == list(before.transitions)
     assert "crashed" in firing(status)
 
 
@@ -307,7 +308,7 @@ def test_a_start_that_a_listing_showed_before_it_was_heard_is_told_once(agent: A
 def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when_its_vm_runs_on(agent: Agent) -> None:
     passing = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "keepFiringFor": "1s"}}
     pod, paused = replace(domain(), pod_uid="pod-1"), replace(domain(state=DomainState.PAUSED), pod_uid="pod-1")
-    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(passing)).say(Appeared(paused, 1.0)).hear("vm.io_error", action="pause", device="vda")
     agent.say(IdentitiesChanged((SHOP_DB,)))
     agent.until(lambda status: bool(status.firing))
@@ -336,7 +337,7 @@ def test_an_io_error_whose_alert_has_expired_is_no_new_one_after_a_restart(agent
     agent.until(lambda status: not status.firing)
 
     agent.restart()
-    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(passing)).appear(state=DomainState.PAUSED).say(found)
     # The same again, once it has run on: a new pause, and a new error.
     agent.appear().hear("vm.resumed").appear(state=DomainState.PAUSED).say(found)
@@ -351,7 +352,7 @@ def test_an_io_error_that_came_before_the_rules_were_known_is_told_after_a_resta
     agent.until(lambda status: status.virtual_machines == 1)
 
     agent.restart()
-    found = DomainEvent("vm.io_error", UUID, time.time(), {"action": "pause"}, inferred=True)
+    found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(IO_ERROR)).appear(state=DomainState.PAUSED).say(found)
 
     assert firing(agent.until(lambda status: bool(status.firing))) == ["io"]

@@ -91,7 +91,7 @@ def test_the_alert_of_a_vm_that_migrates_goes_on_over_there_with_its_since(nodes
     assert status.firing[0].alert == before.alert
     assert since(status) == [round(before.since, 6)]
     assert status.firing[0].traceparent == before.traceparent
-    assert (status.firing[0].subject.node, status.firing[0].subject.vmi_uid) == ("n2", "vmi-1")
+    assert (status.firing[0].subject.node, status.firing[0].subject.uid) == ("n2", "vmi-1")
     assert status.transitions == ()
     assert [item.handover for item in status.adopted] == [handover.id]
 
@@ -138,7 +138,7 @@ def test_an_alert_does_not_land_on_another_vm_that_has_the_same_uuid(nodes: Node
     assert status.firing == ()
     (ended,) = status.transitions
     assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
-    assert (ended.subject.namespace, ended.subject.vmi_uid, ended.subject.node) == ("shop", "vmi-1", "n2")
+    assert (ended.subject.namespace, ended.subject.uid, ended.subject.node) == ("shop", "vmi-1", "n2")
 
 
 def test_an_alert_is_taken_once_though_it_is_told_again_and_the_agent_restarts(nodes: Nodes) -> None:

@@ -18,13 +18,14 @@ WRITER = textwrap.dedent("""
     from virtwatch_agent.judge.records import AlertRecord
     from virtwatch_agent.journal.store import Batch, Journal
     from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
-    from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+    from virtwatch_api.nodemonitor import Evidence, Transition
+from virtwatch_api.targets import Subject, vm_ref
     from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 
     journal = Journal(Path(sys.argv[1]))
     sequence = journal.open(lambda: "e").sequence
-    key = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "p", "n"), "r", "u")
-    subject = Subject("d", "u", "n1")
+    key = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "p", "n"), "r", vm_ref("u"))
+    subject = Subject("d", vm_ref("u"), "n1")
     while True:
         batch = []
         for _ in range(3):

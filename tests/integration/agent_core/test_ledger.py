@@ -11,11 +11,12 @@ from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.journal.store import Journal, JournalError
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
-from virtwatch_api.nodemonitor import Acknowledged, Evidence, Subject, Transition
+from virtwatch_api.nodemonitor import Acknowledged, Evidence, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, vm_ref
 
-KEY = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "paused", "uuid-1")
-SUBJECT = Subject("db-1", "uuid-1", "n1")
+KEY = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "paused", vm_ref("uuid-1"))
+SUBJECT = Subject("db-1", vm_ref("uuid-1"), "n1")
 FIRING = AlertState(severity=Severity.WARNING, since=1.0)
 
 

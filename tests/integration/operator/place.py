@@ -11,9 +11,9 @@ from lab.controlplane.cluster import ControlPlane
 from lab.installed.objects import VmiFacts, vmi
 from lab.process import Process, free_port, start
 from tests.integration.operator.stand_in import StandIn
-from virtwatch_api.nodemonitor import Subject
 from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
 from virtwatch_kube.paths import EVENTS, KUBEVIRT, resource, virtwatch
@@ -163,7 +163,7 @@ class Place:
         facts = VmiFacts(namespace=self.name, name=name, node=node, pod_uid=pod, domain_uuid=pod, labels={})
         path = resource(KUBEVIRT, "virtualmachineinstances", namespace=self.name)
         made = self.client.create(path, vmi(facts))
-        return Subject(f"{self.name}_{name}", pod, node, self.name, name, made["metadata"]["uid"])
+        return Subject(f"{self.name}_{name}", vm_ref(pod), node, self.name, name, made["metadata"]["uid"])
 
     def move(self, name: str, node: str, *, to: str) -> None:
         """Let a VM begin to migrate."""
@@ -173,7 +173,14 @@ class Place:
         self.client.apply(path, body, manager="virt-controller")
 
     def subject(self, *, namespace: str | None = None) -> Subject:
-        return Subject("web-1", "4dea22b3-0000-0000-0000-000000000001", "", namespace or self.name, "web-1", "vmi-uid")
+        return Subject(
+            "web-1",
+            vm_ref("4dea22b3-0000-0000-0000-000000000001"),
+            "",
+            namespace or self.name,
+            "web-1",
+            "vmi-uid",
+        )
 
     def events(self, namespace: str | None = None) -> list[dict[str, Any]]:
         """Return virtwatch's Events of the test's namespace."""

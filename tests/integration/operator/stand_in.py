@@ -15,11 +15,11 @@ from virtwatch_api.nodemonitor import (
     Evidence,
     FiringAlert,
     NodeStatus,
-    Subject,
     Transition,
 )
 from virtwatch_api.nodemonitor_codec import encode_status
 from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_api.targets import Subject
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
 from virtwatch_kube.paths import virtwatch
@@ -55,7 +55,7 @@ class StandIn:
             sequence = len(self.journal) + 1
             item = Transition(
                 sequence=sequence,
-                alert=AlertKey(policy, "cpu-starved", self.subject.uuid),
+                alert=AlertKey(policy, "cpu-starved", self.subject.target),
                 action=action,
                 reason=Reason.RECOVERED if action is Action.RESOLVED else Reason.BREACH,
                 severity=severity,
@@ -71,7 +71,7 @@ class StandIn:
 
     def fires(self, policy: PolicyKey, severity: Severity = Severity.CRITICAL) -> FiringAlert:
         """Let one alert fire."""
-        key = AlertKey(policy, "cpu-starved", self.subject.uuid)
+        key = AlertKey(policy, "cpu-starved", self.subject.target)
         item = FiringAlert(key, severity, self._begun, self.subject, EVIDENCE, f"00-{'a' * 32}-{'b' * 16}-01")
         self.firing = (*self.firing, item)
         return item

@@ -7,8 +7,9 @@ import pytest
 from tests.integration.operator.place import Place, eventually, says
 from tests.integration.operator.stand_in import StandIn
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
-from virtwatch_api.nodemonitor import Evidence, Move, Subject
+from virtwatch_api.nodemonitor import Evidence, Move
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_kube.paths import virtwatch
 
 
@@ -28,7 +29,7 @@ def forge(agent: StandIn, policy: PolicyKey, **changes) -> None:
     agent.happen(policy)
     last = replace(agent.journal[-1], **changes)
     if "subject" in changes:
-        last = replace(last, alert=replace(last.alert, domain=changes["subject"].uuid))
+        last = replace(last, alert=replace(last.alert, target=changes["subject"].target))
     agent.journal[-1] = last
 
 
@@ -39,7 +40,7 @@ def acknowledged(agent: StandIn) -> None:
 
 def test_a_node_cannot_make_events_about_others(place: Place, two):
     honest, thief, key = two
-    system = Subject("dns", "0" * 36, thief.node, "kube-system", "dns", "made-up")
+    system = Subject("dns", vm_ref("0" * 36), thief.node, "kube-system", "dns", "made-up")
     nobodys = PolicyKey(PolicyKind.MONITOR_POLICY, "no-such-policy", "kube-system")
     forge(thief, key, subject=honest.subject)  # another node's VM, in that node's name
     forge(thief, key, subject=replace(honest.subject, node=thief.node))  # and as if it were here
@@ -102,5 +103,5 @@ def test_an_alert_of_a_vm_that_migrates_goes_along(place: Place, two):
     forge(source, key, action=Action.HANDED_OVER, reason=Reason.MIGRATED, move=Move(target.node, moved))
     acknowledged(source)
     (held,) = place.client.get(virtwatch("nodemonitors", name=target.node))["spec"]["handovers"]
-    assert held["id"] == AlertKey(key, "cpu-starved", source.subject.uuid).id
+    assert held["id"] == AlertKey(key, "cpu-starved", source.subject.target).id
     assert len(place.events()) == 2

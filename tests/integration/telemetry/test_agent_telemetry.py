@@ -11,12 +11,13 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lab.backend.sink import Answer, Sink, attributes
-from virtwatch_agent.observations import Domain, DomainEvent, DomainState, Sample
+from virtwatch_agent.observations import Domain, DomainState, Sample, TargetEvent
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.catalogue.readings import Instrument, Source
-from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.policy import Collection, Enforcement, PolicyKey, PolicyKind, Severity, Target
+from virtwatch_api.targets import Subject
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_telemetry import set_up
 
@@ -79,11 +80,11 @@ def _subject(number):
 
 
 def _domain(subject):
-    return Domain(subject.uuid, subject.domain, "qemu:///system", "first", DomainState.RUNNING, "pod-uid")
+    return Domain(subject.target.id, subject.label, "qemu:///system", "first", DomainState.RUNNING, "pod-uid")
 
 
 def _sample(subject, values, *, at, incarnation="first", source=Source.KERNEL):
-    return Sample(subject.uuid, source, incarnation, at - 0.02, at, at, values)
+    return Sample(subject.target, source, incarnation, at - 0.02, at, at, values)
 
 
 def _leave(telemetry, subject, values, **more):
@@ -102,7 +103,7 @@ def _points(sink, uuid, name):
 def _transition(telemetry, subject, **more):
     return Transition(
         sequence=7,
-        alert=AlertKey(POLICY, "cpu-starved", subject.uuid),
+        alert=AlertKey(POLICY, "cpu-starved", subject.target),
         action=Action.FIRED,
         reason=Reason.BREACH,
         severity=Severity.CRITICAL,
@@ -146,17 +147,17 @@ def test_a_sample_is_sent_once_and_the_last_one_of_an_interval_wins(sink, connec
     for value in (1.0, 2.0, 3.0):
         _leave(telemetry, subject, {("cpu.time", "0"): value}, at=100.0 + value)
     providers.shutdown()
-    assert [point.as_double for point in _points(sink, subject.uuid, "libvirt.domain.vcpu.time")] == [3.0]
+    assert [point.as_double for point in _points(sink, subject.target, "libvirt.domain.vcpu.time")] == [3.0]
 
 
 def test_counters_of_a_restarted_vm_have_a_new_start_time(sink, connect):
     telemetry, _ = connect()
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 900.0}, at=100.0)
-    sink.wait(lambda it: len(_points(it, subject.uuid, "libvirt.domain.vcpu.time")) == 1, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 1, DEADLINE)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=110.0, incarnation="second")
-    sink.wait(lambda it: len(_points(it, subject.uuid, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
-    starts = [point.start_time_unix_nano for point in _points(sink, subject.uuid, "libvirt.domain.vcpu.time")]
+    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
+    starts = [point.start_time_unix_nano for point in _points(sink, subject.target, "libvirt.domain.vcpu.time")]
     assert starts == [100 * 10**9, 110 * 10**9]
 
 
@@ -164,9 +165,9 @@ def test_a_vm_that_is_forgotten_sends_its_last_values_and_then_ends_its_series(s
     telemetry, _ = connect()
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
-    telemetry.forget(subject.uuid)
-    sink.wait(lambda it: len(_points(it, subject.uuid, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
-    last, end = _points(sink, subject.uuid, "libvirt.domain.vcpu.time")
+    telemetry.forget(subject.target)
+    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
+    last, end = _points(sink, subject.target, "libvirt.domain.vcpu.time")
     assert (last.as_double, last.flags) == (1.0, 0)
     assert (end.HasField("as_double"), end.flags) == (False, 1)
 
@@ -174,11 +175,11 @@ def test_a_vm_that_is_forgotten_sends_its_last_values_and_then_ends_its_series(s
 def test_a_vm_that_gets_its_kubernetes_names_later_ends_the_series_under_the_old_names(sink, connect):
     telemetry, _ = connect()
     subject = _subject(1)
-    bare = replace(subject, namespace=None, name=None, vmi_uid=None)
+    bare = replace(subject, namespace=None, name=None, uid=None)
     _leave(telemetry, bare, {("memory.rss", ""): 1.0}, at=100.0)
-    sink.wait(lambda it: len(_points(it, subject.uuid, "libvirt.domain.memory.rss")) == 1, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.memory.rss")) == 1, DEADLINE)
     _leave(telemetry, subject, {("memory.rss", ""): 2.0}, at=110.0)
-    sink.wait(lambda it: len(_points(it, subject.uuid, "libvirt.domain.memory.rss")) == 3, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.memory.rss")) == 3, DEADLINE)
     named = [
         ("kubevirt.vm.name" in item.resource, point.flags)
         for item in sink.metrics
@@ -201,7 +202,7 @@ def test_many_vms_are_sent_in_requests_that_every_receiver_takes(sink, connect):
 
 def test_an_event_is_a_log_record_with_the_catalogues_name_and_no_unknown_attribute(sink, connect):
     telemetry, _ = connect()
-    event = DomainEvent(
+    event = TargetEvent(
         "vm.io_error", _subject(1).uuid, 123.5, {"action": "pause", "device": "vda", "path": "/secret/guest.img"}
     )
     telemetry.event(_subject(1), event)
@@ -238,7 +239,7 @@ def test_a_transition_is_one_trace_from_sample_to_journal_under_the_id_that_the_
     assert root.message.parent_span_id == b""
     assert [item.trace_id.hex() for item in root.message.links] == [POLICY_TRACE.split("-")[1]]
     assert root.attributes == {
-        "libvirt.domain.uuid": subject.uuid,
+        "libvirt.domain.uuid": subject.target,
         "libvirt.domain.name": "shop_web-1",
         "k8s.namespace.name": "shop",
         "kubevirt.vm.name": "web-1",
@@ -274,7 +275,7 @@ def test_a_transition_is_one_trace_from_sample_to_journal_under_the_id_that_the_
 def test_a_transition_by_an_event_or_by_no_data_has_no_sample_in_its_trace(sink, connect):
     telemetry, _ = connect()
     subject = _subject(1)
-    event = DomainEvent("vm.crashed", subject.uuid, 102.0)
+    event = TargetEvent("vm.crashed", subject.target, 102.0)
     for cause in (event, None):
         telemetry.transition(
             _transition(telemetry, subject), thresholds=None, cause=cause, judged=103.0, journaled=103.5
@@ -333,7 +334,7 @@ def test_a_backend_that_fails_is_said_once_and_exports_go_on_when_it_is_back(sin
     sink.answer(Answer.ACCEPT)
     sampled_until(lambda: not providers.problem)
     providers.shutdown()
-    assert _points(sink, subject.uuid, "libvirt.domain.vcpu.time")
+    assert _points(sink, subject.target, "libvirt.domain.vcpu.time")
     lines = [record.getMessage() for record in caplog.records if record.name == "virtwatch.telemetry"]
     assert [words in lines[0], "again after" in lines[1], len(lines)] == [True, True, 2]
     assert f"{sink.otlp_http}/v1/metrics" in lines[0]
@@ -346,7 +347,7 @@ def test_a_backend_that_is_not_there_blocks_nobody_and_leaves_one_line(connect, 
         telemetry, providers = connect(OTEL_EXPORTER_OTLP_ENDPOINT=address)
         subject = _subject(1)
         _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
-        telemetry.event(subject, DomainEvent("vm.started", subject.uuid, 1.0))
+        telemetry.event(subject, TargetEvent("vm.started", subject.target, 1.0))
         transition = _transition(telemetry, subject)
         telemetry.transition(transition, thresholds=THRESHOLDS, cause=None, judged=1.0, journaled=2.0)
         providers.shutdown(2.0)
@@ -362,8 +363,8 @@ def test_without_an_endpoint_nothing_runs_and_one_line_says_so(connect, caplog):
     subject = _subject(1)
     telemetry.observe("virtwatch.agent.samples", "{sample}", lambda: 12)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
-    telemetry.forget(subject.uuid)
-    telemetry.event(subject, DomainEvent("vm.started", subject.uuid, 1.0))
+    telemetry.forget(subject.target)
+    telemetry.event(subject, TargetEvent("vm.started", subject.target, 1.0))
     telemetry.applied(THRESHOLDS, started=1.0, virtual_machines=1)
     transition = _transition(telemetry, subject)
     assert transition.traceparent == ""
@@ -380,7 +381,7 @@ def test_shutdown_keeps_its_deadline_though_the_backend_hangs(sink, connect, cap
     telemetry, providers = connect(OTEL_EXPORTER_OTLP_TIMEOUT="600")
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
-    telemetry.event(subject, DomainEvent("vm.started", subject.uuid, 1.0))
+    telemetry.event(subject, TargetEvent("vm.started", subject.target, 1.0))
     transition = _transition(telemetry, subject)
     telemetry.transition(transition, thresholds=THRESHOLDS, cause=None, judged=1.0, journaled=2.0)
     sink.wait(lambda it: it.requests >= 3, DEADLINE)
@@ -395,11 +396,11 @@ def test_what_waits_at_shutdown_is_still_sent(sink, connect):
     telemetry, providers = connect(OTEL_METRIC_EXPORT_INTERVAL="3600000")
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
-    telemetry.event(subject, DomainEvent("vm.started", subject.uuid, 1.0))
+    telemetry.event(subject, TargetEvent("vm.started", subject.target, 1.0))
     telemetry.applied(THRESHOLDS, started=1.0, virtual_machines=1)
     providers.shutdown()
     assert [len(sink.spans), len(sink.logs)] == [1, 1]
-    assert _points(sink, subject.uuid, "libvirt.domain.vcpu.time")
+    assert _points(sink, subject.target, "libvirt.domain.vcpu.time")
 
 
 def _seconds(span: Span):

@@ -10,8 +10,9 @@ from virtwatch_agent.observations import Domain, DomainState, Sample
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.nodemonitor import Evidence, Subject, Transition
+from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_telemetry import set_up
 
 DEADLINE = 30.0
@@ -28,14 +29,16 @@ def connected(backend: Backend, monkeypatch):
 
 
 def _subject(uuid):
-    return Subject(f"shop_{uuid[-1]}", uuid, "node-1", "shop", f"web-{uuid[-1]}", "vmi")
+    return Subject(f"shop_{uuid[-1]}", vm_ref(uuid), "node-1", "shop", f"web-{uuid[-1]}", "vmi")
 
 
 def _leave(telemetry, uuid, seconds):
     domain = Domain(uuid, "d", "c", "first", DomainState.RUNNING)
     now = time.time()
     telemetry.sample(
-        _subject(uuid), domain, Sample(uuid, Source.KERNEL, "first", now, now, now, {("cpu.time", "0"): seconds})
+        _subject(uuid),
+        domain,
+        Sample(vm_ref(uuid), Source.KERNEL, "first", now, now, now, {("cpu.time", "0"): seconds}),
     )
 
 
@@ -57,7 +60,7 @@ def test_vms_are_series_of_their_own_in_prometheus_format_until_they_are_forgott
     assert 'k8s_namespace_name="shop"' in line
     assert 'libvirt_vcpu_id="0"' in line
     assert "} 2.5" in line
-    telemetry.forget(SECOND)
+    telemetry.forget(vm_ref(SECOND))
     wait_for(lambda: not _series(backend, SECOND), what="the series to end", deadline=DEADLINE)
     assert _series(backend, FIRST)
     assert providers.problem == ""
@@ -68,7 +71,7 @@ def test_the_trace_of_a_transition_is_found_under_the_id_that_the_journal_holds(
     now = time.time()
     transition = Transition(
         sequence=1,
-        alert=AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop"), "cpu-starved", FIRST),
+        alert=AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop"), "cpu-starved", vm_ref(FIRST)),
         action=Action.FIRED,
         reason=Reason.BREACH,
         severity=Severity.WARNING,
@@ -79,7 +82,7 @@ def test_the_trace_of_a_transition_is_found_under_the_id_that_the_journal_holds(
         evidence=Evidence("vm.cpu.delay.ratio", 0.2, 0.1, "20 % of the time"),
         traceparent=telemetry.transition_context(),
     )
-    cause = Sample(FIRST, Source.KERNEL, "first", now - 0.2, now - 0.1, now, {("cpu.delay", "0"): 1.0})
+    cause = Sample(vm_ref(FIRST), Source.KERNEL, "first", now - 0.2, now - 0.1, now, {("cpu.delay", "0"): 1.0})
     telemetry.transition(transition, thresholds=None, cause=cause, judged=now, journaled=now + 0.1)
     trace_id = transition.traceparent.split("-")[1]
     wait_for(lambda: len(backend.trace(trace_id).get("spans", [])) == 4, what="the trace", deadline=DEADLINE)

@@ -16,7 +16,6 @@ from virtwatch_api.nodemonitor import (
     Handover,
     Move,
     NodeStatus,
-    Subject,
     Transition,
     Unavailable,
 )
@@ -52,6 +51,7 @@ from virtwatch_api.policy import (
     Timing,
 )
 from virtwatch_api.rule_kinds.anomaly import SENSITIVITIES
+from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
 
 INTERVAL = 15.0  # seconds between two samples of every collection here
@@ -228,7 +228,8 @@ evidence = st.builds(
     st.none() | st.integers(0, 10**6),
     st.just("") | names,
 )
-subjects = st.builds(Subject, names, names, names, st.none() | names, st.none() | names, st.none() | names)
+target_refs = st.builds(TargetRef, st.sampled_from(TargetKind), names)
+subjects = st.builds(Subject, names, target_refs, names, st.none() | names, st.none() | names, st.none() | names)
 traceparents = st.just("") | st.just("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03")
 
 
@@ -239,7 +240,7 @@ def transitions(draw):
     move = draw(st.none() | moves(severity=severity, since=since))
     return Transition(
         sequence=draw(st.integers(1, 2**53)),
-        alert=AlertKey(draw(policy_keys()), draw(names), subject.uuid, draw(st.just("") | names)),
+        alert=AlertKey(draw(policy_keys()), draw(names), subject.target, draw(st.just("") | names)),
         action=draw(st.sampled_from(Action)),
         reason=draw(st.sampled_from(Reason)),
         severity=severity,
@@ -269,7 +270,7 @@ def handovers(draw):
 @st.composite
 def firing_alerts(draw):
     subject = draw(subjects)
-    key = AlertKey(draw(policy_keys()), draw(names), subject.uuid, draw(st.just("") | names))
+    key = AlertKey(draw(policy_keys()), draw(names), subject.target, draw(st.just("") | names))
     return FiringAlert(key, draw(severities), draw(times), subject, draw(evidence), draw(traceparents))
 
 

@@ -7,11 +7,17 @@ from hypothesis import strategies as st
 from virtwatch_agent.journal.codec import decode_alert, encode_alert
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_api.alert import INACTIVE, Action, AlertKey, AlertState, Reason, carry_on, hand_over, judge, resolve
-from virtwatch_api.nodemonitor import Evidence, Subject
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity, Timing
+from virtwatch_api.targets import Subject, TargetRef, vm_ref
 
 W, C = Severity.WARNING, Severity.CRITICAL
-KEY = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop"), "cpu-starved", "3f1c0f5e-0000-4000-8000-1")
+KEY = AlertKey(
+    PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop"),
+    "cpu-starved",
+    vm_ref("3f1c0f5e-0000-4000-8000-1"),
+)
 
 timings = st.builds(Timing, for_=st.integers(0, 40).map(float), keep_firing_for=st.integers(0, 40).map(float))
 histories = st.lists(st.tuples(st.integers(0, 30), st.sampled_from([None, W, C])), max_size=40)
@@ -142,7 +148,7 @@ def test_a_restart_between_two_judgements_changes_nothing(timing, history, at):
     straight = [(state, change) for _, _, state, change in _run(history, timing)]
     before = list(_run(history[:at], timing))
     now, state = (before[-1][0], before[-1][2]) if before else (1000.0, INACTIVE)
-    record = AlertRecord(KEY, state, Subject("d", KEY.domain, "n"), Evidence("vm.cpu.delay.ratio", 0.1, 0.05))
+    record = AlertRecord(KEY, state, Subject("d", KEY.target, "n"), Evidence("vm.cpu.delay.ratio", 0.1, 0.05))
     restored = decode_alert(encode_alert(record))
     assert restored == record
     after = list(_run(history[at:], timing, state=restored.state, start=now))
@@ -184,15 +190,21 @@ def test_a_clock_that_was_set_back_delays_an_alert_but_never_breaks_it():
 def test_the_id_of_an_alert_never_changes():
     # Event names in clusters and journals on disk are made of it: if this fails, the code is wrong, not the test.
     assert KEY.id == "bdb4605b06974b62"
-    assert AlertKey(PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "all"), "r", "u", "vda").id == "e1085f519af1833f"
+    assert (
+        AlertKey(PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "all"), "r", vm_ref("u"), "vda").id == "e1085f519af1833f"
+    )
 
 
+_targets = st.builds(TargetRef, st.sampled_from(TargetKind), st.text("ab/N", max_size=3))
 _names = st.text("ab-", max_size=3)
+_policies = st.builds(PolicyKey, st.sampled_from(PolicyKind), _names, _names)
 
 
 @given(
     st.lists(
-        st.builds(AlertKey, st.builds(PolicyKey, st.sampled_from(PolicyKind), _names, _names), _names, _names, _names),
+        st.builds(
+            AlertKey, st.builds(PolicyKey, st.sampled_from(PolicyKind), _names, _names), _names, _targets, _names
+        ),
         unique=True,
         max_size=20,
     )

@@ -213,6 +213,8 @@ def test_every_enumeration_is_the_models(kind):
             expected = list(ChannelType)
         elif name == "kind" and parent == "target":
             expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(TargetKind)
+        elif name == "kind" and parent == "subject":
+            expected = [item for item in TargetKind if item is not TargetKind.VIRTUAL_MACHINE]
         elif name == "kind" and parent == "policy":
             expected = list(PolicyKind)
 

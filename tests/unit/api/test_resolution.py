@@ -23,12 +23,13 @@ from virtwatch_api.policy import (
     ThresholdRule,
     Timing,
 )
-from virtwatch_api.resolution import MachineIdentity, resolve_rules, selects
+from virtwatch_api.resolution import resolve_rules, selects
+from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 
 CLUSTER, NAMESPACED = PolicyKind.CLUSTER_MONITOR_POLICY, PolicyKind.MONITOR_POLICY
 TIER = LabelSelector((Requirement("tier", "In", ("web",)),))
-VM = MachineIdentity("web-1", "shop", {"tier": "web"})
+VM = TargetIdentity("web-1", "shop", {"tier": "web"})
 RULE = Rule(
     "cpu-starved",
     ThresholdRule(
@@ -127,7 +128,7 @@ several = st.lists(policies, max_size=6, unique_by=lambda item: item.policy).fla
     lambda sets: st.tuples(st.just(sets), st.permutations(sets))
 )
 machines = st.builds(
-    MachineIdentity,
+    TargetIdentity,
     st.sampled_from(["web-1", "db-1"]),
     st.sampled_from(["shop", "bank", None]),
     st.sampled_from([{}, {"tier": "web"}, {"tier": "db"}]),
@@ -243,7 +244,7 @@ def test_a_monitorpolicy_never_reaches_into_another_namespace_or_to_a_plain_doma
 
 
 def test_a_plain_domain_has_no_labels_so_only_selectors_that_need_none_select_it():
-    domain = MachineIdentity("web-1")
+    domain = TargetIdentity("web-1")
     assert selects(_policy(kind=CLUSTER), domain)
     assert not selects(_policy(kind=CLUSTER, selector=TIER), domain)
     assert selects(_policy(kind=CLUSTER, selector=LabelSelector((Requirement("tier", "DoesNotExist"),))), domain)

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.cli.examples import FIRED, FIRING
 from virtwatch_agent.observations import Appeared, Domain, DomainState, NodeChanged, Observation
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, FiringAlert, NodeStatus
+from virtwatch_api.targets import vm_ref
 from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.watched import Watched
 
@@ -32,7 +33,7 @@ class _Screen(Screen):
         self._note(("vanished", domain.uuid))
 
     def firing(self, alerts, *, total) -> None:
-        self._note(("firing", *(item.alert.domain for item in alerts), total))
+        self._note(("firing", *(item.alert.target for item in alerts), total))
 
     def transition(self, transition) -> None:
         self._note(transition.sequence)
@@ -141,12 +142,12 @@ def test_whoever_started_it_is_told_that_nothing_can_be_shown_any_more_and_why(
     assert terminal.delivered == []
 
 
-OTHER = replace(FIRING, alert=replace(FIRING.alert, domain="u2"))
+OTHER = replace(FIRING, alert=replace(FIRING.alert, target=vm_ref("u2")))
 
 
 def test_what_fired_before_the_start_is_shown_once_with_the_overview(terminal: _Terminal) -> None:
     terminal.reporter.publish(_status(firing=(OTHER,)))
-    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 1)])
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", vm_ref("u2"), 1)])
     terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
     terminal.reporter.policies(())
 
@@ -157,13 +158,13 @@ def test_what_fired_before_the_start_is_shown_although_it_is_known_late(terminal
     terminal.screen.wait(lambda shown: shown == [("overview",)])
     terminal.reporter.publish(_status(firing=(OTHER,)))
 
-    terminal.screen.wait(lambda shown: shown[1:] == [("firing", "u2", 1)])
+    terminal.screen.wait(lambda shown: shown[1:] == [("firing", vm_ref("u2"), 1)])
 
 
 def test_what_fires_by_a_transition_that_is_shown_is_not_shown_twice(terminal: _Terminal) -> None:
     terminal.reporter.publish(_status(1, firing=(FIRING, OTHER)))
 
-    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", "u2", 2), 1])
+    terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", vm_ref("u2"), 2), 1])
 
 
 def test_what_waits_is_shown_before_the_end(terminal: _Terminal) -> None:

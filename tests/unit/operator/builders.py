@@ -9,10 +9,10 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     NodeMonitor,
     NodeStatus,
-    Subject,
     Transition,
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_operator.conditions import Finding, holds
 from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.policies import InForce, PolicyFacts
@@ -21,14 +21,14 @@ AT = 1_795_000_000.25
 POLICY = PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier", "shop")
 CLUSTER_POLICY = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "base")
 VMI = Subject(
-    domain="shop_web-1",
-    uuid="4dea22b3-1d52-48f3-9b5a-0a7e1c5e0001",
+    label="shop_web-1",
+    target=vm_ref("4dea22b3-1d52-48f3-9b5a-0a7e1c5e0001"),
     node="n1",
     namespace="shop",
     name="web-1",
-    vmi_uid="7f0f7d0e-vmi",
+    uid="7f0f7d0e-vmi",
 )
-PLAIN = Subject(domain="builder", uuid="4dea22b3-1d52-48f3-9b5a-0a7e1c5e0002", node="n1")
+PLAIN = Subject(label="builder", target=vm_ref("4dea22b3-1d52-48f3-9b5a-0a7e1c5e0002"), node="n1")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NO_ALERTS = Counts()
 IN_FORCE = InForce("h1", 3, Enforcement.ENFORCE)
@@ -51,7 +51,7 @@ def transition(
 ) -> Transition:
     return Transition(
         sequence=sequence,
-        alert=AlertKey(policy, rule, subject.uuid),
+        alert=AlertKey(policy, rule, subject.target),
         action=action,
         reason=reason,
         severity=severity,
@@ -73,7 +73,7 @@ def firing(
     evidence: Evidence = DELAY,
     device: str = "",
 ) -> FiringAlert:
-    return FiringAlert(AlertKey(POLICY, rule, subject.uuid, device), severity, since, subject, evidence, TRACEPARENT)
+    return FiringAlert(AlertKey(POLICY, rule, subject.target, device), severity, since, subject, evidence, TRACEPARENT)
 
 
 def applied(hash_: str = "h1", *, vms: int = 2, counts: Counts = NO_ALERTS, rejected: str = "") -> Applied:

@@ -163,7 +163,7 @@ def test_what_is_worse_than_what_is_on_its_way_is_said():
 
 
 def test_another_vm_of_the_same_uuid_is_another_vm():
-    namesake = replace(FIRED, subject=replace(THERE, namespace="dev", vmi_uid="of-dev"))
+    namesake = replace(FIRED, subject=replace(THERE, namespace="dev", uid="of-dev"))
     assert World().tell(namesake, source=target(HANDOVER)) == namesake
 
 
@@ -235,7 +235,7 @@ def test_of_two_nodes_that_find_an_alert_at_once_the_first_says_so():
 
 def test_domains_of_two_hosts_with_one_uuid_are_two():
     world = World()
-    plain = replace(VMI, vmi_uid=None)
+    plain = replace(VMI, uid=None)
     dead(world, subject=plain)
     found = replace(FIRED, subject=replace(plain, node="n2"))
     assert world.tell(found, source=target()) == found

@@ -34,7 +34,7 @@ CASES = {
     ),
     "plain_libvirt_under_a_cluster_policy": transition(6, policy=CLUSTER_POLICY, subject=PLAIN),
     "without_trace_text_and_uid": transition(
-        7, traceparent="", subject=replace(VMI, vmi_uid=None), evidence=replace(DELAY, text="")
+        7, traceparent="", subject=replace(VMI, uid=None), evidence=replace(DELAY, text="")
     ),
 }
 
@@ -76,7 +76,7 @@ def test_a_long_finding_is_cut_so_that_the_trace_stays(text):
 
 
 def test_long_names_are_cut_too():
-    written = note(transition(subject=replace(PLAIN, domain="d" * 1024)))
+    written = note(transition(subject=replace(PLAIN, label="d" * 1024)))
     assert len(written.encode()) <= NOTE_BYTES
 
 

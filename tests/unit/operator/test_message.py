@@ -9,6 +9,7 @@ from tests.unit.operator.test_outbox import ROUTE, deliver, over, put
 from tests.unit.operator.test_pace import CHANNEL
 from virtwatch_api.channel import ChannelType, Wording
 from virtwatch_api.policy import Rule, Severity
+from virtwatch_api.targets import vm_ref
 from virtwatch_operator.notify.message import MAX_LISTED, write
 from virtwatch_operator.notify.outbox import Merged, Outbox, take
 from virtwatch_operator.notify.pace import worst_first
@@ -23,7 +24,7 @@ def message(outbox, channel=CHANNEL, *, merged=None, **more):
 def many(count, **more):
     outbox = Outbox()
     for number in range(1, count + 1):
-        subject = replace(VMI, uuid=f"u{number}", name=f"web-{number}")
+        subject = replace(VMI, target=vm_ref(f"u{number}"), name=f"web-{number}")
         outbox = put(outbox, transition(number, subject=subject, **more))
     return outbox
 

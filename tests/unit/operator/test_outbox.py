@@ -120,4 +120,4 @@ def test_an_outbox_survives_being_written_and_read():
     outbox = put(deliver(put(Outbox(), transition())), transition(2, rule="other"))
     outbox = failed(outbox, at=AT + 3)
     assert decode(json.loads(json.dumps(encode(outbox)))) == outbox
-    assert AlertKey(transition().alert.policy, "other", VMI.uuid).id in outbox.alerts
+    assert AlertKey(transition().alert.policy, "other", VMI.target).id in outbox.alerts

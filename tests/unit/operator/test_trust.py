@@ -45,7 +45,7 @@ class Place:
         self.policies = {POLICY, CLUSTER_POLICY}
         self.trust = Trust(self.machines, exists=lambda key: key in self.policies)
 
-    def vmi(self, node, *, target="", uid=VMI.vmi_uid, name="web-1"):
+    def vmi(self, node, *, target="", uid=VMI.uid, name="web-1"):
         labels = {"kubevirt.io/nodeName": node, **({"kubevirt.io/migrationTargetNodeName": target} if target else {})}
         metadata = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": "1", "labels": labels}
         return {"metadata": metadata}
@@ -78,7 +78,7 @@ def test_the_end_of_a_vm_can_still_be_reported_from_where_it_was(place):
     place.machines.on_change(here, None)
     place.machines.on_change(None, place.vmi("n2", uid="made-anew"))
     assert (place.is_on("n1"), place.is_on("n2")) == (True, False)
-    assert place.is_on("n2", replace(VMI, vmi_uid="made-anew"))
+    assert place.is_on("n2", replace(VMI, uid="made-anew"))
     place.clock += LINGER_S
     assert not place.is_on("n1")
 
@@ -122,7 +122,7 @@ def test_a_node_speaks_of_no_other_node_and_a_policy_of_no_other_namespace(place
 
 def test_alerts_that_a_node_may_not_speak_of_are_left_out(place):
     place.machines.on_change(None, place.vmi("n1"))
-    other = replace(VMI, name="web-2", vmi_uid="other")
+    other = replace(VMI, name="web-2", uid="other")
     report = monitor(status(transition(), transition(2, subject=other), firing=(firing(), firing(other))))
     believed = place.trust.believed(report)
     assert believed.firing == (firing(),)

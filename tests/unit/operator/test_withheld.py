@@ -6,6 +6,7 @@ from tests.unit.operator.builders import AT, PLAIN, transition
 from tests.unit.operator.test_events import ORIGIN
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import vm_ref
 from virtwatch_kube.errors import Unavailable
 from virtwatch_operator.events.bodies import announcements
 from virtwatch_operator.events.promises import FIRST_S
@@ -154,5 +155,5 @@ def test_one_vms_flapping_withholds_nothing_of_another_on_its_node():
     recorder, _ = full()
     flapping = [announcements(transition(number, subject=PLAIN), ORIGIN)[0] for number in range(1, 30)]
     assert [recorder.post(item, at=AT) for item in flapping].count(Outcome.WITHHELD) > 20
-    other = replace(PLAIN, uuid="other", domain="other")
+    other = replace(PLAIN, target=vm_ref("other"), label="other")
     assert recorder.post(announcements(transition(30, subject=other), ORIGIN)[0], at=AT) is Outcome.CREATED

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from virtwatch_agent.observations import Sample
-from virtwatch_agent.telemetry.identity import machine_resource
+from virtwatch_agent.telemetry.identity import target_resource
 from virtwatch_agent.telemetry.target_metrics import MachineMetrics
 from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
-from virtwatch_api.nodemonitor import Subject
+from virtwatch_api.targets import Subject, vm_ref
 
 _UUID = "3f1c0f5e-0000-4000-8000-000000000001"
 _RESOURCE = {"libvirt.domain.uuid": _UUID, "service.instance.id": _UUID}
@@ -17,7 +17,7 @@ _DISK = ("disk.read.bytes", "vda")
 
 
 def _sample(values, *, at=100.0, source=Source.KERNEL, incarnation="first"):
-    return Sample(_UUID, source, incarnation, at - 0.01, at, at, values)
+    return Sample(vm_ref(_UUID), source, incarnation, at - 0.01, at, at, values)
 
 
 def _read(body):
@@ -159,8 +159,8 @@ def test_a_vms_resource_never_tells_of_the_agents_host_pod_or_process():
         "process.pid": 7,
         "telemetry.sdk.name": "opentelemetry",
     }
-    subject = Subject("shop_web-1", _UUID, "node-1", "shop", "web-1", "vmi-uid")
-    assert machine_resource(subject, "pod-uid", agent) == {
+    subject = Subject("shop_web-1", vm_ref(_UUID), "node-1", "shop", "web-1", "vmi-uid")
+    assert target_resource(subject, "pod-uid", agent) == {
         "service.name": "virtwatch-agent",
         "service.instance.id": _UUID,
         "deployment.environment.name": "prod",

@@ -27,6 +27,7 @@ from virtwatch_agent.inventory.sockets import Places, SocketWatch
 from virtwatch_agent.observations import Observation
 from virtwatch_agent.seams import Clock, Collector, Deliver
 from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import TargetRef
 
 _LOG = logging.getLogger(__name__)
 _STOP_THREAD = 1.0  # seconds of the 5 s that stop() has
@@ -88,9 +89,9 @@ class LibvirtCollector(Collector):
         self._thread.start()
         self._sockets.start()
 
-    def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
-        """Say how often (seconds) each source is asked for a domain; a source that is absent is not asked."""
-        self._tasks.put(lambda: self._sampler.plan(uuid, intervals))
+    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
+        """Say how often (seconds) each source is asked for a VM; a source that is absent is not asked."""
+        self._tasks.put(lambda: self._sampler.plan(target.id, intervals))
 
     def stop(self) -> None:
         """End within 5 s, abandoning calls that hang; nothing is delivered afterwards."""

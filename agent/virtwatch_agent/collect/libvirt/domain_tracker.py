@@ -11,12 +11,13 @@ from virtwatch_agent.collect.libvirt.problems import runs_twice, same_uuid
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
-    DomainEvent,
     DomainState,
     Observation,
+    TargetEvent,
     Unwatched,
     Vanished,
 )
+from virtwatch_api.targets import vm_ref
 
 LOST = "lost"  # the reason of a stop that nobody saw
 _DUMPS_ITSELF = "crashloaded"  # the guest panicked, and runs on to write its own dump
@@ -105,7 +106,7 @@ class DomainTracker:
         self._known.setdefault(uuid, {})[connection] = seen
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
-        started = () if said else (DomainEvent("vm.started", uuid, at, {"reason": reason}),)
+        started = () if said else (TargetEvent("vm.started", vm_ref(uuid), at, {"reason": reason}),)
         appeared = _appeared(seen, at, started=not said)
         if before is not None:  # a listing was faster than the event
             return [appeared, *started, *_differences(before, seen, at)]
@@ -188,34 +189,34 @@ def _turned(before: DomainView, turn: LifecycleEvent) -> DomainView:
             return before
 
 
-def _said(turn: LifecycleEvent, uuid: str, at: float) -> Iterator[DomainEvent]:
+def _said(turn: LifecycleEvent, uuid: str, at: float) -> Iterator[TargetEvent]:
     match turn.turn:
         case Turn.PAUSED:
-            yield DomainEvent("vm.paused", uuid, at, {"reason": turn.reason})
+            yield TargetEvent("vm.paused", vm_ref(uuid), at, {"reason": turn.reason})
         case Turn.RESUMED:
-            yield DomainEvent("vm.resumed", uuid, at, {"reason": turn.reason} if turn.reason else {})
+            yield TargetEvent("vm.resumed", vm_ref(uuid), at, {"reason": turn.reason} if turn.reason else {})
         case Turn.CRASHED:
-            yield DomainEvent("vm.crashed", uuid, at, {"reason": turn.reason})
+            yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": turn.reason})
 
 
-def _stopped(before: DomainView, reason: str, at: float, *, inferred: bool) -> Iterator[DomainEvent]:
+def _stopped(before: DomainView, reason: str, at: float, *, inferred: bool) -> Iterator[TargetEvent]:
     uuid = before.domain.uuid
     if reason in CRASHES and before.domain.state is not DomainState.CRASHED:
-        yield DomainEvent("vm.crashed", uuid, at, {"reason": reason}, inferred)
-    yield DomainEvent("vm.stopped", uuid, at, {"reason": reason}, inferred)
+        yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": reason}, inferred)
+    yield TargetEvent("vm.stopped", vm_ref(uuid), at, {"reason": reason}, inferred)
 
 
-def _born(seen: DomainView, at: float) -> Iterator[DomainEvent]:
+def _born(seen: DomainView, at: float) -> Iterator[TargetEvent]:
     running = seen.domain.state is DomainState.RUNNING
     incoming = seen.domain.state is DomainState.PAUSED and seen.reason == "migration"
     reason = seen.reason if running else "migrated" if incoming else "unknown"
-    yield DomainEvent("vm.started", seen.domain.uuid, at, {"reason": reason}, inferred=True)
+    yield TargetEvent("vm.started", seen.domain.target, at, {"reason": reason}, inferred=True)
     if not running:
         yield from _entered(seen, at)
     yield from _failure(seen, at)
 
 
-def _differences(before: DomainView, now: DomainView, at: float) -> Iterator[DomainEvent]:
+def _differences(before: DomainView, now: DomainView, at: float) -> Iterator[TargetEvent]:
     same_state = before.domain.state is now.domain.state
     if same_state and (before.reason == now.reason or now.domain.state is DomainState.RUNNING):
         return
@@ -223,24 +224,24 @@ def _differences(before: DomainView, now: DomainView, at: float) -> Iterator[Dom
     yield from _failure(now, at)
 
 
-def _entered(now: DomainView, at: float) -> Iterator[DomainEvent]:
+def _entered(now: DomainView, at: float) -> Iterator[TargetEvent]:
     uuid = now.domain.uuid
     match now.domain.state:
         case DomainState.PAUSED:
-            yield DomainEvent("vm.paused", uuid, at, {"reason": now.reason}, inferred=True)
+            yield TargetEvent("vm.paused", vm_ref(uuid), at, {"reason": now.reason}, inferred=True)
         case DomainState.CRASHED:
-            yield DomainEvent("vm.crashed", uuid, at, {"reason": now.reason}, inferred=True)
+            yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": now.reason}, inferred=True)
         case DomainState.RUNNING:
-            yield DomainEvent("vm.resumed", uuid, at, _came_in(now), inferred=True)
+            yield TargetEvent("vm.resumed", vm_ref(uuid), at, _came_in(now), inferred=True)
 
 
 def _came_in(now: DomainView) -> Mapping[str, str]:
     return {"reason": now.reason} if now.reason == "migrated" else {}
 
 
-def _failure(seen: DomainView, at: float) -> Iterator[DomainEvent]:
+def _failure(seen: DomainView, at: float) -> Iterator[TargetEvent]:
     attributes: Mapping[str, str] = {"action": "pause"}
     if seen.domain.state is DomainState.PAUSED and seen.reason == "ioerror":
-        yield DomainEvent("vm.io_error", seen.domain.uuid, at, attributes, inferred=True)
+        yield TargetEvent("vm.io_error", seen.domain.target, at, attributes, inferred=True)
     if seen.domain.state is DomainState.PAUSED and seen.reason == "watchdog":
-        yield DomainEvent("vm.watchdog", seen.domain.uuid, at, attributes, inferred=True)
+        yield TargetEvent("vm.watchdog", seen.domain.target, at, attributes, inferred=True)

@@ -6,7 +6,8 @@ from virtwatch_agent.collect.libvirt.debounce import IoErrors, Reboots
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.endpoint import Runtime
 from virtwatch_agent.collect.libvirt.events import IoErrorEvent, LibvirtEvent, RebootEvent, WatchdogEvent
-from virtwatch_agent.observations import DomainEvent, Observation, Vanished
+from virtwatch_agent.observations import Observation, TargetEvent, Vanished
+from virtwatch_api.targets import TargetRef, vm_ref
 
 # Seconds in which libvirt may tell the I/O error behind a pause; it comes within 1 ms.
 _IO_ERROR_GRACE = 0.5
@@ -43,25 +44,27 @@ class Emitter:
         self._io_errors.ended(uuid)
         self._forget(uuid)
 
-    def _events(self, uuid: str, heard: LibvirtEvent, devices: Devices, at: float) -> Iterator[DomainEvent]:
+    def _events(self, uuid: str, heard: LibvirtEvent, devices: Devices, at: float) -> Iterator[TargetEvent]:
         match heard:
             case RebootEvent() if self._reboots.heard(uuid, at):
-                yield DomainEvent("vm.rebooted", uuid, at)
+                yield TargetEvent("vm.rebooted", vm_ref(uuid), at)
             case WatchdogEvent(action):
-                yield DomainEvent("vm.watchdog", uuid, at, {"action": action})
+                yield TargetEvent("vm.watchdog", vm_ref(uuid), at, {"action": action})
             case IoErrorEvent(alias, action, reason):
                 device = devices.disk_of_alias.get(alias, alias)
                 if self._io_errors.heard(uuid, device=device, action=action, at=at):
                     said = {"action": action, "reason": reason, "device": device}
-                    yield DomainEvent("vm.io_error", uuid, at, {name: word for name, word in said.items() if word})
+                    yield TargetEvent(
+                        "vm.io_error", vm_ref(uuid), at, {name: word for name, word in said.items() if word}
+                    )
 
     def _worth_saying(self, observation: Observation) -> bool:
         match observation:
-            case DomainEvent("vm.io_error", uuid, at, _, True):
+            case TargetEvent("vm.io_error", TargetRef(_, uuid), at, _, True):
                 return self._io_errors.paused(uuid, at)
-            case DomainEvent("vm.paused", uuid, _, {"reason": "ioerror"}, False):
+            case TargetEvent("vm.paused", TargetRef(_, uuid), _, {"reason": "ioerror"}, False):
                 self._runtime.timers.enter(_IO_ERROR_GRACE, 0, self._infer_io_error, (uuid,))
-            case DomainEvent("vm.resumed" | "vm.stopped", uuid):
+            case TargetEvent("vm.resumed" | "vm.stopped", TargetRef(_, uuid)):
                 self._io_errors.ended(uuid)
             case Vanished(uuid):
                 self.forget(uuid)
@@ -71,4 +74,4 @@ class Emitter:
         """Say the I/O error behind a pause when libvirt has not."""
         if self._is_paused(uuid):
             at = self._runtime.clock.time()
-            self.tell([DomainEvent("vm.io_error", uuid, at, {"action": "pause"}, inferred=True)])
+            self.tell([TargetEvent("vm.io_error", vm_ref(uuid), at, {"action": "pause"}, inferred=True)])

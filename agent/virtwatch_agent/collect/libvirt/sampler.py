@@ -19,6 +19,7 @@ from virtwatch_agent.collect.libvirt.stuck import Stuck
 from virtwatch_agent.collect.schedule import Schedule
 from virtwatch_agent.observations import Domain, Sample, Series
 from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import vm_ref
 
 _LOG = logging.getLogger(__name__)
 _BUSY_RETRY = 1.0  # seconds after which a monitor that another client was asking is asked again
@@ -42,13 +43,13 @@ class Sampler:
         """Sample a domain so often; one that is gone is not planned."""
         if (found := self._domains.find(uuid)) is not None:
             group = found[1].endpoint.address.name
-            self._schedule.plan(uuid, group, intervals, now=self._runtime.clock.monotonic())
+            self._schedule.plan(vm_ref(uuid), group, intervals, now=self._runtime.clock.monotonic())
 
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU, which is gone."""
         self._stuck.forget(uuid)
         if self._domains.find(uuid) is None:
-            self._schedule.drop(uuid)
+            self._schedule.drop(vm_ref(uuid))
 
     def next_due(self) -> float | None:
         """Return when to call `sample` next, monotonic seconds."""
@@ -59,9 +60,10 @@ class Sampler:
         clock = self._runtime.clock.monotonic()
         queues: set[MonitorQueue] = set()
         cheap: dict[Endpoint, list[tuple[str, Devices]]] = {}
-        for uuid, source in self._schedule.due(clock):
+        for target, source in self._schedule.due(clock):
+            uuid = target.id
             if (found := self._domains.find(uuid)) is None:
-                self._schedule.drop(uuid)
+                self._schedule.drop(target)
                 continue
             domain, attached = found
             endpoint = attached.endpoint
@@ -151,7 +153,7 @@ class Sampler:
                 self._runtime.deliver(event)
             retry = now + (_STUCK_RETRY if uuid in self._stuck else _BUSY_RETRY)
             for source in (Source.BLOCK, Source.BALLOON):
-                self._schedule.hasten(uuid, source, retry)
+                self._schedule.hasten(vm_ref(uuid), source, retry)
         for uuid in answer.free:
             for event in self._stuck.free(uuid, at):
                 self._runtime.deliver(event)
@@ -177,7 +179,7 @@ class Sampler:
         clock: float,
     ) -> None:
         if values:
-            sample = Sample(domain.uuid, source, domain.incarnation, attached.started, at, clock, values)
+            sample = Sample(domain.target, source, domain.incarnation, attached.started, at, clock, values)
             self._runtime.deliver(sample)
 
     def _check_vcpus(self) -> None:

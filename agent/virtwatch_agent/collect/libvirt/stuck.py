@@ -1,7 +1,8 @@
 """Which VMs' monitors do not answer: said once when it begins and once when it ends."""
 
 from virtwatch_agent.collect.libvirt.monitor import Occupied
-from virtwatch_agent.observations import DomainEvent
+from virtwatch_agent.observations import TargetEvent
+from virtwatch_api.targets import vm_ref
 
 
 class Stuck:
@@ -16,7 +17,7 @@ class Stuck:
     def __contains__(self, uuid: str) -> bool:
         return uuid in self._stuck
 
-    def occupied(self, uuid: str, by: Occupied, at: float) -> list[DomainEvent]:
+    def occupied(self, uuid: str, by: Occupied, at: float) -> list[TargetEvent]:
         """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended."""
         if by.broken:
             seconds = at - self._broken_since.setdefault(uuid, at)
@@ -28,15 +29,15 @@ class Stuck:
         if uuid in self._stuck or seconds < self._patience:
             return []
         self._stuck.add(uuid)
-        return [DomainEvent("vm.telemetry_stuck", uuid, at, {"reason": reason})]
+        return [TargetEvent("vm.telemetry_stuck", vm_ref(uuid), at, {"reason": reason})]
 
-    def free(self, uuid: str, at: float) -> list[DomainEvent]:
+    def free(self, uuid: str, at: float) -> list[TargetEvent]:
         """Take a monitor that is free."""
         self._broken_since.pop(uuid, None)
         if uuid not in self._stuck:
             return []
         self._stuck.discard(uuid)
-        return [DomainEvent("vm.telemetry_recovered", uuid, at)]
+        return [TargetEvent("vm.telemetry_recovered", vm_ref(uuid), at)]
 
     def forget(self, uuid: str) -> None:
         """Drop a domain that is gone, or whose QEMU is a new one."""

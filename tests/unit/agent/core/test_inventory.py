@@ -6,7 +6,7 @@ from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity
-from virtwatch_api.nodemonitor import Subject
+from virtwatch_api.targets import Subject, vm_ref
 
 DB = Domain("uuid-1", "db-1", "qemu:///system", "1", DomainState.RUNNING)
 
@@ -101,13 +101,13 @@ def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
 
 
 WEB = KubernetesIdentity("shop", "web-1", "vmi-1", ("pod-1",), {"tier": "web"}, {}, migration_target="n2")
-CAME = Subject("shop_web-1", "uuid-2", "n2", "shop", "web-1", "vmi-1")
+CAME = Subject("shop_web-1", vm_ref("uuid-2"), "n2", "shop", "web-1", "vmi-1")
 
 
 def test_an_alert_that_comes_for_a_vm_which_was_missing_waits_for_it_anew() -> None:
     inventory = restarted()
     inventory.missing(clock=130.0, lost=lambda _: False)
-    machine = inventory.expect(replace(CAME, uuid="uuid-1"), clock=140.0)
+    machine = inventory.expect(replace(CAME, target=vm_ref("uuid-1")), clock=140.0)
 
     assert machine.domain.state is DomainState.RUNNING
     assert inventory.missing(clock=169.0, lost=lambda _: False) == {}
@@ -143,7 +143,7 @@ def test_a_vm_that_is_here_is_not_waited_for() -> None:
     inventory = Inventory("n1")
     machine, _ = inventory.appear(Appeared(DB, 0.0), clock=0.0)
 
-    assert inventory.expect(Subject("db-1", "uuid-1", "n2"), clock=1.0) is machine
+    assert inventory.expect(Subject("db-1", vm_ref("uuid-1"), "n2"), clock=1.0) is machine
     assert not inventory.awaits("uuid-1")
 
 
@@ -170,14 +170,14 @@ def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, s
 
 def migrated(inventory: Inventory, subject: Subject = CAME, *, to: str = "n3") -> None:
     """Let a VM have been here and gone on to another node."""
-    pod = f"pod-of-{subject.uuid}"
-    identity = KubernetesIdentity("shop", "web-1", subject.vmi_uid or "", (pod,), {}, {}, migration_target=to)
+    pod = f"pod-of-{subject.target}"
+    identity = KubernetesIdentity("shop", "web-1", subject.uid or "", (pod,), {}, {}, migration_target=to)
     inventory.identify([identity])
-    domain = Domain(subject.uuid, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
+    domain = Domain(subject.target.id, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
     machine, _ = inventory.appear(Appeared(domain, 0.0), clock=0.0)
     inventory.identify([])
     inventory.depart(machine, inventory.destination(machine, "migrated"))
-    inventory.forget(subject.uuid)
+    inventory.forget(subject.target.id)
 
 
 def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it() -> None:
@@ -193,7 +193,7 @@ def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it() -> None:
 def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_stopped_here() -> None:
     inventory = Inventory("n2")
     migrated(inventory)
-    other = inventory.expect(replace(CAME, vmi_uid="vmi-2"), clock=100.0)
+    other = inventory.expect(replace(CAME, uid="vmi-2"), clock=100.0)
     assert inventory.destination(other, "lost") == ""
     inventory.forget("uuid-2")
 
@@ -207,7 +207,7 @@ def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_st
 
 def test_of_those_that_have_gone_on_the_newest_are_remembered() -> None:
     inventory = Inventory("n2")
-    subjects = [replace(CAME, uuid=f"uuid-{number}") for number in range(300)]
+    subjects = [replace(CAME, target=vm_ref(f"uuid-{number}")) for number in range(300)]
     for subject in subjects:
         migrated(inventory, subject)
 

@@ -5,6 +5,7 @@ import pytest
 from virtwatch_agent.core.timeline import Timeline
 from virtwatch_agent.observations import Sample
 from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import vm_ref
 
 
 @dataclass
@@ -30,7 +31,7 @@ class HandClock:
 
 
 def sample(*, at: float, clock: float) -> Sample:
-    return Sample("uuid", Source.KERNEL, "1", 0.0, at, clock, {})
+    return Sample(vm_ref("uuid"), Source.KERNEL, "1", 0.0, at, clock, {})
 
 
 @pytest.mark.parametrize("step", [3600.0, -14_400.0, 1.5])

@@ -1,6 +1,6 @@
 from virtwatch_agent.judge.alerts import EventAlert, ThresholdAlert
 from virtwatch_agent.judge.window import Window
-from virtwatch_agent.observations import DomainEvent
+from virtwatch_agent.observations import TargetEvent
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.policy import (
     Aggregate,
@@ -16,8 +16,9 @@ from virtwatch_api.policy import (
     ThresholdRule,
     Timing,
 )
+from virtwatch_api.targets import vm_ref
 
-KEY = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "cpu", "uuid")
+KEY = AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "cpu", vm_ref("uuid"))
 WARNING = Level(Bound.ABOVE, 0.5, 0.4)
 CRITICAL = Level(Bound.ABOVE, 0.9, 0.8)
 
@@ -116,16 +117,16 @@ def event_alert(*resolve_on: str, keep: float = 10.0) -> EventAlert:
 def test_an_event_fires_once_however_often_it_repeats() -> None:
     alert = event_alert("vm.resumed")
 
-    changes = [alert.event(DomainEvent("vm.io_error", "uuid", at), now=at) for at in (1.0, 2.0, 3.0)]
+    changes = [alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), at), now=at) for at in (1.0, 2.0, 3.0)]
 
     assert [change is not None for change in changes] == [True, False, False]
 
 
 def test_an_event_alert_resolves_on_the_events_that_it_names() -> None:
     alert = event_alert("vm.stopped")
-    alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 1.0), now=1.0)
 
-    change = alert.clear(DomainEvent("vm.stopped", "uuid", 2.0), now=2.0)
+    change = alert.clear(TargetEvent("vm.stopped", vm_ref("uuid"), 2.0), now=2.0)
 
     assert change is not None
     assert (change.action, change.reason) == (Action.RESOLVED, Reason.EVENT_CLEARED)
@@ -133,19 +134,19 @@ def test_an_event_alert_resolves_on_the_events_that_it_names() -> None:
 
 def test_a_vm_that_goes_on_in_vain_after_an_io_error_ends_no_alert() -> None:
     alert = event_alert("vm.resumed")
-    alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 1.0), now=1.0)
 
     for at in (10.0, 20.0, 30.0):
-        assert alert.clear(DomainEvent("vm.resumed", "uuid", at), now=at) is None
-        assert alert.event(DomainEvent("vm.io_error", "uuid", at), now=at) is None
+        assert alert.clear(TargetEvent("vm.resumed", vm_ref("uuid"), at), now=at) is None
+        assert alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), at), now=at) is None
         assert alert.tick(now=at + 5.0) is None
     assert alert.state.since == 1.0
 
 
 def test_a_vm_that_goes_on_after_an_io_error_ends_the_alert_once_it_has_gone_on_for_a_while() -> None:
     alert = event_alert("vm.resumed")
-    alert.event(DomainEvent("vm.io_error", "uuid", 1.0), now=1.0)
-    alert.clear(DomainEvent("vm.resumed", "uuid", 2.0), now=2.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 1.0), now=1.0)
+    alert.clear(TargetEvent("vm.resumed", vm_ref("uuid"), 2.0), now=2.0)
 
     assert alert.tick(now=4.9) is None
     change = alert.tick(now=5.0)
@@ -157,8 +158,8 @@ def test_a_vm_that_goes_on_after_an_io_error_ends_the_alert_once_it_has_gone_on_
 
 def test_an_event_alert_without_resolve_on_expires_after_the_last_event() -> None:
     alert = event_alert(keep=10.0)
-    alert.event(DomainEvent("vm.io_error", "uuid", 0.0), now=0.0)
-    alert.event(DomainEvent("vm.io_error", "uuid", 5.0), now=5.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 0.0), now=0.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 5.0), now=5.0)
 
     assert alert.tick(now=14.9) is None
     change = alert.tick(now=15.0)
@@ -168,7 +169,7 @@ def test_an_event_alert_without_resolve_on_expires_after_the_last_event() -> Non
 
 def test_an_event_alert_of_a_domain_that_never_comes_back_ends() -> None:
     alert = event_alert("vm.started", keep=10.0)
-    alert.event(DomainEvent("vm.io_error", "uuid", 0.0), now=0.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 0.0), now=0.0)
     alert.absent_since = 1.0
 
     assert alert.tick(now=10.0) is None
@@ -179,7 +180,7 @@ def test_an_event_alert_of_a_domain_that_never_comes_back_ends() -> None:
 
 def test_an_event_alert_expires_in_its_time_though_the_clock_steps_back() -> None:
     alert = event_alert(keep=10.0)
-    alert.event(DomainEvent("vm.io_error", "uuid", 100_000.0), now=100_000.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 100_000.0), now=100_000.0)
 
     assert alert.tick(now=50.0) is None
     change = alert.tick(now=60.0)
@@ -189,7 +190,7 @@ def test_an_event_alert_expires_in_its_time_though_the_clock_steps_back() -> Non
 
 def test_an_event_alert_of_a_domain_that_is_gone_ends_in_its_time_though_the_clock_steps_back() -> None:
     alert = event_alert("vm.started", keep=10.0)
-    alert.event(DomainEvent("vm.io_error", "uuid", 100_000.0), now=100_000.0)
+    alert.event(TargetEvent("vm.io_error", vm_ref("uuid"), 100_000.0), now=100_000.0)
     alert.absent_since = 100_001.0
 
     assert alert.tick(now=50.0) is None

@@ -6,12 +6,13 @@ from virtwatch_agent.judge.derive import Deriver, Point
 from virtwatch_agent.observations import Sample, Series
 from virtwatch_api.catalogue.readings import READING, READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS
+from virtwatch_api.targets import vm_ref
 
 
 def sample(
     clock: float, values: dict[Series, float], *, source: Source = Source.KERNEL, incarnation: str = "1"
 ) -> Sample:
-    return Sample("u", source, incarnation, started=clock, at=clock, clock=clock, values=values)
+    return Sample(vm_ref("u"), source, incarnation, started=clock, at=clock, clock=clock, values=values)
 
 
 def derive(signal: str, *samples: Sample) -> list[Point]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
-from virtwatch_agent.observations import Domain, DomainEvent, DomainState, Sample
+from virtwatch_agent.observations import Domain, DomainState, Sample, TargetEvent
 from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Evidence
@@ -30,6 +30,7 @@ from virtwatch_api.policy import (
     Timing,
 )
 from virtwatch_api.resolution import EffectiveRule, Resolution
+from virtwatch_api.targets import vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 
 POLICY = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "web")
@@ -49,7 +50,7 @@ def resolution(body: RuleBody) -> Resolution:
 
 def restarted(**record: float | None) -> VirtualMachine:
     machine = VirtualMachine(DB, "n1")
-    key = AlertKey(POLICY, "r", "uuid-1")
+    key = AlertKey(POLICY, "r", vm_ref("uuid-1"))
     machine.restore(AlertRecord(key, FIRING, machine.subject, Evidence("s"), **record))  # type: ignore[arg-type]
     return machine
 
@@ -91,7 +92,7 @@ def test_a_repeated_appearance_does_not_hide_silence() -> None:
     machine = VirtualMachine(DB, "n1")
     machine.appear(DB, clock=0.0)
     put_in_force(machine, SILENCE_ENDS_IT, clock=0.0, now=1000.0)
-    sample = Sample("uuid-1", Source.KERNEL, "1", 0.0, 1001.0, 1.0, {("memory.rss", ""): 150.0})
+    sample = Sample(vm_ref("uuid-1"), Source.KERNEL, "1", 0.0, 1001.0, 1.0, {("memory.rss", ""): 150.0})
     assert [item.change.action for item in machine.sample(sample)] == ["Fired"]
 
     machine.appear(DB, clock=5.0)
@@ -119,7 +120,7 @@ PAUSE = EventRule(Severity.CRITICAL, EventMatch("vm.paused"), ("vm.resumed", "vm
 
 
 def rss(value: float, *, clock: float) -> Sample:
-    return Sample("uuid-1", Source.KERNEL, "1", 0.0, 1000.0 + clock, clock, {("memory.rss", ""): value})
+    return Sample(vm_ref("uuid-1"), Source.KERNEL, "1", 0.0, 1000.0 + clock, clock, {("memory.rss", ""): value})
 
 
 def running(body: RuleBody) -> VirtualMachine:
@@ -130,7 +131,7 @@ def running(body: RuleBody) -> VirtualMachine:
 
 
 def heard(machine: VirtualMachine, type_: str, reason: str) -> list[str]:
-    event = DomainEvent(type_, "uuid-1", 1000.0, {"reason": reason} if reason else {})
+    event = TargetEvent(type_, vm_ref("uuid-1"), 1000.0, {"reason": reason} if reason else {})
     return [item.change.action for item in machine.event(event)]
 
 
@@ -214,7 +215,7 @@ def test_an_alert_that_is_still_pending_leaves_too() -> None:
 
 def test_an_alert_that_came_goes_on_and_does_not_end_before_its_window_is_whole() -> None:
     machine = running(BUSY)
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
     assert put_in_force(machine, BUSY, clock=0.0, now=1000.0) == []
     assert [record.state for record in machine.records()] == [FIRING]
 
@@ -249,7 +250,7 @@ def test_an_edit_that_leaves_the_window_alone_ends_an_alert_as_soon_as_it_is_goo
 def test_an_alert_that_came_is_worsened_at_once() -> None:
     worse = replace(BUSY, critical=Level(Bound.ABOVE, 200.0, 200.0))
     machine = running(worse)
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
     put_in_force(machine, worse, clock=0.0, now=1000.0)
 
     assert [item.change.action for item in machine.sample(rss(250.0, clock=1.0))] == ["Escalated"]
@@ -259,7 +260,7 @@ def test_an_alert_that_was_judged_here_already_is_as_old_as_the_one_that_came() 
     machine = running(BUSY)
     assert [item.change.action for item in machine.sample(rss(150.0, clock=1.0))] == ["Fired"]
 
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
 
     assert put_in_force(machine, BUSY, clock=1.0, now=1001.0) == []
     assert [record.state.since for record in machine.records()] == [1.0]
@@ -267,7 +268,7 @@ def test_an_alert_that_was_judged_here_already_is_as_old_as_the_one_that_came() 
 
 def test_an_alert_that_came_without_a_rule_for_it_here_ends() -> None:
     machine = running(CRASH)
-    machine.adopt(AlertRecord(AlertKey(POLICY, "other", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "other", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
 
     (verdict,) = put_in_force(machine, CRASH, clock=1.0, now=1001.0)
 
@@ -278,7 +279,7 @@ def test_a_rule_that_waits_for_its_time_waits_anew_after_one_good_sample() -> No
     waiting = replace(SILENCE_ENDS_IT, timing=Timing(for_=10.0))
     machine = running(waiting)
     pending = AlertState(warning_since=1000.0)
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), pending, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), pending, machine.subject, Evidence("s")))
     put_in_force(machine, waiting, clock=0.0, now=1000.0)
 
     assert list(machine.sample(rss(50.0, clock=9.0))) == []
@@ -290,7 +291,9 @@ def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
     assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
     milder = AlertState(Severity.WARNING, 1.0)
 
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), milder, machine.subject, Evidence("s"), last_event=5.0))
+    machine.adopt(
+        AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), milder, machine.subject, Evidence("s"), last_event=5.0)
+    )
 
     (record,) = machine.records()
     assert (record.state.severity, record.state.since, record.last_event) == (Severity.CRITICAL, 1.0, 1000.0)
@@ -300,7 +303,7 @@ def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
 def came(machine: VirtualMachine, rule: EventRule, device: str = "") -> list[str]:
     """Let an alert on events come after its VM; return what becomes of it at once."""
     firing = AlertState(Severity.CRITICAL, 1.0)
-    key = AlertKey(POLICY, "r", "uuid-1", device)
+    key = AlertKey(POLICY, "r", vm_ref("uuid-1"), device)
     machine.adopt(AlertRecord(key, firing, machine.subject, Evidence("s"), last_event=999.0))
     return [item.change.action for item in put_in_force(machine, rule, clock=9.0, now=1009.0)]  # type: ignore[attr-defined]
 
@@ -332,7 +335,7 @@ def test_its_cause_on_another_device_is_another_alerts() -> None:
     failed = EventRule(Severity.CRITICAL, EventMatch("vm.io_error"), ("vm.rebooted",), 3600.0)
     machine = running(failed)
     heard(machine, "vm.rebooted", "")
-    list(machine.event(DomainEvent("vm.io_error", "uuid-1", 1001.0, {"device": "vdb"})))
+    list(machine.event(TargetEvent("vm.io_error", vm_ref("uuid-1"), 1001.0, {"device": "vdb"})))
 
     assert came(machine, failed, "vdb") == []
     assert came(machine, failed, "vda") == ["Resolved"]
@@ -377,7 +380,7 @@ def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come()
 def test_a_migration_that_took_long_leaves_its_alerts_as_much_time() -> None:
     machine = running(replace(BUSY, aggregate=Aggregate()))
     heard(machine, "vm.started", "migrated")
-    list(machine.event(DomainEvent("vm.resumed", "uuid-1", 1020.0, {"reason": "migrated"})))
+    list(machine.event(TargetEvent("vm.resumed", vm_ref("uuid-1"), 1020.0, {"reason": "migrated"})))
 
     assert list(machine.sample(rss(150.0, clock=34.0))) == []
     assert [item.change.action for item in machine.sample(rss(150.0, clock=35.0))] == ["Fired"]
@@ -385,7 +388,7 @@ def test_a_migration_that_took_long_leaves_its_alerts_as_much_time() -> None:
 
 def test_a_vm_that_migrated_in_is_not_silent_meanwhile() -> None:
     machine = running(SILENCE_ENDS_IT)
-    machine.adopt(AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s")))
+    machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
     put_in_force(machine, SILENCE_ENDS_IT, clock=0.0, now=1000.0)
     heard(machine, "vm.started", "migrated")
 
@@ -398,7 +401,7 @@ def test_an_alert_of_a_vm_that_was_never_seen_ends_when_the_vm_does_not_come() -
     for last_event in (None, 5000.0):
         machine = VirtualMachine(Domain("uuid-1", "db-1", "", "", DomainState.RUNNING, pod_uid=""), "n1")
         machine.adopt(
-            AlertRecord(AlertKey(POLICY, "r", "uuid-1"), FIRING, machine.subject, Evidence("s"), "", last_event)
+            AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s"), "", last_event)
         )
 
         assert [item.change.reason for item in machine.vanish(now=5001.0)] == ["DomainStopped"]
@@ -448,7 +451,7 @@ def disks(clock: float, **written: float) -> Sample:
     """Give each disk one more write per second, and seconds spent writing."""
     values = {("disk.write.operations", name): clock for name in written}
     values |= {("disk.write.time", name): seconds for name, seconds in written.items()}
-    return Sample("uuid-1", Source.BLOCK, "1", 0.0, 1000.0 + clock, clock, values)
+    return Sample(vm_ref("uuid-1"), Source.BLOCK, "1", 0.0, 1000.0 + clock, clock, values)
 
 
 def slow_disk() -> VirtualMachine:

@@ -1,6 +1,7 @@
 from virtwatch_api.alert import Action, AlertKey, Reason
-from virtwatch_api.nodemonitor import AgentHealth, Counts, Evidence, NodeStatus, Subject, Transition
+from virtwatch_api.nodemonitor import AgentHealth, Counts, Evidence, NodeStatus, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
+from virtwatch_api.targets import Subject, vm_ref
 
 UUID = "6a1c1f0e-0000-4000-8000-000000000001"
 
@@ -8,14 +9,14 @@ UUID = "6a1c1f0e-0000-4000-8000-000000000001"
 def transition(sequence, *, traceparent=""):
     return Transition(
         sequence=sequence,
-        alert=AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "busy", UUID),
+        alert=AlertKey(PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop"), "busy", vm_ref(UUID)),
         action=Action.FIRED,
         reason=next(iter(Reason)),
         severity=Severity.CRITICAL,
         previous=None,
         at=1_790_000_000.0,
         since=1_790_000_000.0,
-        subject=Subject("shop_web-1", UUID, "n1", "shop", "web-1", "vmi-uid"),
+        subject=Subject("shop_web-1", vm_ref(UUID), "n1", "shop", "web-1", "vmi-uid"),
         evidence=Evidence("vm.cpu.use", 0.9, 0.8, "CPU use 90 % is above 80 %"),
         traceparent=traceparent,
     )

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.collect.libvirt.domain_tracker import DomainTracker, DomainView
 from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Unwatched, Vanished
+from virtwatch_agent.observations import Appeared, Domain, DomainState, TargetEvent, Unwatched, Vanished
+from virtwatch_api.targets import vm_ref
 
 RUNNING, PAUSED, CRASHED = DomainState.RUNNING, DomainState.PAUSED, DomainState.CRASHED
 
@@ -20,7 +21,7 @@ def events(observations):
     return [
         (said.type, said.attributes.get("reason") or said.attributes.get("action"), said.inferred)
         for said in observations
-        if isinstance(said, DomainEvent)
+        if isinstance(said, TargetEvent)
     ]
 
 
@@ -101,7 +102,7 @@ def test_a_preserved_crash_leaves_the_vm_there_and_crashed():
 
 def test_a_guest_that_writes_its_own_dump_crashed_and_runs_on():
     said = known().heard("host", "a", LifecycleEvent(Turn.CRASHED, "crashloaded"), at=1.0)
-    assert said == [DomainEvent("vm.crashed", "a", 1.0, {"reason": "crashloaded"})]
+    assert said == [TargetEvent("vm.crashed", vm_ref("a"), 1.0, {"reason": "crashloaded"})]
 
 
 def test_what_happened_while_nobody_looked_is_inferred():

@@ -13,7 +13,7 @@ from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.inventory.addresses import LibvirtAddress
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, FoundStopped, Unwatched
+from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, TargetEvent, Unwatched
 
 RUNNING, PAUSED = DomainState.RUNNING, DomainState.PAUSED
 LONG = 90.0  # seconds; longer than any restart's two QEMUs are there at once
@@ -87,7 +87,7 @@ class Node:
         return [one.domain.connection for one in self.all if isinstance(one, Appeared)][-1]
 
     def events(self) -> list[tuple[str, str | None]]:
-        return [(one.type, one.attributes.get("reason")) for one in self.all if isinstance(one, DomainEvent)]
+        return [(one.type, one.attributes.get("reason")) for one in self.all if isinstance(one, TargetEvent)]
 
 
 def line() -> SimpleNamespace:

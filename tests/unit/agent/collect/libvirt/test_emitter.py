@@ -7,7 +7,8 @@ from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.emitter import Emitter
 from virtwatch_agent.collect.libvirt.endpoint import Runtime
 from virtwatch_agent.collect.libvirt.events import IoErrorEvent, RebootEvent
-from virtwatch_agent.observations import Appeared, Domain, DomainEvent, DomainState, Vanished
+from virtwatch_agent.observations import Appeared, Domain, DomainState, TargetEvent, Vanished
+from virtwatch_api.targets import vm_ref
 
 DEVICES = Devices(disk_of_alias={"ua-rootdisk": "vda"})
 
@@ -45,7 +46,7 @@ class Told:
         self.now += seconds
 
     def pause(self, reason="ioerror") -> None:
-        self.teller.tell([DomainEvent("vm.paused", "a", self.now, {"reason": reason})])
+        self.teller.tell([TargetEvent("vm.paused", vm_ref("a"), self.now, {"reason": reason})])
 
     def error(self, action="pause", reason="enospc") -> None:
         self.teller.happened("a", IoErrorEvent("ua-rootdisk", action, reason), DEVICES, at=self.now)
@@ -61,7 +62,7 @@ def told():
 
 def test_a_vms_new_state_and_what_led_to_it_are_delivered_together(told):
     state = Appeared(Domain(uuid="a", name="vm", connection="host", incarnation="1", state=DomainState.PAUSED), 100.0)
-    paused = DomainEvent("vm.paused", "a", 100.0, {"reason": "user"})
+    paused = TargetEvent("vm.paused", vm_ref("a"), 100.0, {"reason": "user"})
     told.teller.tell([state, paused])
     told.teller.tell([])
     assert told.together == [(state, paused)]
@@ -103,7 +104,7 @@ def test_a_vm_that_runs_again_at_once_had_nothing_to_infer(told):
 
 def test_the_next_error_after_a_resume_is_told_again(told):
     told.error()
-    told.teller.tell([DomainEvent("vm.resumed", "a", told.now)])
+    told.teller.tell([TargetEvent("vm.resumed", vm_ref("a"), told.now)])
     told.error()
     assert len(told.errors()) == 2
 
