@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.demo.full import FullStage
 from lab.demo.light import LightStage
-from lab.demo.stage import NAMESPACE, Stage
+from lab.demo.stage import NAMESPACE
 from lab.demo.story import Story
 from lab.demo.teller import Teller
 from lab.keep import keep as keep_run
@@ -44,7 +44,7 @@ def demo(*, keep: bool, kubevirt: bool = False) -> float:
                 clean(run)
 
 
-def _tell(stage: Stage, teller: Teller, *, keep: bool) -> float:
+def _tell(stage: LightStage | FullStage, teller: Teller, *, keep: bool) -> float:
     teller.say("virtwatch on real parts: a policy, two VMs in trouble, alerts, a trace, and their end.", *stage.promise)
     stage.start(teller)
     resolved_after = Story(stage, teller).tell()
@@ -61,7 +61,7 @@ def _tell(stage: Stage, teller: Teller, *, keep: bool) -> float:
     return resolved_after
 
 
-def _keep(stage: Stage) -> Iterator[str]:
+def _keep(stage: LightStage | FullStage) -> Iterator[str]:
     """Keep the run, write `.lab/env`, and return the lines that say what can be done now."""
     backend = stage.backend
     variables = {

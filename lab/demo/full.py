@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lab.build import build_full
-from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Stage
+from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Parts
 from lab.demo.teller import Teller
 from lab.guest import remember
 from lab.guests.disk import Disk
@@ -24,7 +24,7 @@ FIRST, SECOND = "node-1", "node-2"
 DEADLINE_S = 120.0
 
 
-class FullStage(Stage):
+class FullStage(Parts):
     """Everything is as on a cluster of one's own, but for KVM."""
 
     promise = (
@@ -37,7 +37,6 @@ class FullStage(Stage):
     )
     kinds = "vm,vmi,pods"
     watchers = (("pods", f"--namespace={virtwatch.NAMESPACE}", "-o", "wide"), ("nodemonitors",))
-    moves = True
     disk: Disk
     busy: VirtualMachine
     broken: VirtualMachine
@@ -56,7 +55,7 @@ class FullStage(Stage):
                 self.cluster.add_node(SECOND),
             ]
         side_by_side([partial(prepare, node) for node in nodes])
-        side_by_side([partial(install, self.cluster), self._load_virtwatch])
+        side_by_side([partial(install, self.cluster), partial(virtwatch.load_images, self.cluster)])
         (self.control_plane.bin / "virtctl").symlink_to(kubevirt() / "virtctl")
         with step("Installing virtwatch: kubectl apply -k manifests/overlays/lab"):
             virtwatch.apply(self.cluster, otlp_port=int(self.backend.otlp_http.rpartition(":")[2]), telemetry=SOON)
@@ -110,10 +109,6 @@ class FullStage(Stage):
         with step("Starting Kubernetes (etcd, kube-apiserver, kube-controller-manager, kube-scheduler)"):
             self.cluster.start()
             self.control_plane.kubectl("create", "namespace", NAMESPACE)
-
-    def _load_virtwatch(self) -> None:
-        with step("Loading virtwatch's images into both nodes"):
-            virtwatch.load_images(self.cluster)
 
     def _make_machines(self) -> None:
         self.disk = host_disk(self.cluster.nodes[SECOND], BROKEN)

@@ -7,7 +7,7 @@ from functools import partial
 from lab.build import build_api, build_backend, build_guests
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.alone import watch_alone
-from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Stage
+from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Parts
 from lab.demo.teller import Teller
 from lab.guest import remember
 from lab.guests.together import side_by_side, submit
@@ -22,7 +22,7 @@ from tools.progress import step
 NODE = "node-1"
 
 
-class LightStage(Stage):
+class LightStage(Parts):
     """VMs have KubeVirt's shape, and the lab writes into the API what KubeVirt and a kubelet would write."""
 
     promise = (
@@ -56,13 +56,14 @@ class LightStage(Stage):
                 watch_alone(self.run, self.plain, uri=self.host.uri, teller=teller)
             kubernetes.result()
             jaeger.result()
-        machines = [partial(self._start_machine, machine) for machine in (self.busy, self.broken)]
-        side_by_side([self._start_virtwatch, *machines])
+        with step(f"Starting {BUSY} and {BROKEN}, each with a libvirtd of its own as KubeVirt does, and virtwatch"):
+            side_by_side([self._start_virtwatch, self.busy.start, self.broken.start])
         with step("Waiting for Linux to boot in the three guests", why="emulated, so that it works without KVM"):
             for guest in (self.busy.guest, self.broken.guest, self.plain):
                 guest.wait_ready()
 
     def check(self) -> None:
+        """Raise ToolError when a part that the story stands on has ended by itself."""
         for process in (self.agent, self.operator):
             if not process.alive:
                 raise ToolError(f"{process.name} ended by itself:\n{process.tail()}", log=process.log)
@@ -75,6 +76,7 @@ class LightStage(Stage):
         self.busy.guest.calm()
 
     def fill(self) -> None:
+        """Let the broken VM write until QEMU has paused it on the I/O error."""
         self.broken.guest.fill_disk()
         self.broken.guest.wait_state("paused", "I/O error")
 
@@ -83,6 +85,7 @@ class LightStage(Stage):
         self.broken.guest.resume()
 
     def keep(self) -> Mapping[str, str]:
+        """Leave what `python -m lab guest` needs after this process; return variables for a person's shell."""
         with step("Starting kube-controller-manager", why="so that what is deleted goes with all that it owns"):
             self.control_plane.start_controllers()
         remember(self.run, launchers=[self.busy.launcher, self.broken.launcher], host=self.host)
@@ -112,27 +115,17 @@ class LightStage(Stage):
         built.result()
         self.start_backend()
 
-    def _start_machine(self, machine: VirtualMachine) -> None:
-        with step(f"Starting the VM {machine.name} with a libvirtd of its own, as KubeVirt does"):
-            machine.start()
-
     def _start_virtwatch(self) -> None:
         installation = Installation(self.run, self.control_plane, otlp=self.backend.otlp_http)
         host = Host(
             node=NODE, pods_dir=self.pods_dir, libvirt_socket=self.host.socket, state_dir=self.run.path / "agent-state"
         )
-        with step("Applying manifests/ and starting virtwatch's operator and agent"):
-            installation.apply()
-            self.operator = installation.start_operator()
-            self.agent = installation.start_agent(host, **SOON)
+        installation.apply()
+        self.operator = installation.start_operator()
+        self.agent = installation.start_agent(host, **SOON)
 
     def _virtual_machine(self, name: str) -> VirtualMachine:
+        api, pods = self.control_plane, self.pods_dir
         return VirtualMachine(
-            self.run,
-            control_plane=self.control_plane,
-            pods_dir=self.pods_dir,
-            node=NODE,
-            namespace=NAMESPACE,
-            name=name,
-            labels=LABELS,
+            self.run, control_plane=api, pods_dir=pods, node=NODE, namespace=NAMESPACE, name=name, labels=LABELS
         )

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.demo.drawing import draw, spans
-from lab.demo.stage import BROKEN, BUSY, NAMESPACE, PLAIN, Stage
+from lab.demo.full import FullStage
+from lab.demo.light import LightStage
+from lab.demo.stage import BROKEN, BUSY, NAMESPACE, PLAIN
 from lab.demo.teller import Teller
 from lab.process import wait_for
 from tools.checkout import CHECKOUT
@@ -28,7 +30,7 @@ Document = dict[str, Any]
 class Story:
     """Tell it on a stage that is set; what does not come true in time is a ToolError."""
 
-    def __init__(self, stage: Stage, teller: Teller) -> None:
+    def __init__(self, stage: LightStage | FullStage, teller: Teller) -> None:
         self._stage = stage
         self._teller = teller
 
@@ -39,8 +41,8 @@ class Story:
         self._trouble()
         self._show_alerts()
         self._show_trace(self._busy_alert()["traceID"])
-        if self._stage.moves:
-            self._move()
+        if isinstance(self._stage, FullStage):
+            self._move(self._stage)
         return self._relief()
 
     def _introduce(self) -> None:
@@ -87,11 +89,11 @@ class Story:
             f"The backend has metrics of {BUSY}, {BROKEN} and {PLAIN} too ({backend.metrics_url}), and their events."
         )
 
-    def _move(self) -> None:
+    def _move(self, stage: FullStage) -> None:
         before = self._busy_alert()
         self._teller.chapter(f"KubeVirt moves {BUSY} to another node while it runs, and its alert goes along")
         with step(f"Waiting for KubeVirt to move {BUSY} from {before['node']}", why="a live migration"):
-            target = self._stage.move()
+            target = stage.move()
         self._wait(f"the alert to be on {target}", lambda: self._busy_alert()["node"] == target)
         after = self._busy_alert()
         # Its trace may be another: that of its newest turn, and a busy machine can make it worse meanwhile.

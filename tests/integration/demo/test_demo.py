@@ -22,7 +22,7 @@ def test_an_interrupted_demo_leaves_nothing_and_a_killed_one_is_named_by_the_nex
         killed.kill()
     (left,) = lab.runs.iterdir()
     with lab.begin("demo") as interrupted:
-        assert f"a killed run left {left} behind" in wait_for_line(interrupted, "Starting the VM web-1")
+        assert f"a killed run left {left} behind" in wait_for_line(interrupted, "Starting web-1")
         interrupted.send_signal(signal.SIGINT)
         printed, _ = interrupted.communicate(timeout=LIGHT_DEADLINE_S)
     assert interrupted.returncode == 130, printed
