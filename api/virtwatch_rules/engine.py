@@ -134,6 +134,12 @@ class Judge(ABC):
         """End what is about a target that runs."""
         yield from self._end_all(Reason.DOMAIN_STOPPED, at=at)
 
+    def leave(self, *, at: float) -> None:
+        """Forget the alerts and what they wait for: the target has gone to another place, and they with it."""
+        self.alerts = {}
+        for _ in self.vanish(at=at):
+            pass
+
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that the target has no more."""
         alert = self.alerts.pop(device, None)

@@ -10,7 +10,7 @@ from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Collection as Collecting
 from virtwatch_api.policy import Enforcement, Mode, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
-from virtwatch_rules.alerts import ABSENT_SINCE, LOCAL, OUTLIVES, Alert, Said, Saved, merge
+from virtwatch_rules.alerts import ABSENT_SINCE, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.engine import Engine, Judge, Woken
 from virtwatch_rules.inputs import Event, Measured
@@ -66,6 +66,7 @@ class Evaluator:
         self._in_force: dict[tuple[PolicyKey, str], _InForce] = {}
         self._by_judge: dict[Judge, _InForce] = {}
         self._waiting: dict[AlertName, Saved] = {}
+        self._taught: dict[tuple[PolicyKey, str], Document] = {}
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._newest: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._devices: dict[Set[str], dict[str, float]] = {}
@@ -103,6 +104,7 @@ class Evaluator:
         for key, effective in standing.items():
             if key not in self._in_force:
                 self._put(key, effective, at=at)
+        self._taught = {}  # of rules that are gone
         recalled = list(self._recall(at=at))
         yield from self._end_waiting(policies, at=at)
         self._store.want(self._by_judge)
@@ -184,9 +186,7 @@ class Evaluator:
         self._newest.clear()
         self._waiting = {}
         for item in self._in_force.values():
-            item.judge.alerts = {}
-            for _ in item.judge.vanish(at=at):
-                pass
+            item.judge.leave(at=at)
         for record in going:
             if record.saved.memory.get(LOCAL):
                 yield from _ended(record.name, record.saved, Reason.DOMAIN_STOPPED, at=at)
@@ -207,6 +207,22 @@ class Evaluator:
             for alert in item.judge.alerts.values() if item.enforced else ():
                 if alert.state != INACTIVE:
                     yield Record(item.name(alert.device), alert.saved())
+
+    def learned(self) -> Iterator[tuple[PolicyKey, str, Document]]:
+        """Yield what the rules have learned beside their alerts, to be kept or handed over: policy, rule, document."""
+        for (policy, rule), document in self._taught.items():
+            yield policy, rule, document
+        for (policy, rule), item in self._in_force.items():
+            if (document := item.judge.save()) is not None:
+                yield policy, rule, document
+
+    def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
+        """Take back what a rule has learned before a restart or in another place; it waits until the rule applies."""
+        item = self._in_force.get((policy, rule))
+        if item is not None:
+            item.judge.restore(document)
+        else:
+            self._taught[policy, rule] = document
 
     def alerts(self) -> Iterator[tuple[AlertName, Alert, EffectiveRule]]:
         """Yield the alerts that are pending or fire, of policies that only observe too."""
@@ -257,6 +273,8 @@ class Evaluator:
             wants = engine.wants(body, interval=base_interval(effective.thresholds.collection))
             item = _InForce(effective, engine, engine.open(body, wants, at=at))
             self._in_force[key] = self._by_judge[item.judge] = item
+            if (document := self._taught.pop(key, None)) is not None:
+                item.judge.restore(document)
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
         item = self._in_force.pop(key)

@@ -2,12 +2,20 @@
 
 from typing import Any
 
+from virtwatch_rules.anomaly.engine import AnomalyEngine
 from virtwatch_rules.condition import ConditionEngine
 from virtwatch_rules.engine import Engine
 from virtwatch_rules.event import EventEngine
+from virtwatch_rules.pattern.engine import PatternEngine
 from virtwatch_rules.threshold import ThresholdEngine
 
-ENGINES: tuple[Engine, ...] = (ThresholdEngine(), ConditionEngine(), EventEngine())
+ENGINES: tuple[Engine, ...] = (
+    ThresholdEngine(),
+    ConditionEngine(),
+    EventEngine(),
+    PatternEngine(),
+    AnomalyEngine(),
+)
 
 _BY_BODY = {engine.body: engine for engine in ENGINES}
 
