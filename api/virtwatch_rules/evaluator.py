@@ -213,8 +213,8 @@ class Evaluator:
         for (policy, rule), document in self._taught.items():
             yield policy, rule, document
         for (policy, rule), item in self._in_force.items():
-            if (document := item.judge.save()) is not None:
-                yield policy, rule, document
+            if (learned := item.judge.save()) is not None:
+                yield policy, rule, learned
 
     def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
         """Take back what a rule has learned before a restart or in another place; it waits until the rule applies."""
@@ -273,8 +273,8 @@ class Evaluator:
             wants = engine.wants(body, interval=base_interval(effective.thresholds.collection))
             item = _InForce(effective, engine, engine.open(body, wants, at=at))
             self._in_force[key] = self._by_judge[item.judge] = item
-            if (document := self._taught.pop(key, None)) is not None:
-                item.judge.restore(document)
+            if (taught := self._taught.pop(key, None)) is not None:
+                item.judge.restore(taught)
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
         item = self._in_force.pop(key)

@@ -113,8 +113,8 @@ class AnomalyJudge(Judge):
         if not worst:
             return alert.evidence
         (signal, _), first = worst[0]
-        bound = first.upper if first.value > first.upper else first.lower
-        return Evidence(signal, first.value, bound, describe(worst, self.rollup))
+        text = describe(worst, self.rollup)
+        return Evidence(signal, first.value, text=text, band=(first.lower, first.upper))
 
     def next_step(self, alert: Alert, *, at: float) -> str:  # noqa: ARG002
         """Say how far learning is, or how far the sum is from the bound."""

@@ -57,6 +57,7 @@ class Rollup:
         self.over.append(total >= self.bound)
         if sum(self.over) < _TICKS_OVER:
             return False
+        self.over.clear()
         self.findings += 1
         self.bound = min(_HIGHEST * lowest, self.bound + _STEP * lowest)
         return True

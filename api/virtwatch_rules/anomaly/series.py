@@ -10,7 +10,7 @@ ONSET = 0.5  # a score from which a point is an anomaly, as measured on labelled
 ACCEPT_S = 2 * 3600.0  # after which what no alert came of is the new normal
 ACCEPT_ALERT_S = 24 * 3600.0  # and what an alert came of
 _SETTLE_S = 6 * 3600.0
-_HALF_LIFE_S = 600.0  # of the surprise after an anomaly has ended, in which another signal's adds to it
+_HALF_LIFE_S = 300.0  # of the surprise after an anomaly has ended, in which another signal's adds to it
 _MOST_SURPRISE = 5.0
 _SILENT_S = 900.0
 # A value out of its band that was out of it before: it sets no record, but counts when it lasts.
@@ -107,12 +107,14 @@ class Series:
         return episode.low <= self.detector.features[episode.feature] <= episode.high
 
     def _note(self, at: float, value: float, score: Score) -> None:
-        if self.episode is not None and score.score <= self.episode.score:
+        """Begin an anomaly, or note that it got worse; what it has to come back from stays what it began with."""
+        if self.episode is not None:
+            if score.score > self.episode.score:
+                self.episode.score, self.episode.value = score.score, value
             return
         assert score.lower is not None
         assert score.upper is not None
-        begun = self.episode or self.last
-        lower, upper = (begun.lower, begun.upper) if begun else (score.lower, score.upper)
+        begun = self.last
         self.episode = Episode(
             since=begun.since if begun else at,
             feature=score.feature,
@@ -121,6 +123,6 @@ class Series:
             high=score.high,
             score=score.score,
             value=value,
-            lower=lower,
-            upper=upper,
+            lower=begun.lower if begun else score.lower,
+            upper=begun.upper if begun else score.upper,
         )

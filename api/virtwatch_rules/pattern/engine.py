@@ -148,7 +148,7 @@ def _evidence(body: PatternRule, match: Match, history: History) -> Evidence:
     pattern = body.pattern
     text = describe(body, match, cut=history.cut)
     if isinstance(pattern, CountPattern):
-        return Evidence(pattern.event.type, float(len(match.events)), float(pattern.at_least), text)
+        return Evidence(pattern.event.type, text=text, count=len(match.events))
     return Evidence(match.events[-1].type, text=text)
 
 

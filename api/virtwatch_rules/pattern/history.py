@@ -1,5 +1,6 @@
 """The events that a pattern may still need: in the order of their times, whatever order they came in, and bounded."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -81,8 +82,12 @@ class History:
             cut = int(saved["cut"])
         except (KeyError, TypeError, ValueError):
             return False
-        if any(event.at != event.at for event in events):  # NaN has no place in an order
-            return False
         self._events = sorted({*events, *self._events})[-MOST_EVENTS:]
         self.cut += cut
         return True
+
+
+def _read(at: Any, type_: Any, steps: Any, member: Any, detail: Any, inferred: Any) -> Seen:
+    if not math.isfinite(at):
+        raise ValueError("a time without place in an order")
+    return Seen(float(at), str(type_), tuple(int(step) for step in steps), str(member), str(detail), bool(inferred))

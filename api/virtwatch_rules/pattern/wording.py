@@ -47,7 +47,7 @@ def _first(pattern: SequencePattern) -> str:
 def _count(pattern: CountPattern, match: Match, cut: int) -> str:
     number = f"{len(match.events)} or more" if cut else f"{len(match.events)}"
     over = describe_seconds(match.events[-1].at - match.events[0].at)
-    text = f"{number} × {pattern.event.type} within {over}"
+    text = f"{number} times {pattern.event.type} within {over}"
     if pattern.by is CountBy.VIRTUAL_MACHINE:
         return text
     names = sorted({event.member for event in match.events})

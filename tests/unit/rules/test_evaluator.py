@@ -13,7 +13,6 @@ from virtwatch_api.policy import (
     Function,
     Level,
     MissingData,
-    PatternRule,
     Severity,
     ThresholdRule,
     Timing,
@@ -217,7 +216,7 @@ def test_a_turn_judges_many_targets_in_one_batch() -> None:
 
 
 def test_a_rule_that_has_no_engine_is_left_alone() -> None:
-    judged = Judged(PatternRule(Severity.WARNING, None))  # type: ignore[arg-type]
+    judged = Judged(object())  # type: ignore[arg-type]
 
     assert judged.see(1, {RSS: 150.0}) == judged.event("vm.crashed") == []
 

@@ -20,7 +20,7 @@ def test_five_different_vms_of_one_pool_are_one_alert() -> None:
     assert pause(judge, 20, "shop/db-4") == [("ssd", "Fired")]
     (record,) = judge.records()
     assert record[1].evidence.text == (
-        "5 × vm.paused within 20s, on 5 VMs: shop/db-0, shop/db-1, shop/db-2, shop/db-3, shop/db-4"
+        "5 times vm.paused within 20s, on 5 VMs: shop/db-0, shop/db-1, shop/db-2, shop/db-3, shop/db-4"
     )
     assert [item.said.change.action.value for item in judge.tick(at=T0 + 80)] == ["Resolved"]
 

@@ -55,7 +55,7 @@ def test_events_found_after_a_gap_count_and_are_named() -> None:
     judged = Judged(LOOP)
     crash(judged, 0, 1)
     assert judged.event("vm.crashed", 2, inferred=True) == [FIRED]
-    assert judged.said[-1].evidence.text == "3 × vm.crashed within 2s; 1 of them found after a gap"
+    assert judged.said[-1].evidence.text == "3 times vm.crashed within 2s; 1 of them found after a gap"
 
 
 def test_where_decides_which_events_count() -> None:
@@ -83,7 +83,7 @@ def test_a_storm_is_counted_in_bounded_memory() -> None:
     assert said == [FIRED]
     evidence = judged.evaluator.evidence(judged.said[-1].name)
     assert evidence is not None
-    assert evidence.text.startswith(f"{MOST_EVENTS} or more × vm.rebooted")
+    assert evidence.text.startswith(f"{MOST_EVENTS} or more times vm.rebooted")
     ((_, _, document),) = judged.evaluator.learned()
     assert len(document["events"]) == MOST_EVENTS
 
