@@ -122,7 +122,8 @@ class ControlPlane:
         """Apply CustomResourceDefinitions (files or folders) and return when the API serves them."""
         sources = [part for file in files for part in ("-f", str(file))]
         self.kubectl("apply", "--server-side", *sources)
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *sources)
+        # Of folders below it takes them all, which `apply` does not.
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--recursive=false", *sources)
 
     def service_account_kubeconfig(self, namespace: str, name: str, *, bound_pod: str | None = None) -> Path:
         """Write a kubeconfig with a fresh token of a ServiceAccount, as its Pod would have it.
