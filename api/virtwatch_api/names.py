@@ -20,10 +20,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-
 _SHOWN = 60  # characters
 
 
-def shown(text: str) -> str:
-    """Return a user's text as it may stand in a sentence: cut, and with what would move a terminal's cursor escaped."""
-    cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
+def printable(text: str) -> str:
+    """Return text with what would move a terminal's cursor, or hide what follows, escaped."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def shown(text: str, *, at_most: int = _SHOWN) -> str:
+    """Return a user's text as it may stand in a sentence: cut, and printable."""
+    return printable(text if len(text) <= at_most else text[:at_most] + "…")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

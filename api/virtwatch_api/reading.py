@@ -82,7 +82,8 @@ class Cursor:
             if not isinstance(key, str):
                 self.problem(f"the key {describe(key)} must be a string; quote it")
                 continue
-            yield key, Cursor(self.value[key], f"{self.path}.{shown(key)}", self._problems, self.subject)
+            path = f"{self.path}.{shown(key)}" if key else f'{self.path}[""]'
+            yield key, Cursor(self.value[key], path, self._problems, self.subject)
 
     def text(self, default: str = "", *, at_most: int = 253, check: Callable[[str], str | None] | None = None) -> str:
         """Read a string; `check` returns a sentence for a bad one."""

@@ -1,19 +1,24 @@
-# Policies in files: what each file means, and what is wrong in it, by file, line and field. No file stops another.
+"""Policies in files: what each file means, and what is wrong in it, by file, line and field. No file stops another."""
+
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from virtwatch_api.channel import KIND as CHANNEL
+from virtwatch_api.channel import Channel, parse_channel
 from virtwatch_api.compile import compile_policy
+from virtwatch_api.names import printable, shown
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import GROUP, parse_policy
+from virtwatch_api.problem import Problem
 from virtwatch_api.thresholdset import ThresholdSet
-from virtwatch_cli.documents import Document, read_documents
+from virtwatch_cli.documents import MAX_BYTES, Document, UnreadableError, read_documents
 
+STDIN = Path("-")
 _SUFFIXES = (".yaml", ".yml", ".json")
-_OTHER_KINDS = ("NodeMonitor", "NotificationChannel", "ThresholdSet")
+_MACHINE_WRITTEN = ("NodeMonitor", "ThresholdSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,23 @@ class Finding:
     reason: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else str(self.file)
+        file = printable(str(self.file))
+        where = f"{file}:{self.line}" if self.line else file
         return f"{where}: {self.field}: {self.reason}" if self.field else f"{where}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """Hold what one file gave: compiled policies, what is wrong, and what other kinds it holds."""
+    """Hold what one file gave: compiled policies, channels, what is wrong, and what other kinds it holds."""
 
     path: Path
     thresholds: tuple[ThresholdSet, ...] = ()
     findings: tuple[Finding, ...] = ()
-    others: tuple[str, ...] = ()  # a sentence for each document that is no policy
+    others: tuple[str, ...] = ()  # a sentence for each document that is left out
+    channels: tuple[Channel, ...] = ()
+
+
+Item = ThresholdSet | Channel | Finding | str
 
 
 def list_policy_files(paths: Iterable[Path]) -> list[Path]:
@@ -60,73 +70,97 @@ def read_policy_files(files: Iterable[Path]) -> list[PolicyFile]:
         one = read_policy_file(file)
         kept: list[ThresholdSet] = []
         findings = list(one.findings)
+        here: set[PolicyKey] = set()
         for thresholds in one.thresholds:
             first = seen.setdefault(thresholds.policy, file)
-            if first is file and thresholds.policy not in [item.policy for item in kept]:
+            if first is file and thresholds.policy not in here:
                 kept.append(thresholds)
+                here.add(thresholds.policy)
             else:
                 reason = f"{thresholds.policy.kind} {thresholds.policy} stands in {first} already, which counts"
                 findings.append(Finding(file, 0, "metadata.name", f"{reason}; rename one of them"))
-        read.append(PolicyFile(file, tuple(kept), tuple(findings), one.others))
+        read.append(PolicyFile(file, tuple(kept), tuple(findings), one.others, one.channels))
     return read
 
 
 def read_policy_file(path: Path) -> PolicyFile:
-    """Read every document of one file."""
+    """Read every document of one file; "-" is the standard input."""
+    text = _text(path)
+    if isinstance(text, Finding):
+        return PolicyFile(path, findings=(text,))
+    items = list(_items(path, text))
+    findings = sorted((item for item in items if isinstance(item, Finding)), key=lambda finding: finding.line)
+    return PolicyFile(
+        path,
+        thresholds=tuple(item for item in items if isinstance(item, ThresholdSet)),
+        findings=tuple(findings),
+        others=tuple(item for item in items if isinstance(item, str)),
+        channels=tuple(item for item in items if isinstance(item, Channel)),
+    )
+
+
+def _text(path: Path) -> str | Finding:
     try:
-        text = path.read_text(encoding="utf-8")
+        if path == STDIN:
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        return PolicyFile(path, findings=(Finding(path, 0, "", f"cannot be read: {error.strerror}"),))
-    except UnicodeDecodeError:
-        return PolicyFile(path, findings=(Finding(path, 0, "", "is not text in UTF-8"),))
-    thresholds: list[ThresholdSet] = []
-    findings: list[Finding] = []
-    others: list[str] = []
-    for item in _documents(path, text):
-        match item:
-            case ThresholdSet():
-                thresholds.append(item)
-            case Finding():
-                findings.append(item)
-            case str():
-                others.append(item)
-    findings.sort(key=lambda finding: finding.line)
-    return PolicyFile(path, tuple(thresholds), tuple(findings), tuple(others))
-
-
-def _documents(path: Path, text: str) -> Iterator[ThresholdSet | Finding | str]:
+        return Finding(path, 0, "", f"cannot be read: {error.strerror}")
+    if len(content) > MAX_BYTES:
+        return Finding(path, 0, "", f"is larger than {MAX_BYTES // 2**20} MiB; split it into several files")
     try:
-        for document in read_documents(text, json=path.suffix == ".json"):
-            yield from _document(path, document)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        yield Finding(path, line, "", f"is not YAML: {error.problem or error.context}")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        yield Finding(path, 0, "", f"is not YAML: {' '.join(str(error).split())}")
+        return content.decode()
+    except UnicodeDecodeError:
+        return Finding(path, 0, "", "is not text in UTF-8")
 
 
-def _document(path: Path, document: Document) -> Iterator[ThresholdSet | Finding | str]:
+def _items(path: Path, text: str) -> Iterator[Item]:
+    try:
+        for document in read_documents(text):
+            for item in document.items():
+                yield from _document(path, item)
+    except UnreadableError as error:
+        yield Finding(path, error.line, "", str(error))
+
+
+def _document(path: Path, document: Document) -> Iterator[Item]:
     if (other := _other_kind(document.value)) is not None:
-        yield f"{path}:{document.line('')}: {other}"
+        yield f"{printable(str(path))}:{document.line('')}: {other}"
         return
-    parsed = parse_policy(document.value)
-    compiled = compile_policy(parsed) if isinstance(parsed, Policy) else parsed
-    if isinstance(compiled, ThresholdSet) and not document.problems:
-        yield compiled
-    written = {problem.path for problem in document.problems}
-    meant = () if isinstance(compiled, ThresholdSet) else (item for item in compiled if item.path not in written)
+    read = _read(document.value)
+    if not isinstance(read, tuple) and not document.problems:
+        yield read
+    # What follows from them only is not said.
+    written = [f"{problem.path}." for problem in document.problems]
+    meant = () if not isinstance(read, tuple) else (item for item in read if not _follows(item, written))
     for problem in (*document.problems, *meant):
-        yield Finding(path, document.line(problem.path), problem.path, problem.sentence)
+        field = document.prefix + printable(problem.path)
+        yield Finding(path, document.line(problem.path), field, problem.sentence)
+
+
+def _follows(problem: Problem, written: Iterable[str]) -> bool:
+    return any(path.startswith(f"{problem.path}.") for path in written)
+
+
+def _read(document: Any) -> ThresholdSet | Channel | tuple[Problem, ...]:
+    """Return what a document means, or all problems that it has."""
+    if isinstance(document, dict) and document.get("kind") == CHANNEL:
+        return parse_channel(document)
+    parsed = parse_policy(document)
+    return compile_policy(parsed) if isinstance(parsed, Policy) else parsed
 
 
 def _other_kind(document: Any) -> str | None:
-    """Say what a document is that belongs beside policies and is none; None when it should be a policy."""
+    """Say what a document is that belongs beside policies and is none; None when it should be one of ours."""
     if not isinstance(document, dict):
         return None
     kind, version = document.get("kind"), document.get("apiVersion")
     if not isinstance(kind, str) or not isinstance(version, str):
         return None
     # A misspelt kind or group must not leave a policy out.
-    if kind in tuple(PolicyKind) or (version.partition("/")[0] == GROUP and kind not in _OTHER_KINDS):
+    ours = version.partition("/")[0] == GROUP
+    if kind in (*PolicyKind, *((CHANNEL,) if ours else ())) or (ours and kind not in _MACHINE_WRITTEN):
         return None
-    return f"a {kind} of {version} is no policy; left out"
+    return f"a {shown(kind)} of {shown(version)} is no policy; left out"

@@ -70,12 +70,18 @@ class FilePolicies(ThresholdSource):
         while not self._stop.wait(_PERIOD):
             if _fingerprint(list_policy_files(self._paths)) == self._fingerprint:
                 continue
-            before = self.thresholds
-            for problem in self.read():
-                self._wrong(problem)
-            if self.thresholds != before and self._deliver is not None:
-                self._deliver(ThresholdsChanged(self.thresholds))
-                self._changed(self.thresholds)
+            try:
+                self._read_again()
+            except Exception as error:  # noqa: BLE001 - the loop's edge: without it, edits would be ignored for ever
+                self._wrong(f"the policy files cannot be read ({error!r}); the policies in force stay in force")
+
+    def _read_again(self) -> None:
+        before = self.thresholds
+        for problem in self.read():
+            self._wrong(problem)
+        if self.thresholds != before and self._deliver is not None:
+            self._deliver(ThresholdsChanged(self.thresholds))
+            self._changed(self.thresholds)
 
     def _news(self, files: Iterable[PolicyFile], *, edited: bool) -> list[Finding | str]:
         said: list[Finding | str] = []
@@ -83,7 +89,7 @@ class FilePolicies(ThresholdSource):
             said += [*file.findings, *file.others]
             if file.findings and edited and (kept := self._in_force[file.path]):
                 names = ", ".join(str(item.policy) for item in kept)
-                said.append(f"{file.path}: what it last said rightly stays in force: {names}")
+                said.append(f"{file.path}: what was valid in it before stays in force: {names}")
         said += [remark for item in self.thresholds for remark in _remarks(item)]
         news = [item for item in said if item not in self._said]
         self._said = frozenset(said)

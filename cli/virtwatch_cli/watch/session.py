@@ -34,7 +34,7 @@ _SHUTDOWN = 3.0  # seconds for the last telemetry
 
 
 def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: Path | None) -> int:
-    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is right.
+    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is valid.
 
     Raises:
         OSError: nothing can be shown any more.
@@ -53,13 +53,13 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
             screen.problem(problem)
         watched.thresholds = policies.thresholds
         if not watched.thresholds:
-            mend = "mend what is said above, or " if problems else ""
+            mend = "correct what is wrong above, or " if problems else ""
             named = ", ".join(map(str, files))
             screen.problem(f"There is no policy to judge by in {named}: {mend}name other files.")
             return 1
         if any(isinstance(problem, Finding) for problem in problems):
             right = ", ".join(str(item.policy) for item in watched.thresholds)
-            screen.problem(f"Going on with the policies that are right: {right}.")
+            screen.problem(f"Continuing with the valid policies: {right}.")
         if found.problem:
             screen.problem(found.problem)
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])

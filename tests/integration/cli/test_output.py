@@ -71,7 +71,7 @@ def test_check_goes_on_after_a_file_whose_name_is_no_text(virtwatch: Virtwatch, 
 
     assert command.exit_code() == 1
     assert r"b\udcff.yaml:1: is not YAML" in command.output
-    assert "laptop is right" in command.output
+    assert "laptop is valid" in command.output
 
 
 def test_where_standard_error_is_closed_no_other_file_takes_its_place(virtwatch: Virtwatch, policy: Path) -> None:

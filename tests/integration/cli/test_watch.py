@@ -60,7 +60,7 @@ def test_a_wrong_policy_does_not_stop_a_right_one(virtwatch: Virtwatch, policy: 
     command = virtwatch("watch", "-f", policy.parent, *DRIVER)
 
     command.line("wrong.yaml:6: spec.rule: unknown field")
-    command.line("Going on with the policies that are right: default/laptop.")
+    command.line("Continuing with the valid policies: default/laptop.")
     command.line("Warning test")
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pyte
     (tmp_path / "a.yaml").write_text(f"{head}metadata: {{name: right}}\n{event}")
 
     assert main(["check", "-f", str(tmp_path)]) == 0
-    assert "ClusterMonitorPolicy right is right" in capsys.readouterr().out
+    assert "ClusterMonitorPolicy right is valid (1 rule)" in capsys.readouterr().out
 
     (tmp_path / "b.yaml").write_text(f"{head}metadata: {{name: wrong}}\n{event.replace('vm.crashed', 'vm.crash')}")
 
@@ -49,14 +50,60 @@ def test_check_goes_on_after_a_file_with_half_of_a_character(
 
     assert main(["check", "-f", str(tmp_path)]) == 1
     said = capsys.readouterr().out
-    assert f"{tmp_path}/a.yaml:3: metadata.name: holds half of a character" in said
+    assert f"{tmp_path}/a.yaml:3: is not YAML: found invalid Unicode character escape code" in said
     assert said.count("a.yaml") == 1
-    assert "b.yaml: ClusterMonitorPolicy right is right" in said
+    assert "b.yaml: ClusterMonitorPolicy right is valid (1 rule)" in said
 
 
 def test_check_fails_where_there_is_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-f", str(tmp_path)]) == 1
     assert "there is no MonitorPolicy" in capsys.readouterr().err
+
+
+EVENT_POLICY = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: crashes}
+spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}
+"""
+
+
+def test_check_reads_the_standard_input_and_files_without_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(EVENT_POLICY)
+    assert main(["check", str(tmp_path / "a.yaml")]) == 0
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(EVENT_POLICY.encode())))
+    assert main(["check", "-f", "-"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "-: ClusterMonitorPolicy crashes is valid (1 rule)"
+
+    with pytest.raises(SystemExit, match="2"):
+        main(["check"])
+    assert "name at least one file or folder" in capsys.readouterr().err
+
+
+def test_check_writes_findings_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(EVENT_POLICY + "---\n" + EVENT_POLICY.replace("vm.crashed", "vm.crash"))
+
+    assert main(["check", str(tmp_path), "-o", "json"]) == 1
+    written = json.loads(capsys.readouterr().out)
+    assert [(item["name"], item["rules"]) for item in written["valid"]] == [("crashes", 1)]
+    assert [(item["line"], item["field"]) for item in written["findings"]] == [(9, "spec.rules[0].event.type")]
+
+    assert main(["check", str(tmp_path), "-o", "github"]) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"::error file={tmp_path}/a.yaml,line=9,title=virtwatch check::spec.rules[0].event.type: ")
+
+
+def test_check_writes_no_escape_sequence_of_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(EVENT_POLICY.replace("crashes", r'"\e[2J"').replace("crash,", r'"\e]0;x\a",'))
+    (tmp_path / "b.yaml").write_text('kind: "\\e[2J"\napiVersion: "v\\e[1m"\n')
+
+    for output in ("text", "json", "github"):
+        main(["check", str(tmp_path), "-o", output])
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
 
 
 def test_a_subcommand_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,83 @@
+"""A running watch goes on with what was valid, whatever its files become."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from virtwatch_cli.watch import file_policies
+from virtwatch_cli.watch.file_policies import FilePolicies
+
+DEADLINE_S = 10.0
+POLICY = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: laptop}
+spec: {rules: [{name: busy, threshold: {signal: vm.cpu.utilization, warning: {above: 90%}}}]}
+"""
+
+
+class Told:
+    """Note what a screen is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.changes = threading.Event()
+
+    def wrong(self, line: object) -> None:
+        self.lines.append(str(line))
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not any(words in line for line in self.lines):
+            assert time.monotonic() < deadline, self.lines
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def policies(tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(file_policies, "_PERIOD", 0.05)
+    (tmp_path / "p.yaml").write_text(POLICY)
+    made = FilePolicies([tmp_path], changed=lambda _: told.changes.set(), wrong=told.wrong)
+    assert made.read() == []
+    made.start(lambda _: None)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("bad", ["!!bool x", '!!int ""', "!!timestamp x", "[", "*none"])
+def test_a_wrong_edit_keeps_the_policy_and_the_reader(bad: str, tmp_path: Path, policies: FilePolicies, told: Told):
+    edit(tmp_path / "p.yaml", POLICY.replace("90%", bad))
+    told.wait_for("what was valid in it before stays in force: default/laptop")
+    assert [str(item.policy) for item in policies.thresholds] == ["default/laptop"]
+
+    edit(tmp_path / "p.yaml", POLICY.replace("90%", "80%"))
+    assert told.changes.wait(DEADLINE_S)
+
+
+def test_a_reader_that_fails_says_so_and_goes_on(
+    tmp_path: Path, policies: FilePolicies, told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: object) -> None:
+        raise MemoryError("too much")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(file_policies, "read_policy_files", fail)
+        edit(tmp_path / "p.yaml", POLICY.replace("90%", "70%"))
+        told.wait_for("the policies in force stay in force")
+
+    edit(tmp_path / "p.yaml", POLICY.replace("90%", "80%"))
+    assert told.changes.wait(DEADLINE_S)
+
+
+def edit(path: Path, text: str) -> None:
+    path.write_text(text)
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))  # a file system may keep time too coarsely to tell two edits apart
