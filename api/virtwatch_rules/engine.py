@@ -52,6 +52,9 @@ class Reading(Protocol):
     def samples(self) -> int:
         """Return how many samples the value rests on."""
 
+    def rest(self) -> None:
+        """Note that the band of one of its watches changed."""
+
 
 class Watch:
     """Join one judge to one window: an input of its rule on one device.
@@ -73,10 +76,11 @@ class Watch:
     def sleep(self, low: float, high: float) -> None:
         """Call the judge only for values outside [low, high], and for no value."""
         self.low, self.high = low, high
+        self.reading.rest()
 
     def wake(self) -> None:
         """Call the judge for each value."""
-        self.low, self.high = NEVER, -NEVER
+        self.sleep(NEVER, -NEVER)
 
 
 class Judge(ABC):

@@ -23,14 +23,30 @@ _MOST_GAPS = 512  # instants of one gap that are judged one by one
 class Reading:
     """Show one window of one series; engines see it as `engine.Reading`."""
 
-    __slots__ = ("function", "reach", "track", "watches", "window")
+    __slots__ = ("function", "high", "low", "push", "reach", "track", "watches", "window")
 
     def __init__(self, track: "Track", function: Function, reach: float, window: Window) -> None:
         self.track = track
         self.function = function
         self.reach = reach  # seconds
-        self.window = window
         self.watches: list[Watch] = []
+        self.low, self.high = NEVER, -NEVER  # while the value is in between, nobody need look
+        self.show(window)
+
+    def show(self, window: Window) -> None:
+        """Show a window, in place of another one of the same samples."""
+        self.window, self.push = window, window.push
+
+    def rest(self) -> None:
+        """Find the band in which all who watch sleep."""
+        self.low = max((watch.low for watch in self.watches), default=-NEVER)
+        self.high = min((watch.high for watch in self.watches), default=NEVER)
+
+    def wake(self, result: float, woken: dict[Judge, list[Watch]]) -> None:
+        """Note who must judge a value."""
+        for watch in self.watches:
+            if not watch.low <= result <= watch.high:
+                woken.setdefault(watch.judge, []).append(watch)
 
     @property
     def seen(self) -> float:
@@ -96,7 +112,7 @@ class Track:
         self.at = self.seen = at  # the newest instant that was judged, and the newest whose sample came
         self.fresh = True  # no sample came yet: `seen` is since when one is expected
         self.open = False  # the newest instant's sample did not come yet
-        self.readings: list[Reading] = []
+        self.readings: tuple[Reading, ...] = ()
 
     @property
     def check_at(self) -> float:
@@ -120,7 +136,7 @@ class Track:
             if step > 1:
                 reading.window.skip(step)
             result = reading.window.push_gap()
-            _wake(reading, NONE if reading.outdated else result, woken)
+            reading.wake(NONE if reading.outdated else result, woken)
 
 
 class Store:
@@ -128,6 +144,7 @@ class Store:
 
     def __init__(self, budget: WindowBudget) -> None:
         self._budget = budget
+        budget.join(self)
         self._series: dict[tuple[str, str], list[Track]] = {}
         self._asked: dict[str, list[tuple[Judge, Input]]] = {}
         self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
@@ -145,6 +162,7 @@ class Store:
             watches = [watch for reading in readings for watch in reading.watches]
             for reading in readings:
                 reading.watches = [watch for watch in reading.watches if (watch.judge, watch.input) in asked]
+                reading.rest()
             for watch in watches:
                 if (watch.judge, watch.input) not in asked:
                     watch.judge.detach(watch)
@@ -188,13 +206,9 @@ class Store:
                 track.at = track.seen = due
                 track.open = False
                 for reading in track.readings:
-                    result = reading.window.push(value, 1)
-                    for watch in reading.watches:
-                        if not watch.low <= result <= watch.high:
-                            if watch.judge in woken:
-                                woken[watch.judge].append(watch)
-                            else:
-                                woken[watch.judge] = [watch]
+                    result = reading.push(value, 1)
+                    if not reading.low <= result <= reading.high:
+                        reading.wake(result, woken)
         if taken < self._expected(look.signals):
             self._leave_out(look, woken, catch_up)
         return woken
@@ -215,6 +229,7 @@ class Store:
             for reading in [reading for track in tracks or () for reading in track.readings]:
                 left += [watch for watch in reading.watches if not watch.judge.minds_silence]
                 reading.watches = [watch for watch in reading.watches if watch.judge.minds_silence]
+                reading.rest()
             self._trim((signal, device))
         return left
 
@@ -256,12 +271,12 @@ class Store:
         elif not track.open:
             weight, track.seen = due - track.seen, due
             for reading in track.readings:
-                _wake(reading, reading.window.between(value, weight), woken)
+                reading.wake(reading.window.between(value, weight), woken)
             return
         track.at = track.seen = due
         track.open = False
         for reading in track.readings:
-            _wake(reading, reading.window.push(value, step), woken)
+            reading.wake(reading.window.push(value, step), woken)
 
     def _expected(self, signals: Set[str]) -> int:
         """Return how many series a look that can tell of these signals has given."""
@@ -306,9 +321,10 @@ class Store:
         if reading is None:
             window = self._budget.open(function, slots_of(reach, wanted.interval), wanted.interval)
             reading = Reading(track, function, reach, window)
-            track.readings.append(reading)
+            track.readings = (*track.readings, reading)
         watch = Watch(judge, wanted, device, reading)
         reading.watches.append(watch)
+        reading.rest()
         judge.attach(watch)
 
     def _trim(self, key: tuple[str, str]) -> None:
@@ -317,7 +333,7 @@ class Store:
         for track in tracks:
             for reading in [item for item in track.readings if not item.watches]:
                 self._budget.free(reading.window)
-                track.readings.remove(reading)
+            track.readings = tuple(item for item in track.readings if item.watches)
         tracks[:] = [track for track in tracks if track.readings]
         if not tracks:
             self._series.pop(key, None)
@@ -342,9 +358,3 @@ def _pass_by(missed: Iterable[tuple[Track, int]]) -> Iterator[Woken]:
                 heapq.heappush(waiting, (track.at + track.interval, number, track, left - step))
         for judge, watches in woken.items():
             yield Woken(judge, watches, watches[0].reading.at)
-
-
-def _wake(reading: Reading, result: float, woken: dict[Judge, list[Watch]]) -> None:
-    for watch in reading.watches:
-        if not watch.low <= result <= watch.high:
-            woken.setdefault(watch.judge, []).append(watch)

@@ -15,8 +15,8 @@ from virtwatch_api.policy import Function
 NONE = math.nan  # no value: a gap, or a window without one
 IDLE = math.inf  # nothing happened that could be measured
 # Fixed point: exact for values of 1e-32 and more; what is smaller is nothing.
-_ONE = float(1 << 160)
-_ONE_INT = 1 << 160
+ONE = float(1 << 160)
+ONE_INT = 1 << 160
 LARGEST = 1e200  # a value beyond it is no measurement
 
 
@@ -139,7 +139,7 @@ class Total(Window):
         if self.filled < self.size:
             self.filled += 1
         if -IDLE < old < IDLE:
-            self.total -= int(old * _ONE)
+            self.total -= int(old * ONE)
             self.count -= 1
         elif old == IDLE:
             self.idles -= 1
@@ -148,17 +148,17 @@ class Total(Window):
             self.idles += 1
         else:
             ring[position] = value
-            self.total += int(value * _ONE)
+            self.total += int(value * ONE)
             self.count += 1
         return self.value()
 
     def leave(self, old: float) -> None:
         """Subtract it."""
-        self.total -= int(old * _ONE)
+        self.total -= int(old * ONE)
 
     def value(self) -> float:
         """Return the sum."""
-        return self.total / _ONE_INT if self.count else NONE
+        return self.total / ONE_INT if self.count else NONE
 
 
 class Average(Total):
@@ -197,10 +197,10 @@ class Average(Total):
     def value(self) -> float:
         """Return the mean."""
         if not self.part_weight:
-            return self.total / (self.count * _ONE_INT) if self.count else NONE
+            return self.total / (self.count * ONE_INT) if self.count else NONE
         if not self.count:
             return self.part
-        mean, weight = self.total / (self.count * _ONE_INT), self.part_weight / self.interval
+        mean, weight = self.total / (self.count * ONE_INT), self.part_weight / self.interval
         return mean + (self.part - mean) * (weight / (self.count + weight))
 
 

@@ -48,8 +48,10 @@ class Happened:
 class Judged:
     """A target whose times are seconds since T0."""
 
-    def __init__(self, *rules: RuleBody, interval: float = 1.0, present: bool = True) -> None:
-        self.evaluator = Evaluator(WindowBudget())
+    def __init__(
+        self, *rules: RuleBody, interval: float = 1.0, present: bool = True, budget: WindowBudget | None = None
+    ) -> None:
+        self.evaluator = Evaluator(budget or WindowBudget())
         self.said: list[Verdict] = []
         if present:
             self.appear(0.0)
