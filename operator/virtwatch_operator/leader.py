@@ -34,6 +34,7 @@ from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
 from virtwatch_operator.notify.notifications import Notifications
+from virtwatch_operator.notify.routing import routes
 from virtwatch_operator.policies import PLURAL, PolicyBook, Seen, policy_path
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
@@ -232,6 +233,7 @@ class Leader:
             book=self._book,
             fleet=self._fleet,
             fleet_known=self._fleet_known,
+            more=lambda facts: self._notifications.findings(facts.key, facts.notify),
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
@@ -255,6 +257,7 @@ class Leader:
             # Until all are known, none counts as gone.
             node_known=lambda node: not self._watches["nodemonitors"].synced or self._fleet.known(node),
             count=self._metrics.notification,
+            changed=self._channel_changed,
             outages=self._outages,
             tracer=tracer,
         )
@@ -384,6 +387,11 @@ class Leader:
     def _all_statuses(self) -> None:
         for facts in self._book.all():
             self._statuses.add(facts.key)
+
+    def _channel_changed(self, key: ChannelKey) -> None:
+        for facts in self._book.all():
+            if key in routes(facts.key, facts.notify, operator_namespace=self._namespace):
+                self._statuses.add(facts.key)
 
     def _notify_of(self, key: PolicyKey) -> tuple[Notify, ...]:
         """Return whom a policy wants told, nobody where the policy is gone."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from virtwatch_api.channel import Channel, ChannelKey
+from virtwatch_operator.conditions import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class ChannelFacts:
-    """Hold what is known of one channel; no `channel` where its spec is not valid."""
+    """Hold what is known of one channel; no `channel` where its spec is not valid, `accepted` says why."""
 
     channel: Channel | None = None
+    accepted: Finding | None = None
     delivery: Delivery | None = None
     test: Test | None = None
 
@@ -46,11 +48,11 @@ class ChannelBook:
         with self._lock:
             return self._facts.get(key)
 
-    def put_channel(self, key: ChannelKey, channel: Channel | None) -> ChannelFacts:
-        """Note what a channel asks for; what is known of its messages stays."""
+    def put_channel(self, key: ChannelKey, channel: Channel | None, accepted: Finding) -> None:
+        """Note what a channel asks for and whether it can be used; what is known of its messages stays."""
         with self._lock:
-            facts = self._facts[key] = replace(self._facts.get(key, ChannelFacts()), channel=channel)
-            return facts
+            before = self._facts.get(key, ChannelFacts())
+            self._facts[key] = replace(before, channel=channel, accepted=accepted)
 
     def put_delivery(self, key: ChannelKey, delivery: Delivery) -> None:
         """Note how an attempt went."""

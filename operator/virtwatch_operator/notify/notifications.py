@@ -10,15 +10,18 @@ from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import virtwatch
+from virtwatch_operator.conditions import Finding
 from virtwatch_operator.notify.alertmanager import AlertmanagerSender
 from virtwatch_operator.notify.apprise_sender import AppriseSender
 from virtwatch_operator.notify.book import ChannelBook
 from virtwatch_operator.notify.delivery import Deliverer, Rules
+from virtwatch_operator.notify.routing import routes
 from virtwatch_operator.notify.secrets import Secrets
 from virtwatch_operator.notify.sender import Sender
 from virtwatch_operator.notify.silences import Silences
 from virtwatch_operator.notify.sink import NotificationSink
 from virtwatch_operator.notify.store import OutboxStore
+from virtwatch_operator.notify.telling import notifying
 from virtwatch_operator.reconcile.channels import ChannelReconciler
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
@@ -41,10 +44,12 @@ class Notifications:
         rule_of: Callable[[PolicyKey, str], Rule | None],
         node_known: Callable[[str], bool],
         count: Callable[[str, str], None],
+        changed: Callable[[ChannelKey], None],
         outages: Outages,
         tracer: Tracer,
     ) -> None:
         self._client = client
+        self._operator_namespace = rules.operator_namespace
         self._book = ChannelBook()
         self._store = OutboxStore(client=client, namespace=rules.operator_namespace)
         self.channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
@@ -72,6 +77,7 @@ class Notifications:
             secrets=secrets,
             senders=senders,
             test_asked=self._tests.add,
+            changed=changed,
         )
         self.sink = NotificationSink(
             store=self._store,
@@ -105,6 +111,16 @@ class Notifications:
             self.channels.add(ChannelKey(document["metadata"]["namespace"], document["metadata"]["name"]))
         for key in (*self._store.channels(), *self._book.keys()):
             self.channels.add(key)
+
+    def findings(self, policy: PolicyKey, notify: Iterable[Notify]) -> tuple[Finding, ...]:
+        """Return what a policy's status says of its channels.
+
+        Raises:
+            KubeError: whether one exists could not be read now.
+        """
+        named = routes(policy, notify, operator_namespace=self._operator_namespace)
+        missing = [key for key in named if not self._exists(key)]
+        return notifying({key: self._book.get(key) for key in named}, missing)
 
     def _exists(self, key: ChannelKey) -> bool:
         if self._book.get(key) is not None:

@@ -22,7 +22,10 @@ _MAX_REQUEST = 253
 
 
 class ChannelReconciler:
-    """Reconcile one channel at a time; `test_asked` is called with one whose annotation asks for a test message."""
+    """Reconcile one channel at a time.
+
+    `test_asked` is called with one whose annotation asks for a test message, `changed` with one whose status changed.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class ChannelReconciler:
         secrets: Secrets,
         senders: Callable[[ChannelType], Sender],
         test_asked: Callable[[ChannelKey], None],
+        changed: Callable[[ChannelKey], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -41,6 +45,7 @@ class ChannelReconciler:
         self._secrets = secrets
         self._senders = senders
         self._test_asked = test_asked
+        self._changed = changed
         self._clock = clock
         self._checked: dict[ChannelKey, tuple[Channel, str, Finding]] = {}
 
@@ -56,11 +61,12 @@ class ChannelReconciler:
             self._checked.pop(key, None)
             self._book.forget(key)
             self._store.forget(key)
+            self._changed(key)
             return
         parsed = parse_channel(document)
         finding = self._check(key, parsed) if isinstance(parsed, Channel) else _invalid(parsed)
         self._recall(key, document.get("status") or {})
-        self._book.put_channel(key, parsed if isinstance(parsed, Channel) else None)
+        self._book.put_channel(key, parsed if isinstance(parsed, Channel) else None, finding)
         self._ask_for_test(key, document, can_be_sent=isinstance(parsed, Channel))
         self._write(key, document, finding)
 
@@ -108,6 +114,7 @@ class ChannelReconciler:
         status = channel_status(facts, finding, outbox, generation=generation, previous=previous, now=self._clock())
         if status == previous:
             return
+        self._changed(key)
         metadata = {name: document["metadata"][name] for name in ("namespace", "name", "uid")}
         body = {"apiVersion": API_VERSION, "kind": "NotificationChannel", "metadata": metadata, "status": status}
         path = virtwatch("notificationchannels", namespace=key.namespace, name=key.name, subresource="status")

@@ -2,13 +2,14 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
+from virtwatch_operator.conditions import Finding
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.policies import PolicyBook, PolicyFacts, Seen, policy_path
 from virtwatch_operator.rollup.aggregate import roll_up
@@ -30,6 +31,7 @@ class StatusWriter:
     """Write one policy's status at a time.
 
     `fleet_known` tells whether all NodeMonitors have been heard of: until then a status would say that nobody reports.
+    `more` returns further findings about a policy; it may raise KubeError.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class StatusWriter:
         book: PolicyBook,
         fleet: Fleet,
         fleet_known: Callable[[], bool],
+        more: Callable[[PolicyFacts], tuple[Finding, ...]] = lambda _: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._book = book
         self._fleet = fleet
         self._fleet_known = fleet_known
+        self._more = more
         self._clock = clock
         self._standing: dict[PolicyKey, _Standing] = {}
         self._lock = threading.Lock()
@@ -64,6 +68,7 @@ class StatusWriter:
             return
         previous = self._previous(facts)
         rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key))
+        rollup = replace(rollup, findings=(*rollup.findings, *self._more(facts)))
         status = policy_status(rollup, generation=facts.generation, previous=previous.status, now=self._clock())
         if status == previous.status:
             self._stands(key, previous)

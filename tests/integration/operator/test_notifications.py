@@ -56,6 +56,23 @@ def test_firing_and_resolved_are_sent_and_the_channel_says_so(place: Place, hook
     assert listed.split("\n")[1].split()[:4] == ["hook", "Webhook", "True", "Delivered"]
 
 
+def test_a_policy_says_which_channel_cannot_be_told(place: Place, hook: Webhook):
+    place.operator()
+    key = notifying(place)
+    eventually(
+        lambda: place.condition(key, "Notifying")["message"] == "channel hook does not exist.",
+        what="the missing channel",
+    )
+    channel(place, hook)
+    eventually(lambda: place.condition(key, "Notifying")["status"] == "True", what="the channel to be ready")
+    hook.answers = [404] * 100
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    said = "channel hook fails: the receiver answered 404 Not Found."
+    eventually(lambda: place.condition(key, "Notifying")["message"] == said, what="the failure in the policy's status")
+
+
 def test_what_fails_is_tried_again_and_the_channel_says_why(place: Place, hook: Webhook):
     place.operator()
     path = channel(place, hook)
