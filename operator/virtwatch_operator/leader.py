@@ -1,7 +1,7 @@
 # What the leading replica runs, and how its parts hang together: watches mark keys, queues order them, workers act.
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.sinks import News, Sinks
 from virtwatch_operator.config import OperatorSettings
+from virtwatch_operator.events.reminders import Lasting
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
 from virtwatch_operator.handlers.serve import KopfThread
@@ -103,6 +104,7 @@ class Leader:
                         settings=settings,
                         metrics=self._metrics,
                         notifications=self._notifications,
+                        firing=self._firing,
                         tracer=tracer,
                     )
                 )
@@ -387,6 +389,11 @@ class Leader:
     def _all_statuses(self) -> None:
         for facts in self._book.all():
             self._statuses.add(facts.key)
+
+    def _firing(self) -> Iterator[Lasting]:
+        for facts in self._book.all():
+            for report in self._fleet.reports(facts.key).values():
+                yield from (Lasting(alert, facts.uid) for alert in report.firing)
 
     def _channel_changed(self, key: ChannelKey) -> None:
         for facts in self._book.all():

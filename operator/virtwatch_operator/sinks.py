@@ -1,6 +1,6 @@
 """The places that this operator sends news to: whoever adds one adds a line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from opentelemetry.trace import Tracer
@@ -9,6 +9,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_operator.announce.sinks import Sink
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.events.recorder import Recorder
+from virtwatch_operator.events.reminders import Lasting, Reminders
 from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.notify.notifications import Notifications
@@ -22,13 +23,15 @@ class Means:
     settings: OperatorSettings
     metrics: Metrics
     notifications: Notifications
+    firing: Callable[[], Iterable[Lasting]]
     tracer: Tracer
 
 
 def events(means: Means) -> Sink:
     """Make the sink that tells news as Kubernetes Events."""
     recorder = Recorder(client=means.client, burst=means.settings.event_burst, count=means.metrics.event)
-    return EventSink(recorder, tracer=means.tracer)
+    reminders = Reminders(firing=means.firing, instance=means.settings.pod)
+    return EventSink(recorder, reminders=reminders, tracer=means.tracer)
 
 
 def notifications(means: Means) -> Sink:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from virtwatch_api.alert import Action, Reason
-from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.nodemonitor import FiringAlert, Transition
 from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.policy_codec import API_VERSION
@@ -105,6 +105,39 @@ def withheld(first: Announcement, *, count: int, burst: int, last: float) -> Ann
     if count > 1:
         body["series"] = {"count": count, "lastObservedTime": format_time(last)}
     return Announcement(first.regarding, first.namespace, name, body, first.budget)
+
+
+def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, every: float, at: float) -> Announcement:
+    """Write the Event that reminds of an alert which lasts, for the `count`-th time, `at` seconds since 1970.
+
+    All but the count is the same each time, since the API server lets nothing else be changed; `every` is in seconds.
+    """
+    regarding, key = _regarding(alert.subject), alert.alert
+    namespace = regarding.namespace or CLUSTER_NAMESPACE
+    place = hashlib.sha256(alert.subject.node.encode()).hexdigest()[:8]
+    name = f"virtwatch.{key.id}.{int(alert.since)}.{place}.{alert.severity.lower()}.lasts"
+    said = (
+        f"{alert.severity}: rule {key.rule} still fires for {alert.subject.described} on node {alert.subject.node}; "
+        f"since {_clock(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
+        f"{every / 60:.0f} min while it lasts."
+    )
+    body: Json = {
+        "apiVersion": EVENTS,
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"virtwatch.io/alert": key.id}},
+        "eventTime": format_time(alert.since + every),
+        "type": "Warning",
+        "reason": f"Alert{alert.severity}",
+        "action": "Lasts",
+        "note": _cut(said, NOTE_BYTES),
+        "regarding": regarding.encode(),
+        "related": _policy(key.policy, policy_uid).encode(),
+        "reportingController": CONTROLLER,
+        "reportingInstance": instance[:128],
+    }
+    if count > 1:
+        body["series"] = {"count": count, "lastObservedTime": format_time(at)}
+    return Announcement(regarding, namespace, name, body, key.id)
 
 
 def note(transition: Transition) -> str:

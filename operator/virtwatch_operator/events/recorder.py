@@ -91,13 +91,21 @@ class Recorder:
         if failure is not None:
             raise failure
 
-    def _tell_withheld(self, announcement: Announcement, count: int) -> None:
+    def remind(self, announcement: Announcement) -> None:
+        """Write an Event that counts on, or make it again where the API server has forgotten it.
+
+        Raises:
+            KubeError: it was not written and should be tried again.
+        """
         path = resource(EVENTS, "events", namespace=announcement.namespace, name=announcement.name)
         try:
             self._client.apply(path, announcement.body, manager=MANAGER)
         except KubeError as error:
             if _hopeless(announcement, error) is None:
                 raise
+
+    def _tell_withheld(self, announcement: Announcement, count: int) -> None:
+        self.remind(announcement)
         with self._lock:
             self._withheld.told(announcement.budget, count, now=self._clock())
 

@@ -5,6 +5,7 @@ from opentelemetry.trace import Tracer
 from virtwatch_operator.announce.sinks import News
 from virtwatch_operator.events.bodies import announcements
 from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.reminders import Reminders
 
 
 class EventSink:
@@ -12,8 +13,9 @@ class EventSink:
 
     name = "events"
 
-    def __init__(self, recorder: Recorder, *, tracer: Tracer) -> None:
+    def __init__(self, recorder: Recorder, *, reminders: Reminders, tracer: Tracer) -> None:
         self._recorder = recorder
+        self._reminders = reminders
         self._tracer = tracer
 
     def take(self, news: News) -> None:
@@ -31,9 +33,12 @@ class EventSink:
                 self._recorder.tell_withheld(announcement.budget)
 
     def tick(self) -> None:
-        """Write the counts of withheld Events that are due.
+        """Write the counts of withheld Events, and the reminders, that are due.
 
         Raises:
             KubeError: some were not written and stay due.
         """
         self._recorder.tell_withheld()
+        for announcement, count in self._reminders.due():
+            self._recorder.remind(announcement)
+            self._reminders.told(announcement, count)

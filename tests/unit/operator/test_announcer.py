@@ -12,6 +12,7 @@ from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavai
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.reminders import Reminders
 from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.fleet import Fleet
 
@@ -83,7 +84,8 @@ class World:
     def start(self):
         self.api.client_is_dead = False
         recorder = Recorder(client=self.api, burst=self.burst, count=self.outcomes.append)
-        self.sink = EventSink(recorder, tracer=NoOpTracer())
+        reminders = Reminders(firing=tuple, instance="operator-0")
+        self.sink = EventSink(recorder, reminders=reminders, tracer=NoOpTracer())
         self.handed = deque()
         self.announcer = Announcer(
             client=self.api,
