@@ -1,4 +1,7 @@
-"""Assembles the CRDs of both kinds of policy: crds/base, one fragment per kind of rule, and the catalogue's words."""
+"""Assembles the CRDs of both kinds of policy: crds/base, one fragment per kind of rule, and the catalogue's words.
+
+And the admission policy that warns of what no engine judges yet.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from virtwatch_api.admission import warning_policy
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.rule_kinds.registry import RULE_KINDS, rules_schema
 from virtwatch_api.target_schema import glob_rules, interval_field, selector_field, share_field
@@ -38,6 +42,14 @@ def policy_crds(base: Path) -> Mapping[str, str]:
         "monitorpolicies.yaml": _written(policy, [TargetKind.VIRTUAL_MACHINE]),
         "clustermonitorpolicies.yaml": _written(cluster, list(TargetKind)),
     }
+
+
+def admission_warning() -> str:
+    """Return the ValidatingAdmissionPolicy that warns of what this version cannot judge."""
+    header = (
+        "# Written by `make docs` from api/virtwatch_api/support.py; edit that instead. Warns, and refuses nothing.\n"
+    )
+    return header + yaml.dump(warning_policy(), Dumper=_Dumper, sort_keys=False, width=118, allow_unicode=True)
 
 
 def _written(crd: Schema, targets: list[TargetKind]) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 import yaml
 
 from docs.crd_page import crd_section
-from docs.crds import policy_crds
+from docs.crds import admission_warning, policy_crds
 from virtwatch_api.catalogue.events import EVENTS, Attribute
 from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
+WARNING = Path("manifests/base/unsupported-validatingadmissionpolicy.yaml")
 _WRITTEN_BY = "<!-- Written by `make docs`; edit api/virtwatch_api/catalogue, or crds/, instead. -->"
 _CRDS = ("monitorpolicies", "clustermonitorpolicies", "notificationchannels", "nodemonitors", "thresholdsets")
 _SHARED = {"spec.rules": "as in a MonitorPolicy"}
@@ -40,6 +41,7 @@ def pages() -> Mapping[Path, str]:
     crds = {Path("crds") / name: text for name, text in policy_crds(ROOT / "crds" / "base").items()}
     return {
         **crds,
+        WARNING: admission_warning(),
         REFERENCE / "signals.md": _page("Signals", _signals()),
         REFERENCE / "events.md": _page("Events", _events()),
         REFERENCE / "crds.md": _page("Kinds", _crds(crds)),

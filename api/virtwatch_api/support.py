@@ -60,7 +60,10 @@ def _rule(path: str, rule: Rule) -> Iterator[Problem]:
     subject = f'rule "{rule.name}"'
     if not kind.implemented:
         yield _missing(
-            f"{path}.{kind.name}", f"judging a {kind.name} is not implemented", f"write {_any(rule_kinds())}", subject
+            f"{path}.{kind.name}",
+            f"judging {some(kind.name)} is not implemented",
+            f"write {_any(rule_kinds())}",
+            subject,
         )
         return
     for field, what in kind.unsupported(rule.body):
@@ -79,6 +82,11 @@ def _need(need: Need) -> tuple[str, str] | None:
     if need.event and not EVENT[need.event].implemented:
         return f"the event {need.event} is not implemented", "choose an event that `virtwatch events` lists as emitted"
     return None
+
+
+def some(name: str) -> str:
+    """Return the name of a kind with its article."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _any(words: Iterable[str]) -> str:

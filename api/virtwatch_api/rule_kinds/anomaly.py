@@ -45,6 +45,10 @@ class Anomaly(RuleKind):
         for index, name in enumerate(body.signals):
             yield Need(f"signals[{index}]", signal=name)
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Look at the signals."""
+        return f"rule.anomaly.signals.exists(signal, signal in {signals})"
+
     def schema(self, targets: Sequence[TargetKind]) -> Json:
         """Describe the field anomaly."""
         return {

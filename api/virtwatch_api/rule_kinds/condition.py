@@ -57,6 +57,17 @@ class Condition(RuleKind):
         """Name the signals of all comparisons."""
         return _needs(body.condition, "")
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Look at the signals of all comparisons."""
+        inner = " || ".join(
+            f"(has(part.{kind}) && part.{kind}.exists(one, one.signal in {signals}))" for kind in _GROUPS
+        )
+        return " || ".join(
+            f"(has(rule.condition.{group}) && rule.condition.{group}.exists(part, "
+            f"(has(part.signal) && part.signal in {signals}) || {inner}))"
+            for group in _GROUPS
+        )
+
     def schema(self, targets: Sequence[TargetKind]) -> Json:
         """Describe the field condition."""
         return {

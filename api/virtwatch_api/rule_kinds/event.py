@@ -47,6 +47,11 @@ class Event(RuleKind):
         for index, name in enumerate(body.resolve_on):
             yield Need(f"resolveOn[{index}]", event=name)
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Look at the event, and at those that resolve it."""
+        resolved = f"(has(rule.event.resolveOn) && rule.event.resolveOn.exists(type, type in {events}))"
+        return f"rule.event.type in {events} || {resolved}"
+
     def schema(self, targets: Sequence[TargetKind]) -> Json:
         """Describe the field event."""
         return {

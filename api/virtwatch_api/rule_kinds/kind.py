@@ -61,6 +61,10 @@ class RuleKind(ABC):
         """Return the CEL rules that tie the kind's field to spec.target, for CRDs whose target has a kind to choose."""
         return ()
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Return the CEL text that says that `rule` needs one of these signals or events, which are CEL lists."""
+        return "false"
+
     def severity(self, body: Any) -> Severity | None:
         """Return the rule's severity, None where the body's levels say it."""
         return getattr(body, "severity", None)

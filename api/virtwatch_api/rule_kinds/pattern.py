@@ -70,6 +70,15 @@ class Pattern(RuleKind):
         if isinstance(pattern, CountPattern) and pattern.by is not CountBy.VIRTUAL_MACHINE:
             yield "count.by", f"counting events by {pattern.by}"
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Look at the events."""
+        step = f"(has(step.type) && step.type in {events})"
+        absent = f"(has(step.absent) && step.absent.exists(type, type in {events}))"
+        return (
+            f"(has(rule.pattern.count) && rule.pattern.count.type in {events}) || "
+            f"(has(rule.pattern.sequence) && rule.pattern.sequence.exists(step, {step} || {absent}))"
+        )
+
     def schema(self, targets: Sequence[TargetKind]) -> Json:
         """Describe the field pattern."""
         return {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from virtwatch_api import bounds
 from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.catalogue.signals import Signal
 from virtwatch_api.policy import Function, MissingData
 from virtwatch_api.quantity import MAX_LENGTH
 from virtwatch_api.rule_kinds.kind import Json
@@ -122,13 +123,11 @@ def bound_rules(
     says that there may be no signal.
     """
     found = signals_of(targets)
-    given = "!has(self.signal) || " if optional else ""
+    given = "!has(self.signal) || " if optional else ""  # of what may be a group of comparisons
     other_unit = f"{function} in {words(_COUNTS_OR_GROWTH)}"
-    unitless = f"self.signal in {words(item.name for item in found if item.unit == '1')} && !({other_unit})"
-    seconds = f"self.signal in {words(item.name for item in found if item.unit == 's')} && !({other_unit})"
-    share = (
-        f"self.signal in {words(item.name for item in found if item.range.share)} && {function} in {words(_OF_VALUES)}"
-    )
+    unitless = f"{_among([item for item in found if item.unit == '1'], found)} && !({other_unit})"
+    seconds = f"{_among([item for item in found if item.unit == 's'], found)} && !({other_unit})"
+    share = f"{_among([item for item in found if item.range.share], found)} && {function} in {words(_OF_VALUES)}"
     ambiguous = f".matches({quoted(bounds.AMBIGUOUS)})"
     no_percent = _all(places, lambda text: f"!{text}.endsWith('%')")
     no_time = _all(places, lambda text: f"!{text}.endsWith('s')")
@@ -160,13 +159,25 @@ def bound_rules(
     ]
 
 
+def _among(some: Sequence[Signal], found: Sequence[Signal]) -> str:
+    """Return the CEL text that says that the signal is one of `some`: by the ends of names, which is short."""
+    ends = sorted({item.name[item.name.rindex(".") :] for item in some})
+    fits = [item for item in found if item.name.endswith(tuple(ends))]
+    others = [item.name for item in fits if item not in some]
+    ending = " || ".join(f"self.signal.endsWith('{end}')" for end in ends)
+    return f"({ending})" + (f" && !(self.signal in {words(others)})" if others else "")
+
+
 def _all(
     places: Sequence[str], says: Callable[[str], str], sides: Sequence[str] = ("above", "below", "recover")
 ) -> str:
     """Return the CEL text that says something of each bound that is there; a comparison has no recover."""
-    parts = []
+    held = []
     for place in places:
-        absent = "" if place == "self" else f"!has({place}) || "
-        held = [side for side in sides if place != "self" or side != "recover"]
-        parts += [f"({absent}!has({place}.{side}) || {says(f'string({place}.{side})')})" for side in held]
-    return f"({' && '.join(parts)})"
+        there = "" if place == "self" else f"has({place}) && "
+        held += [
+            f"({there}has({place}.{side}) ? [string({place}.{side})] : [])"
+            for side in sides
+            if place != "self" or side != "recover"
+        ]
+    return f"({' + '.join(held)}).all(t, {says('t')})"

@@ -73,6 +73,10 @@ class Threshold(RuleKind):
         """Name the signal."""
         yield Need("signal", signal=body.signal)
 
+    def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
+        """Look at the signal."""
+        return f"rule.threshold.signal in {signals}"
+
     def override(self, body: Any, levels: Mapping[str, str]) -> RuleBody | str:
         """Set levels; the distance between bound and recovery is the rule's hysteresis, and moves with the bound."""
         assert isinstance(body, ThresholdRule)
