@@ -143,6 +143,7 @@ def test_the_agent_has_one_capability_and_no_more_of_the_host_than_it_reads():
         "/var/lib/kubelet/pods",
         "/run/libvirt",
         "/proc",
+        "/sys",
         "/var/lib/virtwatch",
     }
     assert [mount["name"] for mount in container("agent")["volumeMounts"] if not mount.get("readOnly")] == ["state"]
