@@ -104,9 +104,10 @@ def full_status() -> NodeStatus:
         ),
         virtual_machines=3,
         agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5, 0.25, 0.1, 1.5),
+        read_up_to=4711,
         adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
-            for kind, status in zip(ConditionType, (True, False, None, True), strict=True)
+            for kind, status in zip(ConditionType, (True, False, None, True, True, False), strict=True)
         ),
     )

@@ -30,6 +30,7 @@ from virtwatch_telemetry.providers import Providers, set_up
 logger = logging.getLogger("virtwatch.agent")
 
 _CORE_SILENCE_S = 30.0  # after which the core's loop counts as stuck; it turns each second
+_CORE_HANGS_S = 8.0  # after which the agent is not ready: the operator says so within 30 s
 _END_S = 4.5  # for all of an end, so that it takes less than 5 s
 _FLUSH_S = 2.0  # of it, for the last telemetry
 
@@ -69,6 +70,7 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
             client=client,
             node=settings.node,
             state_dir=settings.state_dir,
+            operator_namespace=settings.namespace,
             outages=outages,
             on_new_node_monitor=reporter.refresh,
         ),
@@ -108,6 +110,7 @@ def _collect(settings: AgentSettings) -> CollectSettings:
     return CollectSettings(
         uris=settings.libvirt_uris,
         pods_dir=settings.pods_dir,
+        launchers_only=True,
         host_socket=settings.libvirt_socket,
         proc=settings.proc,
         sys=settings.sys,
@@ -125,11 +128,17 @@ def _resource(settings: AgentSettings, env: Mapping[str, str]) -> Mapping[str, s
 
 
 def _alive(core: Core) -> str:
+    return _silence(core, at_most=_CORE_SILENCE_S)
+
+
+def _silence(core: Core, *, at_most: float) -> str:
     silence = time.monotonic() - core.alive_at
-    return f"silent for {silence:.0f} s" if silence > _CORE_SILENCE_S else ""
+    return f"silent for {silence:.0f} s" if silence > at_most else ""
 
 
 def _ready(core: Core) -> str:
+    if silence := _silence(core, at_most=_CORE_HANGS_S):
+        return silence
     return "" if core.ready else core.waiting or "not known yet: is the API server reached?"
 
 

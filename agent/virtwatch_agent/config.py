@@ -13,6 +13,7 @@ DEFAULT_LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 DEFAULT_PROC = "/proc"
 DEFAULT_SYS = "/sys"
 DEFAULT_STATE_DIR = "/var/lib/virtwatch"
+DEFAULT_NAMESPACE = "virtwatch-system"
 DEFAULT_HEALTH_PORT = 8080
 DEFAULT_EXPORT_INTERVAL = 15.0  # seconds
 _NODE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -24,10 +25,12 @@ class AgentSettings:
 
     `node` names this node's NodeMonitor. `pods_dir` is where the kubelet's pods folder is seen, None on a host without
     KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
-    `proc` and `sys` are the host's /proc and /sys. `libvirt_uris` are connections given by hand.
+    `proc` and `sys` are the host's. `namespace` is the operator's, and so the agent's. `libvirt_uris` are connections
+    given by hand.
     """
 
     node: str
+    namespace: str
     pods_dir: Path | None
     libvirt_socket: Path
     libvirt_uris: tuple[str, ...]
@@ -43,6 +46,7 @@ class AgentSettings:
         read = Variables(env)
         settings = cls(
             node=_node(read),
+            namespace=read.text("POD_NAMESPACE", DEFAULT_NAMESPACE),
             pods_dir=read.path_or_none("VIRTWATCH_PODS_DIR"),
             libvirt_socket=read.path("VIRTWATCH_LIBVIRT_SOCKET", DEFAULT_LIBVIRT_SOCKET),
             libvirt_uris=_uris(read),

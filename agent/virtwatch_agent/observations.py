@@ -138,10 +138,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdsChanged:
-    """Hold all thresholds in force; it replaces what was known before."""
+    """Hold all thresholds in force; it replaces what was known before.
+
+    `foreign` are sentences about ThresholdSets that are nobody's; `read_up_to` is the highest resourceVersion of all.
+    """
 
     thresholds: tuple[ThresholdSet, ...]
     rejected: tuple[Rejected, ...] = ()
+    foreign: tuple[str, ...] = ()
+    read_up_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)

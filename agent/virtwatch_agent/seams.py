@@ -44,6 +44,10 @@ class Collector(Protocol):
         """Say how often (seconds) each source is asked for a target; a source that is absent is not asked."""
         ...
 
+    def launchers(self, pods: frozenset[str]) -> None:
+        """Say which pods are VMs' launchers by what the API says (UIDs); no other pod's libvirt is opened."""
+        ...
+
     def stop(self) -> None:
         """End within 5 s, abandoning calls that hang."""
         ...

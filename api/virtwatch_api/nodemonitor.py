@@ -151,6 +151,22 @@ class ConditionType(StrEnum):
     COLLECTING = "Collecting"
     JOURNALING = "Journaling"
     EXPORTING = "Exporting"
+    ANNOUNCED = "Announced"
+    THRESHOLDS_VALID = "ThresholdsValid"
+
+
+class AgentState(StrEnum):
+    """Say what the operator sees of a node's agent."""
+
+    READY = "Ready"
+    STARTING = "Starting"
+    NOT_READY = "NotReady"
+    MISSING = "Missing"
+
+    @property
+    def down(self) -> bool:
+        """Tell whether what the node said last may be old."""
+        return self in (AgentState.NOT_READY, AgentState.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +205,11 @@ class AgentHealth:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """Hold one agent's whole report."""
+    """Hold one agent's whole report.
+
+    `applied` names the policies that select something on the node, and those that are rejected; the node judges by all
+    other ThresholdSets up to the resourceVersion `read_up_to` too, and they select nothing there.
+    """
 
     epoch: str
     sequence: int
@@ -202,6 +222,7 @@ class NodeStatus:
     agent: AgentHealth
     conditions: tuple[Condition, ...]
     adopted: tuple[Adopted, ...] = ()  # of the handovers in spec, those that the agent has taken
+    read_up_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)

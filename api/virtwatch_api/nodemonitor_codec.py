@@ -72,6 +72,7 @@ def encode_status(status: NodeStatus) -> Json:
         "conditions": [encode_condition(item) for item in status.conditions],
         # A CRD from before handovers refuses a report that holds this.
         **({"adopted": [_adopted(item) for item in status.adopted]} if status.adopted else {}),
+        **({"thresholds": {"resourceVersion": str(status.read_up_to)}} if status.read_up_to else {}),
     }
 
 
@@ -261,6 +262,7 @@ def _status(document: Json) -> NodeStatus:
         ),
         conditions=tuple(decode_condition(item) for item in document.get("conditions", [])),
         adopted=tuple(Adopted(item["handover"], item["sequence"]) for item in document.get("adopted", ())),
+        read_up_to=int((document.get("thresholds") or {}).get("resourceVersion", 0)),
     )
 
 

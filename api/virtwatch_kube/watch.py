@@ -24,6 +24,9 @@ STOP_DEADLINE_S = 5.0
 STALE_S = SILENCE_S + 30.0  # without a word, bookmarks included, and in vain tried anew
 
 
+_KEPT = frozenset(("namespace", "name", "uid", "resourceVersion"))
+
+
 class Watch:
     """Keep a copy of a collection and call `on_change(old, new)` for each change, in order, on the watch's own thread.
 
@@ -225,3 +228,9 @@ def _key(item: Json) -> Key:
 
 def _same(old: Json, new: Json, field: str) -> bool:
     return bool(old["metadata"].get(field) == new["metadata"].get(field))
+
+
+def bare(document: Json) -> Json:
+    """Keep of an object what it is called, for those who need no more of it in memory."""
+    kept = {name: value for name, value in document["metadata"].items() if name in _KEPT}
+    return {"metadata": kept}

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 # An agent writes its whole status at least every 5 min (with jitter up to 6); three of these missed is silence.
 SILENT_AFTER_S = 1080.0
-_LOOK_EVERY_S = 5.0
+_LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
     `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy
-    of which a node says something new, `presence_changed` when nodes begin to report or fall silent.
+    of which a node says something new, `presence_changed` when nodes begin to report or fall silent. `down` tells of a
+    node whose agent does not run; `read_on` is called when a node has read more ThresholdSets.
     """
 
     def __init__(
@@ -41,12 +42,16 @@ class Fleet:
         waiting: Callable[[str], None],
         reported: Callable[[PolicyKey], None],
         presence_changed: Callable[[], None],
+        down: Callable[[str], bool],
+        read_on: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._trust = trust
         self._waiting = waiting
         self._reported = reported
         self._presence_changed = presence_changed
+        self._down = down
+        self._read_on = read_on
         self._clock = clock
         self._nodes: dict[str, _Heard] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
@@ -73,6 +78,8 @@ class Fleet:
                 self._looked = float("-inf")
         for policy in touched:
             self._reported(policy)
+        if _read_up_to(fresh) > _read_up_to(before):
+            self._read_on()
         for waiting in self._who_waits(node, before, fresh):
             self._waiting(waiting)
 
@@ -116,6 +123,11 @@ class Fleet:
             found = dict(self._by_policy.get(policy, {}))
         return {node: self._believed(node, report) for node, report in found.items()}
 
+    def read_up_to(self) -> Mapping[str, int]:
+        """Return up to which resourceVersion each node has read ThresholdSets."""
+        with self._lock:
+            return {node: _read_up_to(heard) for node, heard in self._nodes.items()}
+
     def moved(self, node: str) -> None:
         """Take note that a VM came to a node or left it: what the node says of it counts from now on, or no more."""
         with self._lock:
@@ -137,7 +149,11 @@ class Fleet:
         with self._lock:
             now = self._clock()
             if not 0 <= now - self._looked < _LOOK_EVERY_S:
-                recent = {node: now - item.at < SILENT_AFTER_S for node, item in self._nodes.items() if _speaks(item)}
+                recent = {
+                    node: now - item.at < SILENT_AFTER_S and not self._down(node)
+                    for node, item in self._nodes.items()
+                    if _speaks(item)
+                }
                 self._presence = Presence(
                     frozenset(node for node, reports in recent.items() if reports),
                     frozenset(node for node, reports in recent.items() if not reports),
@@ -192,6 +208,11 @@ class Fleet:
 
 def _speaks(heard: _Heard) -> bool:
     return heard.monitor is not None and heard.monitor.status is not None
+
+
+def _read_up_to(heard: _Heard | None) -> int:
+    status = heard.monitor.status if heard is not None and heard.monitor is not None else None
+    return status.read_up_to if status is not None else 0
 
 
 def _alerts(heard: _Heard | None) -> set[AlertKey]:

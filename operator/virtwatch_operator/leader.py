@@ -17,7 +17,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound, Unavailable
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import KUBEVIRT, resource, virtwatch
-from virtwatch_kube.watch import OnChange, Watch
+from virtwatch_kube.watch import OnChange, Watch, bare
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.sinks import News, Sinks
@@ -29,8 +29,9 @@ from virtwatch_operator.handlers.serve import KopfThread
 from virtwatch_operator.hearing import Hearing, Mark, check
 from virtwatch_operator.kinds import check_kinds
 from virtwatch_operator.metrics import Metrics
+from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
 from virtwatch_operator.nodes.machines import VirtualMachines, slim
-from virtwatch_operator.nodes.nodes import AGENT_LABELS, AgentPods, NodeReconciler
+from virtwatch_operator.nodes.nodes import NodeReconciler
 from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
@@ -40,6 +41,7 @@ from virtwatch_operator.policies import PLURAL, PolicyBook, Seen, policy_path
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
+from virtwatch_operator.reconcile.thresholds import claim
 from virtwatch_operator.rollup.writer import StatusWriter
 from virtwatch_operator.sinks import SINKS, Means
 from virtwatch_operator.workers import Workers
@@ -92,6 +94,8 @@ class Leader:
             waiting=self._announce.add,
             reported=self._statuses.add,
             presence_changed=self._all_statuses,
+            down=self._pods.down,
+            read_on=self._read_on,
         )
         tracer = providers.tracer(_SCOPE)
         self._notifications = self._make_notifications(settings, tracer)
@@ -187,13 +191,14 @@ class Leader:
         pods = resource("v1", "pods", namespace=namespace)
         return dict(
             (
-                watch("namespaces", resource("v1", "namespaces"), self._namespaces.on_change),
-                watch("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed),
+                watch("namespaces", resource("v1", "namespaces"), self._namespaces.on_change, keep=bare),
+                watch("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed, keep=claim),
                 watch(
                     "nodemonitors",
                     virtwatch("nodemonitors"),
                     self._nodemonitor_changed,
                     on_synced=self._fleet_heard,
+                    keep=bare,
                 ),
                 watch(
                     "virtual machines",
@@ -204,7 +209,14 @@ class Leader:
                     metadata_only=True,
                     keep=slim,
                 ),
-                watch("agents' pods", pods, self._pods.on_change, labels=AGENT_LABELS),
+                watch(
+                    "agents' pods",
+                    pods,
+                    self._pods.on_change,
+                    labels=AGENT_LABELS,
+                    on_synced=self._fleet_heard,
+                    keep=bare,
+                ),
             )
         )
 
@@ -218,7 +230,7 @@ class Leader:
             tracer=tracer,
             decided=self._statuses.add,
         )
-        nodes = NodeReconciler(client=client, pods=self._pods, known=self._fleet.known)
+        self._node_reconciler = NodeReconciler(client=client, pods=self._pods)
         announcer = Announcer(
             client=client,
             hand=self._hand,
@@ -239,7 +251,7 @@ class Leader:
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
-        self._work(self._nodes, nodes.reconcile, threads=1)
+        self._work(self._nodes, self._node_reconciler.reconcile, threads=1)
         self._work(self._announce, announcer.announce, threads=3)
         self._work(self._statuses, self._status_writer.write, threads=2)
         self._workers += [*self._sinks.workers, *self._notifications.workers]
@@ -291,6 +303,7 @@ class Leader:
         outage = Outage("The periodic look at everything", consequence="it is done again", among=self._outages)
         resync, look = (time.monotonic() + wait for wait in (_FIRST_RESYNC_S, _LOOK_EVERY_S))
         while not self._stopping.wait(_TICK_S):
+            self._pods.tick()
             self._fleet.notice_presence()
             self._sinks.tick()
             now = time.monotonic()
@@ -363,9 +376,13 @@ class Leader:
 
     def _nodemonitor_changed(self, old: Json | None, new: Json | None) -> None:
         self._fleet.on_change(old, new)
-        if new is None and old is not None:
-            self._nodes.add(old["metadata"]["name"])
-            self._announce.add(old["metadata"]["name"])  # to forget what was acknowledged
+        document = new or old
+        assert document is not None
+        node = document["metadata"]["name"]
+        if self._node_reconciler.noticed(node, new):
+            self._nodes.add(node)
+        if new is None:
+            self._announce.add(node)  # to forget what was acknowledged
 
     def _fleet_heard(self) -> None:
         self._all_statuses()
@@ -380,11 +397,15 @@ class Leader:
         self._fleet_heard()
 
     def _fleet_known(self) -> bool:
-        return self._watches["nodemonitors"].synced and self._watches["virtual machines"].synced
+        return all(self._watches[name].synced for name in ("nodemonitors", "virtual machines", "agents' pods"))
 
     def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
         # Whether an alert began or came from another node, and whether this one may speak of it, cannot be told before.
         return self._fleet.monitor(node) if self._fleet_known() else None
+
+    def _read_on(self) -> None:
+        for key in self._status_writer.waiting():
+            self._statuses.add(key)
 
     def _all_statuses(self) -> None:
         for facts in self._book.all():

@@ -20,6 +20,8 @@ class Context:
         self.known = False
         self.thresholds: Sequence[ThresholdSet] = ()
         self.rejected: Sequence[Rejected] = ()
+        self.foreign: Sequence[str] = ()
+        self.read_up_to = 0
         self.node_labels: Mapping[str, str] = {}
         self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
@@ -53,6 +55,10 @@ class Context:
                     rejected.policy,
                     rejected.message,
                 )
+        for message in changed.foreign:
+            if message not in self.foreign:
+                _LOG.error("%s", message)
+        self.foreign, self.read_up_to = changed.foreign, changed.read_up_to
         self.thresholds, self.rejected, self.known = tuple(thresholds), changed.rejected, True
         return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
 

@@ -77,6 +77,8 @@ class Dispatch:
         self._timeline.look()  # what was set before is in the timers already
         self._context.restore(restored)
         self._inventory.restore(restored, clock=self._clock.monotonic())
+        pods = (item.domain.pod_uid for item in restored.domains if item.identity is not None)
+        self._collector.launchers(frozenset(uid for uid in pods if uid))
 
     def follow_clock(self) -> None:
         """Move all timers along when the clock was set."""
@@ -207,6 +209,7 @@ class Dispatch:
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
 
     def _identities(self, changed: IdentitiesChanged) -> None:
+        self._collector.launchers(frozenset(uid for item in changed.identities for uid in item.pod_uids))
         for machine in self._inventory.identify(changed.identities):
             self._save_domain(machine)
             self._apply(machine)

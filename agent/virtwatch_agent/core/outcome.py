@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from virtwatch_agent.core.context import Context
+from virtwatch_agent.core.flapping import Flapping
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.core.status import Conditions, View, build_status
 from virtwatch_agent.inventory.records import DomainRecord
@@ -47,6 +48,7 @@ class Outcome:
         # Monotonic seconds: a clock that is set must neither silence a node nor change what it costs.
         self._began = clock.monotonic()
         self._published_at = self._began
+        self._flapping = Flapping()
         self._fresh: list[tuple[Transition, Verdict, float]] = []
         self._noted: dict[str, frozenset[str]] = {}
         self._would_have_fired: dict[PolicyKey, deque[float]] = {}
@@ -77,6 +79,12 @@ class Outcome:
             if change.action is Action.FIRED:
                 self._would_have_fired.setdefault(verdict.key.policy, deque(maxlen=100_000)).append(now)
             return
+        passed = self._flapping.pass_on(machine, verdict, now=self._clock.monotonic())
+        if passed is not None:
+            self._journal(machine, passed, now=now)
+
+    def _journal(self, machine: VirtualMachine, verdict: Verdict, *, now: float) -> None:
+        change = verdict.change
         traceparent = self._telemetry.transition_context()
         transition = self._ledger.append(
             lambda sequence: Transition(
@@ -102,7 +110,9 @@ class Outcome:
     def note(self, machine: VirtualMachine) -> None:
         """Note a VM's alerts for the journal."""
         uuid = machine.domain.uuid
-        self._noted[uuid] = self._ledger.save_alerts(machine.records(), self._noted.get(uuid, frozenset()))
+        told = (self._flapping.as_told(record) for record in machine.records())
+        records = [*(record for record in told if record is not None), *self._flapping.untold(machine)]
+        self._noted[uuid] = self._ledger.save_alerts(records, self._noted.get(uuid, frozenset()))
 
     def save_domain(self, record: DomainRecord) -> None:
         """Note a domain for the journal."""
@@ -116,6 +126,8 @@ class Outcome:
         """Forget a VM that is gone and has no alert left."""
         self._ledger.save_domain(uuid, None)
         self._noted.pop(uuid, None)
+        for machine, verdict in self._flapping.forget(uuid):
+            self._journal(machine, verdict, now=self._clock.time())
         self.changed = True
 
     def acknowledge(self, acknowledged: Acknowledged) -> None:
@@ -131,6 +143,9 @@ class Outcome:
     def settle(self, machines: Sequence[VirtualMachine], context: Context) -> None:
         """Write the journal, emit the spans of what is new, publish the status when there is news."""
         problem = self._ledger.problem
+        for machine, verdict in self._flapping.due(now=self._clock.monotonic()):
+            self._journal(machine, verdict, now=self._clock.time())
+            self.note(machine)
         self.changed |= self._ledger.dirty
         self._ledger.commit()
         self.changed |= problem != self._ledger.problem
@@ -169,6 +184,8 @@ class Outcome:
             thresholds=context.thresholds,
             thresholds_known=context.known,
             rejected=context.rejected,
+            foreign=context.foreign,
+            read_up_to=context.read_up_to,
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,
             would_have_fired={policy: len(times) for policy, times in self._would_have_fired.items()},

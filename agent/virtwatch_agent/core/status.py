@@ -3,15 +3,15 @@
 Everything unbounded is cut here, with counts of what was cut.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
-    MAX_APPLIED,
     MAX_FIRING,
     MAX_TRANSITIONS,
     Adopted,
@@ -27,6 +27,9 @@ from virtwatch_api.nodemonitor import (
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
 from virtwatch_api.thresholdset import ThresholdSet
 
+T = TypeVar("T")
+_MAX_LISTED = 64  # policies that select something here, or are rejected: about 12 kB
+_BACKLOG_S = 60.0  # that a transition waits before it is said that the operator does not take them
 _NAMED = 3  # problems that a condition's message names before it counts the rest
 
 
@@ -39,6 +42,8 @@ class View:
     thresholds: Sequence[ThresholdSet]
     thresholds_known: bool
     rejected: Sequence[Rejected]
+    foreign: Sequence[str]
+    read_up_to: int
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
     would_have_fired: Mapping[PolicyKey, int]
@@ -66,7 +71,8 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
     here = {alert.alert for alert in firing}
     firing.extend(alert for alert in _gone_unlisted(view.ledger) if alert.alert not in here)
     by_policy = _by_policy(firing, pending)
-    listed = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
+    worst_first = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
+    listed = in_turns(worst_first, lambda alert: alert.alert.policy)
     pending_transitions = view.ledger.pending
     transitions = tuple(pending_transitions[index] for index in range(min(MAX_TRANSITIONS, len(pending_transitions))))
     return NodeStatus(
@@ -76,12 +82,28 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         waiting=len(pending_transitions) - len(transitions),
         firing=tuple(listed[:MAX_FIRING]),
         counts=sum(by_policy.values(), Counts()),
-        applied=tuple(_applied(view, by_policy))[:MAX_APPLIED],
+        applied=tuple(in_turns(_applied(view, by_policy), lambda item: item.policy)[:_MAX_LISTED]),
         virtual_machines=sum(machine.present for machine in view.machines),
         agent=view.health,
         conditions=tuple(_conditions(view, conditions, now=now)),
         adopted=tuple(Adopted(handover, sequence) for handover, sequence in sorted(view.ledger.adopted.items())),
+        read_up_to=view.read_up_to,
     )
+
+
+def in_turns(items: Iterable[T], policy: Callable[[T], PolicyKey]) -> list[T]:
+    """Return items so that each namespace has its first before any has its second: none crowds the others out.
+
+    A ClusterMonitorPolicy takes its turn as a namespace does.
+    """
+    turns: dict[str | PolicyKey, int] = {}
+    ordered: list[tuple[int, int, T]] = []
+    for place, item in enumerate(items):
+        key = policy(item)
+        whose = key.namespace or key
+        turns[whose] = turns.get(whose, 0) + 1
+        ordered.append((turns[whose], place, item))
+    return [item for _, _, item in sorted(ordered, key=lambda entry: entry[:2])]
 
 
 def _alerts(machines: Iterable[VirtualMachine]) -> tuple[list[FiringAlert], list[PolicyKey]]:
@@ -135,6 +157,9 @@ def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Appl
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
     for thresholds in view.thresholds:
         policy = thresholds.policy
+        idle = not (machines.get(policy) or policy in by_policy or view.would_have_fired.get(policy))
+        if idle and policy not in refused:
+            continue  # it selects nothing here: read_up_to says that it is known
         yield Applied(
             policy=policy,
             hash=thresholds.hash,
@@ -161,6 +186,20 @@ def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[C
         yield conditions.set(ConditionType.JOURNALING, "Overflow", lost, status=False, now=now)
     else:
         yield conditions.set(ConditionType.JOURNALING, "Written", "transitions are on disk", status=True, now=now)
+    waiting = len(ledger.pending)
+    oldest = now - ledger.pending[0].at if waiting else 0.0
+    if waiting > MAX_TRANSITIONS or oldest > _BACKLOG_S:
+        backlog = f"{waiting} transitions wait for the operator to take them: is it running?"
+        yield conditions.set(ConditionType.ANNOUNCED, "Backlog", backlog, status=False, now=now)
+    else:
+        yield conditions.set(ConditionType.ANNOUNCED, "Taken", "the operator takes transitions", status=True, now=now)
+    doubtful = [*view.foreign, *(item.message for item in view.rejected)]
+    if doubtful:
+        reason = "Foreign" if view.foreign else "Rejected"
+        yield conditions.set(ConditionType.THRESHOLDS_VALID, reason, _named(doubtful), status=False, now=now)
+    else:
+        believed = "every ThresholdSet is its policy's and can be read"
+        yield conditions.set(ConditionType.THRESHOLDS_VALID, "Believed", believed, status=True, now=now)
     if view.export_problem:
         yield conditions.set(ConditionType.EXPORTING, "BackendLost", view.export_problem, status=False, now=now)
     else:

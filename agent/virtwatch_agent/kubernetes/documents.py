@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, NodeChanged, Rejected, ThresholdsChanged
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import decode_handover
+from virtwatch_api.place import policy_at
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.support import unsupported_in
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
@@ -16,11 +18,23 @@ _LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 
-class ThresholdReader:
-    """Read ThresholdSets, each version of a document once."""
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Hold why a ThresholdSet is nobody's."""
 
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, ...], ThresholdSet | Rejected] = {}
+    message: str
+
+
+class ThresholdReader:
+    """Read ThresholdSets, each version of a document once.
+
+    One is believed where it stands where its policy's should: in that policy's namespace, under its name; that of a
+    ClusterMonitorPolicy beside the operator. Whoever may write elsewhere speaks for nobody.
+    """
+
+    def __init__(self, *, operator_namespace: str) -> None:
+        self._operator_namespace = operator_namespace
+        self._read: dict[tuple[str, ...], ThresholdSet | Rejected | Foreign] = {}
 
     def read(self, documents: Iterable[Json]) -> ThresholdsChanged:
         """Read all documents; an unreadable one is rejected with a sentence and hinders no other."""
@@ -28,12 +42,26 @@ class ThresholdReader:
         for document in documents:
             metadata = document["metadata"]
             key = tuple(str(metadata.get(part, "")) for part in ("namespace", "name", "uid", "resourceVersion"))
-            self._read[key] = known.get(key) or _threshold_set(document)
+            self._read[key] = known.get(key) or self._document(document)
         read = [self._read[key] for key in sorted(self._read)]
         return ThresholdsChanged(
             thresholds=tuple(item for item in read if isinstance(item, ThresholdSet)),
             rejected=tuple(item for item in read if isinstance(item, Rejected)),
+            foreign=tuple(item.message for item in read if isinstance(item, Foreign)),
+            read_up_to=max((int(version) for *_, version in self._read if version.isdecimal()), default=0),
         )
+
+    def _document(self, document: Json) -> ThresholdSet | Rejected | Foreign:
+        metadata = document["metadata"]
+        stands = str(metadata.get("namespace", "")), str(metadata["name"])
+        key = policy_at(*stands, operator_namespace=self._operator_namespace)
+        claimed = _claimed(document)
+        if claimed is not None and claimed != key:
+            return Foreign(
+                f"ThresholdSet {stands[0]}/{stands[1]} is ignored: it claims to be of {claimed.kind} {claimed}, whose "
+                f"stands elsewhere; delete it and see who wrote it"[:900]
+            )
+        return _threshold_set(document, key)
 
 
 def read_identities(vmis: Iterable[Json], *, node: str) -> IdentitiesChanged:
@@ -81,32 +109,38 @@ def _handover_name(document: Any) -> str:
     return f"the alert of rule {item.get('rule')} of VM {machine}, handed over to this node as {id_},"
 
 
-def _threshold_set(document: Json) -> ThresholdSet | Rejected:
+def _threshold_set(document: Json, key: PolicyKey) -> ThresholdSet | Rejected:
     try:
         parsed = parse_thresholdset(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return _rejected(document, f"it has a shape that this agent does not know ({type(error).__name__}: {error})")
+        return _rejected(document, key, f"this agent does not know its shape ({type(error).__name__}: {error})")
     problems = parsed if isinstance(parsed, tuple) else tuple(unsupported_in(parsed))
     if isinstance(parsed, ThresholdSet) and not problems:
         return parsed
-    return _rejected(document, "; ".join(map(str, problems)))
+    return _rejected(document, key, "; ".join(map(str, problems)))
 
 
-def _rejected(document: Json, why: str) -> Rejected:
+def _rejected(document: Json, key: PolicyKey, why: str) -> Rejected:
     metadata, spec = document["metadata"], _mapping(document.get("spec"))
-    policy = _mapping(spec.get("policy"))
-    name, namespace, hash_ = policy.get("name"), policy.get("namespace"), spec.get("hash")
+    hash_ = spec.get("hash")
     where = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
     return Rejected(
-        policy=PolicyKey(
-            PolicyKind.CLUSTER_MONITOR_POLICY
-            if policy.get("kind") == PolicyKind.CLUSTER_MONITOR_POLICY
-            else PolicyKind.MONITOR_POLICY,
-            name if isinstance(name, str) and name else metadata["name"],
-            namespace if isinstance(namespace, str) and namespace else None,
-        ),
+        policy=key,
         hash=hash_ if isinstance(hash_, str) else "",
         message=f"ThresholdSet {where}: {why}"[:900] + "; upgrade the agent or the operator so that both agree",
+    )
+
+
+def _claimed(document: Json) -> PolicyKey | None:
+    """Return whose a ThresholdSet says that it is; None where it says nothing that can be read."""
+    policy = _mapping(_mapping(document.get("spec")).get("policy"))
+    kind, name, namespace = (policy.get(part) for part in ("kind", "name", "namespace"))
+    if not isinstance(name, str):
+        return None
+    return PolicyKey(
+        PolicyKind.CLUSTER_MONITOR_POLICY if kind == PolicyKind.CLUSTER_MONITOR_POLICY else PolicyKind.MONITOR_POLICY,
+        name,
+        namespace if isinstance(namespace, str) and namespace else None,
     )
 
 

@@ -15,17 +15,25 @@ class Pace:
 
     def __init__(self) -> None:
         self._backoff = Backoff(first=INTERVAL_S, cap=MAX_DELAY_S)
+        self._slow = INTERVAL_S  # between two writes that only say how things stand
+        self._wrote_at = float("-inf")
         self._not_before = float("-inf")
         self._refresh_at = float("-inf")
 
-    def wait(self, now: float, *, changed: bool) -> float:
-        """Return the seconds until the next write is due."""
-        due = self._not_before if changed else max(self._not_before, self._refresh_at)
+    def wait(self, now: float, *, changed: bool, urgent: bool = True) -> float:
+        """Return the seconds until the next write is due; what is not `urgent` waits longer the more it changes."""
+        if changed and not urgent:
+            due = max(self._not_before, self._wrote_at + self._slow)
+        else:
+            due = self._not_before if changed else max(self._not_before, self._refresh_at)
         return max(0.0, due - now)
 
     def wrote(self, now: float) -> None:
         """Take note of a write."""
         self._backoff.reset()
+        calm = now - self._wrote_at > 2 * self._slow
+        self._slow = INTERVAL_S if calm else min(self._slow * 2, MAX_DELAY_S)
+        self._wrote_at = now
         self._not_before = now + INTERVAL_S
         self._refresh_at = now + REFRESH_S * random.uniform(0.8, 1.2)
 

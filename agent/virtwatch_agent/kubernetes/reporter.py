@@ -23,6 +23,7 @@ from virtwatch_process.outages import Outages
 
 MANAGER = "virtwatch-agent"  # the field manager: one name for all agents, so that an upgrade keeps its fields
 STOP_DEADLINE_S = 2.0
+FIRST_START_S = 30.0
 
 
 class NodeMonitorReporter:
@@ -45,6 +46,7 @@ class NodeMonitorReporter:
         self._outage = Outage(
             f"The report to NodeMonitor {node}", consequence="transitions wait in the journal", among=outages
         )
+        self._begun = clock()
         self._spans = ReportSpans(tracer, node=node)
         self._pace = Pace()
         self._wake = threading.Condition()
@@ -92,11 +94,18 @@ class NodeMonitorReporter:
         """Wait until a write is due and return what to write; None when it is time to end."""
         with self._wake:
             while not self._stopping:
-                wait = self._pace.wait(self._clock(), changed=self._changed()) if self._newest is not None else None
+                wait = self._wait() if self._newest is not None else None
                 if wait == 0:
                     return self._newest
                 self._wake.wait(wait)
             return None
+
+    def _wait(self) -> float:
+        """Return the seconds until a write is due: transitions are urgent, how things stand is not in a storm."""
+        return self._pace.wait(self._clock(), changed=self._changed(), urgent=self._urgent())
+
+    def _urgent(self) -> bool:
+        return self._newest is not None and (self._written is None or _fresh(self._newest, self._written))
 
     def _changed(self) -> bool:
         if self._newest is None or self._written is None:
@@ -109,7 +118,8 @@ class NodeMonitorReporter:
             self._client.apply(self._path, self._document(status), manager=MANAGER)
         except KubeError as error:
             self._pace.failed(self._clock(), retry_after=error.retry_after)
-            self._outage.failed(error, advice=_advice(error))
+            if not self._is_early(error):
+                self._outage.failed(error, advice=_advice(error))
             return
         except Exception as error:  # noqa: BLE001 - the loop's edge: one bad status must not end all reports
             self._pace.failed(self._clock(), retry_after=None)
@@ -121,6 +131,11 @@ class NodeMonitorReporter:
             self._spans.wrote(status)
             if refreshes == self._refreshes:
                 self._written = status
+
+    def _is_early(self, error: KubeError) -> bool:
+        """Tell whether the operator may just not have made the NodeMonitor yet: so each first start begins."""
+        missing = isinstance(error, NotFound) and not isinstance(error, NotServed)
+        return missing and self._written is None and self._clock() - self._begun < FIRST_START_S
 
     def _document(self, status: NodeStatus) -> Json:
         return {
@@ -137,8 +152,11 @@ def _news(status: NodeStatus, written: NodeStatus) -> bool:
     That acknowledged transitions left the list is no news: who acknowledged them knows, and each second transition
     would wait for that write.
     """
-    fresh = any(item not in written.transitions for item in status.transitions)
-    return fresh or _meaning(status) != _meaning(written)
+    return _fresh(status, written) or _meaning(status) != _meaning(written)
+
+
+def _fresh(status: NodeStatus, written: NodeStatus) -> bool:
+    return any(item not in written.transitions for item in status.transitions)
 
 
 def _meaning(status: NodeStatus) -> NodeStatus:

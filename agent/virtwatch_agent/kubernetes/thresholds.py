@@ -39,12 +39,13 @@ class KubernetesThresholds:
         client: KubeClient,
         node: str,
         state_dir: Path,
+        operator_namespace: str,
         outages: Outages | None = None,
         on_new_node_monitor: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._memory = ThresholdMemory(state_dir)
-        self._reader = ThresholdReader()
+        self._reader = ThresholdReader(operator_namespace=operator_namespace)
         self._node_reader = NodeReader()
         self._on_new_node_monitor = on_new_node_monitor
         self._deliver: Deliver = lambda *_: None

@@ -39,6 +39,10 @@ class ListeningCollector(Collector):
         """Pass a plan on."""
         self._collector.plan(target, intervals)
 
+    def launchers(self, pods: frozenset[str]) -> None:
+        """Pass on which pods are launchers."""
+        self._collector.launchers(pods)
+
     def stop(self) -> None:
         """End."""
         self._collector.stop()

@@ -17,7 +17,7 @@ from virtwatch_operator.workqueue import WorkQueue
 from virtwatch_process.outages import Outages
 
 # After so many seconds a key goes to the end of the queue, so that a slow one shares the threads with the others.
-TURN_S = 2.0
+TURN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class Recorder:
 def _hopeless(announcement: Announcement, error: KubeError) -> Outcome | None:
     """Name the outcome of a failure that will stay, None for one that may pass."""
     match error:
-        case Conflict():
+        case Conflict(reason="AlreadyExists"):
             return Outcome.ALREADY_TOLD
         case NotFound():
             return Outcome.NOWHERE

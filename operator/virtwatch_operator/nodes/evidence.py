@@ -8,15 +8,16 @@ from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Function
 
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
-_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Z%µ]{1,4}(/[a-z]{1,9})?|%)?")
+_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,252}")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Zµ%]{1,2})?(/s)?|(\d+[hms]){1,3}|%|[kKMGTPE]?i?/s|µs|B/s")
 # Of the sentences in virtwatch_rules and the agent; a test holds those against this list.
 _WORDS = """
     a above after ago all an and answer answers any anomaly are as at automatically band been before behind below both
     bound bounds broken but by call calls cannot change changed changes condition connection could count counted crossed
-    data deadline delay did different disk does down end ended expected fails failed fewer figure fires first follow
-    followed for found from gap gone guest had has have higher hold holds host idle in inferred into is it its last
-    latest least libvirt limit longer lost low lower maximum minimum missing monitor more most moved never no nor not
-    nothing of off on once one only or other out outside over past pattern per pool possible process qemu quiet
+    data deadline delay did different disk does down end ended expected fails failed fewer figure fires first flaps
+    follow followed for found from gone guest had has have higher hold holds host idle in inferred into is it its last
+    gap latest least libvirt limit longer lost low lower maximum minimum missing monitor more most moved never no nor
+    not nothing of off on once one only or other out outside over past pattern per pool possible process qemu quiet
     range ratio read reading reads recovered report reported reports returned running s same sample samples seen seldom
     sequence series several share signal since socket some spread state still stopped stuck telemetry than that the
     their then there they this time timed timeout times to too took under until usual usually value values vm vms was
@@ -48,7 +49,8 @@ def own_words(evidence: Evidence, *, device: str = "") -> Evidence:
     tokens = _TOKEN.findall(evidence.text)
     known = all(_is_known(token, device) for token in tokens)
     said = evidence.text if known and evidence.text.isprintable() else ""
-    return replace(evidence, subject=subject or "the rule", text=said)
+    culprit = evidence.culprit if _NAME.fullmatch(evidence.culprit) else ""
+    return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit)
 
 
 def _is_known(token: str, device: str) -> bool:

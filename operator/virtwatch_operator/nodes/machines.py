@@ -3,6 +3,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from virtwatch_api.nodemonitor_codec import Json
@@ -74,29 +75,35 @@ class VirtualMachines:
         """Tell whether a VM is on a node, is about to be, or was until 10 min ago."""
         with self._lock:
             now = self._clock()
-            here = self._here.get((namespace, name))
-            if here is not None and uid in ("", here.uid):
-                return here.was_on(node, now)
-            gone = self._gone.get((namespace, name, uid))
-            if gone is not None:
-                return gone.was_on(node, now)
-            # Where a VM was that ended before this process began nobody knows, and its end is still to be told.
-            return bool(uid) and self._known_since is not None and now - self._known_since < LINGER_S
+            seen = self._seen(node, (namespace, name), uid, now)
+            return self._may_have_ended(uid, now) if seen is None else seen
 
     def confirm(self, node: str, *, namespace: str, name: str, uid: str) -> bool:
-        """Tell the same; ask the API server where the watch says no, since it may be behind.
+        """Tell the same; ask the API server where the watch does not say yes, since it may be behind.
 
         Raises:
             KubeError: the API server did not answer.
         """
-        if self.is_on(node, namespace=namespace, name=name, uid=uid):
-            return True
+        key = (namespace, name)
+        with self._lock:
+            if self._seen(node, key, uid, self._clock()):
+                return True
         path = resource(KUBEVIRT, "virtualmachineinstances", namespace=namespace, name=name)
-        try:
-            self._take((namespace, name), slim(self._client.get(path, metadata_only=True)))
-        except NotFound:
-            return False
+        with suppress(NotFound):
+            self._take(key, slim(self._client.get(path, metadata_only=True)))
         return self.is_on(node, namespace=namespace, name=name, uid=uid)
+
+    def _seen(self, node: str, key: tuple[str, str], uid: str, now: float) -> bool | None:
+        """Tell whether a VM was seen on a node; None where it was never seen at all."""
+        here = self._here.get(key)
+        if here is not None and uid in ("", here.uid):
+            return here.was_on(node, now)
+        gone = self._gone.get((*key, uid))
+        return gone.was_on(node, now) if gone is not None else None
+
+    def _may_have_ended(self, uid: str, now: float) -> bool:
+        # Where a VM was that ended before this process began nobody knows, and its end is still to be told.
+        return bool(uid) and self._known_since is not None and now - self._known_since < LINGER_S
 
     def knows(self, namespace: str, name: str) -> bool:
         """Tell whether there is a VM of this name; of one that only a node's libvirt knows, that node's word counts."""
@@ -108,8 +115,9 @@ class VirtualMachines:
     def any_on(self, node: str, namespace: str) -> bool:
         """Tell whether any VM of a namespace is on a node, is about to be, or was until 10 min ago."""
         with self._lock:
-            where = (node, namespace)
-            return self._count[where] > 0 or self._left.get(where, 0.0) > self._clock()
+            where, now = (node, namespace), self._clock()
+            seen = self._count[where] > 0 or self._left.get(where, 0.0) > now
+            return seen or self._may_have_ended("any", now)
 
     def _take(self, key: tuple[str, str], document: Json | None) -> frozenset[str]:
         """Take the newest of one VMI; return the nodes for which that changed something."""

@@ -1,16 +1,18 @@
-# One NodeMonitor for each node on which an agent is scheduled; the agent itself may not create it.
+# One NodeMonitor for each node on which an agent is scheduled, which the agent itself may not create; it also says what
+# is seen of that agent.
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable
 
-from virtwatch_api.nodemonitor_codec import Json
+from virtwatch_api.nodemonitor_codec import Json, format_time
 from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_kube.client import KubeClient
-from virtwatch_kube.errors import NotFound
+from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import resource, virtwatch
+from virtwatch_operator.nodes.agents import AgentPods
 
 MANAGER = "virtwatch-nodes"
-AGENT_LABELS = "app.kubernetes.io/name=virtwatch-agent"
+OBSERVED_MANAGER = "virtwatch-observed"
 
 
 def nodemonitor_body(node: Json) -> Json:
@@ -28,66 +30,74 @@ def nodemonitor_body(node: Json) -> Json:
     }
 
 
-class AgentPods:
-    """Know the nodes on which agents' pods are scheduled; `arrived` is called with the node of each new one."""
-
-    def __init__(self, arrived: Callable[[str], None]) -> None:
-        self._arrived = arrived
-        self._pods: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def on_change(self, old: Json | None, new: Json | None) -> None:
-        """Take note of a pod that came, went or was scheduled."""
-        before, after = _node(old), _node(new)
-        if before == after:
-            return
-        with self._lock:
-            if before:
-                self._pods[before] -= 1
-            if after:
-                self._pods[after] += 1
-        if after:
-            self._arrived(after)
-
-    def nodes(self) -> list[str]:
-        """Return the nodes that have an agent."""
-        with self._lock:
-            return [node for node, pods in self._pods.items() if pods > 0]
-
-    def on_node(self, node: str) -> bool:
-        """Tell whether a node has an agent."""
-        with self._lock:
-            return self._pods[node] > 0
-
-
 class NodeReconciler:
-    """Create NodeMonitors and keep their labels those of their Nodes."""
+    """Create NodeMonitors, keep their labels those of their Nodes, and write there what is seen of the agents."""
 
-    def __init__(self, *, client: KubeClient, pods: AgentPods, known: Callable[[str], bool]) -> None:
+    def __init__(self, *, client: KubeClient, pods: AgentPods, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._pods = pods
-        self._known = known
+        self._clock = clock
         self._written: dict[str, Json] = {}
+        self._standing: dict[str, tuple[str, Json]] = {}  # a NodeMonitor's uid, and its spec.observed
+        self._lock = threading.Lock()
+
+    def noticed(self, node: str, document: Json | None) -> bool:
+        """Take note of a NodeMonitor as it stands; tell whether it is not as it should be."""
+        with self._lock:
+            if document is None:
+                return self._standing.pop(node, None) is not None
+            observed = (document.get("spec") or {}).get("observed") or {}
+            before = self._standing.get(node)
+            self._standing[node] = document["metadata"]["uid"], observed
+        return (before is None or before[1] != observed) and not self._is_right(node, observed)
 
     def reconcile(self, node: str) -> None:
-        """Apply a node's NodeMonitor where it is missing or its labels are old.
+        """Apply a node's NodeMonitor where it is missing, or what it says is old.
 
         Raises:
             KubeError: the API server did not do its part.
         """
-        if not self._pods.on_node(node):
+        if self._pods.on_node(node):
+            self._create(node)
+        else:
             self._written.pop(node, None)
-            return
+        with self._lock:
+            standing = self._standing.get(node)
+        if standing is not None and not self._is_right(node, standing[1]):
+            self._write_observed(node, uid=standing[0])
+
+    def _create(self, node: str) -> None:
         try:
             body = nodemonitor_body(self._client.get(resource("v1", "nodes", name=node)))
         except NotFound:
             self._written.pop(node, None)
             return
-        if self._written.get(node) == body and self._known(node):
+        with self._lock:
+            known = node in self._standing
+        if self._written.get(node) == body and known:
             return
-        self._client.apply(virtwatch("nodemonitors", name=node), body, manager=MANAGER)
+        made = self._client.apply(virtwatch("nodemonitors", name=node), body, manager=MANAGER)
         self._written[node] = body
+        with self._lock:
+            self._standing.setdefault(node, (made["metadata"]["uid"], (made.get("spec") or {}).get("observed") or {}))
 
+    def _is_right(self, node: str, observed: Json) -> bool:
+        seen = self._pods.observed(node)
+        return (observed.get("agent"), observed.get("message")) == (seen.agent.value, seen.message)
 
-def _node(pod: Json | None) -> str:
-    return str((pod or {}).get("spec", {}).get("nodeName") or "")
+    def _write_observed(self, node: str, *, uid: str) -> None:
+        seen = self._pods.observed(node)
+        observed = {"agent": seen.agent.value, "message": seen.message, "since": format_time(self._clock())}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "NodeMonitor",
+            # The uid keeps this from making a NodeMonitor anew whose Node is gone.
+            "metadata": {"name": node, "uid": uid},
+            "spec": {"observed": observed},
+        }
+        try:
+            self._client.apply(virtwatch("nodemonitors", name=node), body, manager=OBSERVED_MANAGER)
+        except (NotFound, Conflict):
+            return
+        with self._lock:
+            self._standing[node] = uid, observed

@@ -11,6 +11,7 @@ from virtwatch_operator.policies import InForce
 Json = dict[str, Any]
 
 MANAGER = "virtwatch-thresholds"
+_KEPT = frozenset(("namespace", "name", "uid", "resourceVersion", "managedFields"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ def read_stored(document: Json) -> Stored:
         version=str(metadata.get("resourceVersion", "")),
         writer=_writer(metadata.get("managedFields") or ()),
     )
+
+
+def claim(document: Json) -> Json:
+    """Keep of a ThresholdSet whose it says that it is, and who wrote it."""
+    kept = {name: value for name, value in document["metadata"].items() if name in _KEPT}
+    return {"metadata": kept, "spec": {"policy": (document.get("spec") or {}).get("policy")}}
 
 
 def _meaning(spec: Json) -> Json:

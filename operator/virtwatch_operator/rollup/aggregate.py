@@ -26,8 +26,14 @@ class Rollup:
     active: tuple[FiringAlert, ...]  # at most MAX_ACTIVE, worst first
 
 
-def roll_up(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report]) -> Rollup:
-    """Sum up what nodes say of a policy; silent nodes count for what they said last, but nobody waits for them."""
+def roll_up(
+    facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report], *, read_up_to: Mapping[str, int]
+) -> Rollup:
+    """Sum up what nodes say of a policy; silent nodes count for what they said last, but nobody waits for them.
+
+    `read_up_to` says up to which resourceVersion each node has read ThresholdSets: one that has read the policy's and
+    says nothing of it applies it, to nothing. How many nodes there are changes nothing here.
+    """
     applied = [report.applied for report in reports.values() if report.applied is not None]
     firing = [alert for report in reports.values() for alert in report.firing]
     moving = _between(firing, [alert for report in reports.values() for alert in report.moving])
@@ -38,28 +44,35 @@ def roll_up(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report
     )
     in_force = facts.in_force
     applying = frozenset(
-        node
-        for node in presence.reporting
-        if in_force and (report := reports.get(node)) and report.applied
-        if report.applied.hash == in_force.hash and not report.applied.rejected
+        node for node in presence.reporting if _applies(facts, reports.get(node), read_up_to.get(node, 0))
     )
+    watching = frozenset(node for node, report in reports.items() if report.applied and report.applied.virtual_machines)
     virtual_machines = sum(item.virtual_machines for item in applied)
     distributed = _distributed(facts, presence, reports, applying)
     return Rollup(
         findings=(
             facts.accepted,
             distributed,
-            _ready(facts, distributed, virtual_machines),
-            _quiet(facts, presence, counts, active),
+            _ready(facts, distributed, virtual_machines, nodes=len(watching)),
+            _quiet(facts, presence, counts, active, unseen=_unseen(presence, reports)),
         ),
         effective_generation=in_force.generation if in_force else None,
         virtual_machines=virtual_machines,
-        nodes=len(presence.reporting),
-        nodes_applied=len(applying),
+        nodes=len(watching),
+        nodes_applied=len(watching & applying),
         counts=counts,
         would_have_fired=sum(item.would_have_fired for item in applied),
         active=active[:MAX_ACTIVE],
     )
+
+
+def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool:
+    """Tell whether a node judges by what is in force."""
+    if facts.in_force is None:
+        return False
+    if report is not None and report.applied is not None:
+        return report.applied.hash == facts.in_force.hash and not report.applied.rejected
+    return facts.version.isdecimal() and read_up_to >= int(facts.version)
 
 
 def _between(firing: Iterable[FiringAlert], moving: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
@@ -85,13 +98,10 @@ def _distributed(
         silent = _silent(presence)
         asked = f"No node reports; is the agent running? `kubectl get nodemonitors` shows those that did.{silent}"
         return fails("Distributed", "NoNodes", asked)
-    share = (
-        f"{len(applying)} of {count(len(presence.reporting), 'node')} "
-        f"{'applies' if len(applying) == 1 else 'apply'} generation {facts.in_force.generation}"
-    )
+    generation = f"generation {facts.in_force.generation}"
     missing = presence.reporting - applying
     if not missing:
-        return holds("Distributed", "Applied", f"{share}.{_silent(presence)}")
+        return holds("Distributed", "Applied", f"Every node applies {generation}.{_silent(presence)}")
     rejecting = sorted(
         (node, report.applied.rejected)
         for node in missing
@@ -99,9 +109,10 @@ def _distributed(
     )
     if rejecting:
         node, why = rejecting[0]
-        more = f" (and {count(len(rejecting) - 1, 'node')} more)" if len(rejecting) > 1 else ""
-        return fails("Distributed", "Rejected", f"{share}; node {node} rejects it{more}: {why}{_silent(presence)}")
-    return fails("Distributed", "Waiting", f"{share}; waiting for {names(missing)}.{_silent(presence)}")
+        more = f" ({count(len(rejecting) - 1, 'other node')} too)" if len(rejecting) > 1 else ""
+        return fails("Distributed", "Rejected", f"Node {node} rejects {generation}{more}: {why}{_silent(presence)}")
+    waiting = f"Waiting for {names(missing)} to apply {generation}."
+    return fails("Distributed", "Waiting", f"{waiting}{_silent(presence)}")
 
 
 def _silent(presence: Presence) -> str:
@@ -111,17 +122,26 @@ def _silent(presence: Presence) -> str:
     return f" {count(len(presence.silent), 'node')} {verb} fallen silent: {names(presence.silent)}."
 
 
-def _ready(facts: PolicyFacts, distributed: Finding, virtual_machines: int) -> Finding:
+def _ready(facts: PolicyFacts, distributed: Finding, virtual_machines: int, *, nodes: int) -> Finding:
     if not facts.accepted.status:
         stays = f" Generation {facts.in_force.generation} stays in force." if facts.in_force else ""
         message = f"Generation {facts.generation} is not accepted: see Accepted.{stays}"
         return fails("Ready", "NotAccepted", message)
     if not distributed.status:
         return fails("Ready", "NotDistributed", distributed.message)
-    return holds("Ready", "Watching", f"Watching {count(virtual_machines, 'VM')}: {distributed.message}")
+    where = f" on {count(nodes, 'node')}" if nodes else ""
+    return holds("Ready", "Watching", f"Watching {count(virtual_machines, 'VM')}{where}. {distributed.message}")
 
 
-def _quiet(facts: PolicyFacts, presence: Presence, counts: Counts, active: tuple[FiringAlert, ...]) -> Finding:
+def _unseen(presence: Presence, reports: Mapping[str, Report]) -> Iterable[str]:
+    """Name the silent nodes that watched VMs for the policy: what happens there nobody can tell."""
+    told = ((node, report.applied) for node, report in reports.items() if node in presence.silent)
+    return [node for node, applied in told if applied is not None and applied.virtual_machines]
+
+
+def _quiet(
+    facts: PolicyFacts, presence: Presence, counts: Counts, active: tuple[FiringAlert, ...], *, unseen: Iterable[str]
+) -> Finding:
     firing = max(counts.warning + counts.critical, len(active))
     if firing:
         critical = max(counts.critical, sum(alert.severity is Severity.CRITICAL for alert in active))
@@ -129,6 +149,9 @@ def _quiet(facts: PolicyFacts, presence: Presence, counts: Counts, active: tuple
         return fails("Quiet", "Firing", f"{total}{_worst(active)}")
     if facts.in_force is None:
         return unknown("Quiet", "NothingInForce", "Nothing is judged: no generation is valid yet.")
+    if unseen and facts.in_force.enforcement is Enforcement.ENFORCE:
+        told = f"No alert fired when they last reported: {names(unseen)}. Whether one fires there now nobody can tell."
+        return unknown("Quiet", "NodesSilent", told)
     if not presence.reporting:
         return unknown("Quiet", "NoNodes", "Nobody judges: no node reports.")
     match facts.in_force.enforcement:

@@ -1,7 +1,7 @@
 # Writes a policy's status when, and only when, it says something new.
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from virtwatch_api.nodemonitor_codec import Json
@@ -12,7 +12,7 @@ from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_operator.conditions import Finding
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.policies import PolicyBook, PolicyFacts, Seen, policy_path
-from virtwatch_operator.rollup.aggregate import roll_up
+from virtwatch_operator.rollup.aggregate import Rollup, roll_up
 from virtwatch_operator.rollup.status import policy_status
 
 MANAGER = "virtwatch-status"
@@ -51,6 +51,7 @@ class StatusWriter:
         self._more = more
         self._clock = clock
         self._standing: dict[PolicyKey, _Standing] = {}
+        self._waiting: set[PolicyKey] = set()
         self._lock = threading.Lock()
 
     def write(self, key: PolicyKey) -> None:
@@ -63,11 +64,13 @@ class StatusWriter:
         if facts is None:
             with self._lock:
                 self._standing.pop(key, None)
+                self._waiting.discard(key)
             return
         if not self._fleet_known():
             return
         previous = self._previous(facts)
-        rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key))
+        rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key), read_up_to=self._fleet.read_up_to())
+        self._note_waiting(key, rollup)
         rollup = replace(rollup, findings=(*rollup.findings, *self._more(facts)))
         status = policy_status(rollup, generation=facts.generation, previous=previous.status, now=self._clock())
         if status == previous.status:
@@ -81,6 +84,19 @@ class StatusWriter:
         except (NotFound, Conflict):
             return  # gone, or changed meanwhile, which is noticed
         self._stands(key, _Standing(facts.uid, status, written["metadata"]["resourceVersion"]))
+
+    def waiting(self) -> Iterable[PolicyKey]:
+        """Return the policies that some node has still to apply, as of their last write."""
+        with self._lock:
+            return tuple(self._waiting)
+
+    def _note_waiting(self, key: PolicyKey, rollup: Rollup) -> None:
+        distributed = next(item for item in rollup.findings if item.type == "Distributed")
+        with self._lock:
+            if distributed.status:
+                self._waiting.discard(key)
+            else:
+                self._waiting.add(key)
 
     def noticed(self, key: PolicyKey, seen: Seen) -> bool:
         """Take note of the status that a watch saw; tell whether it is not the one that should stand."""

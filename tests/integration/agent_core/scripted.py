@@ -20,7 +20,7 @@ from virtwatch_agent.observations import (
 )
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.compile import compile_policy
-from virtwatch_api.nodemonitor import Acknowledged, NodeStatus, Transition
+from virtwatch_api.nodemonitor import Acknowledged, ConditionType, NodeStatus, Transition
 from virtwatch_api.policy import Policy
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.targets import vm_ref
@@ -68,6 +68,9 @@ class Outside:
     def start(self, deliver: Callable[[Observation], None]) -> None: ...
 
     def stop(self) -> None: ...
+
+    def launchers(self, pods: frozenset[str]) -> None:
+        self.known_launchers = pods
 
     def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
         self.plans[uuid] = dict(intervals)
@@ -172,3 +175,8 @@ class Agent:
                 return self.status
             time.sleep(0.005)
         raise AssertionError(f"not within {deadline} s; the last status was {self.outside.statuses[-1:]}")
+
+
+def judging(status: NodeStatus) -> bool:
+    """Tell whether the agent knows what it judges by."""
+    return any(item.type == ConditionType.READY and item.status for item in status.conditions)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, domain, policy
+from tests.integration.agent_core.scripted import BUSY, PAUSED, UUID, Agent, domain, judging, policy
 from virtwatch_agent.journal.codec import decode_alert
 from virtwatch_agent.journal.store import Batch, Journal
 from virtwatch_agent.observations import (
@@ -339,7 +339,7 @@ def test_a_vm_of_a_pod_is_judged_after_a_restart_before_the_api_server_answers(a
 
     agent.restart()
     agent.judge_by(policy(BUSY))
-    agent.until(lambda status: bool(status.applied))
+    agent.until(judging)
     agent.say(Appeared(IN_A_POD, 2.0)).see(150)
     status = agent.until(lambda status: bool(status.firing))
 

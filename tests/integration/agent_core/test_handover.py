@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_core.scripted import BUSY, UUID, Agent, policy
+from tests.integration.agent_core.scripted import BUSY, UUID, Agent, judging, policy
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
@@ -227,7 +227,7 @@ def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it(nodes: Nodes, m
     before = nodes.fire().firing[0]
     nodes.arrive()
     nodes.target.say(IdentitiesChanged((identity("pod-b", to="n3"),)), Vanished(UUID, 0.0, "migrated"))
-    nodes.target.until(lambda status: status.virtual_machines == 0 and bool(status.applied))
+    nodes.target.until(lambda status: status.virtual_machines == 0 and judging(status))
 
     nodes.target.say(IdentitiesChanged(()), NodeChanged({}, None, (nodes.leave(),)))
 

@@ -49,7 +49,9 @@ def source(client, tmp_path):
 
     def start(client=client, **options):
         core = Core()
-        made = KubernetesThresholds(client=client, node=NODE, state_dir=tmp_path, **options)
+        made = KubernetesThresholds(
+            client=client, node=NODE, state_dir=tmp_path, operator_namespace="virtwatch-system", **options
+        )
         made.start(core)
         started.append(made)
         return made, core
@@ -149,7 +151,7 @@ def test_what_is_judged_by_is_on_disk_first(client, sets, tmp_path, monkeypatch,
 
     on_disk = []
     core = Killed()
-    source = KubernetesThresholds(client=client, node=NODE, state_dir=tmp_path)
+    source = KubernetesThresholds(client=client, node=NODE, state_dir=tmp_path, operator_namespace="virtwatch-system")
     source.start(core)
     try:
         path = sets("web")

@@ -155,7 +155,16 @@ class Place:
                 "containers": [{"name": "agent", "image": "none"}],
             },
         }
-        self.client.create(resource("v1", "pods", namespace=self.system), pod)
+        made = self.client.create(resource("v1", "pods", namespace=self.system), pod)
+        self.set_ready(made)
+
+    def set_ready(self, pod: dict[str, Any], ready: str = "True") -> None:
+        """Say of an agent's pod what its kubelet would."""
+        name = pod["metadata"]["name"]
+        body = {**pod, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}}
+        body["metadata"].pop("resourceVersion", None)
+        path = resource("v1", "pods", namespace=self.system, name=name, subresource="status")
+        self.client.replace(path, body, manager="kubelet")
 
     def vmi(self, name: str, node: str) -> Subject:
         """Let a KubeVirt VM run on a node."""

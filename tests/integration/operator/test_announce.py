@@ -3,6 +3,7 @@ from collections import Counter
 from tests.integration.operator.place import Place, eventually, says
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import vm_ref
 
 
 def in_force(place, key):
@@ -16,7 +17,7 @@ def test_transitions_become_events_are_acknowledged_and_roll_up(place: Place):
     agent.applies(key, in_force(place, key))
     agent.publish()
     eventually(lambda: place.condition(key, "Ready")["status"] == "True", what="the policy to be ready")
-    assert place.condition(key, "Distributed")["message"] == "1 of 1 node applies generation 1."
+    assert place.condition(key, "Distributed")["message"] == "Every node applies generation 1."
     assert place.condition(key, "Quiet")["status"] == "True"
 
     fired = agent.happen(key)
@@ -68,7 +69,7 @@ def test_a_plain_libvirt_vm_is_told_about_on_its_node(place: Place):
     place.operator()
     key = place.cluster_policy()
     agent = place.agent()
-    agent.subject = type(agent.subject)("builder", "uuid-2", agent.node)
+    agent.subject = type(agent.subject)("builder", vm_ref("uuid-2"), agent.node)
     agent.happen(key)
     agent.publish()
     eventually(agent.hear, what="the acknowledgement")

@@ -14,6 +14,7 @@ from aiosmtpd.smtp import AuthResult, Envelope, Session
 from lab.process import free_port
 from tests.integration.operator.channels import make_channel, make_secret, status, wait_condition
 from tests.integration.operator.place import Place, eventually
+from virtwatch_api.targets import vm_ref
 from virtwatch_kube.paths import resource
 
 PASSWORD = "c4n4ry-p4ssword"
@@ -88,7 +89,7 @@ def test_every_recipient_gets_one_message_about_many_alerts(place: Place, mail: 
     agents = [place.agent(f"n{number}") for number in range(3)]
     wait_condition(place, path, "Ready", "NothingSentYet")
     for agent in agents:
-        agent.subject = type(agent.subject)("builder", f"uuid-{agent.node}", agent.node)
+        agent.subject = type(agent.subject)("builder", vm_ref(f"uuid-{agent.node}"), agent.node)
         agent.happen(key)
         agent.publish()
     eventually(lambda: len(mail.received) == 2, what="a message for each")

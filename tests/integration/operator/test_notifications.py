@@ -11,6 +11,7 @@ from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import Webhook, webhook
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
+from virtwatch_api.targets import vm_ref
 from virtwatch_kube.paths import resource
 
 CANARY = "c4n4ryt0ken"
@@ -179,7 +180,7 @@ def test_what_is_silenced_is_told_at_the_end_if_it_still_holds(place: Place, hoo
     key = notifying(place)
     agents = [place.agent("n1"), place.agent("n2")]
     for agent in agents:
-        agent.subject = type(agent.subject)("builder", f"uuid-{agent.node}", agent.node)
+        agent.subject = type(agent.subject)("builder", vm_ref(f"uuid-{agent.node}"), agent.node)
     assert silence(place, "node/" + agents[0].node, "1h") == 0
     for agent in agents:
         agent.happen(key)

@@ -18,6 +18,7 @@ def test_every_setting_can_be_given():
     settings = AgentSettings.from_environment(
         {
             "VIRTWATCH_NODE": "n1.example.com",
+            "POD_NAMESPACE": "vw",
             "VIRTWATCH_PODS_DIR": "/p",
             "VIRTWATCH_LIBVIRT_SOCKET": "/l/sock",
             "VIRTWATCH_LIBVIRT_URIS": "test:///default, qemu+ssh://h/system",
@@ -30,6 +31,7 @@ def test_every_setting_can_be_given():
     )
     assert settings == AgentSettings(
         node="n1.example.com",
+        namespace="vw",
         pods_dir=Path("/p"),
         libvirt_socket=Path("/l/sock"),
         libvirt_uris=("test:///default", "qemu+ssh://h/system"),

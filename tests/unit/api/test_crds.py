@@ -18,7 +18,7 @@ from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 from virtwatch_api.channel import MAX_BODY, MAX_PER_HOUR, MAX_TITLE, ChannelType
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.names import ANY_GLOB, GLOB, LABEL_KEY, LABEL_VALUE, NAME, ROUTING_LABEL
-from virtwatch_api.nodemonitor import MAX_APPLIED, MAX_FIRING, MAX_TRANSITIONS
+from virtwatch_api.nodemonitor import MAX_APPLIED, MAX_FIRING, MAX_TRANSITIONS, AgentState
 from virtwatch_api.nodemonitor_codec import MAX_MESSAGE, MAX_TEXT, encode_status
 from virtwatch_api.policy import (
     CountBy,
@@ -123,6 +123,7 @@ def test_a_list_of_nodes_shows_how_they_stand():
 
     assert columns == [
         "Ready",
+        "Agent",
         "VMs",
         "Warning",
         "Critical",
@@ -192,6 +193,7 @@ WORDS: dict[str, list[str]] = {
     "sensitivity": list(SENSITIVITIES),
     "action": list(Action),
     "reason": list(Reason),
+    "agent": list(AgentState),
     "status": ["True", "False", "Unknown"],
     "outcome": ["Delivered", "Failed"],
     "by": list(CountBy),

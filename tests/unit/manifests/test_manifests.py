@@ -12,7 +12,7 @@ import yaml
 from virtwatch_agent.config import AgentSettings
 from virtwatch_operator.__main__ import LEASE
 from virtwatch_operator.config import OperatorSettings
-from virtwatch_operator.nodes.nodes import AGENT_LABELS
+from virtwatch_operator.nodes.agents import AGENT_LABELS
 
 ROOT = Path(__file__).parents[3]
 BASE = ROOT / "manifests" / "base"

@@ -109,9 +109,10 @@ def facts(
     accepted: Finding | None = None,
     in_force: InForce | None = IN_FORCE,
     status: dict | None = None,
+    version: str = "",
 ) -> PolicyFacts:
     found = accepted or holds("Accepted", "Valid", "Valid.")
-    return PolicyFacts(POLICY, "policy-uid", generation, found, in_force, status or {})
+    return PolicyFacts(POLICY, "policy-uid", generation, found, in_force, status or {}, version=version)
 
 
 class Everywhere:

@@ -16,7 +16,13 @@ from virtwatch_operator.events.reminders import Reminders
 from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.fleet import Fleet
 
-FLEET = Fleet(trust=TRUSTING, waiting=lambda node: None, reported=lambda policy: None, presence_changed=lambda: None)
+FLEET = Fleet(
+    trust=TRUSTING,
+    down=lambda node: False,
+    waiting=lambda node: None,
+    reported=lambda policy: None,
+    presence_changed=lambda: None,
+)
 
 
 class Killed(BaseException):
@@ -37,7 +43,7 @@ class ApiServer:
         name = (body["metadata"]["namespace"], body["metadata"]["name"])
         with self._fault():
             if name in self.events:
-                raise Conflict("AlreadyExists", status=409)
+                raise Conflict("AlreadyExists", status=409, reason="AlreadyExists")
             self.events[name] = body
 
     def apply(self, path, body, *, manager):

@@ -56,6 +56,7 @@ class World:
         self.now = AT
         self.fleet = Fleet(
             trust=TRUSTING,
+            down=lambda node: False,
             waiting=lambda node: None,
             reported=lambda policy: None,
             presence_changed=lambda: None,
@@ -308,7 +309,13 @@ def test_what_cannot_be_read_of_the_target_is_tried_again(monkeypatch):
 
 def test_a_node_that_took_a_handover_is_looked_at_again_when_its_source_is_acknowledged():
     waiting = []
-    known = Fleet(trust=TRUSTING, waiting=waiting.append, reported=lambda policy: None, presence_changed=lambda: None)
+    known = Fleet(
+        trust=TRUSTING,
+        down=lambda node: False,
+        waiting=waiting.append,
+        reported=lambda policy: None,
+        presence_changed=lambda: None,
+    )
     source = document("n1", MOVED)
     known.on_change(None, source)
     taken = replace(status(), adopted=(Adopted(HANDOVER.id, 0),))

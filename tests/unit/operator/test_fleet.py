@@ -12,6 +12,7 @@ class Heard:
         self.waiting, self.reported, self.presence_changes = [], [], 0
         self.fleet = Fleet(
             trust=TRUSTING,
+            down=lambda node: False,
             waiting=self.waiting.append,
             reported=self.reported.append,
             presence_changed=self._presence,

@@ -96,6 +96,7 @@ class World:
         self.now, self.told, self.said = AT, dict.fromkeys(NODES, 0), None
         self.fleet = Fleet(
             trust=TRUSTING,
+            down=lambda node: False,
             waiting=lambda _: None,
             reported=lambda _: None,
             presence_changed=lambda: None,

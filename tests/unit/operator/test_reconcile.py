@@ -9,7 +9,7 @@ from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.problem import Problem, ProblemReason
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
-from virtwatch_operator.nodes.nodes import AgentPods, nodemonitor_body
+from virtwatch_operator.nodes.nodes import nodemonitor_body
 from virtwatch_operator.policies import InForce
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
@@ -155,26 +155,6 @@ def test_a_policy_that_selects_by_namespace_labels_is_marked_when_these_change()
     namespaces.forget(CLUSTER_POLICY)
     namespaces.on_change(None, namespace("more"))
     assert len(marked) == 3
-
-
-def pod(node=None):
-    return {"metadata": {"name": "agent"}, "spec": {"nodeName": node} if node else {}}
-
-
-def test_a_node_gets_its_nodemonitor_once_an_agent_is_scheduled_there():
-    arrived = []
-    pods = AgentPods(arrived.append)
-    pods.on_change(None, pod())
-    pods.on_change(pod(), pod("n1"))
-    pods.on_change(pod("n1"), pod("n1"))
-    pods.on_change(None, pod("n1"))
-    assert arrived == ["n1", "n1"]
-    assert pods.nodes() == ["n1"]
-    pods.on_change(pod("n1"), None)
-    assert pods.on_node("n1")
-    pods.on_change(pod("n1"), None)
-    assert not pods.on_node("n1")
-    assert pods.nodes() == []
 
 
 def test_a_nodemonitor_has_its_nodes_labels_and_ends_with_it():

@@ -7,13 +7,18 @@ from virtwatch_api.nodemonitor import Counts, Evidence
 from virtwatch_api.policy import Enforcement, Severity
 from virtwatch_operator.conditions import fails
 from virtwatch_operator.policies import InForce
-from virtwatch_operator.rollup.aggregate import MAX_ACTIVE, roll_up
+from virtwatch_operator.rollup import aggregate
+from virtwatch_operator.rollup.aggregate import MAX_ACTIVE
 from virtwatch_operator.rollup.reports import Presence, Report
 from virtwatch_operator.rollup.status import policy_status
 
 
 def presence(*reporting, silent=()):
     return Presence(frozenset(reporting), frozenset(silent))
+
+
+def roll_up(facts_, presence_, reports, *, read_up_to=None):
+    return aggregate.roll_up(facts_, presence_, reports, read_up_to=read_up_to or {})
 
 
 def finding(rollup, name):
@@ -30,8 +35,8 @@ ALL = {node: Report(applied(), ()) for node in ("n1", "n2", "n3")}
 
 def test_a_policy_that_every_node_applies_is_ready_and_quiet():
     rollup = roll_up(facts(), presence("n1", "n2", "n3"), ALL)
-    assert said(rollup, "Distributed") == (True, "Applied", "3 of 3 nodes apply generation 3.")
-    assert said(rollup, "Ready") == (True, "Watching", "Watching 6 VMs: 3 of 3 nodes apply generation 3.")
+    assert said(rollup, "Distributed") == (True, "Applied", "Every node applies generation 3.")
+    assert said(rollup, "Ready") == (True, "Watching", "Watching 6 VMs on 3 nodes. Every node applies generation 3.")
     assert said(rollup, "Quiet") == (True, "NoAlert", "No alert fires.")
     assert (rollup.virtual_machines, rollup.nodes, rollup.nodes_applied) == (6, 3, 3)
 
@@ -39,21 +44,43 @@ def test_a_policy_that_every_node_applies_is_ready_and_quiet():
 def test_a_node_with_another_hash_or_none_is_waited_for_by_name():
     reports = {"n1": Report(applied(), ()), "n2": Report(applied("old"), ())}
     rollup = roll_up(facts(), presence("n1", "n2", "n3"), reports)
-    message = "1 of 3 nodes applies generation 3; waiting for n2, n3."
+    message = "Waiting for n2, n3 to apply generation 3."
     assert said(rollup, "Distributed") == (False, "Waiting", message)
     assert said(rollup, "Ready") == (False, "NotDistributed", message)
 
 
+def test_a_node_that_says_nothing_applies_what_it_has_read():
+    read = {"n1": 40, "n2": 41, "n3": 900}
+    rollup = roll_up(facts(version="41"), presence(*read), {}, read_up_to=read)
+    assert said(rollup, "Distributed")[2] == "Waiting for n1 to apply generation 3."
+    rollup = roll_up(facts(version="41"), presence(*read), {}, read_up_to={**read, "n1": 41})
+    assert said(rollup, "Distributed")[:2] == (True, "Applied")
+    assert (rollup.virtual_machines, rollup.nodes, rollup.nodes_applied) == (0, 0, 0)
+
+
+def test_a_node_that_comes_changes_no_word_of_a_status():
+    read = {"n1": 50, "n2": 50, "n3": 50, "n4": 50}
+    before = roll_up(facts(version="41"), presence("n1", "n2", "n3"), ALL, read_up_to=read)
+    assert roll_up(facts(version="41"), presence(*read), ALL, read_up_to=read) == before
+
+
+def test_where_nodes_fall_silent_nobody_can_tell_that_all_is_well():
+    rollup = roll_up(facts(), presence("n1", silent=["n2"]), ALL)
+    assert said(rollup, "Quiet")[:2] == (None, "NodesSilent")
+    nothing_there = {**ALL, "n2": Report(applied(vms=0), ())}
+    assert said(roll_up(facts(), presence("n1", silent=["n2"]), nothing_there), "Quiet")[0] is True
+
+
 def test_many_missing_nodes_are_not_all_named():
     rollup = roll_up(facts(), presence(*(f"n{index}" for index in range(9))), {})
-    assert said(rollup, "Distributed")[2] == "0 of 9 nodes apply generation 3; waiting for n0, n1, n2 and 6 more."
+    assert said(rollup, "Distributed")[2] == "Waiting for n0, n1, n2 and 6 more to apply generation 3."
 
 
 def test_a_node_that_rejects_says_why():
     reports = {**ALL, "n2": Report(applied(rejected="spec.rules: upgrade the agent"), ())}
     status, reason, message = said(roll_up(facts(), presence(*ALL), reports), "Distributed")
     assert (status, reason) == (False, "Rejected")
-    assert "node n2 rejects it: spec.rules: upgrade the agent" in message
+    assert "Node n2 rejects generation 3: spec.rules: upgrade the agent" in message
 
 
 def test_nobody_waits_for_a_silent_node_but_it_is_named():
@@ -61,7 +88,7 @@ def test_nobody_waits_for_a_silent_node_but_it_is_named():
     assert said(rollup, "Distributed") == (
         True,
         "Applied",
-        "2 of 2 nodes apply generation 3. 1 node has fallen silent: n3.",
+        "Every node applies generation 3. 1 node has fallen silent: n3.",
     )
 
 

@@ -15,11 +15,14 @@ from tests.unit.operator.builders import (
     transition,
 )
 from virtwatch_api.alert import Action, AlertKey
+from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.nodemonitor import Counts, Evidence
+from virtwatch_api.policy import Aggregate, Bound, Function, Level
 from virtwatch_kube.errors import NotFound
 from virtwatch_operator.nodes.evidence import own_words
 from virtwatch_operator.nodes.machines import LINGER_S, VirtualMachines
 from virtwatch_operator.nodes.trust import Doubts, Trust, cleaned
+from virtwatch_rules.wording import describe_gone, describe_idle, describe_silence, describe_value
 
 
 class Api:
@@ -103,6 +106,12 @@ def test_of_a_policy_that_is_gone_only_ends_are_reported(place):
     assert place.trust.doubt_now("n1", transition(action=Action.RESOLVED, severity=None)) == ""
 
 
+def test_a_new_leader_asks_about_a_vm_that_its_watch_has_not_told_of(place):
+    place.clock -= LINGER_S
+    place.api.now["web-1"] = place.vmi("n2")
+    assert "is not on that node" in place.trust.doubt_now("n1", transition())
+
+
 def test_a_handover_is_believed_while_the_vm_migrates(place):
     place.machines.on_change(None, place.vmi("n1", target="n2"))
     assert place.trust.may_hand_over(VMI, to="n2")
@@ -158,6 +167,20 @@ def test_words_that_no_agent_writes_are_not_repeated():
 def test_an_agents_sentences_are_repeated(text):
     subject = text.split(" ", maxsplit=1)[0]
     assert own_words(Evidence(subject, text=text), device="vda").text == text
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+def test_every_sentence_about_a_signal_is_an_agents(signal):
+    device = "vda" if signal.per_device else ""
+    aggregate = Aggregate(Function.AVG, 5400.0)
+    sentences = [describe_silence(signal.name, device, 75.0), describe_idle(signal.name, aggregate, device)]
+    if device:
+        sentences.append(describe_gone(signal.name, device))
+    for value in (0.0, 3.7e-5, 0.049, 0.9, 12.5, 4321.0, 5e6, 7.7e9, 3e13):
+        level = Level(Bound.ABOVE, 0.05, 0.03)
+        sentences.append(describe_value(signal.name, aggregate, device, value, level) + "; it flaps: 9 changes in 60 s")
+    for text in sentences:
+        assert own_words(Evidence(signal.name, text=text), device=device).text == text
 
 
 def test_each_node_that_is_doubted_is_logged_once_and_then_counted(caplog):

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -22,6 +21,7 @@ from virtwatch_agent.collect.libvirt.endpoint import Runtime
 from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 from virtwatch_agent.collect.libvirt.sampler import Sampler
 from virtwatch_agent.inventory.addresses import LibvirtAddress
+from virtwatch_agent.inventory.launchers import Launchers
 from virtwatch_agent.inventory.processes import ProcessTable
 from virtwatch_agent.inventory.sockets import Places, SocketWatch
 from virtwatch_agent.observations import Observation
@@ -40,6 +40,7 @@ _LONGEST_SLEEP = 1.0
 class CollectSettings:
     """Say where domains are looked for, and how long libvirt may take.
 
+    With `launchers_only` a pod's libvirt is opened once `launchers` has named the pod.
     `proc` and `sys` are the host's /proc and /sys. `call_deadline` is in seconds; a monitor call that takes longer is
     stuck. A libvirt that answers no keepalive is given up after about `keepalive.interval * (keepalive.count + 1)`
     seconds.
@@ -47,6 +48,7 @@ class CollectSettings:
 
     uris: tuple[str, ...] = ()
     pods_dir: Path | None = None
+    launchers_only: bool = False
     host_socket: Path | None = None
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
@@ -77,6 +79,7 @@ class LibvirtCollector(Collector):
         )
         self._domains = Domains(runtime, self._forget)
         self._sampler = Sampler(runtime, self._domains, patience=settings.call_deadline)
+        self._launchers = Launchers(required=settings.launchers_only)
         self._sockets = SocketWatch(Places(settings.pods_dir, settings.host_socket), self._found)
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -110,8 +113,16 @@ class LibvirtCollector(Collector):
     def _forget(self, uuid: str) -> None:
         self._sampler.forget(uuid)
 
+    def launchers(self, pods: frozenset[str]) -> None:
+        """Say which pods are VMs' launchers by what the API says (UIDs); no other pod's libvirt is opened."""
+        self._tasks.put(lambda: self._open(self._launchers.known(pods)))
+
     def _found(self, addresses: frozenset[LibvirtAddress]) -> None:
-        self._tasks.put(partial(self._domains.connections.update, addresses | self._uris))
+        self._tasks.put(lambda: self._open(self._launchers.found(addresses)))
+
+    def _open(self, addresses: frozenset[LibvirtAddress] | None) -> None:
+        if addresses is not None:
+            self._domains.connections.update(addresses | self._uris)
 
     def _run(self) -> None:
         while not self._stopping:

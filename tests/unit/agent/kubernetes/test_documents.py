@@ -40,14 +40,53 @@ def document(name="web", *, version="1", **spec: Any):
     }
 
 
+def reader():
+    return ThresholdReader(operator_namespace="virtwatch-system")
+
+
+def moved(made, *, namespace="shop", name="web", **policy):
+    """Let a ThresholdSet stand elsewhere, or claim to be another policy's."""
+    spec = {**made["spec"], "policy": {**made["spec"]["policy"], **policy}}
+    return {**made, "metadata": {**made["metadata"], "namespace": namespace, "name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        moved(document(), name="mine", kind="ClusterMonitorPolicy", namespace=None),
+        moved(document(), name="cluster.base", kind="ClusterMonitorPolicy"),
+        moved(document(), namespace="tenant"),
+        moved(document(), name="another"),
+        moved(document(), namespace="virtwatch-system", name="cluster.web"),
+    ],
+    ids=[
+        "a cluster's",
+        "a cluster's by its name",
+        "another namespace's",
+        "another name's",
+        "a namespace's as a cluster's",
+    ],
+)
+def test_one_that_stands_where_its_policys_does_not_is_nobodys(forged):
+    changed = reader().read([document("db"), forged])
+    assert [item.policy.name for item in changed.thresholds] == ["db"]
+    assert changed.rejected == ()
+    (message,) = changed.foreign
+    assert "whose stands elsewhere; delete it" in message
+
+
+def test_it_is_known_up_to_where_thresholds_were_read():
+    assert reader().read([document(version="9"), document("db", version="10")]).read_up_to == 10
+
+
 def test_every_readable_threshold_set_is_in_force():
-    changed = ThresholdReader().read([document("web"), document("db")])
+    changed = reader().read([document("web"), document("db")])
     assert [item.policy.name for item in changed.thresholds] == ["db", "web"]
     assert changed.rejected == ()
 
 
 def test_an_unreadable_one_hinders_no_other_and_is_named_with_its_reason():
-    changed = ThresholdReader().read([document("web"), document("db", rules="none")])
+    changed = reader().read([document("web"), document("db", rules="none")])
     assert [item.policy.name for item in changed.thresholds] == ["web"]
     (rejected,) = changed.rejected
     assert rejected.policy == PolicyKey(PolicyKind.MONITOR_POLICY, "db", "shop")
@@ -65,7 +104,7 @@ def test_an_unreadable_one_hinders_no_other_and_is_named_with_its_reason():
     ids=["another group", "an unknown kind of rule", "more unknown fields than a message holds"],
 )
 def test_one_that_another_version_wrote_says_what_to_do(later):
-    (rejected,) = ThresholdReader().read([{**document(), **later}]).rejected
+    (rejected,) = reader().read([{**document(), **later}]).rejected
     assert rejected.message.endswith("; upgrade the agent or the operator so that both agree")
     assert len(rejected.message) <= 1024  # as much as NodeMonitor holds
 
@@ -75,7 +114,7 @@ def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name():
     anomaly = {"name": "odd", "severity": "Warning", "anomaly": {"signals": ["vm.memory.rss"], "sensitivity": "Low"}}
     planned = {**judged[0], "name": "psi", "threshold": {**judged[0]["threshold"], "signal": "vm.pressure.io.ratio"}}
     for rule in (anomaly, planned):
-        changed = ThresholdReader().read([document("web"), document("new", rules=[*judged, rule])])
+        changed = reader().read([document("web"), document("new", rules=[*judged, rule])])
 
         assert [item.policy.name for item in changed.thresholds] == ["web"]
         assert f'rule "{rule["name"]}"' in changed.rejected[0].message
@@ -83,7 +122,7 @@ def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name():
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1beta1", "v1"])
 def test_one_of_a_later_version_of_the_api_is_read(version):
-    changed = ThresholdReader().read([{**document(), "apiVersion": f"virtwatch.io/{version}"}])
+    changed = reader().read([{**document(), "apiVersion": f"virtwatch.io/{version}"}])
 
     assert len(changed.thresholds) == 1
 
@@ -97,23 +136,23 @@ FIELDS = ["policy", "hash", "enforcement", "overridable", "target", "namespaces"
 
 @given(field=st.sampled_from(FIELDS), value=JSON)
 def test_no_document_whatever_it_holds_breaks_the_reading(field, value):
-    changed = ThresholdReader().read([document("web"), document("bad", **{field: value})])
+    changed = reader().read([document("web"), document("bad", **{field: value})])
     assert "web" in [item.policy.name for item in changed.thresholds]
-    assert len(changed.thresholds) + len(changed.rejected) == 2
+    assert len(changed.thresholds) + len(changed.rejected) + len(changed.foreign) == 2
 
 
 @pytest.mark.parametrize("spec", [None, [], "text", 5])
 def test_a_document_without_a_spec_is_rejected_under_its_own_name(spec):
-    (rejected,) = ThresholdReader().read([{**document("odd"), "spec": spec}]).rejected
+    (rejected,) = reader().read([{**document("odd"), "spec": spec}]).rejected
     assert rejected.policy.name == "odd"
 
 
 def test_the_same_version_of_a_document_is_read_once():
-    reader = ThresholdReader()
-    first, again = reader.read([document()]), reader.read([document()])
+    known = reader()
+    first, again = known.read([document()]), known.read([document()])
     assert again == first
     assert again.thresholds[0] is first.thresholds[0]
-    assert reader.read([document(version="2", hash="other")]).thresholds[0].hash == "other"
+    assert known.read([document(version="2", hash="other")]).thresholds[0].hash == "other"
 
 
 def vmi(**status):

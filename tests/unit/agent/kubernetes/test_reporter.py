@@ -7,7 +7,7 @@ from opentelemetry.trace import NoOpTracer
 
 from lab.process import wait_for
 from tests.unit.agent.report.statuses import status, transition
-from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
+from virtwatch_agent.kubernetes.reporter import FIRST_START_S, NodeMonitorReporter
 from virtwatch_kube.errors import NotFound, NotServed, Unavailable
 
 
@@ -179,12 +179,21 @@ def test_a_failed_write_is_made_good_and_said_once(reporter, server, clock, capl
     assert "is back" in back
 
 
-def test_an_absent_nodemonitor_is_said_with_who_creates_it(reporter, server, caplog):
+def test_an_absent_nodemonitor_is_said_with_who_creates_it(reporter, server, clock, caplog):
     server.error = NotFound("PATCH: 404")
+    clock.now += FIRST_START_S
     reporter.start()
     reporter.publish(status())
     wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
     assert "see that virtwatch-operator runs" in caplog.text
+
+
+def test_a_first_start_warns_of_nothing(reporter, server, clock, caplog):
+    server.error = NotFound("PATCH: 404")
+    reporter.start()
+    reporter.publish(status())
+    wait_for(lambda: server.attempts > 0, what="a try", deadline=5)
+    assert caplog.records == []
 
 
 def test_a_kind_that_is_missing_is_not_put_down_to_the_operator(reporter, server, caplog):

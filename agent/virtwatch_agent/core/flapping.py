@@ -1,0 +1,156 @@
+"""Keeps a rule that flaps from filling the journal: its alert says that it flaps, how often, and where it stands."""
+
+from dataclasses import dataclass, replace
+
+from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
+from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
+from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_api.targets import TargetRef
+
+# Transitions of one alert, and of all alerts of a policy on one target, that are journaled as they come; then one for
+# each so many seconds. A bucket per policy and target: what one tenant's VM does costs no other's.
+ALERT_BURST, ALERT_REFILL_S = 6, 60.0
+TARGET_BURST, TARGET_REFILL_S = 40, 15.0
+_MAX_BUCKETS = 50_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+    def fill(self, now: float, *, burst: int, refill: float) -> None:
+        self.tokens = min(burst, self.tokens + (now - self.at) / refill)
+        self.at = now
+
+
+@dataclass(slots=True)
+class _Held:
+    """Hold an alert whose changes wait: what was told last, and how it stands now."""
+
+    told: Severity | None
+    told_since: float
+    stands: Severity | None
+    since: float
+    machine: VirtualMachine
+    verdict: Verdict
+    changes: int
+    begun: float
+
+
+class Flapping:
+    """Decide which changes become transitions; `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._alerts: dict[AlertKey, _Bucket] = {}
+        self._targets: dict[tuple[PolicyKey, TargetRef], _Bucket] = {}
+        self._held: dict[AlertKey, _Held] = {}
+
+    def pass_on(self, machine: VirtualMachine, verdict: Verdict, *, now: float) -> Verdict | None:
+        """Return what is to be journaled of a change; None while it waits."""
+        key, change = verdict.key, verdict.change
+        held = self._held.get(key)
+        if change.action is Action.HANDED_OVER or change.reason in (Reason.POLICY_CHANGED, Reason.POLICY_DELETED):
+            self._held.pop(key, None)
+            return verdict if held is None else _since_told(held, verdict)
+        first_critical = held is None and change.severity is Severity.CRITICAL and key not in self._alerts
+        if held is None and (self._spend(key, now=now) or first_critical):
+            return verdict
+        if held is None:
+            held = self._held[key] = _Held(
+                change.previous, change.since, change.severity, change.since, machine, verdict, 0, now
+            )
+        held.stands, held.since, held.machine, held.verdict = change.severity, change.since, machine, verdict
+        held.changes += 1
+        return None
+
+    def due(self, *, now: float) -> list[tuple[VirtualMachine, Verdict]]:
+        """Return what may be journaled by now of what waited."""
+        found = []
+        for key, held in list(self._held.items()):
+            if held.told is held.stands:
+                # Nothing to tell for now; once it rests, it is forgotten.
+                if now - held.begun > ALERT_REFILL_S and self._spend(key, now=now):
+                    del self._held[key]
+            elif self._spend(key, now=now):
+                del self._held[key]
+                verdict = _since_told(held, held.verdict)
+                text = f"{verdict.evidence.text or verdict.evidence.subject}; it flaps: {held.changes} changes in "
+                text += f"{max(now - held.begun, 1.0):.0f} s"
+                found.append((held.machine, replace(verdict, evidence=replace(verdict.evidence, text=text))))
+        return found
+
+    def as_told(self, record: AlertRecord) -> AlertRecord | None:
+        """Return an alert as it was told last, for the journal: after a restart the difference must be told."""
+        held = self._held.get(record.key)
+        if held is None:
+            return record
+        if held.told is None:
+            return None if record.state.firing else record
+        return replace(record, state=AlertState(severity=held.told, since=held.told_since))
+
+    def untold(self, machine: VirtualMachine) -> list[AlertRecord]:
+        """Return the alerts of a VM that have ended, of which that was not told yet."""
+        return [
+            AlertRecord(
+                key=key,
+                state=AlertState(severity=held.told, since=held.told_since),
+                subject=held.verdict.subject or machine.subject,
+                evidence=held.verdict.evidence,
+            )
+            for key, held in self._held.items()
+            if held.machine is machine and held.told is not None and held.stands is None
+        ]
+
+    def forget(self, uuid: str) -> list[tuple[VirtualMachine, Verdict]]:
+        """Forget a VM that is gone; return what must still be told of it."""
+        owed = [(key, held) for key, held in self._held.items() if held.machine.domain.uuid == uuid]
+        for key, _ in owed:
+            del self._held[key]
+        told = ((held.machine, _since_told(held, held.verdict)) for _, held in owed if held.told is not held.stands)
+        return list(told)
+
+    def _spend(self, key: AlertKey, *, now: float) -> bool:
+        self._sweep(now)
+        alert = self._alerts.setdefault(key, _Bucket(ALERT_BURST, now))
+        target = self._targets.setdefault((key.policy, key.target), _Bucket(TARGET_BURST, now))
+        alert.fill(now, burst=ALERT_BURST, refill=ALERT_REFILL_S)
+        target.fill(now, burst=TARGET_BURST, refill=TARGET_REFILL_S)
+        if min(alert.tokens, target.tokens) < 1:
+            return False
+        alert.tokens -= 1
+        target.tokens -= 1
+        return True
+
+    def _sweep(self, now: float) -> None:
+        if len(self._alerts) + len(self._targets) < _MAX_BUCKETS:
+            return
+        for key, bucket in list(self._alerts.items()):
+            bucket.fill(now, burst=ALERT_BURST, refill=ALERT_REFILL_S)
+            if bucket.tokens >= ALERT_BURST:
+                del self._alerts[key]
+        for target, bucket in list(self._targets.items()):
+            bucket.fill(now, burst=TARGET_BURST, refill=TARGET_REFILL_S)
+            if bucket.tokens >= TARGET_BURST:
+                del self._targets[target]
+
+
+def _since_told(held: _Held, verdict: Verdict) -> Verdict:
+    """Return a verdict as the change from what was told last."""
+    now = verdict.change.severity
+    if now is None and held.told is not None:
+        change = replace(verdict.change, action=Action.RESOLVED, previous=held.told, since=held.told_since)
+    elif now is not None and held.told is None:
+        change = replace(verdict.change, action=Action.FIRED, previous=None)
+    else:
+        worse = _rank(now) > _rank(held.told)
+        change = replace(verdict.change, action=Action.ESCALATED if worse else Action.EASED, previous=held.told)
+    if verdict.change.action is Action.HANDED_OVER:
+        change = replace(change, action=Action.HANDED_OVER)
+    return replace(verdict, change=change)
+
+
+def _rank(severity: Severity | None) -> int:
+    return 0 if severity is None else severity.rank
