@@ -29,7 +29,9 @@ from virtwatch_operator.notify.outbox import Outbox
 from virtwatch_operator.notify.sender import Parcel, Receipt
 
 OUTSIDE = "192.0.2.1"  # of no network that a guard refuses by itself
-HOSTS = f"127.0.0.1 localhost inside.example.com\n127.0.0.1 api.twilio.com\n{OUTSIDE} outside.example.com\n"
+HOSTS = (
+    f"127.0.0.1 localhost inside.example.com\n127.0.0.1 api.twilio.com hooks.slack.com\n{OUTSIDE} outside.example.com\n"
+)
 TENANT = Guard(parse_networks(["10.0.0.0/8"]))
 
 
@@ -113,7 +115,27 @@ def bounds(folder: Path) -> dict[str, Any]:
     return {"said": said, "inside": len(inside.posted), "outside": len(outside.posted)}
 
 
-SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {"phone": phone, "untrusted": untrusted, "bounds": bounds}
+def chat(folder: Path) -> dict[str, Any]:
+    """Send to Slack, whose address is fixed, and to Teams by a workflow's address."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    os.environ["REQUESTS_CA_BUNDLE"] = str(folder / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("hooks.slack.com", "outside.example.com").configure_cert(context)
+    with Webhook("0.0.0.0", context=context, port=443) as service:
+        service.says = b"ok"
+        slack = f"slack://T1JJ3T3L2/A1BRTD4JD/{'t' * 24}/#ops"
+        teams = f"workflows://outside.example.com:443/{'a' * 32}/{'s' * 43}/"
+        receipts = [send(a_channel(ChannelType.CHAT), url, Guard(free=True)).said for url in (slack, teams)]
+    return {"receipts": receipts, "posted": [[path, body.decode()] for path, _, body in service.posted]}
+
+
+SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "phone": phone,
+    "chat": chat,
+    "untrusted": untrusted,
+    "bounds": bounds,
+}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ class Webhook:
         self.posted: list[tuple[str, dict[str, str], bytes]] = []
         self.answers: list[int] = []
         self.location = ""
+        self.says = b""
         self.hangs = threading.Event()
         self._free = threading.Event()
         outer = self
@@ -63,8 +64,9 @@ class Webhook:
         request.send_response(status)
         if 300 <= status < 400:
             request.send_header("Location", self.location)
-        request.send_header("Content-Length", "0")
+        request.send_header("Content-Length", str(len(self.says)))
         request.end_headers()
+        request.wfile.write(self.says)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.integration.operator.channels import make_channel, make_secret, statu
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import webhook
 from tests.integration.operator.stand_in import StandIn
+from virtwatch_api.targets import vm_ref
 from virtwatch_kube.errors import KubeError
 from virtwatch_kube.paths import resource
 
@@ -56,6 +58,7 @@ def test_a_leader_killed_in_a_storm_loses_nothing_and_repeats_nothing(
         agents = [place.agent(f"n{number}") for number in range(NODES)]
         place.operator(VIRTWATCH_LEASE="on")
         for index, agent in enumerate(agents):
+            agent.subject = replace(agent.subject, target=vm_ref(f"uuid-{index}"))  # each has a VM of its own
             for number in range(EACH):
                 agent.happen(notifying if number == index else policy)
         first = eventually(lambda: holder(place), what="a leader")

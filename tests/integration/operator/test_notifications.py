@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.backend.sink import Sink
 from tests.integration.operator.channels import condition, make_channel, make_secret, status, wait_condition
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import Webhook, webhook
@@ -21,6 +22,16 @@ CANARY = "c4n4ryt0ken"
 def hook() -> Iterator[Webhook]:
     with webhook() as started:
         yield started
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as started:
+        yield started
+
+
+def named(sink: Sink, name: str) -> list:
+    return [item for item in sink.spans if item.message.name == name]
 
 
 def channel(place: Place, hook: Webhook, name: str = "hook", **spec) -> str:
@@ -154,8 +165,8 @@ def test_only_wanted_severities_are_sent(place: Place, hook: Webhook):
     assert hook.messages[0]["title"].startswith("[Critical]")
 
 
-def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook):
-    operator = place.operator()
+def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook, sink: Sink):
+    operator = place.operator(OTEL_EXPORTER_OTLP_ENDPOINT=sink.otlp_http, OTEL_BSP_SCHEDULE_DELAY="100")
     path = channel(place, hook)
     hook.answers = [401, 200]
     key = notifying(place)
@@ -164,7 +175,13 @@ def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook):
     agent.publish()
     eventually(lambda: len(hook.posted) == 1, what="the message")
     wait_condition(place, path, "Ready", "Delivered")
+    sink.wait(lambda sink: len(named(sink, "notification")) == 2, 30)
+    failed, sent = named(sink, "notification")
+    assert failed.attributes["virtwatch.notification.outcome"] == "failed"
+    assert sent.attributes["virtwatch.notification.outcome"] == "delivered"
+    assert named(sink, "outbox")
     shown = [
+        "".join(f"{item.message} {item.attributes}" for item in sink.spans),
         operator.log.read_text(),
         str(place.client.get(path)["status"]),
         str(place.events("default")),

@@ -30,6 +30,16 @@ def test_an_sms_and_a_call_reach_the_providers_api():
     assert "cpu-starved" in call["Twiml"][0]
 
 
+def test_a_message_reaches_slack_and_teams():
+    found = played("chat")
+    assert found["receipts"] == ["delivered", "delivered"]
+    (slack_path, slack), (teams_path, teams) = found["posted"]
+    assert slack_path.startswith("/services/T1JJ3T3L2/A1BRTD4JD/")
+    assert teams_path.startswith("/workflows/")
+    for body in (slack, teams):
+        assert "[Critical] cpu-starved: VM shop/web-1" in body
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused():
     found = played("untrusted")
     assert found["posted"] == 0
