@@ -1,5 +1,6 @@
 """Run every measurement and print each figure as soon as there is one."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -15,6 +16,7 @@ from tools.bench.figure import Figure
 from tools.bench.nothing import first_runs
 from tools.bench.startup import watch_start
 from tools.bench.tests import test_times
+from tools.checkout import CHECKOUT
 from tools.progress import step
 
 LIGHT_GOAL_S, FULL_GOAL_S = 45.0, 240.0
@@ -37,6 +39,7 @@ def bench(*, from_nothing: bool = False) -> None:
             _print(figure)
     _print(_demo_time("make demo", kubevirt=False, goal=LIGHT_GOAL_S))
     _print(_demo_time("make demo KUBEVIRT=1", kubevirt=True, goal=FULL_GOAL_S))
+    _operator_scale()
     for figure in test_times():
         _print(figure)
 
@@ -67,6 +70,13 @@ def _demo_time(name: str, *, kubevirt: bool, goal: float) -> Figure:
         goal=goal,
         detail="all binaries cached; what else the machine does counts too",
     )
+
+
+def _operator_scale() -> None:
+    """Measure the operator with simulated agents; they belong to the tests, which tools know by name alone."""
+    with step("Measuring the operator with simulated agents"):
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-m", "tests.scale.operator"], cwd=CHECKOUT, check=True)
 
 
 def _print(figure: Figure) -> None:

@@ -2,6 +2,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from virtwatch_api.alert import AlertKey
 from virtwatch_api.nodemonitor import Counts, FiringAlert
 from virtwatch_api.policy import Enforcement, Severity
 from virtwatch_operator.conditions import Finding, fails, holds, unknown
@@ -36,7 +37,8 @@ def roll_up(
     """
     applied = [report.applied for report in reports.values() if report.applied is not None]
     firing = [alert for report in reports.values() for alert in report.firing]
-    moving = _between(firing, [alert for report in reports.values() for alert in report.moving])
+    leaving = [alert for report in reports.values() for alert in report.moving]
+    moving = _between(firing, leaving) if leaving else ()
     active = _worst_first([*firing, *moving])
     counts = sum((item.counts for item in applied), Counts()) + Counts(
         warning=sum(alert.severity is Severity.WARNING for alert in moving),
@@ -77,16 +79,22 @@ def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool
 
 def _between(firing: Iterable[FiringAlert], moving: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
     """Return alerts that one node has let go and the other has not taken yet: nobody else counts them."""
-    counted = {alert.alert.id for alert in firing}
-    return _worst_first(alert for alert in moving if alert.alert.id not in counted)
+    counted = {alert.alert for alert in firing}
+    return _worst_first(alert for alert in moving if alert.alert not in counted)
 
 
 def _worst_first(alerts: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
     # While a VM migrates, both nodes may report its alert: it is one alert, and the worse report of it counts.
-    unique: dict[str, FiringAlert] = {}
-    for alert in sorted(alerts, key=lambda item: (-item.severity.rank, item.since, item.alert.id, item.subject.node)):
-        unique.setdefault(alert.alert.id, alert)
+    unique: dict[AlertKey, FiringAlert] = {}
+    for alert in sorted(alerts, key=_order):
+        unique.setdefault(alert.alert, alert)
     return tuple(unique.values())
+
+
+def _order(item: FiringAlert) -> tuple[int, float, str, str, str, str]:
+    # Not the alert's id, which is a hash: with many alerts that alone would cost more than all the rest.
+    key = item.alert
+    return -item.severity.rank, item.since, key.target.id, key.rule, key.device, item.subject.node
 
 
 def _distributed(
