@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from virtwatch_api import __version__
-from virtwatch_cli import channel, check, events, score, signals, silence, watch
+from virtwatch_cli import backtest, channel, check, events, policy_tests, record, score, signals, silence, watch
 
 SUBCOMMANDS = {
     "watch": watch,
@@ -19,6 +19,9 @@ SUBCOMMANDS = {
     "channel": channel,
     "silence": silence,
     "score": score,
+    "record": record,
+    "backtest": backtest,
+    "test": policy_tests,
 }
 
 # What write(2) says of an output that takes no more.

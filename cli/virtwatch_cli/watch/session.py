@@ -18,8 +18,10 @@ import psutil
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.seams import Collector
 from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
 from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.record.recorder import Recorder
 from virtwatch_cli.watch.connections import choose
 from virtwatch_cli.watch.file_policies import FilePolicies
 from virtwatch_cli.watch.json_lines import JsonScreen
@@ -33,7 +35,14 @@ from virtwatch_telemetry.providers import set_up
 _SHUTDOWN = 3.0  # seconds for the last telemetry
 
 
-def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: Path | None) -> int:
+def watch(
+    *,
+    files: Sequence[Path],
+    uris: Sequence[str],
+    as_json: bool,
+    state: Path | None,
+    recorder: Recorder | None = None,
+) -> int:
     """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is valid.
 
     Raises:
@@ -65,9 +74,12 @@ def watch(*, files: Sequence[Path], uris: Sequence[str], as_json: bool, state: P
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
         providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
+        collector: Collector = ListeningCollector(LibvirtCollector(found.settings, time), found=reporter.found)
+        if recorder is not None:
+            collector = recorder.wrap(collector, lambda: policies.thresholds)
         core = Core(
             node=node,
-            collector=ListeningCollector(LibvirtCollector(found.settings, time), found=reporter.found),
+            collector=collector,
             thresholds=policies,
             reporter=reporter,
             telemetry=AgentTelemetry(providers, time),

@@ -1,0 +1,178 @@
+"""A test file: what it holds, read and checked field by field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from virtwatch_api.catalogue.events import EVENT
+from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.duration import parse_duration
+from virtwatch_api.policy import Severity
+from virtwatch_cli.policy_tests.series import expand
+from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedSample, TargetName
+
+START = 1_767_225_600.0  # 2026-01-01 00:00 UTC, a Thursday: when each test begins
+
+
+class PolicyTestError(Exception):
+    """Say which field of a test file is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedAlert:
+    """Hold one alert that must fire; an empty device is any."""
+
+    target: str
+    severity: Severity
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Hold the alerts of a rule that must fire at a time, and no others; `at` in seconds since the test begins."""
+
+    at: float
+    rule: str
+    alerts: tuple[ExpectedAlert, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """Hold one test: what comes in, in order, and what is expected."""
+
+    name: str
+    recorded: tuple[Recorded, ...]
+    expectations: tuple[Expectation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTests:
+    """Hold the policies and the tests of a file."""
+
+    policies: tuple[Path, ...]
+    tests: tuple[PolicyTest, ...]
+
+
+def read_test_file(path: Path) -> PolicyTests:
+    """Read a test file; its policies are named relative to it.
+
+    Raises:
+        PolicyTestError: it is no test file.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyTestError(f"cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PolicyTestError(f"is not YAML: {' '.join(str(error).split())}") from error
+    fields = _mapping(document, "", required=("policies", "tests"), optional=("interval",))
+    interval = _duration(fields.get("interval", "15s"), "interval")
+    if interval <= 0:
+        raise PolicyTestError("interval: must be longer than 0s")
+    policies = tuple(path.parent / _text(item, where) for item, where in _items(fields["policies"], "policies"))
+    tests = tuple(_test(item, where, interval) for item, where in _items(fields["tests"], "tests"))
+    return PolicyTests(policies, tests)
+
+
+def _test(item: Any, where: str, interval: float) -> PolicyTest:
+    fields = _mapping(item, where, required=("name", "expect"), optional=("interval", "input", "events"))
+    if "interval" in fields:
+        interval = _duration(fields["interval"], f"{where}.interval")
+    recorded: list[Recorded] = []
+    for series, place in _items(fields.get("input", []), f"{where}.input"):
+        recorded += _series(series, place, interval)
+    for event, place in _items(fields.get("events", []), f"{where}.events"):
+        recorded.append(_event(event, place))
+    recorded.sort(key=lambda one: (one.at, not isinstance(one, RecordedLabels)))
+    expectations = [_expectation(one, place) for one, place in _items(fields["expect"], f"{where}.expect")]
+    expectations.sort(key=lambda one: one.at)
+    return PolicyTest(_text(fields["name"], f"{where}.name"), tuple(recorded), tuple(expectations))
+
+
+def _series(item: Any, where: str, interval: float) -> list[Recorded]:
+    fields = _mapping(item, where, required=("target", "signal", "values"), optional=("device", "labels"))
+    target = TargetName(_text(fields["target"], f"{where}.target"))
+    signal, device = _text(fields["signal"], f"{where}.signal"), str(fields.get("device", ""))
+    if signal not in SIGNAL:
+        raise PolicyTestError(f'{where}.signal: unknown signal "{signal}"; `virtwatch signals` lists them')
+    target = TargetName(target.name, SIGNAL[signal].target)
+    try:
+        values = expand(str(fields["values"]))
+    except ValueError as error:
+        raise PolicyTestError(f"{where}.values: {error}") from error
+    labels = fields.get("labels", {})
+    if not isinstance(labels, dict):
+        raise PolicyTestError(f"{where}.labels: must be a mapping")
+    first: list[Recorded] = [RecordedLabels(START, target, {str(key): str(text) for key, text in labels.items()})]
+    return (first if labels else []) + [
+        RecordedSample(START + index * interval, target, signal, device, value)
+        for index, value in enumerate(values)
+        if value is not None
+    ]
+
+
+def _event(item: Any, where: str) -> RecordedEvent:
+    fields = _mapping(item, where, required=("at", "target", "type"), optional=("attributes", "inferred"))
+    kind, attributes = _text(fields["type"], f"{where}.type"), fields.get("attributes", {})
+    if kind not in EVENT:
+        raise PolicyTestError(f'{where}.type: unknown event "{kind}"; `virtwatch events` lists them')
+    if not isinstance(attributes, dict):
+        raise PolicyTestError(f"{where}.attributes: must be a mapping")
+    return RecordedEvent(
+        START + _duration(fields["at"], f"{where}.at"),
+        TargetName(_text(fields["target"], f"{where}.target"), EVENT[kind].targets[0]),
+        kind,
+        {str(key): str(text) for key, text in attributes.items()},
+        bool(fields.get("inferred", False)),
+    )
+
+
+def _expectation(item: Any, where: str) -> Expectation:
+    fields = _mapping(item, where, required=("at", "rule", "alerts"))
+    alerts = tuple(_alert(one, place) for one, place in _items(fields["alerts"], f"{where}.alerts"))
+    return Expectation(_duration(fields["at"], f"{where}.at"), _text(fields["rule"], f"{where}.rule"), alerts)
+
+
+def _alert(item: Any, where: str) -> ExpectedAlert:
+    fields = _mapping(item, where, required=("target", "severity"), optional=("device",))
+    severity = fields["severity"]
+    if severity not in list(Severity):
+        raise PolicyTestError(f'{where}.severity: must be Warning or Critical, not "{severity}"')
+    return ExpectedAlert(_text(fields["target"], f"{where}.target"), Severity(severity), str(fields.get("device", "")))
+
+
+def _mapping(
+    value: Any, where: str, *, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+) -> Mapping[str, Any]:
+    place = f"{where}: " if where else ""
+    if not isinstance(value, dict):
+        raise PolicyTestError(f"{place}must be a mapping with {', '.join(required)}")
+    for name in required:
+        if name not in value:
+            raise PolicyTestError(f"{place}lacks {name}")
+    for name in value:
+        if name not in (*required, *optional):
+            raise PolicyTestError(f"{place}unknown field {name}; known are {', '.join((*required, *optional))}")
+    return value
+
+
+def _items(value: Any, where: str) -> list[tuple[Any, str]]:
+    if not isinstance(value, list):
+        raise PolicyTestError(f"{where}: must be a list")
+    return [(item, f"{where}[{index}]") for index, item in enumerate(value)]
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise PolicyTestError(f"{where}: must be a text")
+    return value
+
+
+def _duration(value: Any, where: str) -> float:
+    try:
+        return 0.0 if value == 0 else parse_duration(str(value))
+    except ValueError as error:
+        raise PolicyTestError(f"{where}: {error}") from error

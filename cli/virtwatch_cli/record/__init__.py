@@ -1,0 +1,74 @@
+"""Watch as `virtwatch watch` does, and write each value and event to a file for `virtwatch backtest`.
+
+A value is written for each signal that the policies judge. Ctrl-C ends it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from virtwatch_cli import watch
+
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_LEAST_BYTES = 2**16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what `watch` takes, and the file."""
+    watch.add_arguments(parser)
+    parser.add_argument("--output-file", required=True, type=Path, metavar="FILE", help="where the recording goes")
+    parser.add_argument(
+        "--max-size", type=_size, default=100 * 2**20, metavar="SIZE", help="of one file, as in 100Mi (default: 100Mi)"
+    )
+    parser.add_argument(
+        "--files", type=_count, default=4, metavar="COUNT", help="files that are kept, with the newest (default: 4)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record until a signal ends it."""
+    try:
+        from virtwatch_cli.record.recorder import Recorder
+        from virtwatch_cli.record.rotating import RotatingFile
+        from virtwatch_cli.watch.session import watch as watching
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
+            file=sys.stderr,
+        )
+        return 1
+    path: Path = arguments.output_file
+    try:
+        with RotatingFile(path, most_bytes=arguments.max_size, most_files=arguments.files) as file:
+            recorder = Recorder(file.write)
+            code = watching(
+                files=arguments.file,
+                uris=tuple(arguments.connect or ()),
+                as_json=arguments.output == "json",
+                state=arguments.state,
+                recorder=recorder,
+            )
+            recorder.close()
+    except OSError as error:
+        if error.filename is None:
+            raise  # of standard output
+        print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    if recorder.problem:
+        print(f"error: the recording {path} is not whole: {recorder.problem}", file=sys.stderr)
+        return 1
+    print(f"recorded {recorder.lines} lines to {path}", file=sys.stderr)
+    return code
+
+
+def _size(text: str) -> int:
+    number, unit = (text[:-2], text[-2:]) if text[-2:] in _UNITS else (text, "")
+    if not number.isdecimal() or int(number) * _UNITS.get(unit, 1) < _LEAST_BYTES:
+        raise argparse.ArgumentTypeError(f'must be a size of at least 64Ki, as in 100Mi, not "{text}"')
+    return int(number) * _UNITS.get(unit, 1)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f'must be a number from 1 to 1000, not "{text}"')
+    return int(text)

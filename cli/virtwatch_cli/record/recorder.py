@@ -1,0 +1,145 @@
+"""Listens to a collector, and writes the values of the signals that policies judge, and events, in order of time."""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from virtwatch_agent.judge.derive import Deriver
+from virtwatch_agent.observations import Appeared, Domain, Observation, Sample, TargetEvent, Vanished
+from virtwatch_agent.seams import Collector, Deliver
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import TargetRef
+from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_cli.watch.watched import kubernetes_identity
+from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedSample, TargetName, write_line
+from virtwatch_rules.registry import engine_of
+
+# Sources of one VM deliver on threads of their own: what one measured before may come after what another did.
+_ORDERED_AFTER_S = 5.0
+
+
+class Recorder:
+    """Put what is heard in the order of time, and write it as lines."""
+
+    def __init__(self, write: Callable[[list[str]], None]) -> None:
+        """`write` takes whole lines; its OSError ends the recording, not the watching."""
+        self._write = write
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[float, int, Recorded]] = []
+        self._taken = 0
+        self.lines = 0
+        self.problem = ""
+
+    def wrap(self, collector: Collector, thresholds: Callable[[], Sequence[ThresholdSet]]) -> Collector:
+        """Listen to a collector; `thresholds` are the policies in force."""
+        return _Recorded(collector, self, thresholds)
+
+    def take(self, recorded: Sequence[Recorded]) -> None:
+        """Take what was heard; what is older than the newest by five seconds is written."""
+        with self._lock:
+            for item in recorded:
+                self._taken += 1
+                heapq.heappush(self._waiting, (item.at, self._taken, item))
+            if recorded:
+                self._flush(max(item.at for item in recorded) - _ORDERED_AFTER_S)
+
+    def close(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            self._flush(float("inf"))
+
+    def _flush(self, until: float) -> None:
+        lines = []
+        while self._waiting and self._waiting[0][0] <= until:
+            lines.append(write_line(heapq.heappop(self._waiting)[2]))
+        if not lines or self.problem:
+            return
+        try:
+            self._write(lines)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+            return
+        self.lines += len(lines)
+
+
+class _Recorded(Collector):
+    """Pass a collector's observations on, and let a recorder hear them."""
+
+    def __init__(
+        self, collector: Collector, recorder: Recorder, thresholds: Callable[[], Sequence[ThresholdSet]]
+    ) -> None:
+        self._collector = collector
+        self._recorder = recorder
+        self._thresholds = thresholds
+        self._names: dict[TargetRef, TargetName] = {}
+        self._derivers: dict[TargetRef, Deriver] = {}
+        self._lock = threading.Lock()
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin."""
+
+        def heard(*observations: Observation) -> None:
+            with self._lock:
+                recorded = [item for observation in observations for item in self._recorded(observation)]
+            self._recorder.take(recorded)
+            deliver(*observations)
+
+        self._collector.start(heard)
+
+    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
+        """Pass a plan on."""
+        self._collector.plan(target, intervals)
+
+    def launchers(self, pods: frozenset[str]) -> None:
+        """Pass on which pods are launchers."""
+        self._collector.launchers(pods)
+
+    def stop(self) -> None:
+        """End."""
+        self._collector.stop()
+
+    def _recorded(self, observation: Observation) -> Iterator[Recorded]:
+        match observation:
+            case Appeared(domain):
+                self._names[domain.target] = TargetName(_name(domain))
+            case Vanished(uuid):
+                gone = [target for target in self._derivers if target.id == uuid]
+                for target in gone:
+                    del self._derivers[target]
+            case Sample():
+                yield from self._sample(observation)
+            case TargetEvent():
+                name = self._names.get(observation.target)
+                if name is not None:
+                    yield RecordedEvent(
+                        observation.at, name, observation.type, observation.attributes, observation.inferred
+                    )
+            case _:
+                pass
+
+    def _sample(self, sample: Sample) -> Iterator[Recorded]:
+        name = self._names.get(sample.target)
+        if name is None:
+            return
+        deriver = self._derivers.setdefault(sample.target, Deriver())
+        deriver.want(_signals(self._thresholds()))
+        # To the second: looks come a little before or after they are due, and a grid of looks is what a rule sees.
+        at = float(round(sample.at))
+        for point in deriver.derive(sample):
+            yield RecordedSample(at, name, point.signal, point.device, point.value)
+
+
+def _name(domain: Domain) -> str:
+    identity = kubernetes_identity(domain)
+    return f"{identity.namespace}/{identity.name}" if identity else domain.name
+
+
+def _signals(thresholds: Sequence[ThresholdSet]) -> set[str]:
+    found: set[str] = set()
+    for item in thresholds:
+        for rule in item.rules:
+            engine = engine_of(rule.body)
+            if engine is not None:
+                wants = engine.wants(rule.body, interval=item.collection.interval)
+                found |= {wanted.signal for wanted in wants.inputs}
+    return found

@@ -1,0 +1,168 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from virtwatch_cli.__main__ import main
+from virtwatch_cli.backtest.trace import Trace
+from virtwatch_rules.recording import RecordedEvent, RecordedLabels, RecordedSample, TargetName, write_line
+
+POLICY = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  target: {selector: {matchLabels: {tier: web}}}
+  collection: {interval: 15s}
+  rules:
+  - name: cpu-busy
+    threshold: {signal: vm.cpu.utilization, warning: {above: 80%}, critical: {above: 95%}, for: 1m}
+  - name: crashed
+    severity: Critical
+    event: {type: vm.crashed, resolveOn: [vm.started]}
+"""
+T0 = 1_767_225_600.0  # 2026-01-01 00:00 UTC
+WEB, DB = TargetName("shop/web-1"), TargetName("shop/db-1")
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "web.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Ten minutes of two VMs: both are busy from 2 m to 5 m, and one crashes at 6 m."""
+    lines = [RecordedLabels(T0, WEB, {"tier": "web"})]
+    for step in range(41):
+        at = T0 + step * 15.0
+        busy = 0.9 if 8 <= step < 20 else 0.3
+        lines += [RecordedSample(at, target, "vm.cpu.utilization", "", busy) for target in (WEB, DB)]
+        if step == 24:
+            lines.append(RecordedEvent(at + 1, WEB, "vm.crashed", {"reason": "panicked"}))
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(write_line(line) + "\n" for line in lines))
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    code = main(["backtest", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def test_a_recording_shows_what_would_have_fired(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, policy, "--samples", recording)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == (
+        "2026-01-01 00:03:00  Fired     Warning   shop/web-1  cpu-busy  vm.cpu.utilization is 90 %, above 80 %"
+    )
+    assert lines[1].startswith("2026-01-01 00:05:00  Resolved  Warning   shop/web-1  cpu-busy")
+    assert lines[1].endswith("[Recovered]")
+    assert "00:06:01  Fired     Critical  shop/web-1  crashed" in lines[2]
+    assert "Would have fired 2 times on 1 VM, of 2 in the recording." in lines
+    assert [line.split()[:4] for line in lines[-2:]] == [
+        ["shop/web", "cpu-busy", "1", "1"],
+        ["shop/web", "crashed", "1", "1"],
+    ]
+    assert "1 still firing" in lines[-1]
+
+
+def test_machines_get_one_object_a_line(policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, policy, "--samples", recording, "-o", "json")
+    items = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert items[0]["action"] == "Fired"
+    assert items[-1] == {
+        "policy": "shop/web",
+        "rule": "crashed",
+        "fired": 1,
+        "targets": 1,
+        "firingSeconds": 0,
+        "longestSeconds": 0.0,
+        "firingAtEnd": 1,
+    }
+
+
+def test_a_policy_that_only_observes_is_tried_too(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.write_text(POLICY.replace("spec:", "spec:\n  enforcement: Suspended"))
+    assert "Would have fired 2 times" in run(capsys, policy, "--samples", recording)[1]
+
+
+def test_the_page_needs_nothing_else(policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = recording.parent / "page.html"
+    run(capsys, policy, "--samples", recording, "--html", page)
+    text = page.read_text()
+    assert "Would have fired 2 times on 1 target" in text
+    assert text.count("<svg") == 1
+    assert 'class="fire-warning"' in text
+    assert 'class="bound critical"' in text
+    assert "<script" not in text
+    assert "http" not in text
+    assert "It fired 01-01 00:06 to the end." in text
+
+
+def test_recordings_are_read_one_after_the_other_and_compressed(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = recording.read_text().splitlines(keepends=True)
+    first, second = recording.parent / "1.jsonl.gz", recording.parent / "2.jsonl"
+    with gzip.open(first, "wt") as file:
+        file.writelines(lines[:30])
+    second.write_text("".join(lines[30:]))
+    whole = run(capsys, policy, "--samples", recording)
+    assert run(capsys, policy, "--samples", first, second) == whole
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "line 1: is not JSON"),
+        ('{"time":1}', "line 1: lacks target"),
+        ('{"time":1,"target":"a"}', "line 1: needs signal, event or labels"),
+        ('{"time":1,"target":"a","signal":"vm.cpu","value":1}', 'line 1: unknown signal "vm.cpu"'),
+        ('{"time":1,"target":"a","event":"vm.exploded"}', 'line 1: unknown event "vm.exploded"'),
+        ('{"time":1,"target":"a","kind":"Toaster","signal":"vm.cpu.utilization","value":1}', '"Toaster" is no kind'),
+        ("[]", "line 1: is no line of a recording"),
+        ('{"time":"noon","target":"a"}', "line 1: Invalid isoformat string"),
+    ],
+)
+def test_a_wrong_line_is_named(
+    line: str, says: str, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(line + "\n")
+    code, _, err = run(capsys, policy, "--samples", path)
+    assert code == 1
+    assert err.startswith(f"error: {path}: ")
+    assert says in err
+
+
+def test_what_cannot_be_read_is_said(policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = recording.parent / "none.jsonl"
+    assert "No such file" in run(capsys, policy, "--samples", missing)[2]
+    policy.write_text(POLICY.replace("80%", "80000%"))
+    assert "spec.rules[0].threshold" in run(capsys, policy, "--samples", recording)[2]
+
+
+def test_older_lines_are_left_out_and_counted(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with recording.open("a") as file:
+        file.write(write_line(RecordedSample(T0, WEB, "vm.cpu.utilization", "", 0.3)) + "\n")
+    assert "1 lines are older" in run(capsys, policy, "--samples", recording)[2]
+
+
+def test_a_trace_stays_small_and_keeps_its_extremes() -> None:
+    trace = Trace()
+    for second in range(100_000):
+        trace.note(float(second), 99.0 if second == 54_321 else float(second % 7))
+    assert len(trace.pieces) <= 1000
+    assert max(greatest for _, _, greatest in trace.pieces) == 99.0

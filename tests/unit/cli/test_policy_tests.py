@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_backtest import POLICY
+from virtwatch_cli.__main__ import main
+from virtwatch_cli.policy_tests.series import expand
+
+TEST = """\
+policies: [web.yaml]
+interval: 15s
+tests:
+- name: a busy VM warns after a minute
+  input:
+  - {target: shop/web-1, labels: {tier: web}, signal: vm.cpu.utilization, values: 0.3x7 0.9x20}
+  - {target: shop/db-1, signal: vm.cpu.utilization, values: 0.9x27}
+  events:
+  - {at: 90s, target: shop/web-1, type: vm.crashed}
+  expect:
+  - {at: 2m45s, rule: cpu-busy, alerts: []}
+  - {at: 3m, rule: cpu-busy, alerts: [{target: shop/web-1, severity: Warning}]}
+  - {at: 2m, rule: crashed, alerts: [{target: shop/web-1, severity: Critical}]}
+"""
+
+
+def run(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    (folder / "web.yaml").write_text(POLICY)
+    path = folder / "test.yaml"
+    path.write_text(text)
+    code = main(["test", str(path)])
+    return code, *capsys.readouterr()
+
+
+def test_a_policy_that_does_what_is_expected_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(tmp_path, TEST, capsys)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [f"ok    {tmp_path / 'test.yaml'}: a busy VM warns after a minute", "1 passed, 0 failed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "2m45s, rule: cpu-busy, alerts: []",
+            "2m45s, rule: cpu-busy, alerts: [{target: shop/web-1, severity: Warning}]",
+            "at 2m45s cpu-busy must fire Warning on shop/web-1; it fires on nothing; shop/web-1 (pending)",
+        ),
+        (
+            "alerts: [{target: shop/web-1, severity: Warning}]",
+            "alerts: [{target: shop/web-1, severity: Critical}]",
+            "at 3m cpu-busy must fire Critical on shop/web-1; it fires Warning on shop/web-1",
+        ),
+        (
+            "crashed, alerts: [{target: shop/web-1, severity: Critical}]",
+            "crashed, alerts: []",
+            "at 2m crashed must fire on nothing; it fires Critical on shop/web-1",
+        ),
+    ],
+)
+def test_a_difference_is_said_in_a_sentence(
+    old: str, new: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(tmp_path, TEST.replace(old, new), capsys)
+    assert code == 1
+    assert out.splitlines()[0].startswith("FAIL")
+    assert out.splitlines()[1].strip() == says
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("rule: crashed", "rule: crash", 'there is no rule "crash"; the policies have cpu-busy, crashed'),
+        ("signal: vm.cpu.utilization, values: 0.3x7", "signal: vm.cpu, values: 0.3x7", 'unknown signal "vm.cpu"'),
+        ("type: vm.crashed", "type: vm.exploded", 'tests[0].events[0].type: unknown event "vm.exploded"'),
+        ("values: 0.9x27", "values: 0.9y27", 'tests[0].input[1].values: "0.9y27" is no value'),
+        ("at: 3m,", "at: soon,", "tests[0].expect[1].at"),
+        ("severity: Warning", "severity: Fatal", "must be Warning or Critical"),
+        ("interval: 15s", "intervall: 15s", "unknown field intervall"),
+        ("policies: [web.yaml]\n", "", "lacks policies"),
+        ("policies: [web.yaml]", "policies: [none.yaml]", "cannot be read"),
+        ("tests:", "tests: {", "is not YAML"),
+    ],
+)
+def test_a_wrong_test_file_is_named_by_its_field(
+    old: str, new: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(tmp_path, TEST.replace(old, new, 1), capsys)
+    assert code == 1
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1 2.5 -3", [1.0, 2.5, -3.0]),
+        ("7x2", [7.0, 7.0, 7.0]),
+        ("0+5x2 10-5x2", [0.0, 5.0, 10.0, 10.0, 5.0, 0.0]),
+        ("_ _x2 1e3", [None, None, None, 1000.0]),
+        ("", []),
+    ],
+)
+def test_series_are_written_as_promtool_does(text: str, values: list[float | None]) -> None:
+    assert expand(text) == values
+
+
+@pytest.mark.parametrize("text", ["x3", "1+2", "a", "1x9999999"])
+def test_what_is_no_series_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        expand(text)
