@@ -11,6 +11,8 @@ from docs.crds import admission_warning, policy_crds
 from virtwatch_api.catalogue.events import EVENTS, Attribute
 from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
+from virtwatch_api.rule_kinds.registry import RULE_KINDS
+from virtwatch_api.summary import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
@@ -32,6 +34,19 @@ What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carri
 to a VM on both of its nodes (reason `migrated`, `migration` or `postcopy`) is no stop, pause or start: it matches only
 a rule whose `where` names `reason`, and ends only such a rule's alert. After a gap the agent compares, and emits what
 it missed with `virtwatch.event.inferred=true`. A *planned* event is refused with `reason: NotImplemented`."""
+_RULES = f"""\
+A rule has a `name`, which is its identity, and exactly one of the parts below. [Kinds](crds.md) lists every field.
+Every rule also takes `labels` (for routing notifications), `runbookURL`, and `summary`, a sentence in which names in
+braces are filled in: {", ".join(f"`{name}`" for name in NAMES)}. A *planned* kind is refused with
+`reason: NotImplemented`, and `kubectl apply` warns of it.
+
+**Bounds** are in the unit of their signal, written as people write them: a number (`5`, `"0.05"`), a Kubernetes
+quantity (`20Mi`, `131072Ki`, `129e6`), a share in percent (`90%`), a time for a signal in seconds (`20ms`, `1.5s`).
+There, `20m` is refused: it could be minutes or thousandths. A bound that its signal cannot reach is refused with a
+guess at what was meant. A number that is not whole is quoted. A VM's annotation `virtwatch.io/rule.NAME` takes the
+same: `warning=80%,critical=95%`, or `off`.
+
+**Windows** may be shorter than `collection.interval`: the rule is then sampled as often as its window needs."""
 _KINDS = """\
 Group `virtwatch.io`, version `v1alpha1`. `kubectl explain mpol.spec --recursive` says the same on a cluster."""
 
@@ -44,6 +59,7 @@ def pages() -> Mapping[Path, str]:
         WARNING: admission_warning(),
         REFERENCE / "signals.md": _page("Signals", _signals()),
         REFERENCE / "events.md": _page("Events", _events()),
+        REFERENCE / "rules.md": _page("Rules", _rules()),
         REFERENCE / "crds.md": _page("Kinds", _crds(crds)),
     }
 
@@ -138,6 +154,21 @@ def _events() -> Iterable[str]:
 
 def _attribute(item: Attribute) -> str:
     return f"`{item.name}`" + (f" ({', '.join(f'`{value}`' for value in item.values)})" if item.values else "")
+
+
+def _rules() -> Iterable[str]:
+    yield _RULES
+    yield ""
+    for kind in RULE_KINDS:
+        schema = kind.schema([TargetKind.VIRTUAL_MACHINE])
+        yield f"## {kind.name}{'' if kind.implemented else ' (planned)'}"
+        yield ""
+        yield schema["description"]
+        yield ""
+        yield "```yaml"
+        yield from kind.example.rstrip().split("\n")
+        yield "```"
+        yield ""
 
 
 def _crds(assembled: Mapping[Path, str]) -> Iterable[str]:

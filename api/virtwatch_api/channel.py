@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from virtwatch_api.policy import Severity
-from virtwatch_api.policy_codec import API_VERSION, read_generation
+from virtwatch_api.policy_codec import read_generation
 from virtwatch_api.problem import Problem
 from virtwatch_api.reading import Cursor
+from virtwatch_api.version import API_VERSION, readable
 
 KIND = "NotificationChannel"
 MAX_PER_HOUR = 1000
@@ -105,9 +106,10 @@ def parse_channel(document: Any) -> Channel | tuple[Problem, ...]:
     root = Cursor(document, "", problems)
     if not root.mapping("apiVersion", "kind", "metadata", "spec", "status"):
         return (Problem("(document)", "must be a mapping with apiVersion, kind, metadata and spec"),)
-    for field, word in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if root[field].value != word:
-            root[field].problem(f"must be {word}")
+    if not readable(root["apiVersion"].value):
+        root["apiVersion"].problem(f"must be {API_VERSION}")
+    if root["kind"].value != KIND:
+        root["kind"].problem(f"must be {KIND}")
     metadata, spec = root["metadata"], root["spec"]
     key = ChannelKey(metadata["namespace"].text("default", at_most=63), metadata["name"].text())
     spec.mapping(

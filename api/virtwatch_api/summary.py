@@ -1,26 +1,26 @@
-"""The sentence of an alert that a rule's author writes: a template with names in braces, as `{{target}}`."""
+"""The sentence of an alert that a rule's author writes: a template with names in braces, as `{target}`."""
 
 import re
 from collections.abc import Mapping
 
-from virtwatch_api.names import did_you_mean
+from virtwatch_api.names import did_you_mean, shown
 
 NAMES = ("target", "namespace", "node", "policy", "rule", "severity", "signal", "device", "value", "bound", "count")
 MAX_LENGTH = 512
-# The same for the API server: text without double braces, and known names within them.
-TEMPLATE = r"^([^{]|[{][^{]|[{]{2} *(" + "|".join(NAMES) + r") *[}]{2})*[{]?$"
+# For the API server too: braces hold known names, and nothing else holds braces.
+TEMPLATE = r"^([^{}]|[{](" + "|".join(NAMES) + r")[}])*$"
 _TEMPLATE = re.compile(TEMPLATE, re.DOTALL)
-_NAME = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_NAME = re.compile(r"\{([^{}]*)\}")
 
 
 def template_problem(template: str) -> str | None:
-    """Say what in a template is no known name in double braces."""
+    """Say what in a template is no known name in braces."""
     if _TEMPLATE.fullmatch(template):
         return None
     for name in _NAME.findall(template):
         if name not in NAMES:
-            return f"knows no {{{{{name}}}}}{did_you_mean(name, NAMES)}; known here: {', '.join(NAMES)}"
-    return 'holds "{{" without a name and "}}" after it, as in "{{target}}"'
+            return f"knows no {{{shown(name)}}}; known here: {', '.join(NAMES)}{did_you_mean(name, NAMES)}"
+    return "holds a brace without a name in it; write names in braces, as in {target}"
 
 
 def render(template: str, values: Mapping[str, str]) -> str:

@@ -1,35 +1,60 @@
-"""List the signals that rules can judge, with unit and source."""
+"""List the signals that rules can judge, with unit and source; or say all about one of them."""
 
 import argparse
 import json
+import sys
 
-from virtwatch_api.catalogue.signals import SIGNALS, Signal
+from virtwatch_api.bounds import scale
+from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS, Signal
+from virtwatch_api.names import did_you_mean, shown
 from virtwatch_cli.table import format_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the output's format."""
+    """Take a name and the output's format."""
+    parser.add_argument("name", nargs="?", metavar="SIGNAL", help="say all about this one")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="format (default: table)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the catalogue of signals."""
+    """Print the catalogue of signals, or one of them."""
+    if arguments.name is not None and arguments.name not in SIGNAL:
+        print(f'error: unknown signal "{shown(arguments.name)}"{did_you_mean(arguments.name, SIGNAL)}', file=sys.stderr)
+        return 1
+    chosen = [SIGNAL[arguments.name]] if arguments.name is not None else list(SIGNALS)
     if arguments.output == "json":
-        print(json.dumps([_document(signal) for signal in SIGNALS], indent=2))
-        return 0
-    rows = [
-        (
-            signal.name,
-            signal.unit,
-            signal.target.value,
-            "yes" if signal.per_device else "",
-            _source(signal),
-            signal.description,
-        )
-        for signal in SIGNALS
-    ]
-    print(format_table(("SIGNAL", "UNIT", "TARGET", "PER DEVICE", "SOURCE", "DESCRIPTION"), rows))
+        print(json.dumps([_document(signal) for signal in chosen], indent=2))
+    elif arguments.name is not None:
+        print("\n".join(f"{label + ':':20}{text}" for label, text in _details(chosen[0]) if text))
+    else:
+        rows = [
+            (
+                signal.name,
+                signal.unit,
+                signal.target.value,
+                "yes" if signal.per_device else "",
+                _source(signal),
+                signal.description,
+            )
+            for signal in chosen
+        ]
+        print(format_table(("SIGNAL", "UNIT", "TARGET", "PER DEVICE", "SOURCE", "DESCRIPTION"), rows))
     return 0
+
+
+def _details(signal: Signal) -> list[tuple[str, str]]:
+    collected = "; ".join(source.cost for source in sorted(signal.sources)) or "not in this version"
+    return [
+        ("Signal", signal.name),
+        ("Meaning", signal.description),
+        ("Target", f"{signal.target}{', each device by itself' if signal.per_device else ''}"),
+        ("Unit", signal.unit),
+        ("Range", scale(signal.name).described),
+        ("Bounds", f"for example {scale(signal.name).example}"),
+        ("Collected", collected),
+        ("A bad value means", signal.bad_value),
+        ("What to do", signal.remedy),
+    ]
 
 
 def _document(signal: Signal) -> dict[str, object]:
@@ -38,9 +63,13 @@ def _document(signal: Signal) -> dict[str, object]:
         "unit": signal.unit,
         "target": signal.target.value,
         "perDevice": signal.per_device,
+        "least": signal.range.least,
+        "greatest": signal.range.greatest if signal.range.share else None,
         "sources": sorted(source.value for source in signal.sources),
         "implemented": signal.formula is not None,
         "description": signal.description,
+        "badValue": signal.bad_value,
+        "remedy": signal.remedy,
     }
 
 

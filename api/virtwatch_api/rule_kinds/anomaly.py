@@ -20,6 +20,13 @@ class Anomaly(RuleKind):
 
     name = "anomaly"
     body = AnomalyRule
+    example = """\
+name: unusual-io
+severity: Warning
+anomaly:
+  signals: [vm.disk.write.rate, vm.disk.read.rate]
+  sensitivity: Medium
+"""
     implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> AnomalyRule | None:

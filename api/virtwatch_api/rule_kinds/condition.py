@@ -39,6 +39,17 @@ class Condition(RuleKind):
 
     name = "condition"
     body = ConditionRule
+    example = """\
+name: memory-pressure
+severity: Warning
+condition:
+  allOf:
+  - {signal: vm.memory.headroom.ratio, below: 5%}
+  - anyOf:
+    - {signal: vm.memory.major_faults.rate, above: 5}
+    - {signal: vm.memory.swap.rate, above: 1Mi}
+  for: 5m
+"""
     implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> ConditionRule | None:

@@ -20,6 +20,14 @@ class Event(RuleKind):
 
     name = "event"
     body = EventRule
+    example = """\
+name: paused-on-io-error
+severity: Critical
+event:
+  type: vm.io_error
+  where: {action: pause}
+  resolveOn: [vm.resumed, vm.stopped]
+"""
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> EventRule | None:
         """Read an event rule."""

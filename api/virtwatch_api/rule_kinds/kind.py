@@ -38,6 +38,7 @@ class RuleKind(ABC):
 
     name: str
     body: type[RuleBody]
+    example: str  # one rule in YAML, for the page of rules
     implemented: bool = True
     has_severity: bool = True  # of the rule; a kind without takes its severity from what it judges
 

@@ -21,6 +21,15 @@ class Pattern(RuleKind):
 
     name = "pattern"
     body = PatternRule
+    example = """\
+name: migration-stuck
+severity: Warning
+pattern:
+  sequence:
+  - {type: vm.migration_started}
+  - {absent: [vm.migration_completed, vm.migration_failed]}
+  within: 15m
+"""
     implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> PatternRule | None:

@@ -183,8 +183,8 @@ def _notification_fields() -> Json:
         },
         "summary": {
             "description": (
-                'The sentence of a notification, for example "{{target}} waits for CPU: {{value}}"; by default '
-                f"virtwatch's own. Names in double braces are filled in: {', '.join(NAMES)}."
+                'The sentence of a notification, for example "{target} waits for CPU: {value}"; by default '
+                f"virtwatch's own. Names in braces are filled in: {', '.join(NAMES)}."
             ),
             "type": "string",
             "minLength": 1,
@@ -192,7 +192,7 @@ def _notification_fields() -> Json:
             "x-kubernetes-validations": [
                 validation(
                     f"self.matches({quoted(TEMPLATE)})",
-                    f"a name in double braces must be one of {', '.join(NAMES)}",
+                    f"a name in braces must be one of {', '.join(NAMES)}",
                 )
             ],
         },

@@ -38,6 +38,15 @@ class Threshold(RuleKind):
 
     name = "threshold"
     body = ThresholdRule
+    example = """\
+name: cpu-starved
+threshold:
+  signal: vm.cpu.delay.ratio
+  aggregate: {function: Avg, window: 5m}
+  warning: {above: 5%, recover: 3%}
+  critical: {above: 10%, recover: 6%}
+  for: 2m
+"""
     has_severity = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> ThresholdRule | None:  # noqa: ARG002

@@ -84,10 +84,37 @@ def test_a_field_in_another_place_is_accepted_by_both_or_by_none(kind, refusal):
     assert disagreements == {}
 
 
-QUANTITIES = (
-    *("+5", "--5", ".5", "5.", " 5", "5 ", "5\n", "1e3", "1n", "1u", "1E", "1P", "0x10", "1.5Gi", "½", "\u0665"),
-    *("12345Ti", "123456Ti", "1000000000000000000", "1000000000000000001"),
-    *("0.000000000000001", "0.0000000000000001"),
+BOUNDS = (
+    *(
+        "5",
+        "+5",
+        "-5",
+        "--5",
+        ".5",
+        "5.",
+        " 5",
+        "5 ",
+        "5\n",
+        "0",
+        "-0",
+        "0.0",
+        "1",
+        "1.0",
+        "0.5",
+        "0x10",
+        "½",
+        "\u0665",
+    ),
+    *("5%", "90%", "100%", "101%", "-5%", "0%", "%", "5 %", "5%%", "1e1%", "0.5%"),
+    *("20m", "20ms", "20us", "20ns", "1.5s", "0s", "-1s", "2m30s", "1h", "s", "ms", "5Mis"),
+    *("1e3", "1E3", "1e-3", "1e", "1E", "1n", "1u", "1k", "1K", "1P", "1Pi", "1.5Gi", "16393244Ki", "129e6", "129e600"),
+    *("128974848000m", "999999999999999999", "9999999999999999999", "0.000000000000001", "0.0000000000000001"),
+)
+SIGNALS = ("vm.cpu.utilization", "vm.memory.rss", "vm.disk.read.latency", "vm.disk.read.operations.rate")
+AGGREGATES = (
+    {"function": "Last"},
+    {"function": "Avg", "window": "1m"},
+    *({"function": name, "window": "1m"} for name in ("Sum", "Count", "Rate")),
 )
 DURATIONS = (
     *("0s", "0h0m0s", "24h", "24h1ms", "86400s", "86401s", "99999s", "100000ms", "00005s", "5s1h", "1h1m1s1ms"),
@@ -95,11 +122,62 @@ DURATIONS = (
 )
 
 
-@pytest.mark.parametrize("text", QUANTITIES)
-def test_both_know_the_same_quantities(text, refusal):
-    change = {"spec.rules[0].threshold.critical": None, "spec.rules[0].threshold.warning": {"above": text}}
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda aggregate: aggregate["function"])
+def test_both_know_the_same_bounds_of_a_signal(signal, aggregate, refusal):
+    disagreements = {}
+    for text in BOUNDS:
+        threshold = {"signal": signal, "aggregate": aggregate, "warning": {"above": text}}
+        comparison = {"allOf": [{"anyOf": [{"signal": signal, "aggregate": aggregate, "below": text}]}]}
+        change = {"spec.rules[0].threshold": threshold, "spec.rules[2].condition": comparison}
+        for one in change.items():
+            if found := disagreement(changed(good_policy("MonitorPolicy"), dict([one])), refusal):
+                disagreements[f"{one[0]}: {text!r}"] = found
 
-    assert disagreement(changed(good_policy("MonitorPolicy"), change), refusal) == ""
+    assert disagreements == {}
+
+
+LABELS = (
+    "a",
+    "a b",
+    "",
+    "A_b.c-d",
+    "a/b",
+    "a/b/c",
+    "/a",
+    "a/",
+    "-a",
+    "é",
+    "x" * 63,
+    "x" * 64,
+    "x" * 253 + "/a",
+    "on-call",
+)
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_both_know_the_same_labels(text, refusal):
+    changes = (
+        {"spec.target.selector.matchLabels": {text: "web"}},
+        {"spec.target.selector.matchLabels": {"tier": text}},
+        {"spec.target.selector.matchExpressions[0].key": text},
+        {"spec.target.selector.matchExpressions[0].values": [text]},
+        {"spec.rules[0].labels": {text: "web"}},
+        {"spec.rules[0].labels": {"team": text}},
+    )
+    good = good_policy("MonitorPolicy")
+
+    found = {str(change): said for change in changes if (said := disagreement(changed(good, change), refusal))}
+    assert found == {}
+
+
+SUMMARIES = ("{target}", "{target} {value}", "{", "}", "{}", "{vm}", "{{target}}", "a\nb {rule}", "x" * 512, "x" * 513)
+URLS = ("https://a", "http://a/b?c#d", "https://", "ftp://a", "https://a b", "HTTPS://a", "https://é", "x")
+
+
+@pytest.mark.parametrize(("field", "text"), [*(("summary", s) for s in SUMMARIES), *(("runbookURL", u) for u in URLS)])
+def test_both_know_the_same_words_for_notifications(field, text, refusal):
+    assert disagreement(changed(good_policy("MonitorPolicy"), {f"spec.rules[0].{field}": text}), refusal) == ""
 
 
 @pytest.mark.parametrize("text", DURATIONS)

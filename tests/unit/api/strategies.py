@@ -156,7 +156,7 @@ implemented_bodies = thresholds_rules() | event_rules()
 routing_labels = st.dictionaries(st.sampled_from(["team", "Tier_2", "_x"]), names).map(
     lambda d: tuple(sorted(d.items()))
 )
-summaries = st.just("") | st.just("{{target}} waits: {{ value }} {x}")
+summaries = st.just("") | st.just("{target} waits: {value} of {bound}")
 urls = st.just("") | st.just("https://wiki.example.com/r?a=b#c")
 
 

@@ -1,6 +1,7 @@
 """What this version cannot judge is refused, by the compiler and by an agent that is fed it."""
 
 import pytest
+import yaml
 
 from virtwatch_api import support
 from virtwatch_api.catalogue.entries import TargetKind
@@ -26,7 +27,9 @@ from virtwatch_api.policy import (
     Timing,
 )
 from virtwatch_api.problem import ProblemReason
-from virtwatch_api.rule_kinds.registry import RULE_KINDS
+from virtwatch_api.reading import Cursor
+from virtwatch_api.rule_kinds.kind import Scope
+from virtwatch_api.rule_kinds.registry import RULE_KINDS, read_rules
 from virtwatch_rules.registry import ENGINES
 
 LEVEL = Level(Bound.ABOVE, 0.5, 0.5)
@@ -95,3 +98,12 @@ def test_a_count_over_several_vms_is_named():
 def test_every_kind_of_rule_names_what_it_needs():
     for kind in RULE_KINDS:
         assert list(kind.needs(BODIES[kind.name]))
+
+
+@pytest.mark.parametrize("kind", RULE_KINDS, ids=lambda kind: kind.name)
+def test_the_example_of_each_kind_is_valid(kind):
+    problems = []
+    rules = Cursor([yaml.safe_load(kind.example)], "rules", problems)
+
+    assert [type(rule.body) for rule in read_rules(rules, Scope())] == [kind.body]
+    assert problems == []

@@ -21,6 +21,24 @@ def test_the_catalogue_is_listed_whole_for_people_and_for_machines(
     assert [item["name"] for item in json.loads(capsys.readouterr().out)] == [item.name for item in names]
 
 
+@pytest.mark.parametrize(
+    ("subcommand", "name", "words"),
+    [
+        ("signals", "vm.cpu.delay.ratio", ["is a share from 0 to 1", "A bad value means:", "What to do:"]),
+        ("events", "vm.paused", ["where reason:", "ioerror"]),
+    ],
+)
+def test_one_entry_of_the_catalogue_is_explained(
+    subcommand: str, name: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([subcommand, name]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in words)
+
+    assert main([subcommand, name[:-1]]) == 1
+    assert f'did you mean "{name}"?' in capsys.readouterr().err
+
+
 def test_check_says_what_is_right_and_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     head = "apiVersion: virtwatch.io/v1alpha1\nkind: ClusterMonitorPolicy\n"
     event = "spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}\n"

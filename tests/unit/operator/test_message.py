@@ -84,7 +84,7 @@ def test_a_rules_own_words_and_runbook_are_said():
     rule = Rule(
         "cpu-starved",
         None,
-        summary="{{target}} waits for CPU: {{value}} where {{bound}} is too much",
+        summary="{target} waits for CPU: {value} where {bound} is too much",
         runbook_url="https://wiki.example.com/cpu",
     )
     words = rule_words(rule, transition())
