@@ -57,7 +57,14 @@ class OperatorSettings:
 
 def _networks(read: Variables, name: str) -> tuple[Network, ...]:
     try:
-        return parse_networks(read.items(name))
+        return (*parse_networks(read.items(name)), *_api_server(read))
     except ValueError as error:
         read.problem(name, f"must be networks such as 10.0.0.0/8, with commas between them: {error}")
         return ()
+
+
+def _api_server(read: Variables) -> tuple[Network, ...]:
+    try:
+        return parse_networks([read.text("KUBERNETES_SERVICE_HOST")])
+    except ValueError:
+        return ()  # a name, or not in a Pod

@@ -10,6 +10,10 @@ Network = IPv4Network | IPv6Network
 _WRAPPED = (ip_network("64:ff9b::/96"), ip_network("::/96"))
 
 
+# Where clouds tell an instance its own credentials, besides 169.254.169.254, which is link-local.
+_METADATA = tuple(ip_network(text) for text in ("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128"))
+
+
 class OutOfBoundsError(OSError):
     """Say that a channel leads to an address where it may not go, and why."""
 
@@ -40,6 +44,8 @@ class Guard:
             return "is link-local"
         if found.is_multicast:
             return "is a multicast address"
+        if any(found.version == network.version and found in network for network in _METADATA):
+            return "is a cloud's own address"
         for network in self.denied:
             if found.version == network.version and found in network:
                 return f"is in {network}, which the administrator excludes"

@@ -27,6 +27,7 @@ from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import WorkQueue
 from virtwatch_process.outages import Outages
 
+_CHANNELS = 2  # threads; each new address is read by a process of its own
 _DELIVERIES = 4  # threads; a channel whose last attempt failed has others, so that none waits for it
 _RETRIES = 2
 _TESTS = 2
@@ -90,7 +91,7 @@ class Notifications:
             tracer=tracer,
         )
         self.workers: list[Workers[Any]] = [
-            Workers(self.channels, reconciler.reconcile, threads=1, outages=outages),
+            Workers(self.channels, reconciler.reconcile, threads=_CHANNELS, outages=outages),
             Workers(self._deliveries, self._deliver, threads=_DELIVERIES, outages=outages),
             Workers(self._retries, self._retry, threads=_RETRIES, outages=outages),
             Workers(self._tests, self._deliverer.test, threads=_TESTS, outages=outages),

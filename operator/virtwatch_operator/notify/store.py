@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ MANAGER = "virtwatch-outbox"
 LABEL = "virtwatch.io/outbox"
 _CHANNEL = "virtwatch.io/channel"
 _DATA = "outbox"
+_ATTEMPTS = 3  # a message that was sent must not be sent again because its outcome met another's write
 
 Change = Callable[[Outbox], Outbox]
 
@@ -131,6 +132,18 @@ class OutboxStore:
         """Apply all waiting changes with one write."""
         with self._lock:
             waiting = list(held.waiting)
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._apply(key, held, waiting)
+                break
+            except (Conflict, NotFound):
+                held.outbox = None  # somebody else wrote it, or took it away: it is read again
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        for item in waiting:
+            item.done = True
+
+    def _apply(self, key: ChannelKey, held: _Held, waiting: Sequence["_Waiting"]) -> None:
         if held.outbox is None:
             self._read(key, held)
         assert held.outbox is not None
@@ -138,14 +151,8 @@ class OutboxStore:
         for item in waiting:
             outbox = item.change(outbox)
         if outbox != held.outbox:
-            try:
-                written = self._client.apply(self._path(key), self._body(key, outbox, held.version), manager=MANAGER)
-            except (Conflict, NotFound):
-                held.outbox = None  # somebody else wrote it, or took it away: it is read again
-                raise
+            written = self._client.apply(self._path(key), self._body(key, outbox, held.version), manager=MANAGER)
             held.outbox, held.version = outbox, str(written["metadata"]["resourceVersion"])
-        for item in waiting:
-            item.done = True
 
     def _read(self, key: ChannelKey, held: _Held) -> None:
         try:
