@@ -58,13 +58,49 @@ def resolve_rules(
     MonitorPolicy with a selector > without > ClusterMonitorPolicy with a selector > without; ties by age, then name.
     A ClusterMonitorPolicy that is not overridable stands above all of them and above annotations.
     """
-    chosen: dict[str, EffectiveRule] = {}
+    return rank_rules(target, all_thresholds, node_labels=node_labels).resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Hold the rules in force, and of each name all rules that apply by their policies, most specific first."""
+
+    resolution: Resolution
+    candidates: Mapping[str, tuple[EffectiveRule, ...]]
+
+    @staticmethod
+    def why_lost(winner: EffectiveRule, other: EffectiveRule) -> str:
+        """Say why the rule of one policy stands above that of another, in a sentence."""
+        pairs = zip(_precedence(winner.thresholds), _precedence(other.thresholds), _REASONS, strict=True)
+        reason = next(reason for first, second, reason in pairs if first != second)
+        return f"{winner.thresholds.policy.kind} {winner.thresholds.policy} {reason}"
+
+
+def rank_rules(
+    target: TargetIdentity,
+    all_thresholds: Iterable[ThresholdSet],
+    *,
+    node_labels: Mapping[str, str] | None = None,
+) -> Ranked:
+    """Choose as `resolve_rules` does, and keep what was not chosen, to explain it."""
+    candidates: dict[str, tuple[EffectiveRule, ...]] = {}
     selected = [item for item in all_thresholds if selects(item, target, node_labels=node_labels)]
     for thresholds in sorted(selected, key=_precedence):
         for rule in thresholds.rules:
-            if rule.name not in chosen:
-                chosen[rule.name] = EffectiveRule(rule, thresholds, _why(thresholds))
-    return _follow_annotations(target, chosen)
+            effective = EffectiveRule(rule, thresholds, _why(thresholds))
+            candidates[rule.name] = (*candidates.get(rule.name, ()), effective)
+    return Ranked(_follow_annotations(target, {name: rules[0] for name, rules in candidates.items()}), candidates)
+
+
+# Why each place of `_precedence` decides.
+_REASONS = (
+    "may not be overridden",
+    "is a MonitorPolicy, which replaces a ClusterMonitorPolicy's rule of the same name",
+    "selects its targets, which is more specific than all in scope",
+    "is older",
+    "comes first by name",
+    "comes first by namespace",
+)
 
 
 def _precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str]:

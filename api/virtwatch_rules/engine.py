@@ -108,6 +108,10 @@ class Judge(ABC):
     def next_step(self, alert: Alert, *, at: float) -> str:
         """Say what becomes of an alert if nothing changes: "fires in 40 s if it stays above 90%"; "" for nothing."""
 
+    def devices(self) -> Iterable[str]:
+        """Return the devices that it judges now, "" where the target has one value."""
+        return self.alerts or ("",)
+
     def attach(self, watch: Watch) -> None:  # noqa: B027 - an engine of events has no watches
         """Take a watch on a device that has shown up (or on a window that begins anew), before its first value."""
 

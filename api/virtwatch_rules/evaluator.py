@@ -238,11 +238,12 @@ class Evaluator:
         return item.judge.evidence(alert) if item is not None and alert is not None else None
 
     def explain(self, *, at: float) -> Iterator[Explained]:
-        """Say how each alert that is pending or fires stands and what comes next, and when other rules would fire."""
+        """Say how each alert stands and what comes next, also of those that are neither pending nor fire."""
         for item in self._in_force.values():
-            for alert in list(item.judge.alerts.values()) or [Alert()]:
+            for device in item.judge.devices():
+                alert = item.judge.alerts.get(device) or Alert(device)
                 yield Explained(
-                    item.name(alert.device), alert.state, item.judge.evidence(alert), item.judge.next_step(alert, at=at)
+                    item.name(device), alert.state, item.judge.evidence(alert), item.judge.next_step(alert, at=at)
                 )
 
     def clock_set(self, seconds: float) -> None:

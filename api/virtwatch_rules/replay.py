@@ -10,6 +10,7 @@ from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.alerts import Alert
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.evaluator import Evaluator, base_interval, judge_turn
+from virtwatch_rules.explanation import Explanation, explain
 from virtwatch_rules.inputs import Measured, Point
 from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedSample, TargetName
 from virtwatch_rules.verdict import AlertName, Verdict
@@ -107,6 +108,12 @@ class Replay:
             for name, alert, _ in replayed.evaluator.alerts():
                 yield target, name, alert
 
+    def explain(self, target: TargetName) -> Explanation:
+        """Explain a target as of now."""
+        replayed = self._targets[target]
+        identity = _identity(target, replayed)
+        return explain(identity, self._thresholds, evaluator=replayed.evaluator, at=self.at)
+
     def _appear(self, item: Recorded) -> Generator[Transition, None, _Replayed]:
         replayed = self._targets[item.target] = _Replayed(Evaluator(self._windows))
         if isinstance(item, RecordedLabels):
@@ -116,11 +123,14 @@ class Replay:
         return replayed
 
     def _apply(self, target: TargetName, replayed: _Replayed) -> Iterator[Transition]:
-        namespace, _, name = target.name.rpartition("/")
-        identity = TargetIdentity(name, namespace or None, replayed.labels, kind=target.kind)
-        rules = resolve_rules(identity, self._thresholds).rules
+        rules = resolve_rules(_identity(target, replayed), self._thresholds).rules
         yield from self._said(target, replayed.evaluator.apply(rules, self._policies, at=self.at))
 
     def _said(self, target: TargetName, verdicts: Iterable[Verdict]) -> Iterator[Transition]:
         for verdict in verdicts:
             yield Transition(self.at, target, verdict)
+
+
+def _identity(target: TargetName, replayed: _Replayed) -> TargetIdentity:
+    namespace, _, name = target.name.rpartition("/")
+    return TargetIdentity(name, namespace or None, replayed.labels, kind=target.kind)

@@ -1,6 +1,6 @@
 """Rules of kind `threshold`: one signal against one or two levels, with hysteresis, per device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +126,10 @@ class ThresholdJudge(Judge):
             recovers=describe_recovery(rule.signal, rule.aggregate, self._level(state.severity)),
             at=at,
         )
+
+    def devices(self) -> Iterable[str]:
+        """Return the devices of which values came, or that have an alert."""
+        return sorted({*self._watches, *self.alerts}) or ("",)
 
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that is gone."""

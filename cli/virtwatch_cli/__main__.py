@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from virtwatch_api import __version__
-from virtwatch_cli import backtest, channel, check, events, policy_tests, record, score, signals, silence, watch
+from virtwatch_cli import (
+    backtest,
+    channel,
+    check,
+    events,
+    explain,
+    policy_tests,
+    record,
+    score,
+    signals,
+    silence,
+    watch,
+)
 
 SUBCOMMANDS = {
     "watch": watch,
@@ -18,6 +30,7 @@ SUBCOMMANDS = {
     "events": events,
     "channel": channel,
     "silence": silence,
+    "explain": explain,
     "score": score,
     "record": record,
     "backtest": backtest,

@@ -32,7 +32,7 @@ def backtest(policies: Sequence[Path], samples: Sequence[Path], *, page: Path | 
     """
     thresholds = read_thresholds(policies)
     replay, summary, traces = Replay(thresholds), Summary(), Traces(thresholds) if page else None
-    for transition in replay.run(_traced(_read(samples), traces)):
+    for transition in replay.run(_traced(read_recordings(samples), traces)):
         summary.note(transition)
         print(_json(transition) if as_json else _text(transition))
     if replay.late:
@@ -49,8 +49,8 @@ def backtest(policies: Sequence[Path], samples: Sequence[Path], *, page: Path | 
             raise BacktestError(f"cannot write {page}: {error.strerror}") from error
 
 
-def read_thresholds(paths: Sequence[Path]) -> list[ThresholdSet]:
-    """Read policies; one that is suspended is judged as well, for that is the question.
+def read_thresholds(paths: Sequence[Path], *, enforced: bool = True) -> list[ThresholdSet]:
+    """Read policies; with `enforced`, one that only observes or is suspended is judged as if it were not.
 
     Raises:
         BacktestError: a policy is invalid, or there is none.
@@ -62,14 +62,15 @@ def read_thresholds(paths: Sequence[Path]) -> list[ThresholdSet]:
     found = [thresholds for file in files for thresholds in file.thresholds]
     if not found:
         raise BacktestError("there is no MonitorPolicy and no ClusterMonitorPolicy in these files")
-    return [_enforced(item) for item in found]
+    return [replace(item, enforcement=Enforcement.ENFORCE) for item in found] if enforced else found
 
 
-def _enforced(thresholds: ThresholdSet) -> ThresholdSet:
-    return replace(thresholds, enforcement=Enforcement.ENFORCE)
+def read_recordings(paths: Sequence[Path]) -> Iterator[Recorded]:
+    """Read recordings one after the other.
 
-
-def _read(paths: Sequence[Path]) -> Iterator[Recorded]:
+    Raises:
+        BacktestError: one cannot be read.
+    """
     for path in paths:
         try:
             with _opened(path) as file:

@@ -12,6 +12,16 @@ from urllib.parse import unquote
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take policies, connections, the format and the state folder."""
+    add_policies(parser)
+    add_connections(parser)
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="where alerts outlive a restart (default: they do not)"
+    )
+
+
+def add_policies(parser: argparse.ArgumentParser) -> None:
+    """Take policy files."""
     parser.add_argument(
         "-f",
         "--file",
@@ -22,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="policy files, or folders of them",
     )
+
+
+def add_connections(parser: argparse.ArgumentParser) -> None:
+    """Take libvirt URIs."""
     parser.add_argument(
         "--connect",
         action="append",
@@ -29,10 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="a libvirt URI, as in test:///default; may be given more than once"
         " (default: this host's libvirt, and on a KubeVirt node that of every virt-launcher pod)",
-    )
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
-    parser.add_argument(
-        "--state", type=Path, metavar="DIR", help="where alerts outlive a restart (default: they do not)"
     )
 
 

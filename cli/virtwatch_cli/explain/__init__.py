@@ -1,0 +1,69 @@
+"""Say by which rules a target is judged and why, how its alerts stand, what comes next, and what is asked for it.
+
+Looks at the target for a few seconds, or reads a recording (--samples).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.duration import parse_duration
+from virtwatch_cli import watch
+
+KINDS = {
+    "vm": TargetKind.VIRTUAL_MACHINE,
+    "node": TargetKind.NODE,
+    "network": TargetKind.NETWORK,
+    "pool": TargetKind.STORAGE_POOL,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the target, policies, and where its values come from."""
+    parser.add_argument("target", type=_target, metavar="KIND/NAME", help="as in vm/web-1, vm/shop/web-1 or node/n1")
+    watch.add_policies(parser)
+    watch.add_connections(parser)
+    parser.add_argument("--samples", action="extend", nargs="+", type=Path, metavar="FILE", help="recordings to read")
+    parser.add_argument(
+        "--for", dest="seconds", type=_seconds, default=5.0, metavar="TIME", help="how long to look (default: 5s)"
+    )
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation; return 1 when the target or a policy is not there."""
+    try:
+        from virtwatch_cli.explain.page import as_json, as_text
+        from virtwatch_cli.explain.sources import ExplainError, live, recorded
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
+            file=sys.stderr,
+        )
+        return 1
+    kind, name = arguments.target
+    try:
+        if arguments.samples:
+            answer = recorded(kind, name, arguments.file, arguments.samples)
+        else:
+            answer = live(kind, name, arguments.file, tuple(arguments.connect or ()), seconds=arguments.seconds)
+    except ExplainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(as_json(answer) if arguments.output == "json" else as_text(answer))
+    return 0
+
+
+def _target(text: str) -> tuple[TargetKind, str]:
+    kind, _, name = text.partition("/")
+    if kind not in KINDS or not name:
+        raise argparse.ArgumentTypeError(f'must be a kind and a name, as in vm/web-1 or node/n1, not "{text}"')
+    return KINDS[kind], name
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_backtest import POLICY, policy, recording
+from virtwatch_cli.__main__ import main
+
+__all__ = ["policy", "recording"]  # fixtures
+LOCAL = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: local}
+spec:
+  rules:
+  - name: balloon
+    threshold: {signal: vm.memory.balloon, warning: {above: 1Gi}, for: 1h}
+"""
+
+
+def test_a_target_of_a_recording_is_explained(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "vm/shop/web-1", "-f", str(policy), "--samples", str(recording)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("VM shop/web-1 (recorded), as of the end of the recording\n")
+    assert "  from      MonitorPolicy shop/web, which selects this VM\n" in out
+    assert "  now       vm.cpu.utilization is 30 %, at or below 80 %\n" in out
+    assert "  state     firing Critical since 2026-01-01 00:06:01 UTC\n" in out
+    assert "  next      resolves on vm.started\n" in out
+    assert "  asks      vm.cpu.utilization from kernel each 15s\n" in out
+
+
+def test_machines_get_one_object(policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", "vm/shop/web-1", "-f", str(policy), "--samples", str(recording), "-o", "json"])
+    answer = json.loads(capsys.readouterr().out)
+    rule = answer["rules"][0]
+    assert (rule["rule"], rule["inForce"], rule["policy"], rule["replaces"]) == ("cpu-busy", True, "shop/web", [])
+    assert rule["alerts"][0]["state"] == "inactive"
+    assert rule["asks"][0]["everySeconds"] == 15.0
+
+
+def test_a_vm_that_no_policy_selects_has_no_rules(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["explain", "vm/shop/db-1", "-f", str(policy), "--samples", str(recording)])
+    assert capsys.readouterr().out.endswith("No policy has a rule for it.\n")
+
+
+def test_a_target_that_is_not_there_is_said_with_those_that_are(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "vm/web-9", "-f", str(policy), "--samples", str(recording)]) == 1
+    assert capsys.readouterr().err == 'error: the recording has no VM "web-9"; it has shop/db-1, shop/web-1\n'
+
+
+def test_a_vm_of_this_host_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With libvirt's test driver, which needs no daemon."""
+    (tmp_path / "local.yaml").write_text(LOCAL)
+    arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
+    assert main([*arguments, "--for", "3s"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("VM test (running), after a look of 3 s")
+    assert "  now       vm.memory.balloon is 2Gi, above 1Gi\n" in out
+    assert "  next      fires in 59m" in out
+    assert "a question to the QEMU monitor" in out
+
+
+@pytest.mark.parametrize("target", ["web-1", "vm/", "pod/web-1"])
+def test_a_target_needs_a_kind_and_a_name(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["explain", target, "-f", "x"])
+    assert "must be a kind and a name" in capsys.readouterr().err
+
+
+def test_a_wrong_policy_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(POLICY.replace("80%", "80000%"))
+    assert main(["explain", "vm/web-1", "-f", str(path)]) == 1
+    assert "spec.rules[0].threshold" in capsys.readouterr().err
