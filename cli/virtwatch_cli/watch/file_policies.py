@@ -10,6 +10,7 @@ from pathlib import Path
 
 from virtwatch_agent.observations import ThresholdsChanged
 from virtwatch_agent.seams import Deliver, ThresholdSource
+from virtwatch_api.channel import Channel
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding, PolicyFile, list_policy_files, read_policy_files
@@ -86,7 +87,7 @@ class FilePolicies(ThresholdSource):
     def _news(self, files: Iterable[PolicyFile], *, edited: bool) -> list[Finding | str]:
         said: list[Finding | str] = []
         for file in files:
-            said += [*file.findings, *file.others]
+            said += [*file.findings, *file.others, *map(_unused, file.channels)]
             if file.findings and edited and (kept := self._in_force[file.path]):
                 names = ", ".join(str(item.policy) for item in kept)
                 said.append(f"{file.path}: what was valid in it before stays in force: {names}")
@@ -94,6 +95,10 @@ class FilePolicies(ThresholdSource):
         news = [item for item in said if item not in self._said]
         self._said = frozenset(said)
         return news
+
+
+def _unused(channel: Channel) -> str:
+    return f"NotificationChannel {channel.key} sends nothing here: alerts are shown in this terminal"
 
 
 def _in_force(file: PolicyFile, before: Sequence[ThresholdSet]) -> tuple[ThresholdSet, ...]:

@@ -47,3 +47,10 @@ def test_every_description_is_a_sentence() -> None:
     for entry in (*SIGNALS, *EVENTS, *READINGS):
         assert entry.description[0].isupper() or entry.description.startswith("vCPU"), entry
         assert entry.description.endswith((".", "…")), entry
+
+
+def test_every_signal_says_what_a_bad_value_means_and_what_to_do() -> None:
+    for signal in SIGNALS:
+        for sentence in (signal.bad_value, signal.remedy):
+            assert sentence[:1].isupper() or sentence.startswith("virtwatch"), signal.name
+            assert sentence.endswith("."), signal.name

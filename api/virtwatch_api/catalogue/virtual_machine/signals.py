@@ -57,7 +57,14 @@ _CPU = (
         bad_value="The VM needs more CPU than its limit allows; the host is not the cause.",
         remedy="Raise the VM's CPU limit, or reduce the load in the guest.",
     ),
-    _planned("vm.cpu.iowait.ratio", "1", "Share of time that vCPUs waited for I/O.", SHARE),
+    _planned(
+        "vm.cpu.iowait.ratio",
+        "1",
+        "Share of time that vCPUs waited for I/O.",
+        SHARE,
+        bad_value="The guest's programs wait for disks.",
+        remedy="Look at the latency of the VM's disks, and at the storage behind them.",
+    ),
 )
 
 _MEMORY = (
@@ -110,7 +117,13 @@ _MEMORY = (
         bad_value="The guest does not report its memory: rules on memory have no data.",
         remedy="Check the balloon driver in the guest, and the stats period of the VM's memballoon device.",
     ),
-    _planned("vm.memory.dirty.rate", "By/s", "Bytes per second that the guest dirties."),
+    _planned(
+        "vm.memory.dirty.rate",
+        "By/s",
+        "Bytes per second that the guest dirties.",
+        bad_value="The guest writes memory faster than a live migration can move it.",
+        remedy="Migrate the VM when it is less busy, or allow post-copy or auto-converge.",
+    ),
 )
 
 
@@ -186,14 +199,43 @@ def _network(direction: str) -> tuple[Signal, ...]:
 
 
 _OTHERS = (
-    _planned("vm.pressure.cpu.ratio", "1", "Share of time that some task of the VM was stalled on CPU (PSI).", SHARE),
-    _planned(
-        "vm.pressure.memory.ratio", "1", "Share of time that some task of the VM was stalled on memory (PSI).", SHARE
+    *(
+        _planned(
+            f"vm.pressure.{resource}.ratio",
+            "1",
+            f"Share of time that some task of the VM was stalled on {what} (PSI).",
+            SHARE,
+            bad_value=f"The VM's QEMU waits for {what} of the host.",
+            remedy=remedy,
+        )
+        for resource, what, remedy in (
+            ("cpu", "CPU", "Compare it with the VM's run delay and its own CPU limit."),
+            ("memory", "memory", "Check the VM's memory limit, and the memory that is free on the node."),
+            ("io", "I/O", "Look at the latency of the VM's disks, and at the storage behind them."),
+        )
     ),
-    _planned("vm.pressure.io.ratio", "1", "Share of time that some task of the VM was stalled on I/O (PSI).", SHARE),
-    _planned("vm.filesystem.utilization", "1", "Used share of a guest's file system (guest agent).", SHARE),
-    _planned("vm.migration.remaining", "By", "Bytes that a running migration has still to move."),
-    _planned("vm.telemetry.age", "s", "Age of the last complete sample of the VM."),
+    _planned(
+        "vm.filesystem.utilization",
+        "1",
+        "Used share of a guest's file system (guest agent).",
+        SHARE,
+        bad_value="A file system in the guest is almost full.",
+        remedy="Free space in the guest, or extend the disk and the file system.",
+    ),
+    _planned(
+        "vm.migration.remaining",
+        "By",
+        "Bytes that a running migration has still to move.",
+        bad_value="The migration makes no progress: the guest dirties memory faster than it moves.",
+        remedy="Check the network between the nodes, or allow post-copy or auto-converge.",
+    ),
+    _planned(
+        "vm.telemetry.age",
+        "s",
+        "Age of the last complete sample of the VM.",
+        bad_value="virtwatch cannot see the VM, so its rules are not judged.",
+        remedy="Check whether the VM's QEMU monitor answers, and the agent's log on its node.",
+    ),
 )
 
 SIGNALS: tuple[Signal, ...] = (*_CPU, *_MEMORY, *_DISK, *_network("receive"), *_network("transmit"), *_OTHERS)
