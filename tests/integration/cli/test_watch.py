@@ -50,7 +50,9 @@ def test_a_wrong_policy_is_named_by_file_field_and_reason_and_nothing_is_watched
     command = virtwatch("watch", "-f", policy, *DRIVER)
 
     assert command.exit_code() == 1
-    assert f'{policy}:9: spec.rules[0].threshold.signal: unknown signal "vm.cpu.usage"' in command.output
+    assert (
+        f'{policy}:9: spec.rules[0].threshold.signal: rule "cpu-busy": unknown signal "vm.cpu.usage"' in command.output
+    )
     assert "Traceback" not in command.output
 
 
@@ -86,12 +88,12 @@ def test_an_edit_is_applied_live(virtwatch: Virtwatch, policy: Path) -> None:
 
     _edit(policy, "0.1", "0.9")
 
-    command.line("Warning above 0.9")
+    command.line("Warning above 90 %")
     assert "recovered after" in command.line("Resolved test")
 
     _edit(policy, 'warning: {above: "0.9"}', 'critical: {above: "0.2"}')
 
-    command.line("Critical above 0.2")
+    command.line("Critical above 20 %")
     command.line("Critical test")
 
 
