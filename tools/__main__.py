@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from tools.entry import enter
 
@@ -27,6 +28,13 @@ def bench(*, from_nothing: bool) -> None:
     measure(from_nothing=from_nothing)
 
 
+def anomaly(*, labelled: Path | None, machines: int, days: int) -> None:
+    """Print how well anomalies are found."""
+    from tools.anomaly.evaluate import evaluate
+
+    evaluate(folder=labelled, machines=machines, days=days)
+
+
 def main() -> int:
     """Run the subcommand that the command line names."""
     arguments = vars(_parser().parse_args())
@@ -48,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     measure = subcommands.add_parser("bench", help=text, description=text)
     measure.add_argument("--from-nothing", action="store_true", help="first runs alone, without any cache: 45 minutes")
     measure.set_defaults(action=bench)
+    text = "measure how well the anomaly engine finds faults, and its false alarms: one JSON line per figure"
+    evaluate = subcommands.add_parser("anomaly", help=text, description=text)
+    evaluate.add_argument("--labelled", type=Path, metavar="FOLDER", help="a checkout of numenta/NAB")
+    evaluate.add_argument("--machines", type=int, default=8, help="synthetic VMs (default: 8)")
+    evaluate.add_argument("--days", type=int, default=28, help="of each VM (default: 28)")
+    evaluate.set_defaults(action=anomaly)
     return parser
 
 

@@ -39,7 +39,8 @@ def as_json(answer: Answer) -> str:
         for rule in answer.explanation.rules
     ]
     problems = list(answer.explanation.problems)
-    document = {"target": answer.target, "state": answer.state, "note": answer.note, "rules": rules}
+    document: dict[str, Any] = {"target": answer.target, "state": answer.state, "note": answer.note, "rules": rules}
+    document["contention"] = answer.contention
     return json.dumps({**document, "problems": problems}, indent=2)
 
 
@@ -58,6 +59,8 @@ def _lines(answer: Answer) -> Iterator[str]:
     yield f"{answer.target} ({answer.state}), {answer.note}"
     for problem in answer.explanation.problems:
         yield f"  problem: {problem}"
+    if answer.contention:
+        yield f"  contention: {answer.contention}"
     if not answer.explanation.rules:
         yield ""
         yield "No policy has a rule for it."

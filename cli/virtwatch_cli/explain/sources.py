@@ -14,6 +14,7 @@ from virtwatch_api.resolution import resolve_rules
 from virtwatch_api.targets import TARGET_KINDS, TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.backtest.driver import BacktestError, read_recordings, read_thresholds
+from virtwatch_cli.explain.culprits import Culprits
 from virtwatch_cli.watch.connections import choose
 from virtwatch_cli.watch.watched import kubernetes_identity
 from virtwatch_rules.budget import WindowBudget
@@ -38,7 +39,7 @@ class Answer:
     state: str
     explanation: Explanation
     note: str
-    at: float
+    contention: str = ""  # who has the CPU that it waits for
 
 
 def recorded(kind: TargetKind, name: str, policies: Sequence[Path], samples: Sequence[Path]) -> Answer:
@@ -60,7 +61,7 @@ def recorded(kind: TargetKind, name: str, policies: Sequence[Path], samples: Seq
         there = ", ".join(sorted(item.name for item in replay.targets if item.kind is kind)) or "none"
         raise ExplainError(f'the recording has no {noun} "{name}"; it has {there}')
     explanation = replay.explain(found)
-    return Answer(f"{noun} {name}", "recorded", explanation, "as of the end of the recording", replay.at)
+    return Answer(f"{noun} {name}", "recorded", explanation, "as of the end of the recording")
 
 
 def live(kind: TargetKind, name: str, policies: Sequence[Path], uris: Sequence[str], *, seconds: float) -> Answer:
@@ -76,7 +77,7 @@ def live(kind: TargetKind, name: str, policies: Sequence[Path], uris: Sequence[s
     noun = TARGET_KINDS[kind].noun
     if kind is not TargetKind.VIRTUAL_MACHINE:
         explanation = explain(TargetIdentity(name, kind=kind), thresholds)
-        return Answer(f"{noun} {name}", "not looked at", explanation, "the resolution alone: only VMs are looked at", 0)
+        return Answer(f"{noun} {name}", "not looked at", explanation, "the resolution alone: only VMs are looked at")
     look = _Look(name, thresholds)
     collector = LibvirtCollector(choose(uris).settings, time)
     heard: queue.SimpleQueue[Observation] = queue.SimpleQueue()
@@ -114,17 +115,19 @@ class _Look:
         self._evaluator = Evaluator(WindowBudget())
         self._deriver = Deriver()
         self._identity = TargetIdentity(name)
+        self._culprits = Culprits()
         self.domain: Domain | None = None
         self.others: set[str] = set()
 
     def take(self, observation: Observation) -> bool:
         """Take what was heard; True when the VM was found by it."""
         match observation:
-            case Appeared(domain, at) if self.domain is None:
+            case Appeared(domain, at):
                 identity = _identity(domain)
                 called = f"{identity.namespace}/{identity.name}" if identity.namespace else identity.name
                 self.others.add(called)
-                if called != self._name:
+                self._culprits.met(domain, called)
+                if called != self._name or self.domain is not None:
                     return False
                 self.domain, self._identity = domain, identity
                 rules = resolve_rules(identity, self._thresholds).rules
@@ -133,6 +136,7 @@ class _Look:
                 self._deriver.want(self._evaluator.intervals)
                 return True
             case Sample() if self.domain is not None and observation.target == self.domain.target:
+                self._culprits.measured(observation)
                 points = [Point(point.signal, point.device, point.value) for point in self._deriver.derive(observation)]
                 list(self._evaluator.measured(Measured(float(round(observation.at)), points)))
             case TargetEvent() if self.domain is not None and observation.target == self.domain.target:
@@ -153,7 +157,7 @@ class _Look:
         list(self._evaluator.tick(at=at))
         explanation = explain(self._identity, self._thresholds, evaluator=self._evaluator, at=at)
         note = f"after a look of {seconds:g} s: what needs more time than that, an agent knows better"
-        return Answer(target, self.domain.state.value, explanation, note, at)
+        return Answer(target, self.domain.state.value, explanation, note, self._culprits.text(self.domain))
 
 
 def _identity(domain: Domain) -> TargetIdentity:
