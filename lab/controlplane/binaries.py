@@ -18,7 +18,7 @@ API, CONTROLLERS, NODE = (
     ("kube-controller-manager",),
     ("kubelet", "kube-scheduler"),
 )
-MINUTES = {API: 6, CONTROLLERS: 2, NODE: 1}
+DURATION = {API: "6 minutes", CONTROLLERS: "2 minutes", NODE: "1 minute"}
 # The version that go.mod requires; without these flags clients see v0.0.0.
 VERSION = "1.37.2"
 MINIMUM = (1, 37)
@@ -42,7 +42,9 @@ def find_programs(names: tuple[str, ...]) -> dict[str, Path]:
 def _build(names: tuple[str, ...], folder: Path) -> None:
     source = folder / "source"
     shutil.copytree(SOURCE, source)
-    with step(f"Building {', '.join(names)} {VERSION}", why=f"from Go modules, about {MINUTES[names]} minutes, once"):
+    with step(
+        f"Building {', '.join(names)} {VERSION}", why=f"from Go modules, about {DURATION[names]} on 2 cores, once"
+    ):
         packages = [f"./{name}" for name in names]
         go_build(packages, source=source, output=f"{folder}/", log=build_log(names[0]), stamp=STAMP)
     shutil.rmtree(source)

@@ -123,7 +123,16 @@ class ControlPlane:
         sources = [part for file in files for part in ("-f", str(file))]
         self.kubectl("apply", "--server-side", *sources)
         # Of folders below it takes them all, which `apply` does not.
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--recursive=false", *sources)
+        self.wait_established("--recursive=false", *sources)
+
+    def wait_established(self, *crds: str) -> None:
+        """Return when the API serves the CustomResourceDefinitions that are named as kubectl takes them.
+
+        kubectl wait fails at once on one that is so new that it has no conditions yet.
+        """
+        waited = ("wait", "--for=condition=Established", "--timeout=5s", *crds)
+        what = f"{' '.join(crds)} to be served"
+        wait_for(lambda: self.kubectl(*waited, check=False).returncode == 0, what=what, deadline=READY_DEADLINE_S)
 
     def service_account_kubeconfig(self, namespace: str, name: str, *, bound_pod: str | None = None) -> Path:
         """Write a kubeconfig with a fresh token of a ServiceAccount, as its Pod would have it.

@@ -43,7 +43,7 @@ class Installation:
     def apply(self) -> None:
         """Apply what `kubectl apply -k` installs; no Pod comes of it, as no workload controller runs."""
         self._control_plane.kubectl("apply", "--server-side", "-k", str(BASE))
-        self._control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        self._control_plane.wait_established("crd", "--all")
 
     def start_operator(self, name: str = OPERATOR, **env: str) -> Process:
         """Start one replica of the operator."""

@@ -36,7 +36,7 @@ def install(cluster: Cluster) -> None:
     with step("Installing KubeVirt", why="its operator installs its other parts one after the other, 2 minutes"):
         kubectl("label", "node", first, CONTROL_PLANE_LABEL, "--overwrite")
         kubectl("apply", "--server-side", "-f", str(kubevirt() / "operator.yaml"))
-        kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/kubevirts.kubevirt.io")
+        cluster.control_plane.wait_established("crd/kubevirts.kubevirt.io")
         kubectl("apply", "-f", str(CUSTOM_RESOURCE))
         waited = ("kubevirt/kubevirt", f"--namespace={NAMESPACE}", "--for=condition=Available")
         kubectl("wait", *waited, f"--timeout={INSTALL_DEADLINE_S}s")

@@ -199,7 +199,7 @@ def widgets(cluster):
 
     def make():
         cluster.kubectl("apply", "-f", "-", input=json.dumps(WIDGETS))
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/widgets.test.virtwatch.io")
+        cluster.wait_established("crd/widgets.test.virtwatch.io")
 
     cluster.kubectl("delete", "crd", "widgets.test.virtwatch.io", "--ignore-not-found")
     yield make

@@ -52,7 +52,7 @@ def installed() -> Iterator[Installed]:
         control_plane.start()
         control_plane.apply_crds(VMI_CRD)
         applied = control_plane.kubectl("apply", "-k", BASE, check=False)
-        control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        control_plane.wait_established("crd", "--all")
         yield Installed(control_plane, applied, KubeClient.from_environment(str(control_plane.kubeconfig)))
     finally:
         control_plane.stop()
