@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lab.rundir import clean, leftovers
 from tests.soak import SOAKING, times
+from tools.checkout import CHECKOUT
 
 # How long one example takes on a busy machine is not Hypothesis' business.
 settings.register_profile(
@@ -41,6 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SOAK_LIMIT_S), append=False)
     ranks = {name: rank for rank, name in enumerate(TOGETHER)}
     items.sort(key=lambda item: ranks.get(_group(item.path), len(ranks)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what processes left running that were killed: those of `pytest -n` are, where a person interrupts them."""
+    if not hasattr(session.config, "workerinput"):
+        for run in leftovers():
+            if run.checkout == CHECKOUT:
+                clean(run)
 
 
 def _group(path: Path) -> str:
