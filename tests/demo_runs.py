@@ -1,5 +1,6 @@
 """The command `python -m lab` as a person runs it, and what it may leave behind."""
 
+import json
 import os
 import shutil
 import signal
@@ -40,9 +41,9 @@ class Lab:
         assert process.returncode == 0, printed
         return printed
 
-    def processes(self) -> dict[int, str]:
-        """Give the command lines of all processes that belong to any run of ours."""
-        mark = f"{RUN_VARIABLE}={self.runs}".encode()
+    def processes(self, run: Path | None = None) -> dict[int, str]:
+        """Give the command lines of all processes that belong to this run, or to any of ours."""
+        mark = f"{RUN_VARIABLE}={run or self.runs}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -52,9 +53,14 @@ class Lab:
                 continue
         return found
 
-    def kill(self, name: str) -> None:
-        """Kill the one process whose command line has the name."""
-        [pid] = [pid for pid, command in self.processes().items() if name in command]
+    def kill(self, name: str, *, run_of: "subprocess.Popen[str]") -> None:
+        """Kill the one process whose command line has the name, among those that this command's run has."""
+        [run] = [
+            owner.parent
+            for owner in self.runs.glob("*/owner.json")
+            if json.loads(owner.read_text())["identity"].split()[0] == str(run_of.pid)
+        ]
+        [pid] = [pid for pid, command in self.processes(run).items() if name in command]
         os.kill(pid, signal.SIGKILL)
 
 
