@@ -68,7 +68,7 @@ def read_bound(cursor: Cursor, of: Scale, scope: Scope) -> Level | None:
     if level.breached(recover):
         side = "at or below above" if bound is Bound.ABOVE else "at or above below"
         cursor.problem(f"recover must be {side}: the alert would otherwise resolve while it is still in breach")
-    elif not scope.compiled and (never := _never(level, of)):
+    elif not scope.compiled and (never := never_fires(level, of)):
         cursor[bound].problem(never)
     return level
 
@@ -83,8 +83,8 @@ def _number(cursor: Cursor, of: Scale, scope: Scope) -> float | None:
     return value
 
 
-def _never(level: Level, of: Scale) -> str | None:
-    """Say that no value of the signal can be past a bound."""
+def never_fires(level: Level, of: Scale) -> str | None:
+    """Say that no value of the signal can be past a bound; None where some can."""
     if level.bound is Bound.ABOVE and level.value >= of.range.greatest:
         return f"the rule can never fire: {of.signal} is never above {of.format(of.range.greatest)}"
     if level.bound is Bound.BELOW and level.value <= of.range.least:

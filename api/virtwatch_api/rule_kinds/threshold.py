@@ -7,12 +7,13 @@ from typing import Any
 from virtwatch_api.bounds import Scale, parse_bound, range_problem, scale
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.names import shown
-from virtwatch_api.policy import Level, RuleBody, Severity, ThresholdRule
+from virtwatch_api.policy import Bound, Level, RuleBody, Severity, ThresholdRule
 from virtwatch_api.reading import Cursor
 from virtwatch_api.rule_kinds.kind import Json, Need, RuleKind, Scope
 from virtwatch_api.rule_kinds.schema import SIGNALS_BELONG, signal_belongs, validation
 from virtwatch_api.rule_kinds.signal_fields import (
     TIMING,
+    never_fires,
     read_aggregate,
     read_bound,
     read_signal,
@@ -87,7 +88,7 @@ threshold:
         return f"rule.threshold.signal in {signals}"
 
     def override(self, body: Any, levels: Mapping[str, str]) -> RuleBody | str:
-        """Set levels; the distance between bound and recovery is the rule's hysteresis, and moves with the bound."""
+        """Set levels; their hysteresis moves with them."""
         assert isinstance(body, ThresholdRule)
         of = scale(body.signal, body.aggregate.function)
         found: dict[str, Level | None] = {"warning": body.warning, "critical": body.critical}
@@ -101,9 +102,10 @@ threshold:
                 value = parse_bound(text, of)
             except ValueError as error:
                 return f'"{name}={shown(text)}": {error}'
-            if problem := range_problem(value, of, text):
+            level = Level(old.bound, value, _recover(old, value, of))
+            if problem := range_problem(value, of, text) or never_fires(level, of):
                 return problem
-            found[name] = Level(old.bound, value, value + (old.recover - old.value))
+            found[name] = level
         warning, critical = found["warning"], found["critical"]
         if warning and critical and not _far_enough(warning, critical):
             return _FAR_ENOUGH
@@ -166,6 +168,18 @@ threshold:
 
 def _far_enough(warning: Level, critical: Level) -> bool:
     return warning.value == critical.value or warning.breached(critical.value)
+
+
+def _recover(old: Level, value: float, of: Scale) -> float:
+    """Return where a moved bound recovers: as far from it as before or, where nothing gets there, the same share of it.
+
+    A bound of 5% that recovers at 3% does so at 0.6% when it is moved to 1%, not at -1%, which would be never.
+    """
+    end = of.range.least if old.bound is Bound.ABOVE else of.range.greatest
+    recover = value + (old.recover - old.value)
+    if old.recover in (old.value, end) or (end < recover if old.bound is Bound.ABOVE else recover < end):
+        return max(recover, end) if old.bound is Bound.ABOVE else min(recover, end)
+    return value + (end - value) * (old.recover - old.value) / (end - old.value)
 
 
 def _level(cursor: Cursor, of: Scale, scope: Scope) -> Level | None:

@@ -161,7 +161,7 @@ def test_every_reason_of_a_transition_is_in_the_schema(client):
     assert decode_nodemonitor(client.get(path)).status == replace(status, transitions=rest)
 
 
-def test_a_sentence_that_is_too_long_is_cut_and_the_report_still_arrives(client):
+def test_a_report_with_a_sentence_that_is_too_long_arrives(client):
     status = full_status()
     rejected = replace(status.applied[0], rejected="x" * 100_000)
     head = {"apiVersion": API_VERSION, "kind": "NodeMonitor", "metadata": {"name": "node-c"}}

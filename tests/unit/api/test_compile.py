@@ -123,7 +123,7 @@ def test_every_change_of_meaning_changes_the_hash(path, value):
 
 
 @given(draw.rules(draw.implemented_bodies), draw.rules(draw.implemented_bodies))
-def test_two_policies_have_the_same_hash_exactly_when_they_have_the_same_rules(one, other):
+def test_policies_have_the_same_hash_if_they_have_the_same_rules(one, other):
     def compiled(rules):
         key = PolicyKey(PolicyKind.MONITOR_POLICY, "p", "shop")
         thresholds = compile_policy(Policy(key, "u", 1, 0.0, PolicySpec(rules)))
@@ -136,7 +136,7 @@ def test_two_policies_have_the_same_hash_exactly_when_they_have_the_same_rules(o
     assert compiled(one) == hashes[0]
 
 
-def test_a_namespace_selector_is_resolved_to_the_namespaces_that_it_matches():
+def test_a_namespace_selector_becomes_the_namespaces_it_matches():
     document = _edited("spec.target", {"namespaceSelector": {"matchLabels": {"team": "a"}}}, CLUSTER)
     namespaces = {"shop": {"team": "a"}, "bank": {"team": "b"}, "apps": {"team": "a"}}
     thresholds = _compiled(document, namespace_labels=namespaces)
@@ -144,7 +144,7 @@ def test_a_namespace_selector_is_resolved_to_the_namespaces_that_it_matches():
     assert _compiled(document).namespaces == ()
 
 
-def test_a_new_namespace_changes_the_hash_of_a_policy_that_selects_it_and_of_no_other():
+def test_a_new_namespace_changes_the_hash_of_what_selects_it():
     selecting = _edited("spec.target", {"namespaceSelector": {"matchLabels": {"team": "a"}}}, CLUSTER)
     before, after = {"shop": {"team": "a"}}, {"shop": {"team": "a"}, "new": {"team": "a"}, "other": {"team": "b"}}
 
@@ -155,7 +155,7 @@ def test_a_new_namespace_changes_the_hash_of_a_policy_that_selects_it_and_of_no_
     assert len(hashes(CLUSTER)) == 1
 
 
-def test_a_monitorpolicy_watches_its_own_namespace_and_a_cluster_policy_any():
+def test_a_monitorpolicy_watches_its_own_namespace_only():
     assert _compiled(DOCUMENT).namespaces == ("shop",)
     assert _compiled(CLUSTER).namespaces is None
 
@@ -168,7 +168,7 @@ NOT_THERE_YET = {
 
 
 @pytest.mark.parametrize("kind", NOT_THERE_YET)
-def test_a_rule_whose_engine_is_not_there_is_named_and_never_ignored(kind):
+def test_a_rule_without_an_engine_is_named_and_never_ignored(kind):
     document = copy.deepcopy(DOCUMENT)
     document["spec"]["rules"].append({"name": "later", "severity": "Warning", kind: NOT_THERE_YET[kind]})
     (problem,) = _problems(document)
@@ -191,7 +191,7 @@ def test_a_signal_that_nothing_collects_yet_is_named(name):
     "name",
     [item.name for item in EVENTS if not item.implemented and TargetKind.VIRTUAL_MACHINE in item.targets],
 )
-def test_an_event_that_nothing_emits_yet_is_named_also_where_it_would_resolve(name):
+def test_an_event_that_nothing_emits_yet_is_named_wherever_it_is(name):
     for event in ({"type": name}, {"type": "vm.crashed", "resolveOn": [name]}):
         document = _edited("spec.rules", [{"name": "r", "severity": "Warning", "event": event}])
         (problem,) = _problems(document)
@@ -226,7 +226,7 @@ documents = st.recursive(
 
 
 @given(documents)
-def test_no_document_makes_reading_it_do_anything_but_say_what_is_wrong(document):
+def test_no_document_makes_reading_it_fail(document):
     read = parse_policy(document)
     assert isinstance(read, Policy) or (read and all(problem.message for problem in read))
 
@@ -248,20 +248,20 @@ def test_no_document_makes_reading_it_do_anything_but_say_what_is_wrong(document
         (f"{THRESHOLD}.missingData", {}),
     ],
 )
-def test_a_field_of_a_wrong_kind_is_a_sentence_and_never_an_exception(path, value):
+def test_a_field_of_a_wrong_kind_is_a_sentence(path, value):
     read = parse_policy(_edited(path, value))
     assert isinstance(read, Policy) or any(problem.path.startswith(path.partition(".")[0]) for problem in read)
 
 
 @given(documents, st.sampled_from(["policy", "hash", "target", "collection", "rules", "namespaces", "traceparent"]))
-def test_a_thresholdset_with_any_wrong_field_comes_back_as_sentences(document, field):
+def test_a_wrong_field_of_a_thresholdset_is_a_sentence(document, field):
     spec = encode_spec(_compiled(DOCUMENT), created="2026-11-23T10:00:00Z")
     read = parse_thresholdset({"apiVersion": API_VERSION, "spec": spec | {field: document}})
     assert isinstance(read, ThresholdSet) or (read and all(problem.message for problem in read))
 
 
 @pytest.mark.parametrize("field", ["namespace", "uid", "generation", "created"])
-def test_a_thresholdset_whose_policy_is_not_named_properly_is_refused(field):
+def test_a_thresholdset_of_a_policy_without_a_name_is_refused(field):
     spec = encode_spec(_compiled(DOCUMENT), created="2026-11-23T10:00:00Z")
     spec["policy"][field] = ["?"] if field != "created" else "?"
     (problem,) = parse_thresholdset({"apiVersion": API_VERSION, "spec": spec})

@@ -163,7 +163,7 @@ def test_every_field_is_described_and_bounded(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_conditions_are_a_map_by_type_of_what_kubernetes_calls_a_condition(kind):
+def test_conditions_are_those_of_kubernetes_in_a_map_by_type(kind):
     if kind == "ThresholdSet":
         return
     conditions = schema(kind, "status.conditions")
@@ -344,7 +344,7 @@ def _written(value: Any, path: str) -> Iterator[str]:
             yield from _written(part, f"{path}.{name}")
 
 
-def test_collection_notify_and_status_have_one_shape_in_all_kinds():
+def test_collection_notify_and_status_have_one_shape():
     here, there = schema("MonitorPolicy"), schema("ClusterMonitorPolicy")
 
     assert here["properties"]["status"] == there["properties"]["status"]
@@ -416,7 +416,7 @@ def test_texts_match_the_same_patterns_as_in_the_models(kind):
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_every_sentence_of_a_policys_schema_is_shown_by_a_wrong_policy(kind):
+def test_a_wrong_policy_shows_each_sentence_of_the_schema(kind):
     shown = [case.server for case in WRONG_POLICIES]
     for path, node in nodes(kind):
         for item in node.get(VALIDATIONS, []):
@@ -426,7 +426,7 @@ def test_every_sentence_of_a_policys_schema_is_shown_by_a_wrong_policy(kind):
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_an_example_of_a_duration_keeps_the_bounds_that_its_sentence_names(kind):
+def test_an_example_of_a_duration_is_within_its_bounds(kind):
     sentences = {item["message"] for _, node in nodes(kind) for item in node.get(VALIDATIONS, [])}
     for sentence in sentences:
         if bounds := re.match(r"must be a duration from (\w+) to (\w+), for example (.*)", sentence):

@@ -82,14 +82,14 @@ def test_the_most_specific_policy_wins_whatever_its_age(index):
     assert _winner(*reversed(remaining)) == remaining[0].policy.name
 
 
-def test_a_cluster_policy_that_narrows_its_namespaces_or_nodes_is_more_specific_than_one_that_does_not():
+def test_a_cluster_policy_for_some_namespaces_goes_first():
     broad = _policy("broad", CLUSTER, created=0.1)
     on_nodes = _policy("on nodes", CLUSTER, node_selector=LabelSelector(()))
     assert _winner(broad, _policy("in namespaces", CLUSTER, namespaces=("shop",))) == "in namespaces"
     assert _winner(broad, on_nodes) == "on nodes"
 
 
-def test_of_equally_specific_policies_the_older_wins_and_then_the_first_name():
+def test_of_equal_policies_the_older_wins_then_the_first_name():
     assert _winner(_policy("a", created=2.0), _policy("b", created=1.0)) == "b"
     assert _winner(_policy("b"), _policy("a")) == "a"
 
@@ -147,7 +147,7 @@ def test_the_order_in_which_policies_are_known_changes_nothing(sets, machine):
 
 
 @given(several, machines)
-def test_every_rule_in_force_comes_from_a_policy_that_selects_the_vm(sets, machine):
+def test_a_rule_in_force_comes_from_a_policy_that_selects_the_vm(sets, machine):
     for name, effective in resolve_rules(machine, sets[0]).rules.items():
         assert selects(effective.thresholds, machine)
         assert effective.rule.name == name
@@ -155,7 +155,7 @@ def test_every_rule_in_force_comes_from_a_policy_that_selects_the_vm(sets, machi
 
 
 @given(several, machines)
-def test_every_annotation_is_either_followed_or_answered_by_a_sentence(sets, machine):
+def test_an_annotation_is_followed_or_answered_by_a_sentence(sets, machine):
     plain = resolve_rules(replace(machine, annotations={}), sets[0])
     followed = resolve_rules(machine, sets[0])
     changed = {name for name in plain.rules if plain.rules[name] != followed.rules.get(name)}
@@ -179,7 +179,7 @@ def test_an_annotation_turns_a_rule_off():
     assert resolve_rules(_annotated(**{"cpu-starved": "off"}), [_policy()]).rules == {}
 
 
-def test_an_annotation_moves_the_levels_with_their_hysteresis_and_why_says_so():
+def test_an_annotation_moves_the_levels_with_their_hysteresis():
     effective = resolve_rules(_annotated(**{"cpu-starved": "warning=0.2, critical=0.4"}), [_policy()]).rules[
         "cpu-starved"
     ]
@@ -194,16 +194,37 @@ def test_an_annotation_moves_the_levels_with_their_hysteresis_and_why_says_so():
 
 
 @pytest.mark.parametrize(
+    ("old", "text", "recover"),
+    [
+        (Level(Bound.ABOVE, 0.05, 0.03), "20%", 0.18),
+        (Level(Bound.ABOVE, 0.05, 0.03), "1%", 0.006),
+        (Level(Bound.ABOVE, 0.05, 0.05), "1%", 0.01),
+        (Level(Bound.ABOVE, 0.05, 0.0), "1%", 0.0),
+        (Level(Bound.BELOW, 0.1, 0.15), "20%", 0.25),
+        (Level(Bound.BELOW, 0.1, 0.19), "95%", 0.955),
+    ],
+)
+def test_a_level_that_an_annotation_moves_can_still_recover(old, text, recover):
+    rule = replace(RULE, body=replace(RULE.body, warning=old, critical=None))
+    policy = replace(_policy(), rules=(rule,))
+    body = resolve_rules(_annotated(**{"cpu-starved": f"warning={text}"}), [policy]).rules["cpu-starved"].rule.body
+
+    assert body.warning.recover == pytest.approx(recover)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("loud", 'write "off" or "warning=…,critical=…"'),
         ("warning=much", '"warning=much": must be a number such as "0.9" or "90%"'),
+        ("critical=100%", "the rule can never fire: vm.cpu.delay.ratio is never above 100 %"),
+        ("warning=20ms", '"20ms" is a time, and vm.cpu.delay.ratio is not in seconds'),
         ("warning=90", '"90" is out of range: vm.cpu.delay.ratio is a share from 0 to 1; did you mean "90%"?'),
         ("warning=0.9", "critical must be at least as far out as warning"),
         ("fatal=1", '"fatal=1" sets no level of this rule'),
     ],
 )
-def test_an_annotation_that_cannot_be_followed_is_ignored_with_a_sentence(text, words):
+def test_a_wrong_annotation_is_ignored_with_a_sentence(text, words):
     resolution = resolve_rules(_annotated(**{"cpu-starved": text}), [_policy()])
     assert resolution.rules["cpu-starved"].rule == RULE
     (problem,) = resolution.problems
@@ -230,20 +251,20 @@ def test_an_event_rule_can_only_be_turned_off():
     )
 
 
-def test_an_annotation_against_a_policy_that_may_not_be_overridden_is_named():
+def test_an_annotation_against_a_fixed_policy_is_named():
     resolution = resolve_rules(_annotated(**{"cpu-starved": "off"}), [_policy("all", CLUSTER, overridable=False)])
     assert "cpu-starved" in resolution.rules
     assert resolution.problems == ("annotation virtwatch.io/rule.cpu-starved is ignored: all may not be overridden",)
 
 
-def test_a_monitorpolicy_never_reaches_into_another_namespace_or_to_a_plain_domain():
+def test_a_monitorpolicy_never_leaves_its_namespace():
     policy = _policy()
     assert selects(policy, VM)
     assert not selects(policy, replace(VM, namespace="bank"))
     assert not selects(policy, replace(VM, namespace=None))
 
 
-def test_a_plain_domain_has_no_labels_so_only_selectors_that_need_none_select_it():
+def test_a_plain_domain_is_selected_as_one_without_labels():
     domain = TargetIdentity("web-1")
     assert selects(_policy(kind=CLUSTER), domain)
     assert not selects(_policy(kind=CLUSTER, selector=TIER), domain)

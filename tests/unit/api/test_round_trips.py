@@ -36,7 +36,7 @@ def _through_json(document):
 
 
 @given(st.from_regex(QUANTITY, fullmatch=True))
-def test_a_quantity_that_is_written_back_reads_as_the_same_number(text):
+def test_a_quantity_that_is_written_back_is_the_same_number(text):
     number = parse_quantity(text)
     assert parse_number(format_number(number)) == number
 
@@ -53,7 +53,7 @@ def test_a_duration_is_a_whole_number_of_milliseconds(text):
 
 
 @given(st.text())
-def test_no_text_makes_reading_a_number_or_a_duration_do_anything_but_say_what_is_wrong(text):
+def test_a_text_that_is_no_number_or_duration_is_refused(text):
     for parse in (parse_quantity, parse_duration):
         with suppress(ValueError):
             assert isinstance(parse(text), float)
@@ -69,7 +69,7 @@ def test_rules_that_are_written_back_read_as_the_same_rules(rules):
 
 
 @given(draw.collections)
-def test_a_collection_that_is_written_back_reads_as_the_same_collection(collection):
+def test_a_collection_that_is_written_back_is_the_same(collection):
     problems = []
     read = read_collection(Cursor(_through_json(encode_collection(collection)), "collection", problems))
     assert problems == []
@@ -77,7 +77,7 @@ def test_a_collection_that_is_written_back_reads_as_the_same_collection(collecti
 
 
 @given(draw.threshold_sets())
-def test_a_thresholdset_that_is_written_back_reads_as_the_same_thresholds(thresholds):
+def test_a_thresholdset_that_is_written_back_is_the_same(thresholds):
     spec = _through_json(encode_spec(thresholds, created=format_time(thresholds.created)))
     assert parse_thresholdset({"apiVersion": API_VERSION, "kind": "ThresholdSet", "spec": spec}) == thresholds
 
@@ -92,7 +92,7 @@ def test_a_transition_that_went_through_the_journal_is_the_same(transition):
     st.none() | st.builds(Acknowledged, draw.names, st.integers(0, 2**53)),
     st.lists(draw.handovers(), max_size=2).map(tuple),
 )
-def test_a_nodes_report_that_went_through_the_api_server_is_the_same(status, acknowledged, handovers):
+def test_a_report_that_went_through_the_api_server_is_the_same(status, acknowledged, handovers):
     document = {
         "metadata": {"name": "node-1", "uid": "u", "labels": {"zone": "a"}},
         "spec": {
@@ -123,7 +123,7 @@ def test_any_other_time_is_rounded_to_its_microsecond_once(seconds):
     assert timestamp(format_time(read)) == read
 
 
-def test_a_nodemonitor_that_no_agent_has_written_yet_has_no_status():
+def test_a_nodemonitor_without_an_agent_has_no_status():
     read = decode_nodemonitor({"metadata": {"name": "n", "uid": "u"}, "spec": {}})
     assert (read.status, read.acknowledged, read.unacknowledged) == (None, None, ())
 
@@ -132,9 +132,7 @@ _EMPTY = NodeStatus("e", 0, (), 0, (), Counts(), (), 0, AgentHealth("0.1", 0.0, 
 
 
 @given(draw.transitions(), st.lists(st.integers(1, 20), unique=True), st.integers(0, 20), st.sampled_from(["e", "old"]))
-def test_what_the_operator_has_still_to_take_is_what_lies_above_its_acknowledgement_in_this_epoch(
-    transition, sequences, acknowledged, epoch
-):
+def test_what_is_left_to_take_lies_above_what_is_acknowledged(transition, sequences, acknowledged, epoch):
     entries = tuple(replace(transition, sequence=sequence) for sequence in sorted(sequences))
     monitor = NodeMonitor("n", "u", replace(_EMPTY, transitions=entries), Acknowledged(epoch, acknowledged), {})
     taken = acknowledged if epoch == "e" else 0
@@ -167,13 +165,13 @@ def test_a_word_of_a_newer_version_is_refused_and_not_guessed(field):
 
 
 @given(draw.handovers())
-def test_a_handover_of_a_newer_version_makes_no_report_unreadable(handover):
+def test_a_newer_handover_makes_no_report_unreadable(handover):
     good = encode_handover(handover)
     document = {"metadata": {"name": "n"}, "spec": {"handovers": [{**good, "action": "Snoozed"}, good]}}
     assert decode_nodemonitor(_through_json(document)).handovers == (handover,)
 
 
-def test_a_report_without_handovers_is_one_that_an_older_schema_knows():
+def test_a_report_without_handovers_fits_an_older_schema():
     assert "adopted" not in encode_status(_EMPTY)
 
 

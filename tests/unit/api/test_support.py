@@ -66,7 +66,7 @@ def test_a_kind_that_is_accepted_has_an_engine():
     assert {type(body) for kind, body in BODIES.items() if kind in support.rule_kinds()} <= {e.body for e in ENGINES}
 
 
-def test_a_signal_that_nothing_collects_is_named_with_its_rule_and_field():
+def test_a_signal_that_nothing_collects_is_named_with_its_rule():
     name = _planned_signal()
     found = _unsupported(Rule("a", THRESHOLD), Rule("b", ThresholdRule(name, Aggregate(), LEVEL, None, Timing())))
 

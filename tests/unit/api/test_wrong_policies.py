@@ -14,7 +14,7 @@ def test_the_good_policies_are_read(kind):
 
 
 @pytest.mark.parametrize("case", WRONG_POLICIES, ids=str)
-def test_one_thing_wrong_is_one_problem_with_its_path_and_a_sentence(case: WrongPolicy):
+def test_one_thing_wrong_is_one_problem_with_path_and_sentence(case: WrongPolicy):
     problems = parse_policy(case.policy)
 
     assert isinstance(problems, tuple)
@@ -37,7 +37,7 @@ def test_one_wrong_number_is_one_problem_and_no_consequences() -> None:
 
 
 @pytest.mark.parametrize("version", [None, "", 1, "virtwatch.io/", "virtwatch.io/2", "virtwatch.com/v1alpha1"])
-def test_a_missing_or_other_version_is_one_problem_that_names_the_right_one(version) -> None:
+def test_a_wrong_version_is_a_problem_that_names_the_right_one(version) -> None:
     found = parse_policy({**good_policy("MonitorPolicy"), "apiVersion": version})
 
     assert isinstance(found, tuple)
@@ -45,7 +45,7 @@ def test_a_missing_or_other_version_is_one_problem_that_names_the_right_one(vers
 
 
 @pytest.mark.parametrize("kind", [None, "", 1, "ClusterMonitorPolcy"])
-def test_a_missing_or_other_kind_is_one_problem_and_no_consequences(kind) -> None:
+def test_a_wrong_kind_is_one_problem_and_no_consequences(kind) -> None:
     found = parse_policy({**good_policy("ClusterMonitorPolicy"), "kind": kind})
 
     assert isinstance(found, tuple)

@@ -11,7 +11,7 @@ from virtwatch_cli.__main__ import main
 
 
 @pytest.mark.parametrize(("subcommand", "names"), [("signals", SIGNALS), ("events", EVENTS)])
-def test_the_catalogue_is_listed_whole_for_people_and_for_machines(
+def test_the_catalogue_is_listed_for_people_and_for_machines(
     subcommand: str, names: tuple, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([subcommand]) == 0
@@ -86,7 +86,7 @@ spec: {rules: [{name: crash, severity: Critical, event: {type: vm.crashed}}]}
 """
 
 
-def test_check_reads_the_standard_input_and_files_without_an_option(
+def test_check_reads_standard_input_and_files_without_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.yaml").write_text(EVENT_POLICY)

@@ -152,7 +152,7 @@ JSON_WITH_TABS = r"""
 """
 
 
-def test_json_may_be_indented_by_tabs_which_stay_what_they_are_in_strings(tmp_path: Path) -> None:
+def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text(JSON_WITH_TABS)
 
