@@ -13,6 +13,7 @@ from lab.rundir import RunDir, clean
 from tools.bench.cost import agent_cost
 from tools.bench.delays import breach_delay, event_delay
 from tools.bench.figure import Figure
+from tools.bench.judging import judging_cost
 from tools.bench.nothing import first_runs
 from tools.bench.startup import watch_start
 from tools.bench.tests import test_times
@@ -31,6 +32,8 @@ def bench(*, from_nothing: bool = False) -> None:
         for figure in first_runs():
             _print(figure)
         return
+    for figure in judging_cost():
+        _print(figure)
     _print(watch_start())
     with _system() as system:
         _print(event_delay(system))
