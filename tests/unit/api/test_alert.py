@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.journal.codec import decode_alert, encode_alert
 from virtwatch_agent.judge.records import AlertRecord
-from virtwatch_api.alert import INACTIVE, Action, AlertKey, AlertState, Reason, carry_on, hand_over, judge, resolve
+from virtwatch_api.alert import (
+    INACTIVE,
+    Action,
+    AlertKey,
+    AlertState,
+    Reason,
+    carry_on,
+    hand_over,
+    interrupt,
+    judge,
+    resolve,
+)
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity, Timing
@@ -284,3 +295,33 @@ def test_an_alert_that_is_handed_over_stays_as_it_is():
         Severity.CRITICAL,
         5.0,
     )
+
+
+@given(timings, histories)
+def test_a_gap_breaks_what_waits_and_ends_nothing_that_fires(timing, history):
+    for *_, state, _ in _run(history, timing):
+        after = interrupt(state)
+
+        assert (after.severity, after.since) == (state.severity, state.since)
+        assert not after.pending
+        assert after.warning_good_since is after.critical_good_since is None
+        assert interrupt(after) == after
+
+
+@given(st.integers(1, 40), st.sampled_from([0.1, 0.25, 1.0, 2.0, 15.0]), st.floats(0, 1))
+def test_for_is_over_at_its_instant_whatever_the_clock_rounds(intervals, interval, phase):
+    timing = Timing(for_=intervals * interval)
+    state, fired = INACTIVE, []
+    for number in range(intervals + 2):
+        now = 1_700_000_000 + phase + number * interval
+        state, change = judge(state, W, timing=timing, now=now, reason=Reason.BREACH)
+        fired += [number] if change is not None else []
+
+    assert fired == [intervals]
+
+
+@given(timings, histories)
+def test_a_settled_alert_judged_alike_stays_as_it_is(timing, history):
+    for now, _, state, _ in _run(history, timing):
+        if state.settled:
+            assert judge(state, state.holding, timing=timing, now=now + 10, reason=Reason.BREACH) == (state, None)
