@@ -44,7 +44,7 @@ def test_all_and_any_nest() -> None:
     assert judged.see(4, {HEADROOM: 0.5, FAULTS: 9.0, SWAP: 0.0}) == [("Resolved", "Recovered")]
 
 
-def test_signals_of_different_sources_are_joined_by_their_newest_values() -> None:
+def test_signals_of_two_sources_join_by_their_newest_values() -> None:
     judged = Judged(condition(AllOf((above("vm.cpu.utilization", 0.9), above(SWAP, 10)))))
 
     assert judged.see(1, {"vm.cpu.utilization": 0.95}) == []

@@ -133,7 +133,7 @@ def test_a_policy_that_only_observes_leaves_nothing_to_keep() -> None:
     assert list(judged.evaluator.records()) == []
 
 
-def test_an_alert_leaves_with_its_target_and_takes_along_what_it_remembers() -> None:
+def test_an_alert_that_leaves_takes_along_what_it_remembers() -> None:
     judged = Judged(replace(BUSY, timing=Timing(for_=60.0)), CRASH)
     judged.see(1, {RSS: 150.0})
     judged.event("vm.crashed", 1.5)
@@ -153,7 +153,7 @@ def test_an_alert_on_how_this_place_sees_a_target_does_not_leave() -> None:
     assert [item.change.reason for item in judged.evaluator.leave(at=T0 + 2)] == ["DomainStopped"]
 
 
-def test_an_alert_that_was_judged_here_already_is_as_old_as_the_one_that_came() -> None:
+def test_an_alert_judged_here_already_is_as_old_as_one_that_came() -> None:
     judged = Judged(BUSY)
     judged.see(1, {RSS: 150.0})
 
@@ -163,7 +163,7 @@ def test_an_alert_that_was_judged_here_already_is_as_old_as_the_one_that_came() 
     assert judged.state.since == FIRING.since
 
 
-def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
+def test_what_was_seen_here_is_not_forgotten_for_what_came() -> None:
     judged = Judged(CRASH)
     judged.event("vm.crashed", 1.0)
     memory = {"last_at": T0 - 5}

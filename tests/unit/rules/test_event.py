@@ -119,7 +119,7 @@ def test_a_rule_that_names_the_reason_hears_of_a_live_migration() -> None:
     assert judged.event("vm.resumed", reason="migrated") == [("Resolved", "EventCleared")]
 
 
-def test_an_event_found_after_a_gap_is_the_one_that_fires_already() -> None:
+def test_an_event_found_after_a_gap_is_what_fires_already() -> None:
     judged = Judged(FAILED)
     judged.event("vm.io_error", 1.0, device="vda")
 
@@ -145,7 +145,7 @@ def came(judged: Judged, rule: EventRule, device: str = "") -> list[object]:
     return judged.apply(rule, at=9)
 
 
-def test_an_alert_that_came_late_ends_by_what_its_target_did_before() -> None:
+def test_an_alert_that_came_late_ends_by_what_happened_before() -> None:
     judged = Judged(PAUSE)
     judged.event("vm.started", reason="migrated")
     judged.event("vm.resumed")

@@ -141,7 +141,7 @@ def test_lateness_of_samples_moves_no_timer(late: float) -> None:
     assert fired == [30]
 
 
-def test_one_bad_sample_before_and_after_a_gap_do_not_satisfy_for() -> None:
+def test_bad_samples_around_a_gap_do_not_satisfy_for() -> None:
     judged = Judged(busy(Timing(for_=120.0)), interval=15.0)
     judged.see(0, {CPU: 0.6})
     for second in range(0, 3600, 1):
@@ -199,7 +199,7 @@ def test_an_idle_disk_is_neither_slow_nor_missing() -> None:
         assert judged.see(second, {(LATENCY, "vda"): None}) == judged.tick(second) == []
 
 
-def test_an_idle_disk_is_slow_until_its_window_holds_no_operation() -> None:
+def test_an_idle_disk_is_slow_while_its_window_holds_an_operation() -> None:
     judged = Judged(replace(SLOW, aggregate=Aggregate(Function.AVG, 5.0)))
     judged.see(0, {(LATENCY, "vda"): 0.15})
 
@@ -240,7 +240,7 @@ def test_an_unplugged_disk_fires_where_missing_data_alerts() -> None:
     assert changed == [(6, ("Fired", "NoData"))]
 
 
-def test_an_alert_that_came_does_not_end_before_its_window_is_whole() -> None:
+def test_an_alert_that_came_ends_when_its_window_is_whole() -> None:
     rule = busy(aggregate=Aggregate(Function.AVG, 5.0))
     judged = Judged()
     judged.evaluator.restore(name(), Saved("", FIRING))
@@ -284,7 +284,7 @@ levels = st.sampled_from([0.0, 0.3, 0.45, 0.6, 0.85, 0.95])
     st.sampled_from([Aggregate(), Aggregate(Function.AVG, 3.0), Aggregate(Function.MAX, 3.0)]),
     st.sampled_from(MissingData),
 )
-def test_a_judge_that_sleeps_says_what_one_that_is_always_called_says(
+def test_a_judge_that_sleeps_misses_nothing(
     values: list[float | None], for_: float, keep: float, aggregate: Aggregate, missing: MissingData
 ) -> None:
     rule = busy(Timing(for_, keep, missing), aggregate)

@@ -117,7 +117,7 @@ def test_samples_between_two_instants_serve_maximum_and_minimum() -> None:
         assert window.push(1.0, 1) == 1.0
 
 
-def test_samples_between_two_instants_count_by_their_time_in_an_average() -> None:
+def test_extra_samples_count_by_their_time_in_an_average() -> None:
     window = new_window(Function.AVG, 4, 15.0)
     window.push(0.0, 1)
     window.between(3.0, 5.0)
