@@ -36,11 +36,13 @@ class Reading:
     def show(self, window: Window) -> None:
         """Show a window, in place of another one of the same samples."""
         self.window, self.push = window, window.push
+        window.rest(self.low, self.high)
 
     def rest(self) -> None:
         """Find the band in which all who watch sleep."""
         self.low = max((watch.low for watch in self.watches), default=-NEVER)
         self.high = min((watch.high for watch in self.watches), default=NEVER)
+        self.window.rest(self.low, self.high)
 
     def wake(self, result: float, woken: dict[Judge, list[Watch]]) -> None:
         """Note who must judge a value."""

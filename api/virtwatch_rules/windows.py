@@ -78,6 +78,9 @@ class Window(ABC):
             self.leave(old)
         return self.value()
 
+    def rest(self, low: float, high: float) -> None:  # noqa: B027 - most have their value at hand
+        """Note the band in which nobody looks at the value."""
+
     def leave(self, old: float) -> None:  # noqa: B027 - most keep nothing beside the ring
         """Take a value out of what runs along; it is out of the ring already."""
 
@@ -120,14 +123,18 @@ class Last(Window):
 class Total(Window):
     """Add the values up."""
 
-    __slots__ = ("total",)
+    __slots__ = ("part", "part_weight", "total")
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
         self.total = 0
+        self.part = 0.0  # mean of the extra samples since the newest instant
+        self.part_weight = 0.0  # their seconds
 
     def push(self, value: float | None, step: int) -> float:
-        """Take it."""
+        """Take it, and what came since the instant before it where that counts."""
+        if self.part_weight:
+            value = self._with_part(value, step)
         if step != 1:
             self.skip(step)
         position = self.position + 1
@@ -156,6 +163,13 @@ class Total(Window):
         """Subtract it."""
         self.total -= int(old * ONE)
 
+    def _with_part(self, value: float | None, step: int) -> float | None:
+        before, self.part_weight = self.part_weight, 0.0
+        if value is None or step != 1:
+            return value
+        weight = max(self.interval - before, 0.0)
+        return self.part + (value - self.part) * (weight / (weight + before))
+
     def value(self) -> float:
         """Return the sum."""
         return self.total / ONE_INT if self.count else NONE
@@ -164,21 +178,7 @@ class Total(Window):
 class Average(Total):
     """Average the values; samples between two instants count by their time."""
 
-    __slots__ = ("part", "part_weight")
-
-    def __init__(self, size: int, interval: float) -> None:
-        super().__init__(size, interval)
-        self.part = 0.0  # mean of what came since the newest instant
-        self.part_weight = 0.0  # seconds
-
-    def push(self, value: float | None, step: int) -> float:
-        """Take it, with what came since the instant before it."""
-        if self.part_weight:
-            if value is not None and step == 1:
-                weight = max(self.interval - self.part_weight, 0.0)
-                value = self.part + (value - self.part) * (weight / (weight + self.part_weight))
-            self.part_weight = 0.0
-        return super().push(value, step)
+    __slots__ = ()
 
     def push_gap(self) -> float:
         """Move on without a sample."""
@@ -296,18 +296,31 @@ class Count(Window):
 
 
 class Quantile(Window):
-    """Hold the 95th percentile, as Prometheus' quantile_over_time: between two values where no sample is it."""
+    """Hold the 95th percentile, as Prometheus' quantile_over_time: between two values where no sample is it.
 
-    __slots__ = ("ordered",)
+    While all who watch sleep, it only counts the values beyond their band: so many tell whether the percentile is.
+    """
+
+    __slots__ = ("above", "below", "high", "low", "ordered")
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
-        self.ordered = array("d")
+        self.ordered: array[float] | None = array("d")  # its values, once somebody asks
+        self.low, self.high = IDLE, -IDLE
+        self.below = self.above = 0  # values beyond the band
 
     @property
     def bytes(self) -> int:
-        """Return the memory that it holds."""
+        """Return the memory that it holds while somebody looks at each value."""
         return self.overhead + self.size * 16
+
+    def rest(self, low: float, high: float) -> None:
+        """Count beyond another band."""
+        self.low, self.high = low, high
+        if low <= high:
+            values = [value for value in self.ring if -IDLE < value < IDLE]
+            self.below, self.above = sum(value < low for value in values), sum(value > high for value in values)
+            self.ordered = None
 
     def push(self, value: float | None, step: int) -> float:
         """Take it."""
@@ -317,32 +330,60 @@ class Quantile(Window):
         if position == self.size:
             position = 0
         self.position = position
-        ring, ordered = self.ring, self.ordered
-        old = ring[position]
+        old = self.ring[position]
         if self.filled < self.size:
             self.filled += 1
         if -IDLE < old < IDLE:
-            del ordered[bisect_left(ordered, old)]
+            self.count -= 1
+            self.leave(old)
         elif old == IDLE:
             self.idles -= 1
         if value is None:
-            ring[position] = IDLE
+            self.ring[position] = IDLE
             self.idles += 1
-        else:
-            ring[position] = value
-            insort(ordered, value)
-        self.count = len(ordered)
-        return self.value()
+            return self._look()
+        self.ring[position] = value
+        self.count += 1
+        if self.ordered is not None:
+            insort(self.ordered, value)
+        elif value > self.high:
+            self.above += 1
+        elif value < self.low:
+            self.below += 1
+        return self._look()
+
+    def push_gap(self) -> float:
+        """Move on without a sample."""
+        super().push_gap()
+        return self._look()
 
     def leave(self, old: float) -> None:
         """Take it out."""
-        del self.ordered[bisect_left(self.ordered, old)]
+        if self.ordered is not None:
+            del self.ordered[bisect_left(self.ordered, old)]
+        elif old > self.high:
+            self.above -= 1
+        elif old < self.low:
+            self.below -= 1
+
+    def _look(self) -> float:
+        """Return the percentile where it may be beyond the band, else any value within."""
+        if self.ordered is None and self.count:
+            rank = int(0.95 * (self.count - 1))
+            if self.above < self.count - 1 - rank and self.below <= rank:
+                return self.high if self.high < IDLE else self.low
+        return self.value()
 
     def value(self) -> float:
         """Return it."""
-        ordered = self.ordered
-        if not ordered:
+        if not self.count:
             return NONE
+        if self.ordered is None:
+            ordered = sorted(value for value in self.ring if -IDLE < value < IDLE)
+            if not self.low <= self.high:
+                self.ordered = array("d", ordered)
+        else:
+            ordered = self.ordered  # type: ignore[assignment]
         rank = 0.95 * (len(ordered) - 1)
         below = int(rank)
         lower = ordered[below]
