@@ -266,7 +266,7 @@ def test_enforcing_an_observed_policy_fires_what_is_in_breach(agent: Agent) -> N
 
 
 def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent) -> None:
-    disk = {"name": "slow", "threshold": {"signal": "vm.disk.write.latency", "warning": {"above": "10m"}}}
+    disk = {"name": "slow", "threshold": {"signal": "vm.disk.write.latency", "warning": {"above": "10ms"}}}
     agent.judge_by(policy(disk, collection={"interval": "5s"})).appear()
     agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
 

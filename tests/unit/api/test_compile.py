@@ -11,6 +11,7 @@ from virtwatch_api.compile import compile_policy
 from virtwatch_api.policy import Policy, PolicyKey, PolicyKind, PolicySpec
 from virtwatch_api.policy_codec import API_VERSION, parse_policy
 from virtwatch_api.problem import ProblemReason
+from virtwatch_api.support import rule_kinds
 from virtwatch_api.thresholdset import ThresholdSet, encode_spec, parse_thresholdset
 
 DOCUMENT = {
@@ -167,7 +168,7 @@ NOT_THERE_YET = {
 }
 
 
-@pytest.mark.parametrize("kind", NOT_THERE_YET)
+@pytest.mark.parametrize("kind", sorted(NOT_THERE_YET.keys() - rule_kinds()))
 def test_a_rule_without_an_engine_is_named_and_never_ignored(kind):
     document = copy.deepcopy(DOCUMENT)
     document["spec"]["rules"].append({"name": "later", "severity": "Warning", kind: NOT_THERE_YET[kind]})
