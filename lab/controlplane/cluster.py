@@ -4,10 +4,11 @@ import json
 import os
 import ssl
 import subprocess
-import urllib.error
+import threading
 import urllib.request
 from collections.abc import Sequence
 from functools import partial
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ NODE_CONTROLLERS = (
 TOKEN_DURATION = "168h"
 
 # No proxy of the environment stands between the lab and its own loopback.
-_NO_PROXY = urllib.request.ProxyHandler({})
-_DIRECTLY = urllib.request.build_opener(_NO_PROXY)
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ControlPlane:
@@ -73,7 +73,8 @@ class ControlPlane:
         self.bin = self.folder / "bin"
         self._run = run
         self._pki: Pki | None = None
-        self._opener: urllib.request.OpenerDirector | None = None
+        self._connection: HTTPSConnection | None = None
+        self._asking = threading.Lock()
         self._parts: list[Process] = []
 
     def start(self) -> None:
@@ -103,6 +104,9 @@ class ControlPlane:
         """
         while self._parts:
             self._parts.pop().kill()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
         """Return when the API server is ready and the controllers have caught up."""
@@ -248,20 +252,23 @@ class ControlPlane:
         return self._ask("/api/v1/namespaces/default/serviceaccounts/default")[0] == 200
 
     def _ask(self, path: str) -> tuple[int, bytes]:
-        request = urllib.request.Request(
-            self.server + path, headers={"Authorization": f"Bearer {self.pki.admin_token}"}
-        )
-        if self._opener is None:
+        with self._asking:
+            # One that was kept may have ended with the API server that it led to.
+            if self._connection is not None and (answer := self._answer(self._connection, path)):
+                return answer
             context = ssl.create_default_context(cafile=str(self.pki.ca))
-            self._opener = urllib.request.build_opener(_NO_PROXY, urllib.request.HTTPSHandler(context=context))
+            host, _, port = self.server.removeprefix("https://").partition(":")
+            self._connection = HTTPSConnection(host, int(port), timeout=5, context=context)
+            return self._answer(self._connection, path) or (0, b"")
+
+    def _answer(self, connection: HTTPSConnection, path: str) -> tuple[int, bytes] | None:
         try:
-            with self._opener.open(request, timeout=5) as answer:
-                return int(answer.status), answer.read()
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                return refusal.code, b""
-        except OSError:
-            return 0, b""
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self.pki.admin_token}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException):
+            connection.close()
+            return None
 
 
 def _serves(etcd: int) -> bool:
