@@ -1,1 +1,1 @@
-"""A real OTLP backend: Jaeger with its page, and a small in-process receiver for tests of faults."""
+"""A real OTLP backend: Jaeger with its page."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from lab.backend.sink import Sink
 from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog, Told
 from lab.node.cluster import Cluster
@@ -17,6 +16,7 @@ from lab.node.virtwatch import NAMESPACE, install, remove, wait_ready
 from lab.rundir import RunDir
 from tests.e2e.node.site import DEADLINE_S, Site
 from tests.integration.leftovers import leftovers
+from tests.otlp_sink import Sink
 from tools.checkout import CHECKOUT
 from tools.dist import dist
 

@@ -18,8 +18,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from lab.backend.backend import Backend
-from lab.backend.sink import Answer, Sink
 from lab.process import wait_for
+from tests.otlp_sink import Answer, Sink
 from tools.errors import ToolError
 
 RESOURCE = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="lab-test"))])

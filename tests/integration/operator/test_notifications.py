@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.backend.sink import Sink
 from tests.integration.operator.channels import condition, make_channel, make_secret, status, wait_condition
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import Webhook, webhook
+from tests.otlp_sink import Sink
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
 from virtwatch_api.targets import vm_ref

@@ -3,9 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.backend.sink import Sink
 from lab.process import free_port
 from tests.integration.operator.place import Place, eventually
+from tests.otlp_sink import Sink
 
 DEADLINE_S = 30
 NOTIFYING = {"sink notifications", "deliveries", "deliveries that failed", "tests of channels"}

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.backend.sink import Answer, Sink
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.installed.events import EventLog
 from lab.installed.system import System
 from lab.installed.virtualmachine import VirtualMachine
 from lab.rundir import RunDir, clean
 from tests.integration.system.watched import Watched
+from tests.otlp_sink import Answer, Sink
 
 RULE = {
     "name": "paused",

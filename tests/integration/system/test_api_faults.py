@@ -1,7 +1,7 @@
 import pytest
 
-from lab.backend.sink import Sink
 from tests.integration.system.watched import Watched
+from tests.otlp_sink import Sink
 
 
 def test_transitions_wait_for_an_api_server_that_was_killed(watched: Watched) -> None:

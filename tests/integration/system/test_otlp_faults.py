@@ -1,7 +1,7 @@
 import pytest
 
-from lab.backend.sink import Answer, Sink
 from tests.integration.system.watched import Watched
+from tests.otlp_sink import Answer, Sink
 
 
 @pytest.mark.parametrize("answer", [Answer.ABSENT, Answer.UNAVAILABLE, Answer.REDIRECT, Answer.PARTIAL, Answer.HANG])

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from lab.backend.sink import Answer, Sink, attributes
+from tests.otlp_sink import Answer, Sink, attributes
 from virtwatch_agent.observations import Domain, DomainState, Sample, TargetEvent
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.alert import Action, AlertKey, Reason

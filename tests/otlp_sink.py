@@ -181,7 +181,7 @@ class _Signal:
         ]
 
 
-_WHY = "the lab's sink rejects all, as told"
+_WHY = "the test's sink rejects all, as told"
 _SIGNALS = {
     "/v1/traces": _Signal(
         traces.ExportTraceServiceRequest,
