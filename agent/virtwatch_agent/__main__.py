@@ -81,6 +81,7 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         new_epoch=lambda: uuid.uuid4().hex[:12],
         measure=_measure,
         export_interval=settings.export_interval,
+        burst=settings.transition_burst,
     )
     telemetry.observe("process.cpu.time", "s", lambda: _measure()[0], instrument=Instrument.COUNTER)
     telemetry.observe("process.memory.usage", "By", lambda: _measure()[1])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from virtwatch_agent.core.flapping import ALERT_BURST
 from virtwatch_api.problem import Problem
 from virtwatch_process.settings import Variables
 
@@ -26,7 +27,7 @@ class AgentSettings:
     `node` names this node's NodeMonitor. `pods_dir` is where the kubelet's pods folder is seen, None on a host without
     KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
     `proc` and `sys` are the host's. `namespace` is the operator's, and so the agent's. `libvirt_uris` are connections
-    given by hand.
+    given by hand. `transition_burst`: see core/flapping.py.
     """
 
     node: str
@@ -39,6 +40,7 @@ class AgentSettings:
     state_dir: Path
     health_port: int
     export_interval: float
+    transition_burst: int
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "AgentSettings | tuple[Problem, ...]":
@@ -57,6 +59,7 @@ class AgentSettings:
             export_interval=read.seconds(
                 "VIRTWATCH_EXPORT_INTERVAL", DEFAULT_EXPORT_INTERVAL, at_least=1.0, at_most=3600.0
             ),
+            transition_burst=read.number("VIRTWATCH_TRANSITION_BURST", ALERT_BURST, at_most=1_000_000),
         )
         return read.problems or settings
 

@@ -14,7 +14,7 @@ from virtwatch_kube.paths import virtwatch
 
 READY_DEADLINE_S = 60.0
 # Tests and benches tell more of one VM than a person would want to read.
-BURST = {"VIRTWATCH_EVENT_BURST": "100000"}
+BURST = {"VIRTWATCH_EVENT_BURST": "100000", "VIRTWATCH_TRANSITION_BURST": "100000"}
 
 
 class System:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from virtwatch_agent.core.dispatch import Dispatch
+from virtwatch_agent.core.flapping import ALERT_BURST
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.store import Journal, JournalInUseError
 from virtwatch_agent.observations import Observation
@@ -37,13 +38,17 @@ class Core:
         new_epoch: Callable[[], str],
         measure: Callable[[], tuple[float, float]],
         export_interval: float = 15.0,
+        burst: int = ALERT_BURST,
     ) -> None:
-        """`measure` returns the process's CPU seconds and resident bytes; `export_interval` in seconds."""
+        """`measure` returns the process's CPU seconds and resident bytes; `export_interval` in seconds.
+
+        `burst` is how many transitions of one alert are journaled as they come, before it counts as one that flaps.
+        """
         self._collector = collector
         self._source = thresholds
         self._clock = clock
         self._outcome = Outcome(
-            journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time()
+            journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time(), burst=burst
         )
         self._dispatch = Dispatch(
             node=node,

@@ -11,8 +11,9 @@ from virtwatch_api.targets import TargetRef
 
 # Transitions of one alert, and of all alerts of a policy on one target, that are journaled as they come; then one for
 # each so many seconds. A bucket per policy and target: what one tenant's VM does costs no other's.
-ALERT_BURST, ALERT_REFILL_S = 6, 60.0
-TARGET_BURST, TARGET_REFILL_S = 40, 15.0
+ALERT_BURST, ALERT_REFILL_S = 10, 60.0
+TARGET_REFILL_S = 15.0
+_ALERTS_PER_TARGET = 4  # whose whole burst a target has
 _MAX_BUCKETS = 50_000
 
 
@@ -41,9 +42,14 @@ class _Held:
 
 
 class Flapping:
-    """Decide which changes become transitions; `now` is monotonic seconds."""
+    """Decide which changes become transitions; `now` is monotonic seconds.
 
-    def __init__(self) -> None:
+    `burst` is how many transitions of one alert are journaled as they come.
+    """
+
+    def __init__(self, *, burst: int = ALERT_BURST) -> None:
+        self._burst = burst
+        self._target_burst = burst * _ALERTS_PER_TARGET
         self._alerts: dict[AlertKey, _Bucket] = {}
         self._targets: dict[tuple[PolicyKey, TargetRef], _Bucket] = {}
         self._held: dict[AlertKey, _Held] = {}
@@ -114,10 +120,10 @@ class Flapping:
 
     def _spend(self, key: AlertKey, *, now: float) -> bool:
         self._sweep(now)
-        alert = self._alerts.setdefault(key, _Bucket(ALERT_BURST, now))
-        target = self._targets.setdefault((key.policy, key.target), _Bucket(TARGET_BURST, now))
-        alert.fill(now, burst=ALERT_BURST, refill=ALERT_REFILL_S)
-        target.fill(now, burst=TARGET_BURST, refill=TARGET_REFILL_S)
+        alert = self._alerts.setdefault(key, _Bucket(self._burst, now))
+        target = self._targets.setdefault((key.policy, key.target), _Bucket(self._target_burst, now))
+        alert.fill(now, burst=self._burst, refill=ALERT_REFILL_S)
+        target.fill(now, burst=self._target_burst, refill=TARGET_REFILL_S)
         if min(alert.tokens, target.tokens) < 1:
             return False
         alert.tokens -= 1
@@ -128,12 +134,12 @@ class Flapping:
         if len(self._alerts) + len(self._targets) < _MAX_BUCKETS:
             return
         for key, bucket in list(self._alerts.items()):
-            bucket.fill(now, burst=ALERT_BURST, refill=ALERT_REFILL_S)
-            if bucket.tokens >= ALERT_BURST:
+            bucket.fill(now, burst=self._burst, refill=ALERT_REFILL_S)
+            if bucket.tokens >= self._burst:
                 del self._alerts[key]
         for target, bucket in list(self._targets.items()):
-            bucket.fill(now, burst=TARGET_BURST, refill=TARGET_REFILL_S)
-            if bucket.tokens >= TARGET_BURST:
+            bucket.fill(now, burst=self._target_burst, refill=TARGET_REFILL_S)
+            if bucket.tokens >= self._target_burst:
                 del self._targets[target]
 
 

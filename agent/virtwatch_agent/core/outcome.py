@@ -38,6 +38,7 @@ class Outcome:
         new_epoch: Callable[[], str],
         measure: Callable[[], tuple[float, float]],
         started: float,
+        burst: int,
     ) -> None:
         self._ledger = Ledger(journal, new_epoch=new_epoch)
         self._reporter = reporter
@@ -48,7 +49,7 @@ class Outcome:
         # Monotonic seconds: a clock that is set must neither silence a node nor change what it costs.
         self._began = clock.monotonic()
         self._published_at = self._began
-        self._flapping = Flapping()
+        self._flapping = Flapping(burst=burst)
         self._fresh: list[tuple[Transition, Verdict, float]] = []
         self._noted: dict[str, frozenset[str]] = {}
         self._would_have_fired: dict[PolicyKey, deque[float]] = {}

@@ -27,6 +27,7 @@ def test_every_setting_can_be_given():
             "VIRTWATCH_STATE_DIR": "/s",
             "VIRTWATCH_HEALTH_PORT": "9000",
             "VIRTWATCH_EXPORT_INTERVAL": "1m",
+            "VIRTWATCH_TRANSITION_BURST": "99",
         }
     )
     assert settings == AgentSettings(
@@ -40,6 +41,7 @@ def test_every_setting_can_be_given():
         state_dir=Path("/s"),
         health_port=9000,
         export_interval=60.0,
+        transition_burst=99,
     )
 
 
