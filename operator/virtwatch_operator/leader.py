@@ -125,6 +125,7 @@ class Leader:
         self._policies_heard: Hearing[PolicyKey] = Hearing()
         self._channels_heard: Hearing[ChannelKey] = Hearing()
         self._deafness = Outage("The watch of policies and channels", consequence="it is begun anew")
+        self._node_keys: frozenset[str] | None = None
         self._deaf_since: float | None = None
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
@@ -228,9 +229,9 @@ class Leader:
             namespaces=self._namespaces,
             book=self._book,
             tracer=tracer,
-            decided=self._statuses.add,
+            decided=self._decided,
         )
-        self._node_reconciler = NodeReconciler(client=client, pods=self._pods)
+        self._node_reconciler = NodeReconciler(client=client, pods=self._pods, keys=lambda: self._node_keys)
         announcer = Announcer(
             client=client,
             hand=self._hand,
@@ -338,8 +339,22 @@ class Leader:
         else:
             self._deaf_since = None
             self._deafness.healed()
+        known = all(self._book.get(key) is not None for key, mark in policies.items() if mark is not None)
+        if self._node_keys is None and known:
+            self._select_nodes_by(self._book.node_keys())
         if all_anew:
             self._resync(policies)
+
+    def _decided(self, key: PolicyKey) -> None:
+        self._statuses.add(key)
+        if self._node_keys is not None:
+            self._select_nodes_by(self._book.node_keys())
+
+    def _select_nodes_by(self, keys: frozenset[str]) -> None:
+        if keys != self._node_keys:
+            self._node_keys = keys
+            for node in self._pods.nodes():
+                self._nodes.add(node)
 
     def _resync(self, policies: Iterable[PolicyKey]) -> None:
         self._foreign.look(self._watches["thresholdsets"].objects(), set(policies))

@@ -53,6 +53,7 @@ class PolicyFacts:
     rules: tuple[Rule, ...] = ()  # of the newest generation, none where that is not valid
     version: str = ""
     read_at: str = ""
+    node_keys: frozenset[str] = frozenset()  # of the labels by which it selects nodes
 
 
 class PolicyBook:
@@ -76,6 +77,10 @@ class PolicyBook:
         """Drop a policy that is gone."""
         with self._lock:
             self._facts.pop(key, None)
+
+    def node_keys(self) -> frozenset[str]:
+        """Return the keys of labels by which any policy selects nodes."""
+        return frozenset().union(*(facts.node_keys for facts in self.all()))
 
     def all(self) -> Iterable[PolicyFacts]:
         """Return all facts as they are now."""

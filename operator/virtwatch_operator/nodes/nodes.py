@@ -2,7 +2,7 @@
 # is seen of that agent.
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from virtwatch_api.nodemonitor_codec import Json, format_time
 from virtwatch_api.policy_codec import API_VERSION
@@ -15,16 +15,24 @@ MANAGER = "virtwatch-nodes"
 OBSERVED_MANAGER = "virtwatch-observed"
 
 
-def nodemonitor_body(node: Json) -> Json:
-    """Write the NodeMonitor of a Node: its labels, so that policies can select by them, and its end with the Node's."""
+# Of a Node's labels these always stand on its NodeMonitor: a policy that is the first to select by one finds it there.
+_WELL_KNOWN = ("kubernetes.io/", "topology.kubernetes.io/", "node-role.kubernetes.io/", "node.kubernetes.io/")
+
+
+def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
+    """Write the NodeMonitor of a Node: the labels by which policies select it, and its end with the Node's.
+
+    `keys` are those that policies name, beside the well-known ones.
+    """
     metadata = node["metadata"]
+    labels = (metadata.get("labels") or {}).items()
     owner = {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]}
     return {
         "apiVersion": API_VERSION,
         "kind": "NodeMonitor",
         "metadata": {
             "name": metadata["name"],
-            "labels": dict(metadata.get("labels") or {}),
+            "labels": {key: value for key, value in labels if key in keys or key.startswith(_WELL_KNOWN)},
             "ownerReferences": [owner],
         },
     }
@@ -33,8 +41,17 @@ def nodemonitor_body(node: Json) -> Json:
 class NodeReconciler:
     """Create NodeMonitors, keep their labels those of their Nodes, and write there what is seen of the agents."""
 
-    def __init__(self, *, client: KubeClient, pods: AgentPods, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        pods: AgentPods,
+        keys: Callable[[], Container[str] | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`keys` returns by which labels policies select nodes, None while not all policies are known."""
         self._client = client
+        self._keys = keys
         self._pods = pods
         self._clock = clock
         self._written: dict[str, Json] = {}
@@ -67,13 +84,16 @@ class NodeReconciler:
             self._write_observed(node, uid=standing[0])
 
     def _create(self, node: str) -> None:
+        keys = self._keys()
+        with self._lock:
+            known = node in self._standing
+        if known and keys is None:
+            return  # the labels that it has are of policies that are not known yet
         try:
-            body = nodemonitor_body(self._client.get(resource("v1", "nodes", name=node)))
+            body = nodemonitor_body(self._client.get(resource("v1", "nodes", name=node)), keys or ())
         except NotFound:
             self._written.pop(node, None)
             return
-        with self._lock:
-            known = node in self._standing
         if self._written.get(node) == body and known:
             return
         made = self._client.apply(virtwatch("nodemonitors", name=node), body, manager=MANAGER)

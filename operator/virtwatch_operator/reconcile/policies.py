@@ -188,9 +188,17 @@ class PolicyReconciler:
             notify=read_notify(subject.document),
             rules=read_rules_of(subject.document),
             read_at=str(subject.document["metadata"]["resourceVersion"]),
+            node_keys=_node_keys(subject.document) | _node_keys(subject.stored.document if subject.stored else {}),
         )
 
 
 def _reserved(key: PolicyKey, operator_namespace: str) -> tuple[str, str] | None:
     """Return a policy's place where that is one of the ClusterMonitorPolicies'."""
     return (operator_namespace, key.name) if key.name.startswith(CLUSTER_PREFIX) else None
+
+
+def _node_keys(document: Json) -> frozenset[str]:
+    """Return the keys by which a policy or its ThresholdSet selects nodes, valid or not."""
+    selector = ((document.get("spec") or {}).get("target") or {}).get("nodeSelector") or {}
+    expressions = selector.get("matchExpressions") or ()
+    return frozenset((*(selector.get("matchLabels") or {}), *(item["key"] for item in expressions if "key" in item)))

@@ -245,7 +245,9 @@ def test_a_nodemonitor_is_there_for_each_agent_and_comes_back(place: Place):
     agent = place.agent("n1")
     path = virtwatch("nodemonitors", name=agent.node)
     found = place.client.get(path)
-    assert found["metadata"]["labels"] == {"zone": "a"}
+    assert "zone" not in found["metadata"].get("labels", {})
+    place.cluster_policy(target={"nodeSelector": {"matchLabels": {"zone": "a"}}})
+    eventually(lambda: place.client.get(path)["metadata"].get("labels") == {"zone": "a"}, what="the label to be there")
     assert [owner["kind"] for owner in found["metadata"]["ownerReferences"]] == ["Node"]
     place.client.delete(path)
 

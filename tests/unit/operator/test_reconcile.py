@@ -158,9 +158,10 @@ def test_a_policy_that_selects_by_namespace_labels_is_marked_when_these_change()
 
 
 def test_a_nodemonitor_has_its_nodes_labels_and_ends_with_it():
-    body = nodemonitor_body({"metadata": {"name": "n1", "uid": "u", "labels": {"zone": "a"}}})
+    labels = {"zone": "a", "feature.example.com/many": "true", "kubernetes.io/hostname": "n1"}
+    body = nodemonitor_body({"metadata": {"name": "n1", "uid": "u", "labels": labels}}, {"zone"})
     assert body["metadata"] == {
         "name": "n1",
-        "labels": {"zone": "a"},
+        "labels": {"zone": "a", "kubernetes.io/hostname": "n1"},
         "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u"}],
     }
