@@ -14,7 +14,7 @@ from virtwatch_api.place import policy_at
 from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_api.policy_codec import read_notify, read_rules_of
 from virtwatch_kube.client import KubeClient
-from virtwatch_kube.errors import KubeError, NotFound, Unavailable
+from virtwatch_kube.errors import KubeError, NotFound
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import KUBEVIRT, resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch, bare
@@ -26,8 +26,9 @@ from virtwatch_operator.events.reminders import Lasting
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
 from virtwatch_operator.handlers.serve import KopfThread
-from virtwatch_operator.hearing import Hearing, Mark, check
+from virtwatch_operator.hearing import Mark
 from virtwatch_operator.kinds import check_kinds
+from virtwatch_operator.listening import Listening
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
 from virtwatch_operator.nodes.machines import VirtualMachines, slim
@@ -37,7 +38,7 @@ from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
 from virtwatch_operator.notify.notifications import Notifications
 from virtwatch_operator.notify.routing import routes
-from virtwatch_operator.policies import PLURAL, PolicyBook, Seen, policy_path
+from virtwatch_operator.policies import PolicyBook, Seen, policy_path
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
@@ -57,7 +58,6 @@ _TICK_S = 2.0
 _RESYNC_S = 300.0
 _FIRST_RESYNC_S = 30.0
 _LOOK_EVERY_S = 15.0
-_DEAF_S = 180.0  # after which the process ends, for beginning anew did not help
 _POLL_S = 0.2
 # What the sinks have taken meanwhile is acknowledged with one write.
 _ACKNOWLEDGE_EVERY_S = 0.1
@@ -122,13 +122,15 @@ class Leader:
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, tracer)
-        self._policies_heard: Hearing[PolicyKey] = Hearing()
-        self._channels_heard: Hearing[ChannelKey] = Hearing()
-        self._deafness = Outage("The watch of policies and channels", consequence="it is begun anew")
         self._node_keys: frozenset[str] | None = None
-        self._deaf_since: float | None = None
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
+        self._listening = Listening(
+            client=self._client,
+            mark_policy=self._policies.add,
+            mark_channel=self._notifications.channels.add,
+            restart=self._kopf.restart,
+        )
 
     def run(self) -> None:
         """Start everything once the API server serves virtwatch's kinds, then look at it again now and then."""
@@ -170,8 +172,7 @@ class Leader:
     @property
     def alive(self) -> bool:
         """Tell whether no thread has died, nor hears nothing for good."""
-        deaf = self._deaf_since is not None and time.monotonic() - self._deaf_since > _DEAF_S
-        return self._kopf.alive and not deaf and all(workers.alive for workers in self._workers)
+        return self._kopf.alive and not self._listening.hopeless and all(workers.alive for workers in self._workers)
 
     def ready(self) -> Mapping[str, bool]:
         """Tell what has been found and heard of, and whether that is still so."""
@@ -179,8 +180,7 @@ class Leader:
             "custom resource definitions": self._kinds_found,
             **{f"first list of {name}": watch.synced for name, watch in self._watches.items()},
             **{f"recent word of {name}": watch.fresh for name, watch in self._watches.items()},
-            "changes of policies are heard": not self._policies_heard.deaf,
-            "changes of channels are heard": not self._channels_heard.deaf,
+            **self._listening.ready,
         }
 
     def _make_watches(self, namespace: str) -> Mapping[str, Watch]:
@@ -320,27 +320,8 @@ class Leader:
 
     def _look(self, *, all_anew: bool) -> None:
         """See that kopf tells of what there is; now and then, look at everything again."""
-        policies = {
-            PolicyKey(kind, *_names(document)): _mark(document)
-            for kind, plural in PLURAL.items()
-            for document in self._client.list(virtwatch(plural), metadata_only=True)
-        }
-        channels = {
-            ChannelKey(document["metadata"]["namespace"], document["metadata"]["name"]): _mark(document)
-            for document in self._client.list(virtwatch("notificationchannels"), metadata_only=True)
-        }
-        missed = check(self._policies_heard, policies, mark=self._policies.add) or check(
-            self._channels_heard, channels, mark=self._notifications.channels.add
-        )
-        if missed:
-            self._deaf_since = self._deaf_since or time.monotonic()
-            self._deafness.failed(Unavailable(missed))
-            self._kopf.restart()
-        else:
-            self._deaf_since = None
-            self._deafness.healed()
-        known = all(self._book.get(key) is not None for key, mark in policies.items() if mark is not None)
-        if self._node_keys is None and known:
+        policies = self._listening.look()
+        if self._node_keys is None and all(self._book.get(key) is not None for key in policies):
             self._select_nodes_by(self._book.node_keys())
         if all_anew:
             self._resync(policies)
@@ -366,12 +347,12 @@ class Leader:
         self._notifications.resync()
 
     def _channel_noticed(self, key: ChannelKey, mark: Mark) -> None:
-        self._channels_heard.heard(key, mark)
+        self._listening.channel(key, mark)
         self._notifications.channels.add(key)
 
     def _policy_noticed(self, key: PolicyKey, seen: Seen) -> None:
         """Mark a policy that changed; where only its status did, the status, unless it was written here."""
-        self._policies_heard.heard(key, (seen.uid, seen.generation) if seen.uid else None)
+        self._listening.policy(key, seen)
         facts = self._book.get(key)
         if facts is None or (facts.uid, facts.generation) != (seen.uid, seen.generation):
             self._policies.add(key)
@@ -464,13 +445,3 @@ class Leader:
             return str(self._client.get(policy_path(key))["metadata"]["uid"])
         except NotFound:
             return ""
-
-
-def _names(document: Json) -> tuple[str, str | None]:
-    return document["metadata"]["name"], document["metadata"].get("namespace")
-
-
-def _mark(document: Json) -> Mark:
-    metadata = document["metadata"]
-    # One that is being deleted is as good as gone.
-    return None if metadata.get("deletionTimestamp") else (metadata["uid"], metadata["generation"])

@@ -244,3 +244,27 @@ def test_rights_that_are_missing_are_named_and_waited_for(place: Place):
         kubectl("delete", "clusterrolebinding", place.name)
     assert operator.alive
     assert json.loads(kubeconfig.read_text())["kind"] == "Config"
+
+
+def test_what_changes_while_rights_are_lost_is_noticed_when_they_are_back(place: Place):
+    kubectl = place.cluster.kubectl
+    kubectl("create", "serviceaccount", "operator", f"--namespace={place.system}")
+    account = f"--serviceaccount={place.system}:operator"
+    bind = ("create", "clusterrolebinding", place.name, "--clusterrole=cluster-admin", account)
+    kubeconfig = place.cluster.service_account_kubeconfig(place.system, "operator")
+    kubectl(*bind)
+    try:
+        operator = place.operator(KUBECONFIG=str(kubeconfig))
+        first = place.policy()
+        eventually(lambda: place.thresholds(first), what="the policy to be in force")
+        kubectl("delete", "clusterrolebinding", place.name)
+        # A stream that stands is not cut by a right that goes: the API server is started again.
+        place.cluster.apiserver.kill()
+        place.api_server_returns()
+        changed = place.policy(name="meanwhile")
+        eventually(lambda: says(operator, "403"), what="the operator to say what it may not do")
+        kubectl(*bind)
+        eventually(lambda: place.thresholds(changed), what="what changed meanwhile to be in force", deadline=90)
+        eventually(lambda: ask(operator, "/readyz")[0] == 200, what="readiness", deadline=90)
+    finally:
+        kubectl("delete", "clusterrolebinding", place.name, check=False)
