@@ -102,7 +102,8 @@ def test_the_operators_part_is_not_touched(client, reporter, node_monitor):
     assert client.get(PATH)["spec"] == spec["spec"]
 
 
-def test_a_nodemonitor_that_the_operator_makes_later_is_written_then(client, reporter, caplog, exporter):
+def test_a_nodemonitor_that_the_operator_makes_later_is_written_then(client, reporter, caplog, exporter, monkeypatch):
+    monkeypatch.setattr("virtwatch_agent.kubernetes.reporter.FIRST_START_S", 0.0)
     caplog.set_level(logging.INFO, logger="virtwatch_kube")
     reporter.start()
     reporter.publish(status(transitions=[transition(1, traceparent=TRACEPARENT)], virtual_machines=5))

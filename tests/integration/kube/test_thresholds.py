@@ -69,6 +69,7 @@ def sets(client, namespace):
     def apply(name, **spec):
         body = document(name, **spec)
         body["metadata"] = {"name": name}
+        body["spec"]["policy"]["namespace"] = namespace
         client.apply(f"{path}/{name}", body, manager="test")
         return f"{path}/{name}"
 
