@@ -6,6 +6,7 @@ is that instant's, others are extra. An instant whose sample does not come is a 
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Set
+from functools import lru_cache
 
 from virtwatch_api.policy import Function
 from virtwatch_rules.budget import WindowBudget
@@ -23,7 +24,7 @@ _MOST_GAPS = 512  # instants of one gap that are judged one by one
 class Reading:
     """Show one window of one series; engines see it as `engine.Reading`."""
 
-    __slots__ = ("function", "high", "low", "push", "reach", "track", "watches", "window")
+    __slots__ = ("function", "high", "low", "reach", "track", "watches", "window")
 
     def __init__(self, track: "Track", function: Function, reach: float, window: Window) -> None:
         self.track = track
@@ -35,7 +36,7 @@ class Reading:
 
     def show(self, window: Window) -> None:
         """Show a window, in place of another one of the same samples."""
-        self.window, self.push = window, window.push
+        self.window = window
         window.rest(self.low, self.high)
 
     def rest(self) -> None:
@@ -99,6 +100,12 @@ class Reading:
         return 0 if self.outdated else self.window.count
 
 
+@lru_cache
+def _rate(interval: float) -> float:
+    """Return one number for all tracks of an interval: what lies together is read faster."""
+    return 1.0 / interval
+
+
 class Track:
     """Follow one series on one grid; times in seconds since 1970."""
 
@@ -106,7 +113,7 @@ class Track:
 
     def __init__(self, interval: float, at: float) -> None:
         self.interval = interval
-        self.rate = 1.0 / interval
+        self.rate = _rate(interval)
         self.stale = max(STALE_AT_LEAST_S, STALE_INTERVALS * interval)
         self.late = min(LATE_S, interval)
         self.anchor = at - _SLACK_S
@@ -151,6 +158,7 @@ class Store:
         self._asked: dict[str, list[tuple[Judge, Input]]] = {}
         self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
         self._check_at = 0.0
+        self._began = (0.0, 0.0)  # the newest look that a series began with, and its anchor: one number for all
 
     def want(self, judges: Iterable[Judge]) -> None:
         """Keep what these judges want; windows that they want already stay, others go."""
@@ -188,6 +196,7 @@ class Store:
         """
         woken: dict[Judge, list[Watch]] = {}
         due, series, taken = look.due, self._series, 0
+        anchor, rate, index = 0.0, 0.0, 0
         for signal, device, value in look.points:
             tracks = series.get((signal, device))
             if tracks is None:
@@ -198,17 +207,20 @@ class Store:
                 continue
             taken += 1
             for track in tracks:
-                step = int((due - track.anchor) * track.rate) - track.slot
+                if track.anchor is not anchor or track.rate is not rate:
+                    anchor, rate = track.anchor, track.rate
+                    index = int((due - anchor) * rate)
+                step = index - track.slot
                 if step != 1 or track.fresh:
                     if step > 1:
                         catch_up(self._behind(track, look))
                     self._take_unusual(track, value, due, step, woken)
                     continue
-                track.slot += 1
+                track.slot = index
                 track.at = track.seen = due
                 track.open = False
                 for reading in track.readings:
-                    result = reading.push(value, 1)
+                    result = reading.window.push(value, 1)
                     if not reading.low <= result <= reading.high:
                         reading.wake(result, woken)
         if taken < self._expected(look.signals):
@@ -245,8 +257,9 @@ class Store:
     def clock_set(self, seconds: float) -> None:
         """Move all instants: the clock was set."""
         self._check_at += seconds
+        anchors: dict[float, float] = {}
         for track in (track for tracks in self._series.values() for track in tracks):
-            track.anchor += seconds
+            track.anchor = anchors.setdefault(track.anchor, track.anchor + seconds)
             track.at += seconds
             track.seen += seconds
 
@@ -265,7 +278,9 @@ class Store:
         woken: dict[Judge, list[Watch]],
     ) -> None:
         if track.fresh:
-            track.fresh, track.anchor, track.slot, step = False, due - _SLACK_S, 0, 1
+            if self._began[0] != due:
+                self._began = (due, due - _SLACK_S)
+            track.fresh, track.anchor, track.slot, step = False, self._began[1], 0, 1
         elif step > 1:
             track.slot, step = track.slot + 1, 1
         elif step < 0 or (due <= track.seen and not track.open):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from virtwatch_api.alert import INACTIVE, AlertState, Change, Reason, interrupt
@@ -37,12 +38,14 @@ def grid(aggregate: Aggregate, timing: Timing, interval: float) -> float:
     return max(min(needs), min(SHORTEST_S, interval))
 
 
+@lru_cache(1024)
 def false_band(level: Level) -> tuple[float, float]:
     """Return a band of values that surely do not breach a level."""
     margin = abs(level.value) * _MARGIN
     return (-NEVER, level.value - margin) if level.bound is Bound.ABOVE else (level.value + margin, NEVER)
 
 
+@lru_cache(1024)
 def true_band(level: Level, edge: float) -> tuple[float, float]:
     """Return a band of values that are surely past `edge`, on the bad side of a level."""
     margin = abs(edge) * _MARGIN or 1e-300
