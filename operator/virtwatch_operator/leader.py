@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey
-from virtwatch_api.nodemonitor import NodeMonitor
+from virtwatch_api.nodemonitor import NodeMonitor, Transition
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.place import policy_at
 from virtwatch_api.policy import Notify, PolicyKey, Rule
@@ -269,8 +269,7 @@ class Leader:
             rules=rules,
             notify_of=self._notify_of,
             rule_of=self._rule_of,
-            # Until all are known, none counts as gone.
-            node_known=lambda node: not self._watches["nodemonitors"].synced or self._fleet.known(node),
+            may_last=self._may_last,
             count=self._metrics.notification,
             changed=self._channel_changed,
             outages=self._outages,
@@ -411,6 +410,12 @@ class Leader:
         for facts in self._book.all():
             for report in self._fleet.reports(facts.key).values():
                 yield from (Lasting(alert, facts.uid) for alert in report.firing)
+
+    def _may_last(self, transition: Transition) -> bool:
+        """Tell whether an alert's node is there, or another one that knows it; until all are known, it may be."""
+        if not self._watches["nodemonitors"].synced or self._fleet.known(transition.subject.node):
+            return True
+        return bool(self._fleet.knowing(transition.alert))
 
     def _channel_changed(self, key: ChannelKey) -> None:
         for facts in self._book.all():

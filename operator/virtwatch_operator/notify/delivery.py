@@ -10,6 +10,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.channel import Channel, ChannelKey, ChannelType
+from virtwatch_api.nodemonitor import Transition
 from virtwatch_operator.notify import outbox as states
 from virtwatch_operator.notify.book import ChannelBook, Delivery, Test
 from virtwatch_operator.notify.guard import Guard
@@ -39,7 +40,11 @@ class Rules:
 
 
 class Deliverer:
-    """Send what one channel is due at a time; `reported` is called with one of which there is something to say."""
+    """Send what one channel is due at a time.
+
+    `may_last` tells whether anybody is left who would say that an alert is over. `reported` is called with a channel of
+    which there is something to say.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class Deliverer:
         silences: Silences,
         senders: Callable[[ChannelType], Sender],
         rules: Rules,
-        node_known: Callable[[str], bool],
+        may_last: Callable[[Transition], bool],
         reported: Callable[[ChannelKey], None],
         count: Callable[[str, str], None],
         tracer: Tracer,
@@ -62,7 +67,7 @@ class Deliverer:
         self._silences = silences
         self._senders = senders
         self._rules = rules
-        self._node_known = node_known
+        self._may_last = may_last
         self._reported = reported
         self._count = count
         self._tracer = tracer
@@ -168,11 +173,7 @@ class Deliverer:
         return [item for item in outbox.waiting if not item.firing and item.told is None and self._silenced(item)]
 
     def _orphans(self, outbox: Outbox) -> list[Entry]:
-        return [
-            item
-            for item in outbox.alerts.values()
-            if item.firing and not self._node_known(item.transition.subject.node)
-        ]
+        return [item for item in outbox.alerts.values() if item.firing and not self._may_last(item.transition)]
 
     def _without_orphans(self, outbox: Outbox) -> Outbox:
         now = self._clock()

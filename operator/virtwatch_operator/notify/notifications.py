@@ -6,6 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey, ChannelType
+from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
@@ -43,7 +44,7 @@ class Notifications:
         rules: Rules,
         notify_of: Callable[[PolicyKey], Iterable[Notify]],
         rule_of: Callable[[PolicyKey, str], Rule | None],
-        node_known: Callable[[str], bool],
+        may_last: Callable[[Transition], bool],
         count: Callable[[str, str], None],
         changed: Callable[[ChannelKey], None],
         outages: Outages,
@@ -66,7 +67,7 @@ class Notifications:
             silences=Silences(client=client),
             senders=senders,
             rules=rules,
-            node_known=node_known,
+            may_last=may_last,
             reported=self.channels.add,
             count=count,
             tracer=tracer,

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.otlp_sink import Sink
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
 from virtwatch_api.targets import vm_ref
-from virtwatch_kube.paths import resource
+from virtwatch_kube.errors import NotFound
+from virtwatch_kube.paths import resource, virtwatch
 
 CANARY = "c4n4ryt0ken"
 
@@ -214,3 +216,32 @@ def silence(place: Place, *arguments: str) -> int:
     command = [sys.executable, "-m", "virtwatch_cli", "silence", *arguments]
     command += ["--kubeconfig", str(place.cluster.kubeconfig)]
     return subprocess.run(command, check=False, timeout=60).returncode
+
+
+def test_an_alert_whose_node_is_gone_ends_unless_another_node_has_it(place: Place, hook: Webhook):
+    place.operator()
+    path = channel(place, hook)
+    key = notifying(place)
+    left, right = place.agent("n1"), place.agent("n2")
+    left.happen(key)
+    left.publish()
+    eventually(lambda: status(place, path).get("firing") == 1, what="the alert")
+    right.subject = replace(left.subject, node=right.node)
+    right.fires(key)
+    right.publish()
+    remove_node(place, left.node)
+    with pytest.raises(AssertionError):
+        eventually(lambda: status(place, path)["firing"] == 0, what="the end", deadline=8)
+    remove_node(place, right.node)
+    eventually(lambda: status(place, path)["firing"] == 0, what="the end")
+    eventually(lambda: "[Resolved]" in hook.messages[-1]["title"], what="the message of the end")
+
+
+def remove_node(place: Place, name: str) -> None:
+    place.client.delete(resource("v1", "pods", namespace=place.system, name=f"agent-{name}"))
+    place.client.delete(resource("v1", "nodes", name=name))
+    path = virtwatch("nodemonitors", name=name)
+    try:
+        place.client.delete(path)
+    except NotFound:
+        return
