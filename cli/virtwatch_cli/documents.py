@@ -94,7 +94,8 @@ def read_documents(text: str) -> Iterator[Document]:
     try:
         yield from composer.documents()
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        # What is missing at the end is on the last line there is.
+        line = min(error.problem_mark.line + 1, len(text.splitlines())) if error.problem_mark else 0
         raise UnreadableError(f"is not YAML: {error.problem or error.context}", line) from error
     except yaml.YAMLError as error:
         raise UnreadableError(f"is not YAML: {shown(' '.join(str(error).split()), at_most=200)}") from error

@@ -37,15 +37,13 @@ def test_an_output_that_takes_nothing_ends_it_with_the_reason(
     assert command.output.splitlines() == [reason]
 
 
-def test_a_problem_with_half_of_a_character_is_shown_and_so_is_what_comes_after(
-    virtwatch: Virtwatch, policy: Path
-) -> None:
+def test_half_of_a_character_is_shown_and_so_is_what_follows(virtwatch: Virtwatch, policy: Path) -> None:
     command = virtwatch("watch", "-f", policy.parent, "-o", "json", *DRIVER)
     command.document(type="watching")
 
     right = policy.read_text()
     policy.write_text(right.replace("name: laptop", r'name: "\ud83d"'))
-    command.document(type="problem", field="metadata.name")
+    command.document(type="problem", reason="is not YAML: found invalid Unicode character escape code")
     policy.write_text(right.replace("0.1", "0.9"))
 
     command.document(type="transition", action="Resolved")
