@@ -23,7 +23,7 @@ def due(
     if now < outbox.retry.at:
         return ()
     if channel.type is ChannelType.ALERTMANAGER:
-        return _for_alertmanager([item for item in outbox.alerts.values() if not silenced(item)], now=now)
+        return _for_alertmanager(outbox, now=now, silenced=silenced)
     recent = [at for at in outbox.sent if now - at < HOUR_S]
     if len(recent) >= channel.max_per_hour:
         return ()
@@ -68,11 +68,17 @@ def quiet(hours: QuietHours, *, now: float) -> bool:
     return minute >= hours.start or minute < hours.end
 
 
-def _for_alertmanager(entries: Sequence[Entry], *, now: float) -> Sequence[Entry]:
+def _for_alertmanager(outbox: Outbox, *, now: float, silenced: Callable[[Entry], bool]) -> Sequence[Entry]:
+    entries = list(outbox.alerts.values())
+    if not _to_be_sent(entries, now=now):
+        return ()  # nothing is looked up for nothing
+    heard = [item for item in entries if not silenced(item)]
+    return heard if _to_be_sent(heard, now=now) else ()
+
+
+def _to_be_sent(entries: Sequence[Entry], *, now: float) -> bool:
     told = [item.told.at for item in entries if item.told is not None and item.firing]
-    if any(item.waiting for item in entries) or (told and now - min(told) >= RESEND_S):
-        return entries
-    return ()
+    return any(item.waiting for item in entries) or (bool(told) and now - min(told) >= RESEND_S)
 
 
 def _may_speak(entry: Entry, hours: QuietHours | None, *, now: float) -> bool:

@@ -109,3 +109,16 @@ def test_what_is_silenced_waits_and_what_is_not_is_sent():
         found = due(outbox, channel, now=AT + 60, silenced=lambda item: item.transition.alert.rule == "other")
         assert [item.transition.alert.rule for item in found] == ["cpu-starved"]
         assert not due(outbox, channel, now=AT + 60, silenced=lambda _: True)
+
+
+def test_what_an_alertmanager_is_silent_about_makes_it_hear_the_rest_no_oftener():
+    outbox = put(put(Outbox(), transition()), transition(2, rule="other"))
+    told = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
+
+    def silenced(item):
+        return item.transition.alert.rule == "other"
+
+    again = due(told, TO_ALERTMANAGER, now=AT + RESEND_S, silenced=silenced)
+    assert len(again) == 1
+    later = sent(told, again, told.merged, now=AT + RESEND_S, labels={})
+    assert not due(later, TO_ALERTMANAGER, now=AT + RESEND_S + 2, silenced=silenced)
