@@ -69,7 +69,6 @@ def _compile() -> None:
 
 def _unpack() -> None:
     fetch_page()
-    guest_image()
     guest_images()
     pause_image()
     busybox_image()

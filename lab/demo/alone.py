@@ -1,4 +1,4 @@
-"""The first act, told while Kubernetes' API server is built: the agent alone, on this machine's libvirt."""
+"""The first act, told while Kubernetes is built: the agent alone, on this machine's libvirt."""
 
 import sys
 from pathlib import Path
@@ -42,4 +42,4 @@ def watch_alone(run: RunDir, guest: Guest, *, uri: str, teller: Teller) -> None:
         watch.stop()
     teller.say(f"$ virtwatch watch -f {POLICY} --connect {uri}")
     teller.block(watch.log.read_text().splitlines())
-    teller.say("The rest needs Kubernetes' API server and Jaeger, which are being built.")
+    teller.say("The rest needs what is still being built.")

@@ -1,14 +1,16 @@
 """The stage that is a whole cluster: two nodes, KubeVirt with its VMs, and virtwatch as a user installs it."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from lab.build import build_full
+from lab.build import build_full, build_guests
+from lab.demo.alone import watch_alone
 from lab.demo.stage import BROKEN, BUSY, GUEST, LABELS, NAMESPACE, PLAIN, SOON, Parts
 from lab.demo.teller import Teller
 from lab.guest import remember
 from lab.guests.disk import Disk
-from lab.guests.together import side_by_side
+from lab.guests.together import side_by_side, submit
 from lab.kubevirt.binaries import kubevirt
 from lab.kubevirt.installation import install, prepare
 from lab.kubevirt.vm import VirtualMachine, VmSpec, host_disk
@@ -46,9 +48,15 @@ class FullStage(Parts):
         self.cluster = Cluster(run)
         self.control_plane = self.cluster.control_plane
 
-    def start(self, _: Teller) -> None:
-        build_full()
-        side_by_side([self._start_kubernetes, self.start_backend, self.start_host])
+    def start(self, teller: Teller) -> None:
+        with ThreadPoolExecutor() as pool:
+            built = submit(pool, build_full)
+            build_guests()
+            self.start_host()
+            if not built.done():
+                watch_alone(self.run, self.plain, uri=self.host.uri, teller=teller)
+            built.result()
+        side_by_side([self._start_kubernetes, self.start_backend])
         with step(f"Starting the nodes {FIRST} and {SECOND} (containerd, kubelet)"):
             nodes = [
                 self.cluster.add_node(FIRST, mounts={"/run/libvirt": self.host.socket.parent}),
