@@ -53,7 +53,8 @@ class Collected:
     def event(self, uuid: str, type_: str, *, since: int = 0) -> TargetEvent:
         return self.wait(
             lambda all_: next(
-                (one for one in all_ if isinstance(one, TargetEvent) and (one.uuid, one.type) == (uuid, type_)), None
+                (one for one in all_ if isinstance(one, TargetEvent) and (one.target.id, one.type) == (uuid, type_)),
+                None,
             ),
             f"{type_} of {uuid}",
             since=since,
@@ -68,7 +69,7 @@ class Collected:
                     one
                     for one in all_
                     if isinstance(one, Sample)
-                    and (one.uuid, one.source) == (uuid, source)
+                    and (one.target.id, one.source) == (uuid, source)
                     and (holding is None or holding(one))
                 ),
                 None,
@@ -113,7 +114,7 @@ class Collected:
         )
 
     def events(self, uuid: str, *, since: int = 0) -> list[TargetEvent]:
-        return [one for one in self.all[since:] if isinstance(one, TargetEvent) and one.uuid == uuid]
+        return [one for one in self.all[since:] if isinstance(one, TargetEvent) and one.target.id == uuid]
 
     def stop(self) -> None:
         """Stop the collector, in the time that it promises and for good."""

@@ -32,7 +32,7 @@ def test_one_stuck_vm_does_not_hold_up_those_that_share_its_connection(
         assert not [
             one
             for one in collected.all[since:]
-            if isinstance(one, Sample) and one.uuid == stuck.uuid and one.source is not Source.KERNEL
+            if isinstance(one, Sample) and one.target.id == stuck.uuid and one.source is not Source.KERNEL
         ]
     finally:
         stuck.thaw_qemu()

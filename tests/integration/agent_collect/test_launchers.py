@@ -280,7 +280,7 @@ def test_pods_and_a_host_are_watched_at_once(
         collected.sample(uuid, Source.BLOCK)
     collected.connection(bare_host.uri, well=True)
     # The URI leads to the host's own libvirt again: its VM is told once.
-    of_guest = {one.incarnation for one in collected.all if isinstance(one, Sample) and one.uuid == guest.uuid}
+    of_guest = {one.incarnation for one in collected.all if isinstance(one, Sample) and one.target.id == guest.uuid}
     assert len(of_guest) == 1
 
 

@@ -199,7 +199,7 @@ def test_samples_of_one_vm_move_forward(collect: Collect, linux_host: HostLibvir
         return [one for one in collected.all if isinstance(one, Sample) and one.source is Source.KERNEL]
 
     collected.wait(lambda _: len(kernel()) >= 5, "five samples")
-    assert guest.uuid in {one.uuid for one in kernel()}
-    for earlier, later in pairwise(one for one in kernel() if one.uuid == guest.uuid):
+    assert guest.uuid in {one.target.id for one in kernel()}
+    for earlier, later in pairwise(one for one in kernel() if one.target.id == guest.uuid):
         assert later.clock > earlier.clock
         assert later.values["cpu.time", "0"] >= earlier.values["cpu.time", "0"]

@@ -17,7 +17,7 @@ from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.catalogue.readings import Instrument, Source
 from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.policy import Collection, Enforcement, PolicyKey, PolicyKind, Severity, Target
-from virtwatch_api.targets import Subject
+from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_telemetry import set_up
 
@@ -71,7 +71,7 @@ def connect(sink, monkeypatch):
 def _subject(number):
     return Subject(
         f"shop_web-{number}",
-        f"3f1c0f5e-0000-4000-8000-00000000000{number}",
+        vm_ref(f"3f1c0f5e-0000-4000-8000-00000000000{number}"),
         NODE,
         "shop",
         f"web-{number}",
@@ -128,8 +128,8 @@ def test_each_vm_is_one_resource_with_the_names_that_a_reader_looks_for(sink, co
     metric = next(item for item in sink.metrics if item.resource.get("kubevirt.vm.name") == "web-2")
     assert metric.resource == {
         "service.name": "virtwatch-agent",
-        "service.instance.id": _subject(2).uuid,
-        "libvirt.domain.uuid": _subject(2).uuid,
+        "service.instance.id": _subject(2).target.id,
+        "libvirt.domain.uuid": _subject(2).target.id,
         "libvirt.domain.name": "shop_web-2",
         "k8s.namespace.name": "shop",
         "kubevirt.vm.name": "web-2",
@@ -137,7 +137,7 @@ def test_each_vm_is_one_resource_with_the_names_that_a_reader_looks_for(sink, co
         "k8s.pod.uid": "pod-uid",
         "k8s.node.name": NODE,
     }
-    (point,) = _points(sink, _subject(2).uuid, "libvirt.domain.vcpu.time")
+    (point,) = _points(sink, _subject(2).target.id, "libvirt.domain.vcpu.time")
     assert (point.as_double, attributes(point.attributes)) == (1.5, {"libvirt.vcpu.id": "0"})
 
 
@@ -147,17 +147,17 @@ def test_a_sample_is_sent_once_and_the_last_one_of_an_interval_wins(sink, connec
     for value in (1.0, 2.0, 3.0):
         _leave(telemetry, subject, {("cpu.time", "0"): value}, at=100.0 + value)
     providers.shutdown()
-    assert [point.as_double for point in _points(sink, subject.target, "libvirt.domain.vcpu.time")] == [3.0]
+    assert [point.as_double for point in _points(sink, subject.target.id, "libvirt.domain.vcpu.time")] == [3.0]
 
 
 def test_counters_of_a_restarted_vm_have_a_new_start_time(sink, connect):
     telemetry, _ = connect()
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 900.0}, at=100.0)
-    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 1, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target.id, "libvirt.domain.vcpu.time")) == 1, DEADLINE)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=110.0, incarnation="second")
-    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
-    starts = [point.start_time_unix_nano for point in _points(sink, subject.target, "libvirt.domain.vcpu.time")]
+    sink.wait(lambda it: len(_points(it, subject.target.id, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
+    starts = [point.start_time_unix_nano for point in _points(sink, subject.target.id, "libvirt.domain.vcpu.time")]
     assert starts == [100 * 10**9, 110 * 10**9]
 
 
@@ -166,8 +166,8 @@ def test_a_vm_that_is_forgotten_sends_its_last_values_and_then_ends_its_series(s
     subject = _subject(1)
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
     telemetry.forget(subject.target)
-    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
-    last, end = _points(sink, subject.target, "libvirt.domain.vcpu.time")
+    sink.wait(lambda it: len(_points(it, subject.target.id, "libvirt.domain.vcpu.time")) == 2, DEADLINE)
+    last, end = _points(sink, subject.target.id, "libvirt.domain.vcpu.time")
     assert (last.as_double, last.flags) == (1.0, 0)
     assert (end.HasField("as_double"), end.flags) == (False, 1)
 
@@ -177,9 +177,9 @@ def test_a_vm_that_gets_its_kubernetes_names_later_ends_the_series_under_the_old
     subject = _subject(1)
     bare = replace(subject, namespace=None, name=None, uid=None)
     _leave(telemetry, bare, {("memory.rss", ""): 1.0}, at=100.0)
-    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.memory.rss")) == 1, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target.id, "libvirt.domain.memory.rss")) == 1, DEADLINE)
     _leave(telemetry, subject, {("memory.rss", ""): 2.0}, at=110.0)
-    sink.wait(lambda it: len(_points(it, subject.target, "libvirt.domain.memory.rss")) == 3, DEADLINE)
+    sink.wait(lambda it: len(_points(it, subject.target.id, "libvirt.domain.memory.rss")) == 3, DEADLINE)
     named = [
         ("kubevirt.vm.name" in item.resource, point.flags)
         for item in sink.metrics
@@ -197,13 +197,16 @@ def test_many_vms_are_sent_in_requests_that_every_receiver_takes(sink, connect):
     before = sink.requests
     providers.shutdown()
     assert sink.requests - before > 1
-    assert sum(len(_points(sink, _subject(number).uuid, "libvirt.domain.disk.io")) for number in range(1, 10)) == 45_000
+    assert (
+        sum(len(_points(sink, _subject(number).target.id, "libvirt.domain.disk.io")) for number in range(1, 10))
+        == 45_000
+    )
 
 
 def test_an_event_is_a_log_record_with_the_catalogues_name_and_no_unknown_attribute(sink, connect):
     telemetry, _ = connect()
     event = TargetEvent(
-        "vm.io_error", _subject(1).uuid, 123.5, {"action": "pause", "device": "vda", "path": "/secret/guest.img"}
+        "vm.io_error", _subject(1).target, 123.5, {"action": "pause", "device": "vda", "path": "/secret/guest.img"}
     )
     telemetry.event(_subject(1), event)
     sink.wait(lambda it: it.logs, DEADLINE)
@@ -212,7 +215,7 @@ def test_an_event_is_a_log_record_with_the_catalogues_name_and_no_unknown_attrib
     assert record.message.severity_number == 17
     assert record.message.time_unix_nano == 123_500_000_000
     assert record.attributes == {
-        "libvirt.domain.uuid": _subject(1).uuid,
+        "libvirt.domain.uuid": _subject(1).target.id,
         "libvirt.domain.name": "shop_web-1",
         "k8s.namespace.name": "shop",
         "kubevirt.vm.name": "web-1",
@@ -239,7 +242,7 @@ def test_a_transition_is_one_trace_from_sample_to_journal_under_the_id_that_the_
     assert root.message.parent_span_id == b""
     assert [item.trace_id.hex() for item in root.message.links] == [POLICY_TRACE.split("-")[1]]
     assert root.attributes == {
-        "libvirt.domain.uuid": subject.target,
+        "libvirt.domain.uuid": subject.target.id,
         "libvirt.domain.name": "shop_web-1",
         "k8s.namespace.name": "shop",
         "kubevirt.vm.name": "web-1",
@@ -334,7 +337,7 @@ def test_a_backend_that_fails_is_said_once_and_exports_go_on_when_it_is_back(sin
     sink.answer(Answer.ACCEPT)
     sampled_until(lambda: not providers.problem)
     providers.shutdown()
-    assert _points(sink, subject.target, "libvirt.domain.vcpu.time")
+    assert _points(sink, subject.target.id, "libvirt.domain.vcpu.time")
     lines = [record.getMessage() for record in caplog.records if record.name == "virtwatch.telemetry"]
     assert [words in lines[0], "again after" in lines[1], len(lines)] == [True, True, 2]
     assert f"{sink.otlp_http}/v1/metrics" in lines[0]
@@ -400,7 +403,7 @@ def test_what_waits_at_shutdown_is_still_sent(sink, connect):
     telemetry.applied(THRESHOLDS, started=1.0, virtual_machines=1)
     providers.shutdown()
     assert [len(sink.spans), len(sink.logs)] == [1, 1]
-    assert _points(sink, subject.target, "libvirt.domain.vcpu.time")
+    assert _points(sink, subject.target.id, "libvirt.domain.vcpu.time")
 
 
 def _seconds(span: Span):
