@@ -66,6 +66,11 @@ def scale(signal: str, function: Function = Function.LAST) -> Scale:
             return Scale(signal, entry.unit, entry.range)
 
 
+def scale_named(signal: str, function: str) -> Scale:
+    """Return the scale of a signal's aggregate that another version may have named; Last where it is not known."""
+    return scale(signal, Function(function) if function in tuple(Function) else Function.LAST)
+
+
 def parse_bound(text: str, of: Scale) -> float:
     """Read a bound in its scale's unit.
 

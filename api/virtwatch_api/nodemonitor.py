@@ -20,7 +20,7 @@ class Evidence:
     """Hold what was judged: a signal with its value and the bound that it passed, or an event.
 
     `band` is what an anomaly's values are expected in, `count` how many events a pattern found, `culprit` who took what
-    the target lacks. Values are in the signal's unit.
+    the target lacks, `function` what aggregated the value where that is not Last. Values are in the unit that follows.
     """
 
     subject: str  # a signal's or an event's name
@@ -30,6 +30,7 @@ class Evidence:
     band: tuple[float, float] | None = None
     count: int | None = None
     culprit: str = ""
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)

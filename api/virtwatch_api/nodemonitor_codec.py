@@ -331,6 +331,7 @@ def _evidence(item: Evidence) -> Json:
         **({"band": {"low": repr(item.band[0]), "high": repr(item.band[1])}} if item.band else {}),
         **({"count": item.count} if item.count is not None else {}),
         **({"culprit": item.culprit[:MAX_NAME]} if item.culprit else {}),
+        **({"function": item.function} if item.function else {}),
     }
 
 
@@ -343,6 +344,7 @@ def _read_evidence(document: Json) -> Evidence:
         band=_band(document.get("band")),
         count=document.get("count"),
         culprit=document.get("culprit", ""),
+        function=document.get("function", ""),
     )
 
 

@@ -18,7 +18,14 @@ from virtwatch_rules.alerts import Alert, Said, Saved
 from virtwatch_rules.engine import Judge, OneByOne, Watch
 from virtwatch_rules.inputs import Input, Wants
 from virtwatch_rules.threshold import false_band, grid, true_band
-from virtwatch_rules.wording import describe_gone, describe_idle, describe_silence, describe_value, next_step
+from virtwatch_rules.wording import (
+    describe_gone,
+    describe_idle,
+    describe_silence,
+    describe_value,
+    evidence_function,
+    next_step,
+)
 
 Tree = Comparison | AllOf | AnyOf
 
@@ -121,7 +128,8 @@ class ConditionJudge(Judge):
         values = [(item, watch.reading.value) for item, watch in parts]
         text = "; ".join(_describe(item, watch) for item, watch in parts)
         first, value = values[0]
-        return Evidence(first.signal, value, first.level.value if value is not None else None, text)
+        bound = first.level.value if value is not None else None
+        return Evidence(first.signal, value, bound, text, function=evidence_function(first.aggregate))
 
     def next_step(self, alert: Alert, *, at: float) -> str:
         """Say when it fires or resolves."""

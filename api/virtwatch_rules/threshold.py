@@ -18,6 +18,7 @@ from virtwatch_rules.wording import (
     describe_recovery,
     describe_silence,
     describe_value,
+    evidence_function,
     next_step,
 )
 
@@ -116,7 +117,7 @@ class ThresholdJudge(Judge):
         severity = (change.severity or change.previous) if change else alert.state.severity or alert.state.holding
         level = self._level(severity)
         text = describe_value(rule.signal, rule.aggregate, device, value, level)
-        return Evidence(rule.signal, value, level.value, text)
+        return Evidence(rule.signal, value, level.value, text, function=evidence_function(rule.aggregate))
 
     def next_step(self, alert: Alert, *, at: float) -> str:
         """Say when it fires, worsens or resolves."""

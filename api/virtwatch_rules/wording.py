@@ -1,7 +1,7 @@
 """The sentences in which alerts explain themselves, and say what comes next."""
 
 from virtwatch_api.alert import AlertState
-from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.bounds import scale
 from virtwatch_api.policy import Aggregate, Bound, Function, Level, Severity, Timing
 
 
@@ -83,7 +83,10 @@ def _relation(signal: str, aggregate: Aggregate, value: float, level: Level) -> 
     return recovery if level.recovered(value) else f"not yet {recovery}"
 
 
+def evidence_function(aggregate: Aggregate) -> str:
+    """Name what aggregated a value in its evidence, so that whoever shows the value knows its unit; "" for Last."""
+    return "" if aggregate.function is Function.LAST else aggregate.function.value
+
+
 def _format(signal: str, aggregate: Aggregate, value: float, *, beside: float | None = None) -> str:
-    if aggregate.function is Function.COUNT:
-        return f"{value:g}"
-    return SIGNAL[signal].format(value, beside=beside)
+    return scale(signal, aggregate.function).format(value, beside=beside)

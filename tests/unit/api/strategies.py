@@ -227,6 +227,7 @@ evidence = st.builds(
     st.none() | st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
     st.none() | st.integers(0, 10**6),
     st.just("") | names,
+    st.just("") | st.just("Count"),
 )
 target_refs = st.builds(TargetRef, st.sampled_from(TargetKind), names)
 subjects = st.builds(Subject, names, target_refs, names, st.none() | names, st.none() | names, st.none() | names)

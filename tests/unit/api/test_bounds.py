@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from virtwatch_api.bounds import parse_bound, range_problem, scale
+from virtwatch_api.bounds import parse_bound, range_problem, scale, scale_named
 from virtwatch_api.policy import Function
 
 SHARE, BYTES, SECONDS = scale("vm.cpu.utilization"), scale("vm.memory.rss"), scale("vm.disk.read.latency")
@@ -71,3 +71,18 @@ def test_what_is_no_bound_of_the_signal_is_refused(of, text, words):
 )
 def test_a_bound_that_a_signal_cannot_reach_is_named(of, value, problem):
     assert range_problem(value, of, f"{value:g}") == problem
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        ("", 0.5, "50 %"),
+        ("Avg", 0.5, "50 %"),
+        ("Count", 5, "5"),
+        ("Sum", 5, "5"),
+        ("Rate", 0.5, "0.5/s"),
+        ("New", 0.5, "50 %"),
+    ],
+)
+def test_a_value_is_written_in_the_unit_of_its_aggregate(function, value, text):
+    assert scale_named("vm.cpu.utilization", function).format(value) == text
