@@ -84,7 +84,7 @@ class Sample:
     """Hold the readings of one target from one source at one instant.
 
     `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
-    seconds, for rates.
+    seconds, for rates. `due` is when it was due, monotonic seconds; None means when it was taken.
     """
 
     target: TargetRef
@@ -94,6 +94,7 @@ class Sample:
     at: float
     clock: float
     values: Mapping[Series, float]
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What an agent reports of its node and what the operator acknowledges: the bus between both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.policy import PolicyKey, Severity
@@ -35,12 +36,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Hold what an alert takes along to the node to which its VM migrates; `traceparent` is of its last worsening."""
+    """Hold what an alert takes along to the node to which its VM migrates; `traceparent` is of its last worsening.
+
+    `memory` is what its rule's engine remembers beside the state, as JSON; version 0.1 knew `last_event` alone.
+    """
 
     to: str
     state: AlertState
     traceparent: str = ""
     last_event: float | None = None
+    memory: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

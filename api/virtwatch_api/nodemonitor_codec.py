@@ -1,6 +1,7 @@
 """A NodeMonitor as documents of the API server, both ways; the journal on disk holds transitions in the same shape."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -223,6 +224,7 @@ def _move(item: Move) -> Json:
         "to": item.to,
         **{key: format_time(value) for key, value in times.items() if value is not None},
         **({"traceparent": item.traceparent} if item.traceparent else {}),
+        **({"memory": json.dumps(dict(item.memory), separators=(",", ":"))} if item.memory else {}),
     }
 
 
@@ -234,7 +236,17 @@ def _read_move(document: Json, *, severity: Severity | None, since: float) -> Mo
         state=AlertState(severity=severity, since=since if severity else None, **timers),
         traceparent=document.get("traceparent", ""),
         last_event=times.get("lastEvent"),
+        memory=_read_memory(document.get("memory", "")),
     )
+
+
+def _read_memory(text: str) -> Mapping[str, Any]:
+    """Read what an engine remembers; what is none is forgotten, and learned anew."""
+    try:
+        memory = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return memory if isinstance(memory, dict) else {}
 
 
 def _status(document: Json) -> NodeStatus:

@@ -50,7 +50,7 @@ def comparisons(tree: Tree) -> Iterator[Comparison]:
 def _inputs(rule: ConditionRule, interval: float) -> tuple[Input, ...]:
     """Return what each comparison asks for, in their order."""
     return tuple(
-        Input(item.signal, item.aggregate, grid(item.aggregate, rule.timing, interval))
+        Input(item.signal, item.aggregate, grid(item.signal, item.aggregate, rule.timing, interval))
         for item in comparisons(rule.condition)
     )
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from virtwatch_api.alert import INACTIVE, AlertState, Change, Reason, interrupt
+from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Aggregate, Bound, Function, Level, MissingData, Severity, ThresholdRule, Timing
 from virtwatch_rules.alerts import Alert, Said, Saved
@@ -27,7 +28,7 @@ SHORTEST_S = 1.0
 _MARGIN = 1e-9
 
 
-def grid(aggregate: Aggregate, timing: Timing, interval: float) -> float:
+def grid(signal: str, aggregate: Aggregate, timing: Timing, interval: float) -> float:
     """Return how often (seconds) a signal must be sampled: as its policy says, or as window and `for` need it."""
     needs = [interval]
     if aggregate.function is Function.RATE:
@@ -36,7 +37,7 @@ def grid(aggregate: Aggregate, timing: Timing, interval: float) -> float:
         needs.append(aggregate.window)
     if timing.for_:
         needs.append(timing.for_)
-    return max(min(needs), min(SHORTEST_S, interval))
+    return max(min(needs), min(SHORTEST_S, interval), SIGNAL[signal].least_interval)
 
 
 @lru_cache(1024)
@@ -236,7 +237,7 @@ class ThresholdEngine(OneByOne):
 
     def wants(self, body: ThresholdRule, *, interval: float) -> Wants:
         """Ask for one signal, as often as its window and `for` need."""
-        return Wants((Input(body.signal, body.aggregate, grid(body.aggregate, body.timing, interval)),))
+        return Wants((Input(body.signal, body.aggregate, grid(body.signal, body.aggregate, body.timing, interval)),))
 
     def open(self, body: ThresholdRule, wants: Wants, *, at: float) -> Judge:  # noqa: ARG002
         """Begin to judge a rule."""

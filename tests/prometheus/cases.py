@@ -27,7 +27,7 @@ from virtwatch_api.policy import (
 T = TypeVar("T")
 INSTANTS = 60
 INTERVALS_S = (1.0, 2.0, 5.0, 15.0, 60.0)
-SIGNALS = ("vm.memory.rss", "vm.memory.balloon", "vm.memory.swap.rate")
+SIGNALS = ("vm.memory.rss", "vm.memory.balloon", "vm.memory.guest.age")
 LATE_S = 2.0  # a sample that comes later may be judged without
 
 

@@ -1,24 +1,24 @@
 """What the rules add up to: how often each source is asked for a target."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 
-from virtwatch_agent.judge.rules import interval
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL
-from virtwatch_api.policy import ThresholdRule
-from virtwatch_api.resolution import EffectiveRule
+
+_STUCK = "vm.telemetry_stuck"
+_PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 
 
-def demand(rules: Iterable[EffectiveRule], *, export_interval: float) -> Mapping[Source, float]:
-    """Say how often (seconds) each source must be asked for a VM, so that every rule is served and nothing more.
+def demand(intervals: Mapping[str, float], events: Set[str], *, export_interval: float) -> Mapping[Source, float]:
+    """Say how often (seconds) each source must be asked, so that every rule is served and nothing more.
 
-    The kernel's files are always read for export; what asks the QEMU monitor is asked only when a rule needs it.
+    `intervals` says how often each signal is wanted, `events` which events. The kernel's files are always read for
+    export; what asks the QEMU monitor is asked only when a rule needs it.
     """
     wanted = {Source.KERNEL: export_interval}
-    for effective in rules:
-        body = effective.rule.body
-        if isinstance(body, ThresholdRule):
-            for source in SIGNAL[body.signal].sources:
-                every = interval(effective.thresholds.collection)
-                wanted[source] = min(every, wanted.get(source, every))
+    for signal, every in intervals.items():
+        for source in SIGNAL[signal].sources:
+            wanted[source] = min(every, wanted.get(source, every))
+    if _STUCK in events and not any(source.asks_monitor for source in wanted):
+        wanted[Source.BALLOON] = _PROBE_S
     return wanted

@@ -26,6 +26,7 @@ class _Entry:
     group: str
     interval: float
     due: float
+    taken: float | None = None  # when it was due last
 
 
 def _spread(group: str) -> float:
@@ -79,10 +80,15 @@ class Schedule:
         while (first := self.next_due()) is not None and first <= now:
             _, target, source = heapq.heappop(self._heap)
             entry = self._entries[target, source]
-            entry.due = self._next(entry, now)
+            entry.taken, entry.due = entry.due, self._next(entry, now)
             self._push((target, source), entry.due)
             taken.append((target, source))
         return taken
+
+    def was_due(self, target: TargetRef, source: Source) -> float | None:
+        """Return when a source of a target was due last."""
+        entry = self._entries.get((target, source))
+        return None if entry is None else entry.taken
 
     def _next(self, entry: _Entry, now: float) -> float:
         """Return the group's next instant of this interval that is not too soon."""

@@ -128,7 +128,8 @@ class Dispatch:
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
         self._telemetry.sample(machine.subject, machine.domain, sample)
-        self._emit(machine, machine.sample(sample))
+        due = self._timeline.at(sample.clock if sample.due is None else sample.due)
+        self._emit(machine, machine.sample(sample, due=due))
 
     def _event(self, event: TargetEvent) -> None:
         machine = self._inventory.machines.get(event.target.id)
@@ -145,7 +146,7 @@ class Dispatch:
         self._emit(machine, machine.event(event))
 
     def _appeared(self, appeared: Appeared) -> None:
-        machine, inferred = self._inventory.appear(appeared, clock=self._clock.monotonic())
+        machine, inferred = self._inventory.appear(appeared)
         self._outcome.changed = True
         self._save_domain(machine)
         self._apply(machine)
@@ -246,11 +247,11 @@ class Dispatch:
             context.annotations(machine, resolution.problems)
             policies = [item.policy for item in context.thresholds]
             policies += [item.policy for item in context.rejected]  # unreadable, but there
-            clock = self._clock.monotonic()
-            now = self._timeline.at(clock)
-            self._emit(machine, machine.apply(resolution, policies, clock=clock, now=now))
+            now = self._timeline.at(self._clock.monotonic())
+            self._emit(machine, machine.apply(resolution, policies, now=now))
         if machine.present:
-            wanted = demand(machine.rules.values(), export_interval=self._export_interval)
+            judge = machine.evaluator
+            wanted = demand(judge.intervals, judge.event_types, export_interval=self._export_interval)
             self._collector.plan(machine.domain.target, wanted)
 
     def _emit(self, machine: VirtualMachine, verdicts: Iterable[Verdict]) -> None:
@@ -271,7 +272,7 @@ class Dispatch:
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
         for machine in list(self._inventory.machines.values()):
-            self._guarded(lambda: self._emit(machine, machine.tick(clock=clock, now=now)))  # noqa: B023
+            self._guarded(lambda: self._emit(machine, machine.tick(now=now)))  # noqa: B023
 
     def settle(self) -> None:
         """Write what this turn changed, then publish it: never the other way round."""

@@ -9,6 +9,7 @@ from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity, TargetEvent
 from virtwatch_api.targets import Subject
+from virtwatch_rules.budget import WindowBudget
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
@@ -19,6 +20,7 @@ class Inventory:
 
     def __init__(self, node: str) -> None:
         self._node = node
+        self.windows = WindowBudget()
         self._unseen: dict[str, DomainRecord] = {}
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
@@ -29,7 +31,7 @@ class Inventory:
     def restore(self, restored: Restored, *, clock: float) -> None:
         """Take back VMs and alerts from before a restart; `clock` is monotonic seconds."""
         for record in restored.domains:
-            machine = VirtualMachine(record.domain, self._node)
+            machine = VirtualMachine(record.domain, self._node, self.windows)
             machine.identity, machine.paused_by = record.identity, record.paused_by
             self.machines[record.domain.uuid] = machine
             self._unseen[record.domain.uuid] = record
@@ -38,15 +40,15 @@ class Inventory:
             if (found := self.machines.get(alert.key.target.id)) is not None:
                 found.restore(alert)
 
-    def appear(self, appeared: Appeared, *, clock: float) -> tuple[VirtualMachine, list[TargetEvent]]:
-        """Note a domain; events that must have come in a gap are inferred, once. `clock` is monotonic seconds."""
+    def appear(self, appeared: Appeared) -> tuple[VirtualMachine, list[TargetEvent]]:
+        """Note a domain; events that must have come in a gap are inferred, once."""
         domain = appeared.domain
         machine = self.machines.get(domain.uuid)
         if machine is None:
-            machine = self.machines[domain.uuid] = VirtualMachine(domain, self._node)
+            machine = self.machines[domain.uuid] = VirtualMachine(domain, self._node, self.windows)
         elif domain.pod_uid != machine.domain.pod_uid:
             machine.unidentify()  # a new launcher pod may belong to a new VMI
-        machine.appear(domain, clock=clock)
+        machine.appear(domain, at=appeared.at)
         machine.identity = self._by_pod.get(domain.pod_uid or "", machine.identity)
         self._arrived(machine)
         record = self._unseen.pop(domain.uuid, None)
@@ -80,7 +82,7 @@ class Inventory:
         machine = self.machines.get(subject.target.id)
         if machine is None:
             domain = Domain(subject.target.id, subject.label, "", UNSEEN, DomainState.RUNNING, pod_uid="")
-            machine = self.machines[subject.target.id] = VirtualMachine(domain, self._node)
+            machine = self.machines[subject.target.id] = VirtualMachine(domain, self._node, self.windows)
             if subject.namespace and subject.name:
                 machine.identity = KubernetesIdentity(
                     subject.namespace,

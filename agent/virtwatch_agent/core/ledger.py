@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Batch, Journal, JournalError, JournalInUseError, Restored
@@ -14,7 +15,7 @@ from virtwatch_api.nodemonitor import Acknowledged, Handover, Transition
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 10_000  # transitions; about 10 MB. Beyond it the oldest go, and the node's Journaling condition says so.
 
-_Saved = tuple[AlertState, float | None, float | None]
+_Saved = tuple[AlertState, Mapping[str, Any]]
 
 
 class Ledger:
@@ -176,4 +177,4 @@ class Ledger:
 
 def _timers(record: AlertRecord) -> _Saved:
     """Return what a record is written for; its evidence alone changes with each sample."""
-    return record.state, record.last_event, record.absent_since
+    return record.state, record.memory

@@ -103,7 +103,7 @@ class Outcome:
                 move=verdict.move,
             )
         )
-        alert = machine.alerts.get(verdict.key)
+        alert = verdict.alert
         if alert is not None and change.action in (Action.FIRED, Action.ESCALATED):
             alert.traceparent = traceparent
         self._fresh.append((transition, verdict, now))

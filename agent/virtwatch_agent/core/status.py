@@ -110,7 +110,7 @@ def _alerts(machines: Iterable[VirtualMachine]) -> tuple[list[FiringAlert], list
     firing: list[FiringAlert] = []
     pending: list[PolicyKey] = []
     for machine in machines:
-        for record in machine.records():
+        for record in machine.records(fresh=True):
             if record.state.severity is None:
                 pending.append(record.key.policy)
             else:

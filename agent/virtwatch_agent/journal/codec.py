@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from virtwatch_agent.inventory.records import DomainRecord
-from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.judge.records import AlertRecord, old_memory
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
 from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.catalogue.entries import TargetKind
@@ -29,6 +29,8 @@ def encode_alert(record: AlertRecord) -> str:
             "vmi_uid": subject.uid,
         },
     }
+    # What version 0.1 reads of an alert's memory.
+    document |= {"last_event": record.memory.get("last_at"), "absent_since": record.memory.get("absent_since")}
     del document["key"]["target"]
     return json.dumps(document, separators=(",", ":"))
 
@@ -55,8 +57,9 @@ def decode_alert(text: str) -> AlertRecord:
         subject=_decode_subject(document["subject"]),
         evidence=_evidence(document["evidence"]),
         traceparent=document["traceparent"],
-        last_event=document["last_event"],
-        absent_since=document["absent_since"],
+        memory=document["memory"]
+        if "memory" in document
+        else old_memory(document["evidence"]["subject"], document["last_event"], document["absent_since"]),
     )
 
 

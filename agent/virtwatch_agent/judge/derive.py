@@ -3,22 +3,13 @@
 One Deriver per domain remembers each source's last sample.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from virtwatch_agent.observations import Sample, Series
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL, Across, Formula, Rate, RateRatio, Signal, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Hold one value of a signal; `device` is "" where the signal has one value per VM."""
-
-    signal: str
-    device: str
-    value: float
-
+from virtwatch_rules.inputs import Measured, Point
 
 # Readings of one sample by key, then device.
 Grouped = Mapping[str, Mapping[str, float]]
@@ -46,26 +37,39 @@ class Deriver:
         """Choose the signals to derive; what is remembered of samples stays."""
         signals = [SIGNAL[name] for name in sorted(set(names))]
         self._wanted = {
-            source: tuple(signal for signal in signals if source in signal.sources)
+            source: tuple(signal for signal in signals if source in signal.sources and signal.formula is not None)
             for source in {source for signal in signals for source in signal.sources}
         }
 
-    def derive(self, sample: Sample) -> Iterator[Point]:
-        """Yield the points that a sample completes; one that came late or twice yields nothing."""
+    def measure(self, sample: Sample, *, due: float) -> Measured | None:
+        """Return what a sample tells of the wanted signals; None of one that came late or twice, or tells of none.
+
+        `due` is when it was due, seconds since 1970.
+        """
         wanted = self._wanted.get(sample.source)
         if not wanted:
-            return
+            return None
         last = self._last.get(sample.source)
         if last is not None and last.incarnation != sample.incarnation:
             last = None
         if last is not None and sample.clock <= last.clock:
-            return
+            return None
         look = self._last[sample.source] = _Look(sample.incarnation, sample.clock, _grouped(sample.values))
+        points: list[Point] = []
+        told = set()
         for signal in wanted:
-            if signal.formula is not None:
-                values = _evaluate(signal.formula, look, last)
-                for device, value in _across(signal.formula.across, values):
-                    yield Point(signal.name, device, value)
+            assert signal.formula is not None
+            if _waits(signal.formula, look, last):
+                continue
+            told.add(signal.name)
+            values = _evaluate(signal.formula, look, last)
+            points += [Point(signal.name, device, value) for device, value in _across(signal.formula.across, values)]
+        return Measured(due, points, frozenset(told), frozenset(device for _, device in sample.values if device))
+
+    def derive(self, sample: Sample) -> Sequence[Point]:
+        """Return the points that a sample completes."""
+        look = self.measure(sample, due=sample.at)
+        return () if look is None else look.points
 
 
 def _grouped(values: Mapping[Series, float]) -> Grouped:
@@ -75,7 +79,13 @@ def _grouped(values: Mapping[Series, float]) -> Grouped:
     return grouped
 
 
-def _evaluate(formula: Formula, look: _Look, last: _Look | None) -> Mapping[str, float]:
+def _waits(formula: Formula, look: _Look, last: _Look | None) -> bool:
+    """Tell whether the target itself has reported nothing new since the last look: that is no missing sample."""
+    clock = formula.clock if isinstance(formula, Rate) else None
+    return clock is not None and last is not None and look.values.get(clock) == last.values.get(clock)
+
+
+def _evaluate(formula: Formula, look: _Look, last: _Look | None) -> Mapping[str, float | None]:
     match formula:
         case Value(reading, per, _):
             values = look.values.get(reading, _NOTHING)
@@ -89,7 +99,9 @@ def _evaluate(formula: Formula, look: _Look, last: _Look | None) -> Mapping[str,
             rates = {device: grown / seconds for device, grown in growth.items()}
             return rates if per is None else _divide(rates, look.values.get(per, _NOTHING))
         case RateRatio(numerator, denominator, _):
-            return _divide(_growth(numerator, look, last), _growth(denominator, look, last))
+            operations = _growth(denominator, look, last)
+            idle = dict.fromkeys(device for device, count in operations.items() if count == 0)
+            return {**idle, **_divide(_growth(numerator, look, last), operations)}
 
 
 def _seconds(clock: str | None, look: _Look, last: _Look) -> float:
@@ -135,15 +147,17 @@ def _divide(values: Mapping[str, float], divisors: Mapping[str, float]) -> dict[
     return quotients
 
 
-def _across(across: Across, values: Mapping[str, float]) -> Iterable[tuple[str, float]]:
-    if not values:
-        return ()
+def _across(across: Across, values: Mapping[str, float | None]) -> Iterable[tuple[str, float | None]]:
+    """Join the devices' values; None is of a device on which nothing happened that could be measured."""
+    if across is Across.EACH or not values:
+        return values.items()
+    known = [value for value in values.values() if value is not None]
+    if not known:
+        return (("", None),)
     match across:
-        case Across.EACH:
-            return values.items()
         case Across.SUM:
-            return (("", sum(values.values())),)
+            return (("", sum(known)),)
         case Across.MEAN:
-            return (("", sum(values.values()) / len(values)),)
-        case Across.WORST:
-            return (("", max(values.values())),)
+            return (("", sum(known) / len(known)),)
+        case _:
+            return (("", max(known)),)

@@ -1,32 +1,37 @@
 """An alert as it is kept across a restart, and as it comes along from another node."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from virtwatch_api.alert import AlertKey, AlertState, moved
+from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.nodemonitor import Evidence, Handover
 from virtwatch_api.targets import Subject
+from virtwatch_rules.alerts import Saved
+from virtwatch_rules.event import event_memory
+from virtwatch_rules.verdict import AlertName
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRecord:
-    """Hold one alert that is pending or fires; times in seconds since 1970."""
+    """Hold one alert that is pending or fires; times in seconds since 1970. `memory` is its engine's, as JSON."""
 
     key: AlertKey
     state: AlertState
     subject: Subject
     evidence: Evidence
     traceparent: str = ""
-    last_event: float | None = None
-    absent_since: float | None = None
+    memory: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def clock_set(self, seconds: float) -> "AlertRecord":
-        """Return the alert after the clock was set: its timers go on."""
-        return replace(
-            self,
-            state=self.state.moved(seconds),
-            last_event=moved(self.last_event, seconds),
-            absent_since=moved(self.absent_since, seconds),
-        )
+    @property
+    def name(self) -> AlertName:
+        """Name it among the alerts of its target."""
+        return AlertName(self.key.policy, self.key.rule, self.key.device)
+
+    @property
+    def saved(self) -> Saved:
+        """Return it as its engine takes it back."""
+        return Saved(self.key.device, self.state, self.evidence, self.memory, self.traceparent)
 
 
 def adopted(handover: Handover) -> AlertRecord:
@@ -38,5 +43,12 @@ def adopted(handover: Handover) -> AlertRecord:
         subject=transition.subject,
         evidence=transition.evidence,
         traceparent=move.traceparent,
-        last_event=move.last_event,
+        memory=move.memory or old_memory(transition.evidence.subject, move.last_event),
     )
+
+
+def old_memory(event_type: str, last_event: float | None, absent_since: float | None = None) -> Mapping[str, Any]:
+    """Return the memory of an alert that version 0.1 wrote: only those on events had any."""
+    if last_event is None:
+        return {}
+    return event_memory(event_type, last_at=last_event, absent_since=absent_since)

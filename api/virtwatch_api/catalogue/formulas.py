@@ -51,6 +51,8 @@ class Value:
     across: Across = Across.EACH
 
 
+_GUEST_REPORT_S = 10.0  # the period that KubeVirt sets
+
 Formula = Rate | RateRatio | Value
 
 
@@ -82,6 +84,11 @@ class Signal:
                 return frozenset((reading,)) | ({per} if per else frozenset())
             case None:
                 return frozenset()
+
+    @property
+    def least_interval(self) -> float:
+        """Return the seconds below which looking more often tells nothing new: a guest reports every 10 s or so."""
+        return _GUEST_REPORT_S if isinstance(self.formula, Rate) and self.formula.clock else 0.0
 
     @property
     def sources(self) -> frozenset[Source]:

@@ -13,7 +13,7 @@ from virtwatch_api.policy import (
     Timing,
 )
 
-HEADROOM, FAULTS, SWAP = "vm.memory.headroom.ratio", "vm.memory.major_faults.rate", "vm.memory.swap.rate"
+HEADROOM, FAULTS, SWAP = "vm.memory.headroom.ratio", "vm.memory.rss", "vm.memory.balloon"
 READ, WRITE, DROPS = "vm.disk.read.latency", "vm.disk.write.latency", "vm.network.receive.drops.rate"
 
 
@@ -38,7 +38,7 @@ def test_all_and_any_nest() -> None:
     assert judged.see(1, {HEADROOM: 0.04, FAULTS: 0.0, SWAP: 0.0}) == []
     assert judged.see(2, {HEADROOM: 0.04, FAULTS: 0.0, SWAP: 2048.0}) == [("Fired", "Breach")]
     assert judged.said[-1].evidence.text == (
-        "vm.memory.headroom.ratio is 4 %, below 5 %; vm.memory.swap.rate is 2Ki/s, above 1Ki/s"
+        "vm.memory.headroom.ratio is 4 %, below 5 %; vm.memory.balloon is 2Ki, above 1Ki"
     )
     assert judged.see(3, {HEADROOM: 0.04, FAULTS: 9.0, SWAP: 0.0}) == []
     assert judged.see(4, {HEADROOM: 0.5, FAULTS: 9.0, SWAP: 0.0}) == [("Resolved", "Recovered")]

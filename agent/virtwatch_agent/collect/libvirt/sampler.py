@@ -179,7 +179,8 @@ class Sampler:
         clock: float,
     ) -> None:
         if values:
-            sample = Sample(domain.target, source, domain.incarnation, attached.started, at, clock, values)
+            due = self._schedule.was_due(domain.target, source)
+            sample = Sample(domain.target, source, domain.incarnation, attached.started, at, clock, values, due)
             self._runtime.deliver(sample)
 
     def _check_vcpus(self) -> None:

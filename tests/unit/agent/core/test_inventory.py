@@ -65,13 +65,13 @@ def test_a_vm_that_crashed_and_runs_elsewhere_is_told_as_both_whoever_is_heard_f
     for inventory in (crash_first, start_first):
         inventory.found_stopped(CRASH)
 
-    assert [event.type for event in start_first.appear(again, clock=110.0)[1]] == [
+    assert [event.type for event in start_first.appear(again)[1]] == [
         "vm.crashed",
         "vm.stopped",
         "vm.started",
     ]
     assert list(crash_first.missing(clock=101.0, lost=lambda _: False).values()) == [CRASH]
-    assert [event.type for event in crash_first.appear(again, clock=110.0)[1]] == ["vm.started"]
+    assert [event.type for event in crash_first.appear(again)[1]] == ["vm.started"]
 
 
 def test_while_no_policy_is_known_no_vm_is_missing() -> None:
@@ -86,7 +86,7 @@ def test_a_vm_that_was_missing_and_is_found_after_all_has_started() -> None:
     inventory = restarted()
     assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-1": None}
 
-    _, inferred = inventory.appear(Appeared(replace(DB, incarnation="2"), 1.0), clock=131.0)
+    _, inferred = inventory.appear(Appeared(replace(DB, incarnation="2"), 1.0))
 
     assert [event.type for event in inferred] == ["vm.started"]
 
@@ -94,7 +94,7 @@ def test_a_vm_that_was_missing_and_is_found_after_all_has_started() -> None:
 def test_a_vm_that_is_found_again_is_awaited_no_more() -> None:
     inventory = restarted()
 
-    machine, inferred = inventory.appear(Appeared(DB, 0.0), clock=110.0)
+    machine, inferred = inventory.appear(Appeared(DB, 0.0))
 
     assert (machine.present, inferred) == (True, [])
     assert inventory.missing(clock=500.0, lost=lambda _: False) == {}
@@ -132,7 +132,7 @@ def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> No
     inventory.identify([WEB])
 
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
-    machine, inferred = inventory.appear(Appeared(domain, 0.0), clock=110.0)
+    machine, inferred = inventory.appear(Appeared(domain, 0.0))
 
     assert machine is expected
     assert (machine.known, machine.identity, inferred) == (True, WEB, [])
@@ -141,7 +141,7 @@ def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> No
 
 def test_a_vm_that_is_here_is_not_waited_for() -> None:
     inventory = Inventory("n1")
-    machine, _ = inventory.appear(Appeared(DB, 0.0), clock=0.0)
+    machine, _ = inventory.appear(Appeared(DB, 0.0))
 
     assert inventory.expect(Subject("db-1", vm_ref("uuid-1"), "n2"), clock=1.0) is machine
     assert not inventory.awaits("uuid-1")
@@ -161,7 +161,7 @@ def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, s
     inventory = Inventory("n1")
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
     inventory.identify([WEB])
-    machine, _ = inventory.appear(Appeared(domain, 0.0), clock=0.0)
+    machine, _ = inventory.appear(Appeared(domain, 0.0))
     if not still_here:
         inventory.identify([])
 
@@ -174,7 +174,7 @@ def migrated(inventory: Inventory, subject: Subject = CAME, *, to: str = "n3") -
     identity = KubernetesIdentity("shop", "web-1", subject.uid or "", (pod,), {}, {}, migration_target=to)
     inventory.identify([identity])
     domain = Domain(subject.target.id, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
-    machine, _ = inventory.appear(Appeared(domain, 0.0), clock=0.0)
+    machine, _ = inventory.appear(Appeared(domain, 0.0))
     inventory.identify([])
     inventory.depart(machine, inventory.destination(machine, "migrated"))
     inventory.forget(subject.target.id)
@@ -198,7 +198,7 @@ def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_st
     inventory.forget("uuid-2")
 
     back = Domain("uuid-2", "shop_web-1", "pod", "78", DomainState.RUNNING, pod_uid="pod-1")
-    inventory.appear(Appeared(back, 0.0), clock=100.0)
+    inventory.appear(Appeared(back, 0.0))
     inventory.identify([replace(WEB, migration_target="")])  # the API tells of it later
     inventory.forget("uuid-2")
     inventory.identify([])
@@ -221,7 +221,7 @@ def found(state: DomainState, reason: str, *, before: DomainState = DomainState.
     inventory = Inventory("n1")
     inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, state=before), None),)), clock=100.0)
     now = replace(DB, state=state, incarnation=incarnation)
-    _, inferred = inventory.appear(Appeared(now, 0.0, reason), clock=110.0)
+    _, inferred = inventory.appear(Appeared(now, 0.0, reason))
     return [(event.type, event.attributes.get("reason")) for event in inferred]
 
 
@@ -264,5 +264,5 @@ def test_a_new_qemu_that_nobody_saw_start_tells_how_it_started(
 def test_a_vm_whose_process_was_not_found_has_not_restarted(before: str, now: str) -> None:
     inventory = Inventory("n1")
     inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, incarnation=before), None),)), clock=100.0)
-    _, inferred = inventory.appear(Appeared(replace(DB, incarnation=now), 0.0, "booted"), clock=110.0)
+    _, inferred = inventory.appear(Appeared(replace(DB, incarnation=now), 0.0, "booted"))
     assert inferred == []

@@ -56,7 +56,8 @@ def test_latency_is_time_per_operation_and_has_no_value_without_operations() -> 
         for clock, values in ((0, (0.0, 0.0)), (1, (0.5, 10.0)), (2, (0.5, 10.0)))
     ]
 
-    assert derive("vm.disk.write.latency", *samples) == [Point("vm.disk.write.latency", "vda", 0.05)]
+    name = "vm.disk.write.latency"
+    assert derive(name, *samples) == [Point(name, "vda", 0.05), Point(name, "vda", None)]
 
 
 def test_a_counter_that_went_back_restarts_without_a_value() -> None:

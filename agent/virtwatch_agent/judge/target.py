@@ -1,0 +1,130 @@
+"""One target on this node, of any kind: the rules in force for it and their alerts.
+
+Observations and times come in, verdicts go out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from virtwatch_agent.judge.derive import Deriver
+from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.observations import Sample, TargetEvent
+from virtwatch_api.alert import AlertKey
+from virtwatch_api.nodemonitor import Move
+from virtwatch_api.policy import PolicyKey
+from virtwatch_api.resolution import EffectiveRule, Resolution
+from virtwatch_api.targets import Subject, TargetIdentity, TargetRef
+from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.evaluator import Evaluator
+from virtwatch_rules.event import LAST_AT
+from virtwatch_rules.verdict import Verdict as Said
+
+
+class Target(ABC):
+    """Judge one target; alerts that were restored wait here until its rules are known."""
+
+    def __init__(self, ref: TargetRef, budget: WindowBudget) -> None:
+        """`budget` bounds the windows of all targets of this node."""
+        self.ref = ref
+        self.evaluator = Evaluator(budget)
+        self._deriver = Deriver()
+
+    @property
+    @abstractmethod
+    def subject(self) -> Subject:
+        """Return how alerts name the target."""
+
+    @property
+    @abstractmethod
+    def selector_identity(self) -> TargetIdentity:
+        """Return what policies select by."""
+
+    @property
+    def known(self) -> bool:
+        """Tell whether policies can be chosen."""
+        return True
+
+    @property
+    def present(self) -> bool:
+        """Tell whether the target is there."""
+        return self.evaluator.present
+
+    @property
+    def resolved(self) -> bool:
+        """Tell whether its rules are known."""
+        return self.evaluator.resolved
+
+    @property
+    def rules(self) -> Mapping[str, EffectiveRule]:
+        """Return the rules in force, by name."""
+        return self.evaluator.rules
+
+    @property
+    def policies(self) -> frozenset[PolicyKey]:
+        """Return the policies whose rules are in force."""
+        return frozenset(effective.thresholds.policy for effective in self.rules.values())
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether events wait until the rules are known."""
+        return self.evaluator.waits
+
+    def restore(self, record: AlertRecord) -> None:
+        """Take back an alert from before a restart; it waits until the rules are known."""
+        self.evaluator.restore(record.name, record.saved)
+
+    def records(self, *, fresh: bool = False) -> Iterator[AlertRecord]:
+        """Yield what must survive a restart: every enforced alert that is pending or fires.
+
+        `fresh` says by what each is judged now, where that is known; otherwise what was last said stands.
+        """
+        subject = self.subject
+        for record in self.evaluator.records():
+            name, saved = record.name, record.saved
+            evidence = (self.evaluator.evidence(name) if fresh else None) or saved.evidence
+            key = AlertKey(name.policy, name.rule, self.ref, name.device)
+            yield AlertRecord(key, saved.state, subject, evidence, saved.traceparent, saved.memory)
+
+    def apply(self, resolution: Resolution, policies: Collection[PolicyKey], *, now: float) -> Iterator[Verdict]:
+        """Put rules in force; alerts whose rule still stands keep their state, the others end."""
+        yield from self._verdicts(self.evaluator.apply(resolution.rules, policies, at=now))
+        self._deriver.want(self.evaluator.intervals)
+
+    def sample(self, sample: Sample, *, due: float) -> Iterator[Verdict]:
+        """Judge a sample that was due at `due`, seconds since 1970."""
+        look = self._deriver.measure(sample, due=due)
+        if look is not None:
+            yield from self._verdicts(self.evaluator.measured(look), cause=sample)
+
+    def event(self, event: TargetEvent) -> Iterator[Verdict]:
+        """Judge an event; one that came before the rules are known waits for them."""
+        yield from self._verdicts(self.evaluator.event(event), cause=event)
+
+    def tick(self, *, now: float) -> Iterator[Verdict]:
+        """Let time pass: missing data, alerts that expire."""
+        yield from self._verdicts(self.evaluator.tick(at=now))
+
+    def clock_set(self, seconds: float) -> None:
+        """Let all timers go on though the clock was set by `seconds`."""
+        self.evaluator.clock_set(seconds)
+
+    def _verdicts(
+        self, said: Iterable[Said], *, cause: Sample | TargetEvent | None = None, to: str = ""
+    ) -> Iterator[Verdict]:
+        """Say what was said of this target's alerts in the node's words; `to` is the node to which they go along."""
+        for item in said:
+            saved = item.saved
+            move = None
+            if saved is not None:
+                move = Move(to, saved.state, saved.traceparent, saved.memory.get(LAST_AT), saved.memory)
+            yield Verdict(
+                AlertKey(item.name.policy, item.name.rule, self.ref, item.name.device),
+                item.change,
+                item.evidence,
+                enforced=item.enforced,
+                effective=item.effective,
+                cause=cause if item.effective is not None else None,
+                move=move,
+                alert=item.alert,
+            )
