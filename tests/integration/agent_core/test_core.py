@@ -270,7 +270,7 @@ def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent
     agent.judge_by(policy(disk, collection={"interval": "5s"})).appear()
     agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
 
-    assert agent.outside.plans[UUID] == {Source.KERNEL: 15.0, Source.BLOCK: 5.0}
+    assert agent.outside.plans[vm_ref(UUID)] == {Source.KERNEL: 15.0, Source.BLOCK: 5.0}
 
 
 def test_an_unreadable_thresholdset_leaves_the_last_one_in_force_and_says_so(agent: Agent) -> None:

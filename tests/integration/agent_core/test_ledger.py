@@ -103,13 +103,13 @@ def _fail(*_: object) -> None:
 
 def test_a_repeated_event_renews_an_alert_on_disk_too(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    known = ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), last_event=1.0)], frozenset())
+    known = ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), memory={"last_at": 1.0})], frozenset())
     ledger.commit()
-    ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), last_event=300.0)], known)
+    ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), memory={"last_at": 300.0})], known)
     ledger.commit()
     ledger.close()
 
-    assert [record.last_event for record in Journal(tmp_path).open(lambda: "never").alerts] == [300.0]
+    assert [record.memory["last_at"] for record in Journal(tmp_path).open(lambda: "never").alerts] == [300.0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

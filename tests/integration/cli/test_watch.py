@@ -8,7 +8,7 @@ from tests.integration.cli.conftest import Virtwatch
 from tools.checkout import CHECKOUT
 
 DRIVER = ("--connect", "test:///default")
-HALF = re.compile(r"is 0\.[45]\d*,")  # what the driver's VM uses, as exactly as a busy machine can tell
+HALF = re.compile(r"is [45]\d(\.\d)? %,")  # what the driver's VM uses, as exactly as a busy machine can tell
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -26,7 +26,7 @@ def test_it_shows_what_is_watched_and_what_fires(virtwatch: Virtwatch, policy: P
     assert command.line("default/laptop").split()[:3] == ["default/laptop", "cpu-busy", "vm.cpu.utilization"]
     assert command.line("running").split() == ["test", "running", "cpu-busy"]
     fired = " ".join(command.line("Warning test").split())
-    assert "cpu-busy: vm.cpu.utilization is 0.5, above 0.1 [default/laptop]" in HALF.sub("is 0.5,", fired)
+    assert "cpu-busy: vm.cpu.utilization is 50 %, above 10 % [default/laptop]" in HALF.sub("is 50 %,", fired)
 
 
 def test_machines_are_told_the_same_in_json(virtwatch: Virtwatch, policy: Path) -> None:
@@ -172,7 +172,7 @@ def test_what_fires_already_is_shown_after_a_restart(virtwatch: Virtwatch, polic
     second = virtwatch(*arguments)
 
     second.line("FIRES ALREADY VM")
-    assert second.line("Warning test cpu-busy").strip().endswith(", above 0.1  [default/laptop]")
+    assert second.line("Warning test cpu-busy").strip().endswith(", above 10 %  [default/laptop]")
 
 
 def test_a_reader_that_goes_away_ends_it(policy: Path) -> None:
@@ -237,4 +237,4 @@ def test_the_readmes_command_shows_what_the_readme_shows(virtwatch: Virtwatch) -
     for line in (command.line("POLICY"), command.line("cpu-busy"), command.line("paused"), command.line("running")):
         assert line.strip() in README
     _, fired = command.line("Critical test").split("  ", maxsplit=1)
-    assert HALF.sub("is 0.5,", fired.strip()) in README
+    assert HALF.sub("is 50 %,", fired.strip()) in README
