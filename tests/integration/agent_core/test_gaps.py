@@ -181,9 +181,9 @@ def test_the_end_of_a_vm_that_was_told_is_not_told_again_after_a_restart(
 
     agent.restart()
     agent.judge_by(policy(CRASHED, STOPPED))
-    status = agent.until(lambda status: any(item.subject.target == "other" for item in status.transitions))
+    status = agent.until(lambda status: any(item.subject.target.id == "other" for item in status.transitions))
 
-    assert [item for item in status.transitions if item.subject.target == UUID] == list(before.transitions)
+    assert [item for item in status.transitions if item.subject.target.id == UUID] == list(before.transitions)
     assert "crashed" in firing(status)
 
 

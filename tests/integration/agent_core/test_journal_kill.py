@@ -19,7 +19,7 @@ WRITER = textwrap.dedent("""
     from virtwatch_agent.journal.store import Batch, Journal
     from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
     from virtwatch_api.nodemonitor import Evidence, Transition
-from virtwatch_api.targets import Subject, vm_ref
+    from virtwatch_api.targets import Subject, vm_ref
     from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 
     journal = Journal(Path(sys.argv[1]))
