@@ -34,7 +34,7 @@ class Culprits:
     def measured(self, sample: Sample) -> None:
         """Look, and note how long the VM waits."""
         for point in self._deriver.derive(sample):
-            self._highest[point.signal] = max(self._highest[point.signal], point.value)
+            self._highest[point.signal] = max(self._highest[point.signal], point.value or 0.0)
         if not self._looks or time.monotonic() - self._looks[-1].at >= 0.5:
             self._looks.append(look(_PROC, at=time.monotonic()))
 
