@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.duration import parse_duration
 from virtwatch_api.policy import Severity
+from virtwatch_cli.documents import UnreadableError, read_documents
 from virtwatch_cli.policy_tests.series import expand
 from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedSample, TargetName
 
@@ -63,12 +62,17 @@ def read_test_file(path: Path) -> PolicyTests:
         PolicyTestError: it is no test file.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        documents = list(read_documents(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise PolicyTestError(f"cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyTestError(f"is not YAML: {' '.join(str(error).split())}") from error
-    fields = _mapping(document, "", required=("policies", "tests"), optional=("interval",))
+    except UnicodeDecodeError as error:
+        raise PolicyTestError("is not text in UTF-8") from error
+    except UnreadableError as error:
+        raise PolicyTestError(f"line {error.line}: {error}" if error.line else str(error)) from error
+    if len(documents) != 1 or documents[0].problems:
+        problems = documents[0].problems if len(documents) == 1 else ()
+        raise PolicyTestError("; ".join(map(str, problems)) or f"must hold one document, holds {len(documents)}")
+    fields = _mapping(documents[0].value, "", required=("policies", "tests"), optional=("interval",))
     interval = _duration(fields.get("interval", "15s"), "interval")
     if interval <= 0:
         raise PolicyTestError("interval: must be longer than 0s")
