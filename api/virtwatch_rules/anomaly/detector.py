@@ -104,7 +104,10 @@ class Detector:
         self.run += 1
         self.short += (value - self.short) / 3.5
         self.middle += (value - self.middle) / 12.5
-        self.long += (value - self.long) / 36.5
+        # One spike is no slow rise: beyond the range it counts as the range's end, as in the mean of the hours below.
+        low, high = self.ranges.span(LEVEL)
+        tame = min(max(value, low), high) if self.warm else value
+        self.long += (tame - self.long) / 36.5
         step = value - recent[-1] if recent else 0.0
         recent.append(value)
         change = value - recent[0]
@@ -120,7 +123,7 @@ class Detector:
         swing = min(abs(step), max(_MOST_SWING * self.restless, _STILL * deviation)) if self.warm else abs(step)
         self.restless += (swing - self.restless) / 12.5
         unusual = value - usual if usual is not None else 0.0
-        self.unusual += (unusual - self.unusual) / 12.5
+        self.unusual += ((tame - usual if usual is not None else 0.0) - self.unusual) / 12.5
         self.features = [
             value,
             self.short,

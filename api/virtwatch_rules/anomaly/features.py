@@ -16,6 +16,7 @@ class Feature(NamedTuple):
     below: str
     weight: float = 1.0
     margin: float = 0.0
+    late: bool = False  # judged, and then learned, each 24 points only
     least: float = 0.0  # the narrowest range that counts, for features that have no unit
 
 
@@ -23,11 +24,20 @@ FEATURES = (
     Feature("level", 1, "a value higher than any before", "a value lower than any before"),
     Feature("short mean", 6, "a higher level", "a lower level"),
     Feature("mean", 24, "a higher level that lasts", "a lower level that lasts"),
-    Feature("long mean", 72, "a slow rise", "a slow fall", margin=0.05),
+    Feature("long mean", 72, "a slow rise", "a slow fall", late=True, margin=0.05),
     Feature("change", 7, "a steeper rise than any before", "a steeper fall than any before"),
     Feature("hour", 1, "more than is usual at this hour", "less than is usual at this hour"),
-    Feature("hours", 24, "more for long than is usual at these hours", "less for long than is usual at these hours"),
-    Feature("sequence", 7, "an unusual sequence of values", "a monotonous sequence of values", weight=1 / 3, least=0.0),
-    Feature("restlessness", 24, "wider swings than before", "less movement than before", weight=1 / 2, least=1.0),
+    Feature(
+        "hours",
+        24,
+        "more for long than is usual at these hours",
+        "less for long than is usual at these hours",
+        weight=1 / 2,
+        late=True,
+    ),
+    Feature("sequence", 7, "an unusual sequence of values", "a monotonous sequence of values", weight=1 / 3),
+    Feature(
+        "restlessness", 24, "wider swings than before", "less movement than before", weight=1 / 2, late=True, least=1.0
+    ),
 )
 LEVEL, SHORT, MEAN, LONG, CHANGE, HOUR, HOURS, SEQUENCE, RESTLESSNESS = range(len(FEATURES))

@@ -11,21 +11,22 @@ GENERATION_POINTS = 4000
 _ROUNDING = 1e-6
 _WIDEST = 100.0
 _SPAN = 10.0  # a range of few independent points is narrower than what is usual: points per need
-_LATE = 24  # points
-_RESTLESS_POINTS = 25 * _LATE  # before it counts: of so slow a figure a short time tells little
+_EVERY = 24  # points: slow figures are judged, then learned
+_RESTLESS_POINTS = 25 * _EVERY  # before it counts: of so slow a figure a short time tells little
 # An excess of this share of the range is as likely an anomaly as not: chosen on public labelled series.
 _EVEN_ODDS = 0.085
 _COUNT = len(FEATURES)
 _NEEDS = tuple(feature.needs for feature in FEATURES)
 _WEIGHTS = tuple(feature.weight for feature in FEATURES)
 _NARROWEST = tuple(feature.least for feature in FEATURES)
+_LATE = tuple(feature.late for feature in FEATURES)
 _MARGINS = tuple(feature.margin for feature in FEATURES)
 
 
 class Ranges:
     """Hold lowest and highest of each feature, over the current and the previous generation."""
 
-    __slots__ = ("begun", "calmest", "highs", "learned", "lows", "points", "wildest", "young_highs", "young_lows")
+    __slots__ = ("begun", "highs", "late_highs", "late_lows", "learned", "lows", "points", "young_highs", "young_lows")
 
     def __init__(self) -> None:
         self.lows, self.highs = _empty()
@@ -33,7 +34,7 @@ class Ranges:
         self.begun = 0.0
         self.points = 0  # of this generation
         self.learned = 0
-        self.calmest, self.wildest = math.inf, -math.inf  # not learned yet
+        self.late_lows, self.late_highs = _empty()  # not learned yet
 
     def span(self, feature: int) -> tuple[float, float]:
         """Return a feature's range; (inf, -inf) before the first value."""
@@ -47,7 +48,9 @@ class Ranges:
                 continue
             if HOUR <= index <= HOURS and not seasonal:
                 continue
-            if index == RESTLESSNESS and (self.points % _LATE or self.learned < _RESTLESS_POINTS):
+            if _LATE[index] and run % _EVERY:
+                continue
+            if index == RESTLESSNESS and self.learned < _RESTLESS_POINTS:
                 continue
             over = value - high if value > high else value - low
             narrowest = _NARROWEST[index] or floor
@@ -58,11 +61,13 @@ class Ranges:
 
     def learn(self, at: float, features: Sequence[float], *, run: int) -> None:
         """Widen the ranges to hold a point's features; begin a new generation when it is time."""
-        for index, value in enumerate(features[:RESTLESSNESS]):
-            if run >= _NEEDS[index] and not self.young_lows[index] <= value <= self.young_highs[index]:
+        for index, value in enumerate(features):
+            if run < _NEEDS[index]:
+                continue
+            if _LATE[index]:
+                self._learn_late(index, value, run)
+            elif not self.young_lows[index] <= value <= self.young_highs[index]:
                 self._widen(index, value)
-        if run >= _NEEDS[RESTLESSNESS]:
-            self._learn_restlessness(features[RESTLESSNESS])
         if not self.points:
             self.begun = at
         self.points += 1
@@ -82,13 +87,14 @@ class Ranges:
             self.young_highs[index] = high
         self.lows[index], self.highs[index] = min(low, self.lows[index]), max(high, self.highs[index])
 
-    def _learn_restlessness(self, value: float) -> None:
-        """Learn it late: it changes a little at each point, and would else never be far out of its range."""
-        self.calmest, self.wildest = min(self.calmest, value), max(self.wildest, value)
-        if self.points % _LATE == 0:
-            self._widen(RESTLESSNESS, self.calmest)
-            self._widen(RESTLESSNESS, self.wildest)
-            self.calmest, self.wildest = math.inf, -math.inf
+    def _learn_late(self, index: int, value: float, run: int) -> None:
+        """Learn a slow figure late: it changes a little at each point, and would else never be far out of its range."""
+        self.late_lows[index] = min(self.late_lows[index], value)
+        self.late_highs[index] = max(self.late_highs[index], value)
+        if run % _EVERY == 0:
+            self._widen(index, self.late_lows[index])
+            self._widen(index, self.late_highs[index])
+            self.late_lows[index], self.late_highs[index] = math.inf, -math.inf
 
 
 def _empty() -> "tuple[array[float], array[float]]":

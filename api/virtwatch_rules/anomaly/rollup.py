@@ -7,8 +7,8 @@ WEEK_S = 7 * 86400.0
 _TICKS = 4
 _TICKS_OVER = 3
 _ENDS_AT = 0.5  # of the bound
-_STEP = 0.5  # by which a finding raises the bound; it comes down at the rate of the budget
-_HIGHEST = 4.0  # times the lowest bound
+_STEP = 0.25  # by which a finding raises the bound; it comes down at the rate of the budget
+_HIGHEST = 2.5  # times the lowest bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Sensitivity:
 
 
 SENSITIVITIES = {
-    "Low": Sensitivity(2.0, 0.1),
-    "Medium": Sensitivity(1.1, 0.5),
-    "High": Sensitivity(0.65, 2.0),
+    "Low": Sensitivity(2.4, 0.1),
+    "Medium": Sensitivity(1.3, 0.5),
+    "High": Sensitivity(0.7, 2.0),
 }
 
 

@@ -16,11 +16,12 @@ _NUMBERS = (
     "floor", "interval", "last", "long", "mean", "middle", "restless", "short", "strange", "unusual", "variance",
 )  # fmt: skip
 _INNER = (
-    ("season", "error"), ("season", "plain_error"), ("ranges", "begun"), ("ranges", "calmest"), ("ranges", "wildest"),
+    ("season", "error"), ("season", "plain_error"), ("ranges", "begun"),
 )  # fmt: skip
 _FINITE = len(_NUMBERS) + 3
 _ARRAYS = (("season", "means"), ("season", "visits"), ("sequence", "steps"), ("sequence", "sums"),
-           ("ranges", "lows"), ("ranges", "highs"), ("ranges", "young_lows"), ("ranges", "young_highs"))  # fmt: skip
+           ("ranges", "lows"), ("ranges", "highs"), ("ranges", "young_lows"), ("ranges", "young_highs"),
+           ("ranges", "late_lows"), ("ranges", "late_highs"))  # fmt: skip
 
 
 def document(detector: Detector) -> dict[str, Any]:

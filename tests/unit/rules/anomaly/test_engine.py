@@ -118,7 +118,7 @@ def test_the_rule_counts_its_own_findings_against_its_budget(target: Target) -> 
         target.run(1200, cpu=0.4)
         target.run(DAY)
     fired = sum(verdict.change.action.value == "Fired" for verdict in target.judged.said)
-    assert 4 <= fired < 12  # each finding raises the bound
+    assert 2 <= fired < 12  # each finding raises the bound
     ((_, _, document),) = target.judged.evaluator.learned()
     assert document["findings"] == fired
     target.run(2 * DAY, cpu=0.5, net=0.5)

@@ -21,7 +21,7 @@ def test_it_holds_until_the_sum_is_far_below_the_bound() -> None:
 def test_each_finding_raises_the_bound_which_comes_down_at_the_rate_of_the_budget() -> None:
     rollup = Rollup(MEDIUM)
     minutes(rollup, [BOUND] * 3)
-    assert rollup.bound == 1.5 * BOUND
+    assert rollup.bound == 1.25 * BOUND
     hours = int(2 * WEEK_S / 3600) + 1
     for hour in range(hours):
         rollup.holds(0.0, at=181 + hour * 3600.0, firing=False)

@@ -1,0 +1,66 @@
+"""Two guests that are pinned to one CPU and both want all of it: each is named as the reason why the other waits."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.guests.guest import Guest
+from lab.guests.host import HostLibvirt
+from lab.guests.launcher import Launcher
+from virtwatch_agent.collect.kernel.threads import allowed_cpus, look, names
+from virtwatch_rules.contention import Contention, contention
+
+PROC = Path("/proc")
+DEADLINE_S = 60.0
+
+
+@contextmanager
+def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    threads = [int(task.name) for guest in guests for task in (PROC / str(guest.qemu_pid) / "task").iterdir()]
+    for thread in threads:
+        os.sched_setaffinity(thread, {cpu})
+    try:
+        yield
+    finally:
+        for thread in threads:
+            os.sched_setaffinity(thread, before)
+
+
+def watched(target: Guest, other: Guest) -> Contention:
+    """Look each half second until the other is named."""
+    looks, machines = [], {guest.qemu_pid: guest.name for guest in (target, other)}
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        looks.append(look(PROC, at=time.monotonic()))
+        processes = {thread.process for thread in looks[-1].threads.values()}
+        found = contention(
+            looks,
+            target=target.qemu_pid,
+            cpus=allowed_cpus(PROC / str(target.qemu_pid)),
+            machines=machines,
+            names=names(PROC, processes),
+        )
+        if found.seconds > 3 and any(gain.name == other.name for gain in found.gains):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+
+
+def test_the_guest_on_the_same_cpu_is_named(linux_launcher: Launcher, linux_host: HostLibvirt) -> None:
+    starved, hog = linux_launcher.guest, linux_host.guests[0]
+    with pinned([starved, hog], cpu=max(os.sched_getaffinity(0))):
+        for guest in (starved, hog):
+            guest.busy(cpu=True)
+        try:
+            found = watched(starved, hog)
+        finally:
+            for guest in (starved, hog):
+                guest.calm()
+    gain = next(gain for gain in found.gains if gain.name == hog.name)
+    assert gain.virtual_machine
+    assert 0.1 < gain.share < 0.9
+    assert found.own > 0.1
+    assert f"{hog.name} (" in found.text
