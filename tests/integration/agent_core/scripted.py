@@ -27,6 +27,8 @@ from virtwatch_api.targets import vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 
 UUID = "6a1c1f0e-0000-4000-8000-000000000001"
+# More transitions of one alert than any of these tests makes: what flaps is journaled later, and tests/unit shows that.
+NO_FLAPPING = 1_000_000
 _EPOCHS = itertools.count(1)
 
 
@@ -131,6 +133,7 @@ class Agent:
             clock=self.clock,
             new_epoch=lambda: f"epoch-{next(_EPOCHS)}",
             measure=lambda: (0.0, 0.0),
+            burst=NO_FLAPPING,
         )
         self.core.start()
 

@@ -43,6 +43,7 @@ def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock
         new_epoch=lambda: "e",
         measure=lambda: (spent, 1.0),
         started=clock.time(),
+        burst=10,
     )
     outcome.open()
     context = Context()
