@@ -141,8 +141,8 @@ class Leader:
             self._started.append(watch)
         for workers in self._workers:
             workers.start()
-        # A policy that selects by the labels of namespaces must not be compiled before they are known.
-        while not self._watches["namespaces"].synced:
+        # A policy that selects by the labels of namespaces with VMs must not be compiled before these are known.
+        while not all(self._watches[name].synced for name in ("namespaces", "virtual machines")):
             if self._stopping.wait(_POLL_S):
                 return
         self._kopf.start()
@@ -204,7 +204,7 @@ class Leader:
                 watch(
                     "virtual machines",
                     resource(KUBEVIRT, "virtualmachineinstances"),
-                    self._machines.on_change,
+                    self._machine_changed,
                     on_synced=self._machines_heard,
                     required=False,  # without KubeVirt there are none
                     metadata_only=True,
@@ -383,6 +383,11 @@ class Leader:
         self._all_statuses()
         for node in self._fleet.waiting():
             self._announce.add(node)
+
+    def _machine_changed(self, old: Json | None, new: Json | None) -> None:
+        self._machines.on_change(old, new)
+        if new is not None:
+            self._namespaces.populate(new["metadata"]["namespace"])
 
     def _vm_moved(self, node: str) -> None:
         self._fleet.moved(node)

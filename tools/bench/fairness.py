@@ -18,7 +18,7 @@ SETTLED_S = 120.0
 QUIET_BYTES = 8192
 RULES = 32  # as many event rules as flap with the VM
 STORM_S = 60.0
-OTHERS = 15  # transitions of the other tenant's VM: no more than an alert may have before it counts as flapping
+OTHERS = 8  # transitions of the other tenant's VM: fewer than what counts as flapping
 DEADLINE_S = 30.0
 
 

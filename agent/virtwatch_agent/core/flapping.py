@@ -15,6 +15,7 @@ ALERT_BURST, ALERT_REFILL_S = 10, 60.0
 TARGET_REFILL_S = 15.0
 _ALERTS_PER_TARGET = 4  # whose whole burst a target has
 _MAX_BUCKETS = 50_000
+_FLAPS = 3  # changes that waited, from which on an alert says that it flaps
 
 
 @dataclass(slots=True)
@@ -83,9 +84,7 @@ class Flapping:
             elif self._spend(key, now=now):
                 del self._held[key]
                 verdict = _since_told(held, held.verdict)
-                text = f"{verdict.evidence.text or verdict.evidence.subject}; it flaps: {held.changes} changes in "
-                text += f"{max(now - held.begun, 1.0):.0f} s"
-                found.append((held.machine, replace(verdict, evidence=replace(verdict.evidence, text=text))))
+                found.append((held.machine, _with_count(verdict, held, now=now)))
         return found
 
     def as_told(self, record: AlertRecord) -> AlertRecord | None:
@@ -141,6 +140,14 @@ class Flapping:
             bucket.fill(now, burst=self._target_burst, refill=TARGET_REFILL_S)
             if bucket.tokens >= self._target_burst:
                 del self._targets[target]
+
+
+def _with_count(verdict: Verdict, held: _Held, *, now: float) -> Verdict:
+    if held.changes < _FLAPS:
+        return verdict  # it only came late
+    said = verdict.evidence.text or verdict.evidence.subject
+    text = f"{said}; it flaps: {held.changes} changes in {max(now - held.begun, 1.0):.0f} s"
+    return replace(verdict, evidence=replace(verdict.evidence, text=text))
 
 
 def _since_told(held: _Held, verdict: Verdict) -> Verdict:

@@ -111,6 +111,11 @@ def test_a_cluster_policy_follows_the_labels_of_namespaces(place: Place):
     assert place.thresholds(key)["spec"]["namespaces"] == []
     labels = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.name, "labels": {"test": place.name}}}
     place.client.apply(resource("v1", "namespaces", name=place.name), labels, manager="user")
+    before = place.thresholds(key)["metadata"]["resourceVersion"]
+    other = place.policy()
+    accepted(place, other, "True", generation=1)
+    assert place.thresholds(key)["metadata"]["resourceVersion"] == before  # there is no VM in it
+    place.vmi("web-1", "n1")
     eventually(lambda: place.thresholds(key)["spec"]["namespaces"] == [place.name], what="the namespace to be chosen")
     place.client.delete(place.path(key))
     eventually(lambda: place.thresholds(key) is None, what="the ThresholdSet to be collected")

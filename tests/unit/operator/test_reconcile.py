@@ -143,18 +143,26 @@ def test_a_policy_that_selects_by_namespace_labels_is_marked_when_these_change()
     namespaces = Namespaces(marked.append)
     old = namespace("shop", team="a")
     namespaces.on_change(None, old)
+    assert namespaces.labels_for(CLUSTER_POLICY) == {}
+    namespaces.populate("shop")
+    namespaces.populate("shop")
     assert namespaces.labels_for(CLUSTER_POLICY) == {"shop": {"team": "a"}}
-    assert marked == []
+    assert marked == [CLUSTER_POLICY]
     namespaces.on_change(old, {**old, "status": {"phase": "Active"}})
-    assert marked == []
+    namespaces.on_change(None, namespace("without-vms", team="a"))
+    namespaces.on_change(namespace("without-vms", team="a"), None)
+    assert marked == [CLUSTER_POLICY]
     namespaces.on_change(old, namespace("shop", team="b"))
-    namespaces.on_change(None, namespace("new"))
-    namespaces.on_change(namespace("new"), None)
-    assert marked == [CLUSTER_POLICY] * 3
     assert namespaces.labels_for(CLUSTER_POLICY) == {"shop": {"team": "b"}}
+    namespaces.on_change(namespace("shop"), None)
+    assert marked == [CLUSTER_POLICY] * 3
+    assert namespaces.labels_for(CLUSTER_POLICY) == {}
+    namespaces.on_change(None, namespace("shop", team="b"))
+    namespaces.populate("shop")
+    assert marked == [CLUSTER_POLICY] * 4
     namespaces.forget(CLUSTER_POLICY)
-    namespaces.on_change(None, namespace("more"))
-    assert len(marked) == 3
+    namespaces.on_change(namespace("shop"), namespace("shop", team="c"))
+    assert len(marked) == 4
 
 
 def test_a_nodemonitor_has_its_nodes_labels_and_ends_with_it():
