@@ -37,7 +37,7 @@ def event_delay(system: System) -> Figure:
         name="libvirt event to Kubernetes Event, p99",
         value=percentile(delays, 0.99),
         unit="s",
-        goal=1.0,
+        goal=0.5,
         detail=f"{spread(delays)}; {PAUSES} pauses and as many resumes of one VM, {REST_S[0]} to {REST_S[1]} s apart",
     )
 
