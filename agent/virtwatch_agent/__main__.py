@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import psutil
 
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
@@ -63,9 +64,10 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"), outages=outages
     )
     telemetry = AgentTelemetry(providers, time)
+    libvirt = LibvirtCollector(_collect(settings), time)
     core = Core(
         node=settings.node,
-        collector=LibvirtCollector(_collect(settings), time),
+        collector=all_sources(libvirt, libvirt.allocated, time),
         thresholds=KubernetesThresholds(
             client=client,
             node=settings.node,

@@ -180,6 +180,7 @@ class NodeChanged:
     labels: Mapping[str, str]
     acknowledged: Acknowledged | None
     handovers: tuple[Handover, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 Observation = (

@@ -9,13 +9,15 @@ _STUCK = "vm.telemetry_stuck"
 _PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 
 
-def demand(intervals: Mapping[str, float], events: Set[str], *, export_interval: float) -> Mapping[Source, float]:
+def demand(
+    intervals: Mapping[str, float], events: Set[str], *, exported: Mapping[Source, float]
+) -> Mapping[Source, float]:
     """Say how often (seconds) each source must be asked, so that every rule is served and nothing more.
 
-    `intervals` says how often each signal is wanted, `events` which events. The kernel's files are always read for
-    export; what asks the QEMU monitor is asked only when a rule needs it.
+    `intervals` says how often each signal is wanted, `events` which events, `exported` what is read in any case. What
+    asks the QEMU monitor is asked only when a rule needs it.
     """
-    wanted = {Source.KERNEL: export_interval}
+    wanted = dict(exported)
     for signal, every in intervals.items():
         for source in SIGNAL[signal].sources:
             wanted[source] = min(every, wanted.get(source, every))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
 from virtwatch_api.thresholdset import ThresholdSet
@@ -97,9 +98,9 @@ class Context:
         self.blind_spots.pop(machine.domain.uuid, None)
         self._annotation_problems.pop(machine.domain.uuid, None)
 
-    def annotations(self, machine: VirtualMachine, problems: tuple[str, ...]) -> None:
-        """Say, once each, which annotations of a VM could not be followed."""
-        if problems != self._annotation_problems.get(machine.domain.uuid, ()):
+    def annotations(self, target: Target, problems: tuple[str, ...]) -> None:
+        """Say, once each, which annotations of a target could not be followed."""
+        if problems != self._annotation_problems.get(target.ref.id, ()):
             for problem in problems:
-                _LOG.warning("VM %s: %s", machine.subject, problem)
-        self._annotation_problems[machine.domain.uuid] = problems
+                _LOG.warning("%s: %s", target.subject.described, problem)
+        self._annotation_problems[target.ref.id] = problems

@@ -13,7 +13,9 @@ from virtwatch_agent.core.timeline import Timeline
 from virtwatch_agent.inventory.gaps import ends
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.node import Node
 from virtwatch_agent.judge.records import adopted
+from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import (
@@ -31,9 +33,10 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Telemetry
+from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Handover
 from virtwatch_api.resolution import resolve_rules
-from virtwatch_api.targets import vm_ref
+from virtwatch_api.targets import TargetRef, vm_ref
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
@@ -64,8 +67,9 @@ class Dispatch:
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
         self._context = Context()
+        self._node = Node(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
-        self._touched: set[str] = set()
+        self._touched: set[TargetRef] = set()
 
     @property
     def ready(self) -> bool:
@@ -77,17 +81,26 @@ class Dispatch:
         self._timeline.look()  # what was set before is in the timers already
         self._context.restore(restored)
         self._inventory.restore(restored, clock=self._clock.monotonic())
+        for alert in restored.alerts:
+            if alert.key.target == self._node.ref:
+                self._node.restore(alert)
+        self._node.labels = restored.node_labels
+        self._node.appear(at=self._timeline.at(self._clock.monotonic()))
         pods = (item.domain.pod_uid for item in restored.domains if item.identity is not None)
         self._collector.launchers(frozenset(uid for uid in pods if uid))
+
+    @property
+    def _targets(self) -> list[Target]:
+        return [*self._inventory.machines.values(), self._node]
 
     def follow_clock(self) -> None:
         """Move all timers along when the clock was set."""
         seconds = self._timeline.look()
         if seconds:
             _LOG.info("the clock was set by %+.1f s; what alerts wait for goes on", seconds)
-            for machine in self._inventory.machines.values():
-                machine.clock_set(seconds)
-            self._touched.update(self._inventory.machines)
+            for target in self._targets:
+                target.clock_set(seconds)
+                self._touched.add(target.ref)
 
     def handle(self, observation: Observation) -> None:
         """Take one observation."""
@@ -120,6 +133,10 @@ class Dispatch:
                 self._inventory.found_stopped(observation)
 
     def _sample(self, sample: Sample) -> None:
+        if sample.target == self._node.ref:
+            self._outcome.samples += 1
+            self._judge(self._node, self._timeline.placed(sample))
+            return
         machine = self._inventory.machines.get(sample.target.id)
         if machine is None or not machine.present:
             return
@@ -128,8 +145,11 @@ class Dispatch:
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
         self._telemetry.sample(machine.subject, machine.domain, sample)
+        self._judge(machine, sample)
+
+    def _judge(self, target: Target, sample: Sample) -> None:
         due = self._timeline.at(sample.clock if sample.due is None else sample.due)
-        self._emit(machine, machine.sample(sample, due=due))
+        self._emit(target, target.sample(sample, due=due))
 
     def _event(self, event: TargetEvent) -> None:
         machine = self._inventory.machines.get(event.target.id)
@@ -177,7 +197,7 @@ class Dispatch:
         """Infer the end of a VM that was there before a restart, unless it was told then."""
         uuid = machine.domain.uuid
         if machine.domain.state is DomainState.STOPPED:
-            self._touched.add(uuid)
+            self._touched.add(machine.ref)
             return
         for event in ends(machine.domain, found, at=now) if machine.seen else ():
             self._event(event)
@@ -187,6 +207,8 @@ class Dispatch:
         on_it = [item for item in self._inventory.machines.values() if item.domain.connection == state.connection]
         event = self._context.connected(state)
         self._outcome.changed = True
+        if event is not None:
+            self._emit(self._node, self._node.event(TargetEvent(event, self._node.ref, state.at)))
         for machine in on_it:
             if event is not None:
                 self._event(TargetEvent(event, machine.domain.target, state.at))
@@ -203,8 +225,8 @@ class Dispatch:
         started = self._clock.time()
         fresh = self._context.thresholds_changed(changed)
         self._outcome.changed = True
-        for machine in list(self._inventory.machines.values()):
-            self._apply(machine)
+        for target in self._targets:
+            self._apply(target)
         for thresholds in fresh:
             count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
@@ -217,10 +239,14 @@ class Dispatch:
 
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._context.node_labels:
-            self._context.node_labels = dict(changed.labels)
+            self._context.node_labels = self._node.labels = dict(changed.labels)
             self._outcome.save_node_labels(self._context.node_labels)
-            for machine in list(self._inventory.machines.values()):
-                self._apply(machine)
+            self._node.annotations = dict(changed.annotations)
+            for target in self._targets:
+                self._apply(target)
+        elif changed.annotations != self._node.annotations:
+            self._node.annotations = dict(changed.annotations)
+            self._apply(self._node)
         if changed.acknowledged is not None:
             self._outcome.acknowledge(changed.acknowledged)
         for handover in self._outcome.adopt(changed.handovers):
@@ -236,31 +262,32 @@ class Dispatch:
         machine = self._inventory.expect(subject, clock=self._clock.monotonic())
         machine.adopt(adopted(handover))
         self._save_domain(machine)
-        self._touched.add(machine.domain.uuid)
+        self._touched.add(machine.ref)
         self._apply(machine)
 
-    def _apply(self, machine: VirtualMachine) -> None:
-        """Put the rules in force for a VM, as far as both policies and the VM's identity are known."""
-        if self._context.known and machine.known:
+    def _apply(self, target: Target) -> None:
+        """Put the rules in force for a target, as far as both policies and what it is are known."""
+        if self._context.known and target.known:
             context = self._context
-            resolution = resolve_rules(machine.selector_identity, context.thresholds, node_labels=context.node_labels)
-            context.annotations(machine, resolution.problems)
+            resolution = resolve_rules(target.selector_identity, context.thresholds, node_labels=context.node_labels)
+            context.annotations(target, resolution.problems)
             policies = [item.policy for item in context.thresholds]
             policies += [item.policy for item in context.rejected]  # unreadable, but there
             now = self._timeline.at(self._clock.monotonic())
-            self._emit(machine, machine.apply(resolution, policies, now=now))
-        if machine.present:
-            judge = machine.evaluator
-            wanted = demand(judge.intervals, judge.event_types, export_interval=self._export_interval)
-            self._collector.plan(machine.domain.target, wanted)
+            self._emit(target, target.apply(resolution, policies, now=now))
+        if target.present:
+            judge = target.evaluator
+            exported = {Source.KERNEL: self._export_interval} if isinstance(target, VirtualMachine) else {}
+            self._collector.plan(target.ref, demand(judge.intervals, judge.event_types, exported=exported))
 
-    def _emit(self, machine: VirtualMachine, verdicts: Iterable[Verdict]) -> None:
-        paused_by = machine.paused_by
+    def _emit(self, target: Target, verdicts: Iterable[Verdict]) -> None:
+        machine = target if isinstance(target, VirtualMachine) else None
+        paused_by = machine.paused_by if machine is not None else ""
         for verdict in verdicts:
-            self._outcome.take(machine, verdict)
-        if machine.paused_by != paused_by:
+            self._outcome.take(target, verdict)
+        if machine is not None and machine.paused_by != paused_by:
             self._save_domain(machine)
-        self._touched.add(machine.domain.uuid)
+        self._touched.add(target.ref)
 
     def tick(self) -> None:
         """Let time pass."""
@@ -271,23 +298,27 @@ class Dispatch:
             self._ended(self._inventory.machines[uuid], found, now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
-        for machine in list(self._inventory.machines.values()):
-            self._guarded(lambda: self._emit(machine, machine.tick(now=now)))  # noqa: B023
+        for target in self._targets:
+            self._guarded(lambda: self._emit(target, target.tick(now=now)))  # noqa: B023
 
     def settle(self) -> None:
         """Write what this turn changed, then publish it: never the other way round."""
         touched, self._touched = self._touched, set()
-        for uuid in touched:
-            machine = self._inventory.machines.get(uuid)
-            if machine is None:
-                continue
-            self._outcome.note(machine)
-            to_be_judged = machine.waits and machine.known and not self._context.known
-            expected = machine.present or to_be_judged or self._inventory.awaits(uuid)
-            if not expected and not any(machine.records()):
-                self._inventory.forget(uuid)
-                self._outcome.forget(uuid)
-        self._outcome.settle(tuple(self._inventory.machines.values()), self._context)
+        for ref in touched:
+            if ref == self._node.ref:
+                self._outcome.note(self._node)
+            elif (machine := self._inventory.machines.get(ref.id)) is not None:
+                self._settle_machine(machine)
+        self._outcome.settle(tuple(self._targets), self._context)
+
+    def _settle_machine(self, machine: VirtualMachine) -> None:
+        """Note a VM's alerts, or forget it when it is gone and has none left."""
+        self._outcome.note(machine)
+        to_be_judged = machine.waits and machine.known and not self._context.known
+        expected = machine.present or to_be_judged or self._inventory.awaits(machine.ref.id)
+        if not expected and not any(machine.records()):
+            self._inventory.forget(machine.ref.id)
+            self._outcome.forget(machine.ref.id)
 
     def _save_domain(self, machine: VirtualMachine) -> None:
         self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
-from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.targets import TargetRef
@@ -36,7 +36,7 @@ class _Held:
     told_since: float
     stands: Severity | None
     since: float
-    machine: VirtualMachine
+    target: Target
     verdict: Verdict
     changes: int
     begun: float
@@ -55,7 +55,7 @@ class Flapping:
         self._targets: dict[tuple[PolicyKey, TargetRef], _Bucket] = {}
         self._held: dict[AlertKey, _Held] = {}
 
-    def pass_on(self, machine: VirtualMachine, verdict: Verdict, *, now: float) -> Verdict | None:
+    def pass_on(self, target: Target, verdict: Verdict, *, now: float) -> Verdict | None:
         """Return what is to be journaled of a change; None while it waits."""
         key, change = verdict.key, verdict.change
         held = self._held.get(key)
@@ -67,13 +67,13 @@ class Flapping:
             return verdict
         if held is None:
             held = self._held[key] = _Held(
-                change.previous, change.since, change.severity, change.since, machine, verdict, 0, now
+                change.previous, change.since, change.severity, change.since, target, verdict, 0, now
             )
-        held.stands, held.since, held.machine, held.verdict = change.severity, change.since, machine, verdict
+        held.stands, held.since, held.target, held.verdict = change.severity, change.since, target, verdict
         held.changes += 1
         return None
 
-    def due(self, *, now: float) -> list[tuple[VirtualMachine, Verdict]]:
+    def due(self, *, now: float) -> list[tuple[Target, Verdict]]:
         """Return what may be journaled by now of what waited."""
         found = []
         for key, held in list(self._held.items()):
@@ -84,7 +84,7 @@ class Flapping:
             elif self._spend(key, now=now):
                 del self._held[key]
                 verdict = _since_told(held, held.verdict)
-                found.append((held.machine, _with_count(verdict, held, now=now)))
+                found.append((held.target, _with_count(verdict, held, now=now)))
         return found
 
     def as_told(self, record: AlertRecord) -> AlertRecord | None:
@@ -96,25 +96,25 @@ class Flapping:
             return None if record.state.firing else record
         return replace(record, state=AlertState(severity=held.told, since=held.told_since))
 
-    def untold(self, machine: VirtualMachine) -> list[AlertRecord]:
+    def untold(self, target: Target) -> list[AlertRecord]:
         """Return the alerts of a VM that have ended, of which that was not told yet."""
         return [
             AlertRecord(
                 key=key,
                 state=AlertState(severity=held.told, since=held.told_since),
-                subject=held.verdict.subject or machine.subject,
+                subject=held.verdict.subject or target.subject,
                 evidence=held.verdict.evidence,
             )
             for key, held in self._held.items()
-            if held.machine is machine and held.told is not None and held.stands is None
+            if held.target is target and held.told is not None and held.stands is None
         ]
 
-    def forget(self, uuid: str) -> list[tuple[VirtualMachine, Verdict]]:
+    def forget(self, uuid: str) -> list[tuple[Target, Verdict]]:
         """Forget a VM that is gone; return what must still be told of it."""
-        owed = [(key, held) for key, held in self._held.items() if held.machine.domain.uuid == uuid]
+        owed = [(key, held) for key, held in self._held.items() if held.target.ref.id == uuid]
         for key, _ in owed:
             del self._held[key]
-        told = ((held.machine, _since_told(held, held.verdict)) for _, held in owed if held.told is not held.stands)
+        told = ((held.target, _since_told(held, held.verdict)) for _, held in owed if held.told is not held.stands)
         return list(told)
 
     def _spend(self, key: AlertKey, *, now: float) -> bool:

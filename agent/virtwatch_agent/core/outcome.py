@@ -12,8 +12,8 @@ from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.core.status import Conditions, View, build_status
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
+from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
-from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.seams import Clock, Reporter, Telemetry
 from virtwatch_api import __version__
 from virtwatch_api.alert import Action
@@ -71,7 +71,7 @@ class Outcome:
             self._noted[record.key.target.id] = ids | {record.key.id}
         return restored
 
-    def take(self, machine: VirtualMachine, verdict: Verdict) -> None:
+    def take(self, target: Target, verdict: Verdict) -> None:
         """Make a verdict a transition, or count it where the policy only observes."""
         self.changed = True
         change = verdict.change
@@ -80,11 +80,11 @@ class Outcome:
             if change.action is Action.FIRED:
                 self._would_have_fired.setdefault(verdict.key.policy, deque(maxlen=100_000)).append(now)
             return
-        passed = self._flapping.pass_on(machine, verdict, now=self._clock.monotonic())
+        passed = self._flapping.pass_on(target, verdict, now=self._clock.monotonic())
         if passed is not None:
-            self._journal(machine, passed, now=now)
+            self._journal(target, passed, now=now)
 
-    def _journal(self, machine: VirtualMachine, verdict: Verdict, *, now: float) -> None:
+    def _journal(self, target: Target, verdict: Verdict, *, now: float) -> None:
         change = verdict.change
         traceparent = self._telemetry.transition_context()
         transition = self._ledger.append(
@@ -97,7 +97,7 @@ class Outcome:
                 previous=change.previous,
                 at=round(now, _ROUNDED),
                 since=round(change.since, _ROUNDED),
-                subject=verdict.subject or machine.subject,
+                subject=verdict.subject or target.subject,
                 evidence=verdict.evidence,
                 traceparent=traceparent,
                 move=verdict.move,
@@ -108,11 +108,11 @@ class Outcome:
             alert.traceparent = traceparent
         self._fresh.append((transition, verdict, now))
 
-    def note(self, machine: VirtualMachine) -> None:
-        """Note a VM's alerts for the journal."""
-        uuid = machine.domain.uuid
-        told = (self._flapping.as_told(record) for record in machine.records())
-        records = [*(record for record in told if record is not None), *self._flapping.untold(machine)]
+    def note(self, target: Target) -> None:
+        """Note a target's alerts for the journal."""
+        uuid = target.ref.id
+        told = (self._flapping.as_told(record) for record in target.records())
+        records = [*(record for record in told if record is not None), *self._flapping.untold(target)]
         self._noted[uuid] = self._ledger.save_alerts(records, self._noted.get(uuid, frozenset()))
 
     def save_domain(self, record: DomainRecord) -> None:
@@ -127,8 +127,8 @@ class Outcome:
         """Forget a VM that is gone and has no alert left."""
         self._ledger.save_domain(uuid, None)
         self._noted.pop(uuid, None)
-        for machine, verdict in self._flapping.forget(uuid):
-            self._journal(machine, verdict, now=self._clock.time())
+        for target, verdict in self._flapping.forget(uuid):
+            self._journal(target, verdict, now=self._clock.time())
         self.changed = True
 
     def acknowledge(self, acknowledged: Acknowledged) -> None:
@@ -141,12 +141,12 @@ class Outcome:
         self.changed |= self._ledger.dirty
         return fresh
 
-    def settle(self, machines: Sequence[VirtualMachine], context: Context) -> None:
+    def settle(self, targets: Sequence[Target], context: Context) -> None:
         """Write the journal, emit the spans of what is new, publish the status when there is news."""
         problem = self._ledger.problem
-        for machine, verdict in self._flapping.due(now=self._clock.monotonic()):
-            self._journal(machine, verdict, now=self._clock.time())
-            self.note(machine)
+        for target, verdict in self._flapping.due(now=self._clock.monotonic()):
+            self._journal(target, verdict, now=self._clock.time())
+            self.note(target)
         self.changed |= self._ledger.dirty
         self._ledger.commit()
         self.changed |= problem != self._ledger.problem
@@ -165,14 +165,14 @@ class Outcome:
             self.changed = False
             self._published_at = clock
             self._reporter.publish(
-                build_status(self._view(machines, context, journaled), self._conditions, now=journaled)
+                build_status(self._view(targets, context, journaled), self._conditions, now=journaled)
             )
 
     def close(self) -> None:
         """Write what is left and close the journal."""
         self._ledger.close()
 
-    def _view(self, machines: Sequence[VirtualMachine], context: Context, now: float) -> View:
+    def _view(self, targets: Sequence[Target], context: Context, now: float) -> View:
         for policy in self._would_have_fired.keys() - {item.policy for item in context.thresholds}:
             del self._would_have_fired[policy]
         for times in self._would_have_fired.values():
@@ -181,7 +181,7 @@ class Outcome:
         cpu, memory = self._measure()
         return View(
             ledger=self._ledger,
-            machines=machines,
+            targets=targets,
             thresholds=context.thresholds,
             thresholds_known=context.known,
             rejected=context.rejected,

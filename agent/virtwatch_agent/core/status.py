@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from virtwatch_agent.core.ledger import Ledger
+from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
@@ -38,7 +39,7 @@ class View:
     """Hold what a status is built from."""
 
     ledger: Ledger
-    machines: Sequence[VirtualMachine]
+    targets: Sequence[Target]
     thresholds: Sequence[ThresholdSet]
     thresholds_known: bool
     rejected: Sequence[Rejected]
@@ -67,7 +68,7 @@ class Conditions:
 
 def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatus:
     """Build the status; `now` in seconds since 1970."""
-    firing, pending = _alerts(view.machines)
+    firing, pending = _alerts(view.targets)
     here = {alert.alert for alert in firing}
     firing.extend(alert for alert in _gone_unlisted(view.ledger) if alert.alert not in here)
     by_policy = _by_policy(firing, pending)
@@ -83,12 +84,16 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         firing=tuple(listed[:MAX_FIRING]),
         counts=sum(by_policy.values(), Counts()),
         applied=tuple(in_turns(_applied(view, by_policy), lambda item: item.policy)[:_MAX_LISTED]),
-        virtual_machines=sum(machine.present for machine in view.machines),
+        virtual_machines=_virtual_machines(view),
         agent=view.health,
         conditions=tuple(_conditions(view, conditions, now=now)),
         adopted=tuple(Adopted(handover, sequence) for handover, sequence in sorted(view.ledger.adopted.items())),
         read_up_to=view.read_up_to,
     )
+
+
+def _virtual_machines(view: View) -> int:
+    return sum(target.present for target in view.targets if isinstance(target, VirtualMachine))
 
 
 def in_turns(items: Iterable[T], policy: Callable[[T], PolicyKey]) -> list[T]:
@@ -106,11 +111,11 @@ def in_turns(items: Iterable[T], policy: Callable[[T], PolicyKey]) -> list[T]:
     return [item for _, _, item in sorted(ordered, key=lambda entry: entry[:2])]
 
 
-def _alerts(machines: Iterable[VirtualMachine]) -> tuple[list[FiringAlert], list[PolicyKey]]:
+def _alerts(targets: Iterable[Target]) -> tuple[list[FiringAlert], list[PolicyKey]]:
     firing: list[FiringAlert] = []
     pending: list[PolicyKey] = []
-    for machine in machines:
-        for record in machine.records(fresh=True):
+    for target in targets:
+        for record in target.records(fresh=True):
             if record.state.severity is None:
                 pending.append(record.key.policy)
             else:
@@ -147,9 +152,12 @@ def _by_policy(firing: Iterable[FiringAlert], pending: Iterable[PolicyKey]) -> d
 
 def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Applied]:
     machines: dict[PolicyKey, int] = {}
-    for machine in view.machines:
-        for policy in machine.policies if machine.present else ():
-            machines[policy] = machines.get(policy, 0) + 1
+    selecting: set[PolicyKey] = set()
+    for target in view.targets:
+        for policy in target.policies if target.present else ():
+            selecting.add(policy)
+            if isinstance(target, VirtualMachine):
+                machines[policy] = machines.get(policy, 0) + 1
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
     for rejected in view.rejected:
@@ -157,7 +165,7 @@ def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Appl
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
     for thresholds in view.thresholds:
         policy = thresholds.policy
-        idle = not (machines.get(policy) or policy in by_policy or view.would_have_fired.get(policy))
+        idle = not (policy in selecting or policy in by_policy or view.would_have_fired.get(policy))
         if idle and policy not in refused:
             continue  # it selects nothing here: read_up_to says that it is known
         yield Applied(
@@ -204,7 +212,7 @@ def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[C
         yield conditions.set(ConditionType.EXPORTING, "BackendLost", view.export_problem, status=False, now=now)
     else:
         yield conditions.set(ConditionType.EXPORTING, "Delivered", "nothing is held up", status=True, now=now)
-    watching = sum(machine.present for machine in view.machines)
+    watching = _virtual_machines(view)
     if view.thresholds_known:
         message = f"judging {watching} VMs by {len(view.thresholds)} policies"
         yield conditions.set(ConditionType.READY, "Judging", message, status=True, now=now)

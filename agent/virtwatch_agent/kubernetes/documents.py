@@ -10,6 +10,7 @@ from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import decode_handover
 from virtwatch_api.place import policy_at
 from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.resolution import ANNOTATION_PREFIX
 from virtwatch_api.support import unsupported_in
 from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 
@@ -82,6 +83,11 @@ class NodeReader:
         epoch, sequence = acknowledged.get("epoch"), acknowledged.get("sequence")
         return NodeChanged(
             labels=dict(_mapping(document["metadata"].get("labels"))),
+            annotations={
+                key: text
+                for key, text in _mapping(document["metadata"].get("annotations")).items()
+                if key.startswith(ANNOTATION_PREFIX) and isinstance(text, str)
+            },
             acknowledged=Acknowledged(epoch, sequence)
             if isinstance(epoch, str) and isinstance(sequence, int)
             else None,

@@ -28,6 +28,7 @@ class Source(StrEnum):
     STATE = "state"
     BALLOON = "balloon"
     BLOCK = "block"
+    NODE = "node"
 
     @property
     def asks_monitor(self) -> bool:
@@ -44,6 +45,7 @@ _COST = {
     Source.KERNEL: "/proc and /sys through kept descriptors: 10 to 30 µs of CPU per VM; cannot hang",
     Source.STATE: "libvirt calls that never ask the QEMU monitor: 0.1 to 0.3 ms of CPU per VM",
     Source.BALLOON: "a question to the QEMU monitor: 2 ms of node CPU per VM",
+    Source.NODE: "psutil's look at /proc, and a sum over the VMs: 0.2 ms of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
 }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
+from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.seams import Collector
@@ -74,7 +75,8 @@ def watch(
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
         providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
-        collector: Collector = ListeningCollector(LibvirtCollector(found.settings, time), found=reporter.found)
+        libvirt = LibvirtCollector(found.settings, time)
+        collector: Collector = all_sources(ListeningCollector(libvirt, found=reporter.found), libvirt.allocated, time)
         if recorder is not None:
             collector = recorder.wrap(collector, lambda: policies.thresholds)
         core = Core(

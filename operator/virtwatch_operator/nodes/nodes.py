@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 
 from virtwatch_api.nodemonitor_codec import Json, format_time
 from virtwatch_api.policy_codec import API_VERSION
+from virtwatch_api.resolution import ANNOTATION_PREFIX
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import resource, virtwatch
@@ -20,12 +21,15 @@ _WELL_KNOWN = ("kubernetes.io/", "topology.kubernetes.io/", "node-role.kubernete
 
 
 def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
-    """Write the NodeMonitor of a Node: the labels by which policies select it, and its end with the Node's.
+    """Write the NodeMonitor of a Node: labels by which policies select it, its rules' annotations, its end with it.
 
     `keys` are those that policies name, beside the well-known ones.
     """
     metadata = node["metadata"]
     labels = (metadata.get("labels") or {}).items()
+    rules = {
+        key: text for key, text in (metadata.get("annotations") or {}).items() if key.startswith(ANNOTATION_PREFIX)
+    }
     owner = {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]}
     return {
         "apiVersion": API_VERSION,
@@ -33,6 +37,7 @@ def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
         "metadata": {
             "name": metadata["name"],
             "labels": {key: value for key, value in labels if key in keys or key.startswith(_WELL_KNOWN)},
+            **({"annotations": rules} if rules else {}),
             "ownerReferences": [owner],
         },
     }

@@ -238,3 +238,31 @@ def test_the_readmes_command_shows_what_the_readme_shows(virtwatch: Virtwatch) -
         assert line.strip() in README
     _, fired = command.line("Critical test").split("  ", maxsplit=1)
     assert HALF.sub("is 50 %,", fired.strip()) in README
+
+
+def test_a_rule_on_the_node_is_judged_by_real_figures(virtwatch: Virtwatch, tmp_path: Path) -> None:
+    policy = tmp_path / "node.yaml"
+    policy.write_text(
+        """
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: host}
+spec:
+  target: {kind: Node}
+  collection: {interval: 1s}
+  rules:
+  - name: promised
+    threshold: {signal: node.cpu.allocation.ratio, warning: {above: "0.01"}}
+  - name: in-use
+    severity: Warning
+    condition:
+      allOf:
+      - {signal: node.memory.available.ratio, below: 100%}
+      - {signal: node.memory.allocation.ratio, above: "0.01"}
+"""
+    )
+    command = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER)
+
+    fired = command.document(type="transition", action="Fired", rule="promised")
+    assert fired["evidence"]["value"] > 0.01
+    assert command.document(type="transition", action="Fired", rule="in-use")["severity"] == "Warning"

@@ -96,6 +96,11 @@ class LibvirtCollector(Collector):
         """Say how often (seconds) each source is asked for a VM; a source that is absent is not asked."""
         self._tasks.put(lambda: self._sampler.plan(target.id, intervals))
 
+    def allocated(self) -> tuple[int, float]:
+        """Return the vCPUs and the bytes of memory of the running domains of this host; from any thread."""
+        devices = [attached.devices for _, attached in self._domains.all() if attached.endpoint.local]
+        return sum(item.vcpus for item in devices), sum(item.memory for item in devices)
+
     def stop(self) -> None:
         """End within 5 s, abandoning calls that hang; nothing is delivered afterwards."""
         if self._deliver is None or self._stopping:

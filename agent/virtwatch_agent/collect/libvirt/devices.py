@@ -12,7 +12,7 @@ class Devices:
     """Hold what collection needs: the NICs, the disks by target, and which alias means which disk.
 
     `volumes` are the disks that lie on a block device. `stats_period` is how often (seconds) the guest is asked for its
-    memory figures, 0 where nobody asks.
+    memory figures, 0 where nobody asks. `vcpus` and `memory` (bytes) are what the domain was given.
     """
 
     nics: tuple[Nic, ...] = ()
@@ -20,6 +20,8 @@ class Devices:
     disk_of_alias: Mapping[str, str] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
     stats_period: float = 0.0
+    vcpus: int = 0
+    memory: float = 0.0
 
 
 def parse_devices(xml: str) -> Devices:
@@ -41,11 +43,16 @@ def parse_devices(xml: str) -> Devices:
         if (target := disk.find("target")) is not None
     ]
     volumes = {target.get("dev", "") for target in root.iterfind("devices/disk[@type='block']/target")}
+    vcpu, memory = root.find("vcpu"), root.find("currentMemory")
+    if memory is None:
+        memory = root.find("memory")
     period = root.find("devices/memballoon/stats")
     return Devices(
         nics=tuple(nic for nic in nics if nic.interface),
         disks=tuple(name for name, _ in disks if name),
         disk_of_alias={alias: name for name, alias in disks if alias and name},
         volumes=frozenset(volumes),
+        vcpus=int(vcpu.get("current") or vcpu.text or 0) if vcpu is not None else 0,
+        memory=float(memory.text or 0) * 1024 if memory is not None else 0.0,  # a live domain's is in KiB
         stats_period=float(period.get("period", "0")) if period is not None else 0.0,
     )

@@ -76,7 +76,7 @@ class Domains:
 
     def all(self) -> list[tuple[str, Attached]]:
         """Return the UUID of every domain and what it is sampled with."""
-        return [(uuid, attached) for (_, uuid), attached in self._attached.items()]
+        return [(uuid, attached) for (_, uuid), attached in list(self._attached.items())]
 
     def look_again(self, endpoint: Endpoint, uuid: str) -> None:
         """Read a domain's devices and process anew."""

@@ -2,6 +2,7 @@
 
 import sched
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from virtwatch_agent.collect.libvirt.call_pool import CallPool, Post
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
@@ -48,3 +49,8 @@ class Endpoint:
     def watched_from_birth(self) -> bool:
         """Tell whether every domain of it must have started while we watched."""
         return self.connected_before or (self.new and self.address.kind is AddressKind.POD)
+
+    @property
+    def local(self) -> bool:
+        """Tell whether its domains run on this host."""
+        return self.address.kind is not AddressKind.URI or not urlsplit(self.address.name).hostname

@@ -1,7 +1,7 @@
 """The signals of a node."""
 
 from virtwatch_api.catalogue.entries import NOT_NEGATIVE, SHARE, Range, TargetKind
-from virtwatch_api.catalogue.formulas import Signal
+from virtwatch_api.catalogue.formulas import Formula, Rate, Signal, Value
 
 
 def _planned(
@@ -10,34 +10,40 @@ def _planned(
     return Signal(name, unit, description, None, TargetKind.NODE, range_, bad_value, remedy)
 
 
+def _signal(
+    name: str, description: str, formula: Formula, range_: Range = NOT_NEGATIVE, *, bad_value: str, remedy: str
+) -> Signal:
+    return Signal(name, "1", description, formula, TargetKind.NODE, range_, bad_value, remedy)
+
+
 SIGNALS: tuple[Signal, ...] = (
-    _planned(
+    _signal(
         "node.cpu.utilization",
-        "1",
         "Busy share of the node's CPUs.",
+        Rate(("node.cpu.busy",), per="node.cpu.count"),
         SHARE,
         bad_value="The node has no CPU left: its VMs wait for each other.",
         remedy="Find the VM that uses most CPU; move VMs to other nodes.",
     ),
-    _planned(
+    _signal(
         "node.cpu.allocation.ratio",
-        "1",
         "vCPUs of running VMs per CPU of the node.",
+        Value("node.vcpus", per="node.cpu.count"),
         bad_value="More vCPUs are promised than planned; when all are busy they wait for each other.",
         remedy="Move VMs to other nodes, or lower the CPU overcommit.",
     ),
-    _planned(
+    _signal(
         "node.memory.available.ratio",
-        "1",
         "Available share of the node's memory.",
+        Value("node.memory.available", per="node.memory.total"),
         SHARE,
         bad_value="The node is about to swap, or to end processes for lack of memory, QEMU among them.",
         remedy="Move VMs to other nodes; find what else uses memory there.",
     ),
-    _planned(
+    _signal(
         "node.memory.allocation.ratio",
-        "1",
         "Memory given to VMs as a share of the node's memory.",
+        Value("node.vm.memory", per="node.memory.total"),
         bad_value="More memory is promised than planned; when guests use it the node runs out.",
         remedy="Move VMs to other nodes, or lower the memory overcommit.",
     ),

@@ -1,0 +1,1 @@
+"""The node itself as a source of readings."""

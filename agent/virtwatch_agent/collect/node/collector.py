@@ -1,0 +1,81 @@
+"""Samples the node as its rules ask, on a thread of its own: it waits for no libvirt."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+from virtwatch_agent.collect.node.reader import Allocated, read_node
+from virtwatch_agent.collect.schedule import Schedule
+from virtwatch_agent.observations import Sample
+from virtwatch_agent.seams import Clock, Collector, Deliver
+from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.targets import TargetRef
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_SLEEP_S = 1.0
+_JOIN_S = 1.0
+
+
+class NodeCollector(Collector):
+    """Deliver samples of one node."""
+
+    def __init__(self, allocated: Callable[[], Allocated], clock: Clock) -> None:
+        """`allocated` says what the node's VMs may use."""
+        self._allocated = allocated
+        self._clock = clock
+        self._schedule = Schedule()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._deliver: Deliver | None = None
+        self._thread = threading.Thread(target=self._run, name="node-collector", daemon=True)
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin; return at once."""
+        self._deliver = deliver
+        self._thread.start()
+
+    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
+        """Say how often (seconds) the node is read."""
+        with self._lock:
+            self._schedule.plan(target, target.id, intervals, now=self._clock.monotonic())
+        self._wake.set()
+
+    def launchers(self, pods: frozenset[str]) -> None:
+        """Need nothing of them."""
+
+    def stop(self) -> None:
+        """End within a second."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                sleep = self._sample()
+            except Exception:
+                logger.exception("reading the node failed once and goes on; please report this as a defect")
+                sleep = _LONGEST_SLEEP_S
+            self._wake.wait(sleep)
+            self._wake.clear()
+
+    def _sample(self) -> float:
+        """Read what is due; return for how many seconds nothing is."""
+        now = self._clock.monotonic()
+        with self._lock:
+            due = [
+                (target, source, self._schedule.was_due(target, source)) for target, source in self._schedule.due(now)
+            ]
+        for target, source, asked_at in due:
+            values = read_node(self._allocated)
+            clock = self._clock.monotonic()
+            sample = Sample(target, source, "node", 0.0, self._clock.time(), clock, values, asked_at)
+            if self._deliver is not None and not self._stopping:
+                self._deliver(sample)
+        with self._lock:
+            following = self._schedule.next_due()
+        sleep = _LONGEST_SLEEP_S if following is None else following - self._clock.monotonic()
+        return min(_LONGEST_SLEEP_S, max(0.0, sleep))
