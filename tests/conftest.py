@@ -33,6 +33,7 @@ TOGETHER = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test its group for `pytest -n N --dist loadgroup`; mark those of Hypothesis as worth a long search."""
     for item in items:
