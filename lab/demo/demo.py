@@ -34,7 +34,8 @@ def demo(*, keep: bool, kubevirt: bool = False) -> float:
         return _tell(stage, teller, keep=keep)
     except Exception as error:
         saved = _save_logs(run)
-        note(f"the logs of all parts: {saved}")
+        # Before the end of all parts, which may take a minute.
+        note(f"{error}\nthe logs of all parts: {saved}")
         if isinstance(error, ToolError) and error.log is not None and error.log.is_relative_to(run.path):
             error.log = saved / error.log.name  # the run's own folder goes now
         raise
