@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from virtwatch_api.policy import Function
 
 NONE = math.nan  # no value: a gap, or a window without one
-IDLE = math.inf  # nothing happened that could be measured
+IDLE = math.inf  # nothing happened that could be measured; all values are below it
+_NOTHING = -math.inf  # below all values
 # Fixed point: exact for values of 1e-32 and more; what is smaller is nothing.
 ONE = float(1 << 160)
 ONE_INT = 1 << 160
@@ -123,11 +124,12 @@ class Last(Window):
 class Total(Window):
     """Add the values up."""
 
-    __slots__ = ("part", "part_weight", "total")
+    __slots__ = ("part", "part_weight", "total", "unit")
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
         self.total = 0
+        self.unit = ONE_INT
         self.part = 0.0  # mean of the extra samples since the newest instant
         self.part_weight = 0.0  # their seconds
 
@@ -145,23 +147,36 @@ class Total(Window):
         old = ring[position]
         if self.filled < self.size:
             self.filled += 1
-        if -IDLE < old < IDLE:
-            self.total -= int(old * ONE)
-            self.count -= 1
-        elif old == IDLE:
-            self.idles -= 1
         if value is None:
             ring[position] = IDLE
             self.idles += 1
+            self._take_out(old)
+        elif old < IDLE:  # no gap, and something happened: the usual way
+            ring[position] = value
+            self.total += int(value * ONE) - int(old * ONE)
         else:
             ring[position] = value
-            self.total += int(value * ONE)
+            self._take_out(old)
             self.count += 1
-        return self.value()
+            self.unit = self._unit()
+            self.total += int(value * ONE)
+        return self.total / self.unit if self.count else NONE
 
     def leave(self, old: float) -> None:
         """Subtract it."""
         self.total -= int(old * ONE)
+        self.unit = self._unit()
+
+    def _take_out(self, old: float) -> None:
+        if old < IDLE:
+            self.count -= 1
+            self.leave(old)
+        elif old == IDLE:
+            self.idles -= 1
+
+    def _unit(self) -> int:
+        """Return by what the total is divided."""
+        return ONE_INT
 
     def _with_part(self, value: float | None, step: int) -> float | None:
         before, self.part_weight = self.part_weight, 0.0
@@ -172,13 +187,16 @@ class Total(Window):
 
     def value(self) -> float:
         """Return the sum."""
-        return self.total / ONE_INT if self.count else NONE
+        return self.total / self.unit if self.count else NONE
 
 
 class Average(Total):
     """Average the values; samples between two instants count by their time."""
 
     __slots__ = ()
+
+    def _unit(self) -> int:
+        return self.count * ONE_INT
 
     def push_gap(self) -> float:
         """Move on without a sample."""
@@ -197,23 +215,23 @@ class Average(Total):
     def value(self) -> float:
         """Return the mean."""
         if not self.part_weight:
-            return self.total / (self.count * ONE_INT) if self.count else NONE
+            return self.total / self.unit if self.count else NONE
         if not self.count:
             return self.part
-        mean, weight = self.total / (self.count * ONE_INT), self.part_weight / self.interval
+        mean, weight = self.total / self.unit, self.part_weight / self.interval
         return mean + (self.part - mean) * (weight / (self.count + weight))
 
 
 class Extreme(Window):
-    """Hold the largest value, or with a sign of -1 the smallest; both are the largest of the value times its sign."""
+    """Hold the largest value, or with a sign of -1 the smallest: the largest of the values times the sign."""
 
     __slots__ = ("part", "sign", "top")
 
     def __init__(self, size: int, interval: float, sign: float = 1.0) -> None:
         super().__init__(size, interval)
         self.sign = sign
-        self.top = -IDLE
-        self.part = -IDLE  # what came since the newest instant
+        self.top = _NOTHING  # of the ring, which holds values times the sign
+        self.part = _NOTHING  # of what came since the newest instant
 
     def push(self, value: float | None, step: int) -> float:
         """Take it, with what came since the instant before it."""
@@ -227,34 +245,34 @@ class Extreme(Window):
         old = ring[position]
         if self.filled < self.size:
             self.filled += 1
-        new = IDLE if value is None else value
-        if self.part > -IDLE:
-            new = self.part * self.sign if value is None else max(self.part, value * self.sign) * self.sign
-            self.part = -IDLE
-        ring[position] = new
-        if new == IDLE:
-            self.idles += 1
-        else:
+        new = self.part if value is None else value * self.sign
+        if self.part > _NOTHING:
+            new, self.part = max(self.part, new), _NOTHING
+        if new > _NOTHING:
+            ring[position] = new
             self.count += 1
-            if new * self.sign >= self.top:
-                self.top = new * self.sign
-        if -IDLE < old < IDLE:
+            if new > self.top:
+                self.top = new
+        else:
+            ring[position] = IDLE
+            self.idles += 1
+        if old < IDLE:
             self.count -= 1
-            self.leave(old)
+            if old >= self.top:
+                self.leave(old)
         elif old == IDLE:
             self.idles -= 1
         return self.top * self.sign if self.count else NONE
 
     def push_gap(self) -> float:
         """Move on without a sample; what came since the newest instant goes with it."""
-        self.part = -IDLE
+        self.part = _NOTHING
         return super().push_gap()
 
     def leave(self, old: float) -> None:
         """Find the next one where the largest left."""
-        if old * self.sign >= self.top:
-            sign = self.sign
-            self.top = max((value * sign for value in self.ring if -IDLE < value < IDLE), default=-IDLE)
+        if old >= self.top:
+            self.top = max((value for value in self.ring if value < IDLE), default=_NOTHING)
 
     def between(self, value: float | None, weight: float) -> float:  # noqa: ARG002
         """Take it until the sample that comes next takes it along."""
@@ -264,8 +282,13 @@ class Extreme(Window):
 
     def value(self) -> float:
         """Return it."""
-        top = max(self.top if self.count else -IDLE, self.part)
-        return top * self.sign if top > -IDLE else NONE
+        top = max(self.top if self.count else _NOTHING, self.part)
+        return top * self.sign if top > _NOTHING else NONE
+
+    def slots(self) -> Iterator[float]:
+        """Yield its slots, the oldest first."""
+        for value in super().slots():
+            yield value * self.sign if value < IDLE else value
 
 
 class Count(Window):
@@ -281,14 +304,20 @@ class Count(Window):
         """Take it."""
         if step != 1:
             self.skip(step)
-        position = self.position = (self.position + 1) % self.size
-        old = self.ring[position]
-        self.ring[position] = IDLE if value is None else value
-        self.filled = min(self.filled + 1, self.size)
-        self.count += (value is not None) - (-IDLE < old < IDLE)
-        self.idles += (value is None) - (old == IDLE)
+        position = self.position + 1
+        if position == self.size:
+            position = 0
+        self.position = position
+        ring = self.ring
+        old = ring[position]
+        if self.filled < self.size:
+            self.filled += 1
+        if value is None or not old < IDLE:
+            self.count += (value is not None) - (old < IDLE)
+            self.idles += (value is None) - (old == IDLE)
+        ring[position] = IDLE if value is None else value
         self.begun = True
-        return self.value()
+        return float(self.count)
 
     def value(self) -> float:
         """Return the count."""
@@ -318,7 +347,7 @@ class Quantile(Window):
         """Count beyond another band."""
         self.low, self.high = low, high
         if low <= high:
-            values = [value for value in self.ring if -IDLE < value < IDLE]
+            values = [value for value in self.ring if value < IDLE]
             self.below, self.above = sum(value < low for value in values), sum(value > high for value in values)
             self.ordered = None
 
@@ -333,7 +362,7 @@ class Quantile(Window):
         old = self.ring[position]
         if self.filled < self.size:
             self.filled += 1
-        if -IDLE < old < IDLE:
+        if old < IDLE:
             self.count -= 1
             self.leave(old)
         elif old == IDLE:
@@ -379,7 +408,7 @@ class Quantile(Window):
         if not self.count:
             return NONE
         if self.ordered is None:
-            ordered = sorted(value for value in self.ring if -IDLE < value < IDLE)
+            ordered = sorted(value for value in self.ring if value < IDLE)
             if not self.low <= self.high:
                 self.ordered = array("d", ordered)
         else:
@@ -401,12 +430,18 @@ class Rate(Window):
         """Take it."""
         if step != 1:
             self.skip(step)
-        position = self.position = (self.position + 1) % self.size
-        old = self.ring[position]
-        self.ring[position] = IDLE if value is None else value
-        self.filled = min(self.filled + 1, self.size)
-        self.count += (value is not None) - (-IDLE < old < IDLE)
-        self.idles += (value is None) - (old == IDLE)
+        position = self.position + 1
+        if position == self.size:
+            position = 0
+        self.position = position
+        ring = self.ring
+        old = ring[position]
+        if self.filled < self.size:
+            self.filled += 1
+        if value is None or not old < IDLE:
+            self.count += (value is not None) - (old < IDLE)
+            self.idles += (value is None) - (old == IDLE)
+        ring[position] = IDLE if value is None else value
         return self.value()
 
     def value(self) -> float:
@@ -414,10 +449,10 @@ class Rate(Window):
         if self.count < 2:
             return NONE
         ring, size, newest = self.ring, self.size, self.position
-        while not -IDLE < ring[newest] < IDLE:
+        while not ring[newest] < IDLE:
             newest -= 1
         oldest = self.position - self.filled + 1
-        while not -IDLE < ring[oldest % size] < IDLE:
+        while not ring[oldest % size] < IDLE:
             oldest += 1
         return (ring[newest] - ring[oldest % size]) / ((newest - oldest) * self.interval)
 

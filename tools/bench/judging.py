@@ -167,12 +167,12 @@ def _memory() -> Figure:
 
 
 def _fill() -> None:
-    """Fill windows of a day, looked at each minute, in a process that does nothing else; print what that took."""
-    load, budget = Load(name="", aggregates=DAY, interval=60.0, goal=0.0), WindowBudget()
+    """Fill windows of a day, looked at each 2 min, in a process that does nothing else; print what that took."""
+    load, budget = Load(name="", aggregates=DAY, interval=120.0, goal=0.0), WindowBudget()
     evaluators, sets = _evaluators(budget, load), _point_sets()
     gc.collect()
     before = _resident()
-    for number in range(1500):
+    for number in range(750):
         for _ in judge_turn(_looks(evaluators, sets, number, START + (number + 1) * load.interval)):
             pass
     gc.collect()
