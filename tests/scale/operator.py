@@ -138,7 +138,7 @@ def measure(nodes: int, policies: int) -> Iterable[Figure]:
         operator = fleet.start_operator()
         eventually(lambda: ready(fleet.port), what="the operator to be ready", deadline=120)
         yield figure(f"operator, ready after its start ({size})", time.monotonic() - began, goal=READY_GOAL_S)
-        process = psutil.Process(operator.identity.pid)
+        process = psutil.Process(operator.pid)
         time.sleep(20)  # what a new leader looks at once
         yield from steady(process, fleet, size)
         yield storm(fleet, size)
