@@ -61,7 +61,7 @@ _LOOK_EVERY_S = 15.0
 _POLL_S = 0.2
 # What the sinks have taken meanwhile is acknowledged with one write.
 _ACKNOWLEDGE_EVERY_S = 0.1
-_SINK_THREADS = 3
+_SINK_THREADS = 8  # a busy API server answers late: what is sent at once decides then how fast a storm is told
 _FIRST_RETRY_S = 0.5
 _MAX_RETRY_S = 5.0
 

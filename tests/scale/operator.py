@@ -195,7 +195,7 @@ def drain(agent: StandIn) -> None:
             agent.publish()
             end = time.monotonic() + 5
             while not agent.hear() and time.monotonic() < end:
-                time.sleep(0.2)
+                time.sleep(0.5)
         except KubeError:
             time.sleep(0.5)
 
