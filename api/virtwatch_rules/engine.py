@@ -87,7 +87,10 @@ class Judge(ABC):
     """Judge one rule for one target; a kind of rule overrides what it needs.
 
     `wants` is what it asks for now, `tick_at` the next instant at which `tick` must be called though nothing came.
+    `save_within` is how many seconds of what it learned may be lost.
     """
+
+    save_within = 300.0
 
     minds_silence = False  # keeps watching a device that is gone: that it has no data is what it fires on
 

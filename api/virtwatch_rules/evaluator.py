@@ -208,12 +208,15 @@ class Evaluator:
                 if alert.state != INACTIVE:
                     yield Record(item.name(alert.device), alert.saved())
 
-    def learned(self) -> Iterator[tuple[PolicyKey, str, Document]]:
-        """Yield what the rules have learned beside their alerts, to be kept or handed over: policy, rule, document."""
+    def learned(self, *, within: float = float("inf")) -> Iterator[tuple[PolicyKey, str, Document]]:
+        """Yield what the rules have learned beside their alerts, to be kept or handed over: policy, rule, document.
+
+        `within` (seconds) leaves out rules of which more may be lost.
+        """
         for (policy, rule), document in self._taught.items():
             yield policy, rule, document
         for (policy, rule), item in self._in_force.items():
-            if (learned := item.judge.save()) is not None:
+            if item.judge.save_within <= within and (learned := item.judge.save()) is not None:
                 yield policy, rule, learned
 
     def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:

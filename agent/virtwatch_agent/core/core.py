@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.flapping import ALERT_BURST
+from virtwatch_agent.core.learning import Learning
 from virtwatch_agent.core.outcome import Outcome
+from virtwatch_agent.journal.learned import LearnedStore
 from virtwatch_agent.journal.store import Journal, JournalInUseError
 from virtwatch_agent.observations import Observation
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
@@ -59,6 +61,7 @@ class Core:
             guarded=self._guarded,
             export_interval=export_interval,
         )
+        self._learning = Learning(LearnedStore(journal.folder))
         self._queue: queue.SimpleQueue[tuple[Observation, ...] | None] = queue.SimpleQueue()
         self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
@@ -103,7 +106,9 @@ class Core:
             if self._clock.monotonic() >= next_tick:
                 next_tick = self._clock.monotonic() + _TICK
                 self._guarded(self._dispatch.tick)
+                self._guarded(lambda: self._learning.look(self._dispatch.judged, now=self._clock.time()))
             self._guarded(self._dispatch.settle)
+        self._guarded(lambda: self._learning.close(self._dispatch.judged, now=self._clock.time()))
         self._outcome.close()
 
     def _take_back(self) -> bool:
@@ -118,6 +123,7 @@ class Core:
                 self.waiting = str(error)
                 self._stopping.wait(_TICK)
                 continue
+            self._learning.open(now=self._clock.time())
             self._dispatch.restore(restored)
             self.waiting = ""
             return True

@@ -76,6 +76,11 @@ class Dispatch:
         """Tell whether policies are known, so that VMs are judged."""
         return self._context.known
 
+    @property
+    def judged(self) -> list[Target]:
+        """Return the targets that are judged here."""
+        return list(self._inventory.machines.values())
+
     def restore(self, restored: Restored) -> None:
         """Take back what was known before a restart."""
         self._timeline.look()  # what was set before is in the timers already

@@ -84,6 +84,7 @@ class Journal:
     """Keep transitions until they are acknowledged, and alerts and domains as they are."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._path = folder / "journal.db"
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None

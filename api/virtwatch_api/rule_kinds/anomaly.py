@@ -27,7 +27,6 @@ anomaly:
   signals: [vm.disk.write.rate, vm.disk.read.rate]
   sensitivity: Medium
 """
-    implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> AnomalyRule | None:
         """Read an anomaly rule."""

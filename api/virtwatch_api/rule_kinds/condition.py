@@ -50,7 +50,6 @@ condition:
     - {signal: vm.memory.swap.rate, above: 1Mi}
   for: 5m
 """
-    implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> ConditionRule | None:
         """Read a condition."""

@@ -30,7 +30,6 @@ pattern:
   - {absent: [vm.migration_completed, vm.migration_failed]}
   within: 15m
 """
-    implemented = False
 
     def read(self, cursor: Cursor, severity: Severity, scope: Scope) -> PatternRule | None:
         """Read a pattern."""

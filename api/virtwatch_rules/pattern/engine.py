@@ -37,6 +37,8 @@ class PatternEngine(OneByOne):
 class PatternJudge(Judge):
     """Judge one pattern over the events that it is given: those of one target, or of all members of a group."""
 
+    save_within = 5.0  # an event comes once
+
     def __init__(self, body: PatternRule, wants: Wants) -> None:
         super().__init__(wants)
         self.body = body
@@ -94,7 +96,7 @@ class PatternJudge(Judge):
 
     def save(self) -> Document | None:
         """Return the events that are still needed."""
-        return {"version": VERSION, **self.history.document()} if len(self.history) else None
+        return {"version": VERSION, **self.history.document()}
 
     def restore(self, document: Document) -> None:
         """Take back the events; what cannot be read is left."""

@@ -23,7 +23,7 @@ def test_a_policy_goes_in_force_stays_in_force_while_a_newer_one_is_wrong_and_le
     place.policy(RULE, NOT_YET)
     refused = accepted(place, key, "False", generation=2)
     assert refused["reason"] == "NotImplemented"
-    assert 'spec.rules[1].pattern: rule "crash-loop"' in refused["message"]
+    assert 'spec.rules[1].pattern.count.by: rule "crash-loop"' in refused["message"]
     assert "Generation 1 stays in force" in refused["message"]
     assert place.status(key)["effectiveGeneration"] == 1
     assert place.status(key)["observedGeneration"] == 2

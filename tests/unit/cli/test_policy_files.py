@@ -191,12 +191,12 @@ def test_half_of_a_character_is_refused_with_its_line(policy: Path) -> None:
     assert (finding.line, finding.reason) == (3, "is not YAML: found invalid Unicode character escape code")
 
 
-def test_a_rule_without_an_engine_is_named(policy: Path) -> None:
-    rule = "  - {name: odd, severity: Warning, anomaly: {signals: [vm.cpu.utilization]}}\n"
+def test_what_of_a_rule_has_no_engine_is_named(policy: Path) -> None:
+    rule = "  - {name: odd, severity: Warning, pattern: {count: {type: vm.crashed, by: Node}, within: 1m}}\n"
 
     findings = _findings(policy, RIGHT + rule)
 
-    assert [(finding.line, finding.field) for finding in findings] == [(10, "spec.rules[1].anomaly")]
+    assert [(finding.line, finding.field) for finding in findings] == [(10, "spec.rules[1].pattern.count.by")]
     assert "not implemented" in findings[0].reason
 
 
