@@ -71,7 +71,7 @@ class Ranked:
     @staticmethod
     def why_lost(winner: EffectiveRule, other: EffectiveRule) -> str:
         """Say why the rule of one policy stands above that of another, in a sentence."""
-        pairs = zip(_precedence(winner.thresholds), _precedence(other.thresholds), _REASONS, strict=True)
+        pairs = zip(precedence(winner.thresholds), precedence(other.thresholds), _REASONS, strict=True)
         reason = next(reason for first, second, reason in pairs if first != second)
         return f"{winner.thresholds.policy.kind} {winner.thresholds.policy} {reason}"
 
@@ -85,14 +85,13 @@ def rank_rules(
     """Choose as `resolve_rules` does, and keep what was not chosen, to explain it."""
     candidates: dict[str, tuple[EffectiveRule, ...]] = {}
     selected = [item for item in all_thresholds if selects(item, target, node_labels=node_labels)]
-    for thresholds in sorted(selected, key=_precedence):
-        for rule in thresholds.rules:
-            effective = EffectiveRule(rule, thresholds, _why(thresholds))
-            candidates[rule.name] = (*candidates.get(rule.name, ()), effective)
-    return Ranked(_follow_annotations(target, {name: rules[0] for name, rules in candidates.items()}), candidates)
+    for thresholds in sorted(selected, key=precedence):
+        for name, effective in effective_rules(thresholds).items():
+            candidates[name] = (*candidates.get(name, ()), effective)
+    return Ranked(follow_annotations(target, {name: rules[0] for name, rules in candidates.items()}), candidates)
 
 
-# Why each place of `_precedence` decides.
+# Why each place of `precedence` decides.
 _REASONS = (
     "may not be overridden",
     "is a MonitorPolicy, which replaces a ClusterMonitorPolicy's rule of the same name",
@@ -103,7 +102,14 @@ _REASONS = (
 )
 
 
-def _precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str]:
+def effective_rules(thresholds: ThresholdSet) -> dict[str, EffectiveRule]:
+    """Return the rules of a policy by name, as they are in force where no other policy has a say."""
+    why = _why(thresholds)
+    return {rule.name: EffectiveRule(rule, thresholds, why) for rule in thresholds.rules}
+
+
+def precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str]:
+    """Return by what policies are sorted, so that the most specific comes first."""
     return (
         0 if not thresholds.overridable else 1,
         0 if thresholds.policy.kind is PolicyKind.MONITOR_POLICY else 1,
@@ -128,12 +134,14 @@ def _why(thresholds: ThresholdSet) -> str:
     return f"{policy.kind} {policy}, {how}{fixed}"
 
 
-def _follow_annotations(target: TargetIdentity, chosen: dict[str, EffectiveRule]) -> Resolution:
-    problems = []
-    for key, text in sorted(target.annotations.items()):
+def follow_annotations(target: TargetIdentity, rules: Mapping[str, EffectiveRule]) -> Resolution:
+    """Change rules as the target's annotations say."""
+    written = {key: text for key, text in sorted(target.annotations.items()) if key.startswith(ANNOTATION_PREFIX)}
+    if not written:
+        return Resolution(rules)
+    chosen, problems = dict(rules), []
+    for key, text in written.items():
         name = key.removeprefix(ANNOTATION_PREFIX)
-        if not key.startswith(ANNOTATION_PREFIX):
-            continue
         effective = chosen.get(name)
         if effective is None:
             problems.append(f"annotation {key} names no rule that applies to this {TARGET_KINDS[target.kind].noun}")

@@ -13,7 +13,7 @@ from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import ABSENT_SINCE, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.engine import Engine, Judge, Woken
-from virtwatch_rules.inputs import Event, Measured
+from virtwatch_rules.inputs import Event, Input, Measured
 from virtwatch_rules.registry import engine_of
 from virtwatch_rules.store import Store
 from virtwatch_rules.verdict import AlertName, Explained, Record, Verdict
@@ -81,6 +81,12 @@ class Evaluator:
                 wanted[asked.signal] = min(asked.interval, wanted.get(asked.signal, asked.interval))
         return wanted
 
+    def asked(self) -> Iterator[tuple[EffectiveRule, Input]]:
+        """Yield what each rule asks to be sampled: the planner adds it up and says who asked."""
+        for item in self._in_force.values():
+            for wanted in item.judge.wants.inputs:
+                yield item.effective, wanted
+
     @property
     def event_types(self) -> frozenset[str]:
         """Return the types of events that some rule wants."""
@@ -95,11 +101,13 @@ class Evaluator:
         self, rules: Mapping[str, EffectiveRule], policies: Collection[PolicyKey], *, at: float
     ) -> Iterator[Verdict]:
         """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist."""
-        self.rules, self.resolved = rules, True
-        standing = {(item.thresholds.policy, item.rule.name): item for item in rules.values()}
-        for key in list(self._in_force):
+        before, self.rules, self.resolved = self.rules, rules, True
+        left = [item for name, item in before.items() if rules.get(name) is not item]
+        came = [item for name, item in rules.items() if before.get(name) is not item]
+        standing = {(item.thresholds.policy, item.rule.name): item for item in came}
+        for key in [(item.thresholds.policy, item.rule.name) for item in left]:
             effective = standing.get(key)
-            if effective is None or not self._renew(self._in_force[key], effective):
+            if key in self._in_force and (effective is None or not self._renew(self._in_force[key], effective)):
                 yield from self._retire(key, _gone(key[0], policies), at=at)
         for key, effective in standing.items():
             if key not in self._in_force:
@@ -107,8 +115,7 @@ class Evaluator:
         self._taught = {}  # of rules that are gone
         recalled = list(self._recall(at=at))
         yield from self._end_waiting(policies, at=at)
-        self._store.want(self._by_judge)
-        if self.present:
+        if self.present and came:
             self._expect(at)
         for item, alert in recalled:
             for said in item.judge.recent(alert, self._newest):
@@ -264,9 +271,11 @@ class Evaluator:
         thresholds, body = effective.thresholds, effective.rule.body
         if thresholds.enforcement is not item.effective.thresholds.enforcement or type(body) is not item.engine.body:
             return False
-        wants = item.engine.wants(body, interval=base_interval(thresholds.collection))
+        before, wants = item.judge.wants, item.engine.wants(body, interval=base_interval(thresholds.collection))
         if not item.judge.renew(body, wants):
             return False
+        if item.judge.wants != before:
+            self._store.change(item.judge, before)
         item.effective = effective
         return True
 
@@ -279,10 +288,12 @@ class Evaluator:
             self._in_force[key] = self._by_judge[item.judge] = item
             if (taught := self._taught.pop(key, None)) is not None:
                 item.judge.restore(taught)
+            self._store.add(item.judge)
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
         item = self._in_force.pop(key)
         del self._by_judge[item.judge]
+        self._store.drop(item.judge)
         for said in item.judge.end(reason, at=at):
             yield item.verdict(said)
 

@@ -5,13 +5,13 @@ is that instant's, others are extra. An instant whose sample does not come is a 
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 
 from virtwatch_api.policy import Function
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.engine import NEVER, Judge, Watch, Woken
-from virtwatch_rules.inputs import Input, Measured
+from virtwatch_rules.inputs import Input, Measured, Wants
 from virtwatch_rules.windows import LARGEST, NONE, Window, slots_of
 
 STALE_INTERVALS = 3
@@ -155,32 +155,43 @@ class Store:
         self._budget = budget
         budget.join(self)
         self._series: dict[tuple[str, str], list[Track]] = {}
-        self._asked: dict[str, list[tuple[Judge, Input]]] = {}
+        self._asked: dict[str, dict[tuple[Judge, Input], None]] = {}
         self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
         self._check_at = 0.0
         self._began = (0.0, 0.0)  # the newest look that a series began with, and its anchor: one number for all
 
-    def want(self, judges: Iterable[Judge]) -> None:
-        """Keep what these judges want; windows that they want already stay, others go."""
-        self._asked = {}
-        for judge in judges:
-            for wanted in judge.wants.inputs:
-                self._asked.setdefault(wanted.signal, []).append((judge, wanted))
-        for signal, device in list(self._series):
-            tracks, asked = self._series[signal, device], self._asked.get(signal, [])
-            readings = [reading for track in tracks for reading in track.readings]
-            watches = [watch for reading in readings for watch in reading.watches]
-            for reading in readings:
-                reading.watches = [watch for watch in reading.watches if (watch.judge, watch.input) in asked]
-                reading.rest()
-            for watch in watches:
-                if (watch.judge, watch.input) not in asked:
-                    watch.judge.detach(watch)
-            watched = {(watch.judge, watch.input) for watch in watches}
-            for judge, wanted in asked:
-                if (judge, wanted) not in watched:
+    def add(self, judge: Judge) -> None:
+        """Give a judge the windows that it wants."""
+        self.change(judge, Wants())
+
+    def drop(self, judge: Judge) -> None:
+        """Take its windows from a judge; those that nobody else wants go."""
+        self._change(judge, judge.wants.inputs, ())
+
+    def change(self, judge: Judge, before: Wants) -> None:
+        """Give a judge what it wants now, and take what it alone wanted before: windows that it still wants stay."""
+        self._change(judge, before.inputs, judge.wants.inputs)
+
+    def _change(self, judge: Judge, before: Sequence[Input], now: Sequence[Input]) -> None:
+        left = [wanted for wanted in before if wanted not in now]
+        came = [wanted for wanted in now if wanted not in before]
+        for wanted in left:
+            asked = self._asked[wanted.signal]
+            asked.pop((judge, wanted), None)
+            if not asked:
+                del self._asked[wanted.signal]
+        for wanted in came:
+            self._asked.setdefault(wanted.signal, {})[judge, wanted] = None
+        signals = {wanted.signal for wanted in (*left, *came)}
+        for signal, device in [key for key in self._series if key[0] in signals]:
+            tracks = self._series[signal, device]
+            for reading in [reading for track in tracks for reading in track.readings]:
+                _detach(reading, judge, left)
+            for wanted in came:
+                if wanted.signal == signal:
                     self._watch(tracks, judge, wanted, device, tracks[0].seen)
-            self._trim((signal, device))
+            if left:
+                self._trim((signal, device))
 
     def expect(self, signal: str, device: str, *, at: float) -> None:
         """Let the silence of a series that is to come count from now on."""
@@ -355,6 +366,16 @@ class Store:
         if not tracks:
             self._series.pop(key, None)
             self._counts = {}
+
+
+def _detach(reading: Reading, judge: Judge, left: Sequence[Input]) -> None:
+    """Take a window from a judge that no longer wants it."""
+    gone = [watch for watch in reading.watches if watch.judge is judge and watch.input in left]
+    if gone:
+        reading.watches = [watch for watch in reading.watches if watch not in gone]
+        reading.rest()
+    for watch in gone:
+        judge.detach(watch)
 
 
 def _pass_by(missed: Iterable[tuple[Track, int]]) -> Iterator[Woken]:

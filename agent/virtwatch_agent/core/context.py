@@ -4,9 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.rulebook import Rulebook
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
+from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 
 _LOG = logging.getLogger(__name__)
@@ -19,14 +21,28 @@ class Context:
 
     def __init__(self) -> None:
         self.known = False
-        self.thresholds: Sequence[ThresholdSet] = ()
+        self.rulebook = Rulebook()
+        self.policies: frozenset[PolicyKey] = frozenset()  # that exist, readable or not
         self.rejected: Sequence[Rejected] = ()
         self.foreign: Sequence[str] = ()
         self.read_up_to = 0
-        self.node_labels: Mapping[str, str] = {}
         self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
         self._doubted: set[tuple[str, str]] = set()  # UUID, and what was said of it before a restart
+
+    @property
+    def thresholds(self) -> Sequence[ThresholdSet]:
+        """Return what is in force."""
+        return self.rulebook.thresholds
+
+    @property
+    def node_labels(self) -> Mapping[str, str]:
+        """Return the node's labels, by which policies choose nodes."""
+        return self.rulebook.node_labels
+
+    @node_labels.setter
+    def node_labels(self, labels: Mapping[str, str]) -> None:
+        self.rulebook.relabel(labels)
 
     def restore(self, restored: Restored) -> None:
         """Take back the node's labels, and which VMs could not be seen before a restart."""
@@ -60,7 +76,10 @@ class Context:
             if message not in self.foreign:
                 _LOG.error("%s", message)
         self.foreign, self.read_up_to = changed.foreign, changed.read_up_to
-        self.thresholds, self.rejected, self.known = tuple(thresholds), changed.rejected, True
+        self.rejected, self.known = changed.rejected, True
+        existing = [item.policy for item in thresholds] + [item.policy for item in changed.rejected]
+        self.policies = frozenset(existing)
+        self.rulebook.change(tuple(thresholds))
         return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
 
     def heard(self, machine: VirtualMachine, event: TargetEvent) -> None:

@@ -35,7 +35,7 @@ from virtwatch_agent.observations import (
 from virtwatch_agent.seams import Clock, Collector, Telemetry
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Handover
-from virtwatch_api.resolution import resolve_rules
+from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
 
 _LOG = logging.getLogger(__name__)
@@ -231,7 +231,8 @@ class Dispatch:
         fresh = self._context.thresholds_changed(changed)
         self._outcome.changed = True
         for target in self._targets:
-            self._apply(target)
+            if not (target.resolved and self._resolve(target).rules is target.rules):
+                self._apply(target)
         for thresholds in fresh:
             count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
@@ -273,17 +274,18 @@ class Dispatch:
     def _apply(self, target: Target) -> None:
         """Put the rules in force for a target, as far as both policies and what it is are known."""
         if self._context.known and target.known:
-            context = self._context
-            resolution = resolve_rules(target.selector_identity, context.thresholds, node_labels=context.node_labels)
-            context.annotations(target, resolution.problems)
-            policies = [item.policy for item in context.thresholds]
-            policies += [item.policy for item in context.rejected]  # unreadable, but there
+            resolution = self._resolve(target)
+            self._context.annotations(target, resolution.problems)
             now = self._timeline.at(self._clock.monotonic())
-            self._emit(target, target.apply(resolution, policies, now=now))
+            self._emit(target, target.apply(resolution, self._context.policies, now=now))
         if target.present:
             judge = target.evaluator
             exported = {Source.KERNEL: self._export_interval} if isinstance(target, VirtualMachine) else {}
             self._collector.plan(target.ref, demand(judge.intervals, judge.event_types, exported=exported))
+
+    def _resolve(self, target: Target) -> Resolution:
+        """Return the rules for a target: the same object as long as nothing changed for it."""
+        return self._context.rulebook.resolve(target.ref, target.selector_identity)
 
     def _emit(self, target: Target, verdicts: Iterable[Verdict]) -> None:
         machine = target if isinstance(target, VirtualMachine) else None
@@ -322,6 +324,7 @@ class Dispatch:
         to_be_judged = machine.waits and machine.known and not self._context.known
         expected = machine.present or to_be_judged or self._inventory.awaits(machine.ref.id)
         if not expected and not any(machine.records()):
+            self._context.rulebook.forget(machine.ref)
             self._inventory.forget(machine.ref.id)
             self._outcome.forget(machine.ref.id)
 
