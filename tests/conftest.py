@@ -1,9 +1,11 @@
 """What all tests share: how long Hypothesis searches, and which tests may run side by side."""
 
-from pathlib import Path
+from pathlib import PurePath
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.rundir import clean, leftovers
 from tests.soak import SOAKING, times
@@ -15,7 +17,6 @@ settings.register_profile(
 )
 settings.load_profile("virtwatch")
 
-ROOT = Path(__file__).parent
 SOAK_LIMIT_S = 6 * 60 * 60
 # Folders whose tests share a control plane or guests of their own, which one process starts and its tests may break.
 # Each of the processes begins with one, the longest first, and has a second one in hand: the fifth goes to the first.
@@ -33,17 +34,27 @@ TOGETHER = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its group for `pytest -n N --dist loadgroup`; mark those of Hypothesis as worth a long search."""
+    """Begin with the groups that take longest; mark the tests of Hypothesis as worth a long search."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.soak)
         if SOAKING:
             item.add_marker(pytest.mark.timeout(SOAK_LIMIT_S), append=False)
     ranks = {name: rank for rank, name in enumerate(TOGETHER)}
-    items.sort(key=lambda item: ranks.get(_group(item.path), len(ranks)))
+    items.sort(key=lambda item: ranks.get(_group(item.nodeid), len(ranks)))
+
+
+class _ByGroup(LoadScopeScheduling):
+    """Gives a whole group to one process: pytest-xdist's own groups by mark need an older pytest than 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByGroup:
+    """Let `pytest -n` deal out groups, whatever its `--dist` says."""
+    return _ByGroup(config, log)
 
 
 @pytest.hookimpl(trylast=True)
@@ -55,6 +66,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 clean(run)
 
 
-def _group(path: Path) -> str:
-    folder = path.parent.relative_to(ROOT).as_posix()
-    return folder if folder in TOGETHER else path.relative_to(ROOT).as_posix()
+def _group(nodeid: str) -> str:
+    file = PurePath(nodeid.partition("::")[0])
+    folder = PurePath(*file.parts[1:-1]).as_posix()
+    return folder if folder in TOGETHER else str(file)
