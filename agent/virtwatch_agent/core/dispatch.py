@@ -79,7 +79,7 @@ class Dispatch:
     @property
     def judged(self) -> list[Target]:
         """Return the targets that are judged here."""
-        return list(self._inventory.machines.values())
+        return [*self._inventory.machines.values(), self._node]
 
     def restore(self, restored: Restored) -> None:
         """Take back what was known before a restart."""
