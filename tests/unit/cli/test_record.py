@@ -86,7 +86,7 @@ def test_a_real_vm_is_recorded_and_replayed(tmp_path: Path, capsys: pytest.Captu
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
-            if "balloon: vm.memory.balloon is 2 GiB" in line:
+            if "balloon: vm.memory.balloon is 2Gi" in line:
                 break
         process.terminate()
         assert "recorded " in process.stderr.read()
