@@ -43,7 +43,7 @@ soak: setup ## run for hours what `make test` samples: outages, a thousand fault
 	$(BIN)/python -m lab build
 	VIRTWATCH_SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m soak tests
 
-demo: setup ## show virtwatch at work in a minute (the first time 8); KUBEVIRT=1 on nodes with KubeVirt, KEEP=1 leaves it running
+demo: setup ## show virtwatch at work in half a minute (the first time 6 minutes); KUBEVIRT=1 on nodes with KubeVirt, KEEP=1 leaves it running
 	@$(BIN)/python -m lab demo $(if $(KUBEVIRT),--kubevirt) $(if $(KEEP),--keep)
 
 down: setup ## end what `make demo KEEP=1` left running, and what killed runs left behind

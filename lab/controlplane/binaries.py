@@ -18,7 +18,7 @@ API, CONTROLLERS, NODE = (
     ("kube-controller-manager",),
     ("kubelet", "kube-scheduler"),
 )
-DURATION = {API: "6 minutes", CONTROLLERS: "2 minutes", NODE: "1 minute"}
+DURATION = {API: "5 minutes", CONTROLLERS: "2 minutes", NODE: "1 minute"}
 # The version that go.mod requires; without these flags clients see v0.0.0.
 VERSION = "1.37.2"
 MINIMUM = (1, 37)

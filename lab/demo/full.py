@@ -31,7 +31,7 @@ class FullStage(Parts):
 
     promise = (
         "On two nodes with KubeVirt: 4 minutes. The first run builds Kubernetes, KubeVirt and Jaeger: up to 20 more.",
-        "make demo, without KUBEVIRT=1, goes without nodes and KubeVirt: less than a minute, and 8 the first time.",
+        "make demo, without KUBEVIRT=1, goes without nodes and KubeVirt: half a minute, and 6 minutes the first time.",
     )
     setting = (
         f"{BUSY} and {BROKEN} are VirtualMachines that KubeVirt runs; {PLAIN} is a guest of a libvirtd on {FIRST}, of",

@@ -26,8 +26,8 @@ class LightStage(Parts):
     """VMs have KubeVirt's shape, and the lab writes into the API what KubeVirt and a kubelet would write."""
 
     promise = (
-        "Real: etcd and kube-apiserver, libvirt and QEMU, Jaeger, virtwatch's operator and agent. Less than a minute;",
-        "the first run builds the API server and Jaeger, once: 8 minutes. KUBEVIRT=1 adds nodes and KubeVirt.",
+        "Real: etcd and kube-apiserver, libvirt and QEMU, Jaeger, virtwatch's operator and agent. Half a minute; the",
+        "first run builds the API server and Jaeger, once: 6 minutes more. KUBEVIRT=1 adds nodes and KubeVirt.",
     )
     setting = (
         f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
