@@ -54,7 +54,7 @@ def test_a_pod_that_comes_is_noticed_and_its_start_is_told(
     launcher = make_launcher("shop", "comes")
     started = collected.event(launcher.guest.uuid, "vm.started")
     collected.connection(f"pod/{launcher.pod_uid}", well=True)
-    assert collected.events(started.uuid)[0] == started
+    assert collected.events(started.target.id)[0] == started
 
 
 def test_a_pod_that_goes_takes_its_vm_along_without_complaint(

@@ -264,5 +264,5 @@ spec:
     command = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER)
 
     fired = command.document(type="transition", action="Fired", rule="promised")
-    assert fired["evidence"]["value"] > 0.01
+    assert float(fired["evidence"]["value"]) > 0.01
     assert command.document(type="transition", action="Fired", rule="in-use")["severity"] == "Warning"

@@ -7,7 +7,7 @@ from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_api.alert import Action, AlertKey, AlertState, Change, Reason
 from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
-from virtwatch_api.targets import Subject, vm_ref
+from virtwatch_api.targets import Subject, TargetRef, vm_ref
 
 POLICY = PolicyKey(PolicyKind.MONITOR_POLICY, "web", "shop")
 SUBJECT = Subject("shop_web-1", vm_ref("uuid"), "n1", "shop", "web-1", "vmi")
@@ -22,6 +22,7 @@ class Domain:
 class Machine:
     domain: Domain
     subject: Subject = SUBJECT
+    ref: TargetRef = vm_ref("uuid")
 
 
 VM = Machine(Domain())
