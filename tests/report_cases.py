@@ -47,13 +47,8 @@ def full_status() -> NodeStatus:
     plain = Subject(label="Win 10", target=vm_ref("7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12"), node="node-a")
     cluster = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "defaults")
     since = 1_799_999_999.5
-    move = Move(
-        "node-b",
-        AlertState(Severity.CRITICAL, since, since, since, since, since),
-        TRACEPARENT,
-        since,
-        {"last_at": since},
-    )
+    state = AlertState(Severity.CRITICAL, since, since, since, since, since)
+    move = Move("node-b", state, TRACEPARENT, since, {"last_at": since})
     transitions = tuple(
         Transition(
             sequence=number,

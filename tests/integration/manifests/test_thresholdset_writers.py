@@ -22,9 +22,7 @@ def forged(kind: str = "ClusterMonitorPolicy", *, name: str = "forged") -> dict:
     # Of all that a policy can say, what there is an engine for.
     policy["spec"] = {"rules": [rule for rule in policy["spec"]["rules"] if "threshold" in rule]}
     thresholds = compile_policy(parse_policy(policy))
-    body = thresholdset_body(thresholds, place=(TENANT, name), created="2020-01-01T00:00:00Z")
-    del body["metadata"]["ownerReferences"]  # there is no such policy: what it owned would be collected at once
-    return body
+    return thresholdset_body(thresholds, place=(TENANT, name), created="2020-01-01T00:00:00Z")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,9 @@ def test_a_tenant_cannot_forge_one_in_its_own_namespace(tenant, kind):
 
 def test_not_even_an_admin_changes_the_rules_of_one(tenant, installed):
     operator = installed.client(OPERATOR)
-    body = post(operator, forged(name="real"))
+    unowned = forged(name="real")
+    del unowned["metadata"]["ownerReferences"]  # there is no such policy: what it owned would be collected at once
+    body = post(operator, unowned)
     tampered = copy.deepcopy(body)
     tampered["spec"]["overridable"] = not tampered["spec"]["overridable"]
     path = virtwatch("thresholdsets", namespace=TENANT, name="real")

@@ -18,11 +18,14 @@ class Domain:
     uuid: str = "uuid"
 
 
+REF = vm_ref("uuid")
+
+
 @dataclass
 class Machine:
     domain: Domain
     subject: Subject = SUBJECT
-    ref: TargetRef = vm_ref("uuid")
+    ref: TargetRef = REF
 
 
 VM = Machine(Domain())
