@@ -77,8 +77,9 @@ class EventJudge(Judge):
             alert.memory = event_memory(event.type, last_at=event.at, absent_since=alert.memory.get(ABSENT_SINCE))
             if absent and alert.memory[ABSENT_SINCE] is None:
                 alert.memory[ABSENT_SINCE] = event.at  # it waited for its rule, and outlived its target
+            again = alert.state.firing and event.inferred  # what was heard says more than what is found again
             change = alert.judge(self.rule.severity, timing=AT_ONCE, at=event.at, reason=Reason.EVENT)
-            yield from self._said(alert, change, event)
+            yield from self._said(alert, change, None if again else event)
         elif clears(self.rule, event):
             for alert in list(self.alerts.values()):
                 yield from self._clear(alert, event)

@@ -127,6 +127,16 @@ def test_an_event_found_after_a_gap_is_what_fires_already() -> None:
     assert [record.name.device for record in judged.evaluator.records()] == ["vda"]
 
 
+def test_what_is_found_again_leaves_what_was_heard() -> None:
+    judged = failed()
+    (before,) = judged.evaluator.records()
+
+    assert judged.event("vm.io_error", 2.0, inferred=True) == []
+
+    (after,) = judged.evaluator.records()
+    assert after.saved.evidence == before.saved.evidence
+
+
 def test_what_this_place_could_not_see_ends_with_its_target() -> None:
     judged = Judged(STUCK)
     judged.event("vm.telemetry_stuck", 1.0)
