@@ -163,6 +163,7 @@ def test_a_watch_whose_version_expired_lists_anew_and_says_nothing(client, maps,
     client.create(maps, config_map("a"))
     with watching(maps, client, labels="test=yes") as (watch, recorder):
         recorder.heard("+a")
+        wait_for(lambda: watch._stream, what="the stream that follows the list", deadline=10)
         watch._version = "1"
         watch._stream.cut()
         wait_for(lambda: recorder.synced == 2, what="a second list", deadline=30)
