@@ -13,12 +13,13 @@ from virtwatch_rules.inputs import Event, Wants
 from virtwatch_rules.wording import describe_seconds
 
 LAST_AT = "last_at"
+_BY_IO_ERROR = "by_io_error"  # in an alert's memory: what fired it last was an I/O error, or the pause that it caused
 # What a live migration does on both nodes, and a start before it is done, is no stop, pause or start of the target, but
 # to a rule that names the reason.
 _PASSING = frozenset({"migrated", "migration", "postcopy", "starting"})
 # QEMU repeats the requests that failed as soon as it goes on: in vain, they pause the VM again at once. KubeVirt lets
 # such a VM go on every few seconds, and an alert that ended and began with it would be said each time.
-_REPEATED = ("vm.io_error", "vm.resumed")
+_REPEATED = "vm.resumed"
 _UNTIL_IT_HOLDS = Timing(keep_firing_for=3.0)
 # What these events say is how this place sees a target, not how the target is.
 _LOCAL = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.lost", "libvirt.restored"})
@@ -40,6 +41,11 @@ def describe_event(event: Event) -> str:
     attributes = ", ".join(f"{key} {value}" for key, value in sorted(event.attributes.items()) if value)
     text = f"{event.type} ({attributes})" if attributes else event.type
     return f"{text}, found after a gap" if event.inferred else text
+
+
+def _is_io_error(event: Event) -> bool:
+    """Tell whether an event is an I/O error, or the pause that it caused."""
+    return event.type == "vm.io_error" or (event.type == "vm.paused" and event.attributes.get("reason") == "ioerror")
 
 
 def event_memory(event_type: str, *, last_at: float | None, absent_since: float | None) -> dict[str, Any]:
@@ -75,6 +81,7 @@ class EventJudge(Judge):
         if matches(self.rule.event, event):
             alert = self._alert(event)
             alert.memory = event_memory(event.type, last_at=event.at, absent_since=alert.memory.get(ABSENT_SINCE))
+            alert.memory[_BY_IO_ERROR] = _is_io_error(event)
             if absent and alert.memory[ABSENT_SINCE] is None:
                 alert.memory[ABSENT_SINCE] = event.at  # it waited for its rule, and outlived its target
             again = alert.state.firing and event.inferred  # what was heard says more than what is found again
@@ -153,7 +160,9 @@ class EventJudge(Judge):
 
     def _clear(self, alert: Alert, event: Event) -> Iterator[Said]:
         alert.evidence = Evidence(event.type, text=describe_event(event))
-        if (self.rule.event.type, event.type) == _REPEATED:
+        # What an older version saved says nothing of its cause.
+        by_io_error = alert.memory.get(_BY_IO_ERROR, self.rule.event.type == "vm.io_error")
+        if by_io_error and event.type == _REPEATED:
             yield from self._said(alert, self._clearing(alert, event.at))
         else:
             yield from self._said(alert, alert.end(Reason.EVENT_CLEARED, at=event.at))

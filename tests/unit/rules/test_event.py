@@ -39,6 +39,28 @@ def test_a_vm_that_goes_on_in_vain_ends_no_alert() -> None:
     assert judged.state.since == T0 + 1
 
 
+@pytest.mark.parametrize("where", [(), (("reason", "ioerror"),)])
+def test_a_pause_by_an_io_error_in_vain_ends_no_alert(where: tuple[tuple[str, str], ...]) -> None:
+    judged = Judged(replace(PAUSE, event=EventMatch("vm.paused", where)))
+    assert judged.event("vm.paused", 1.0, reason="ioerror") == [("Fired", "Event")]
+
+    for at in (10.0, 12.6, 15.2):
+        assert judged.event("vm.resumed", at) == judged.tick(at + 1.0) == []
+        assert judged.event("vm.paused", at + 1.3, reason="ioerror") == []
+    judged.event("vm.resumed", 20.0)
+
+    assert judged.tick(22.9) == []
+    assert judged.tick(23.0) == [("Resolved", "EventCleared")]
+
+
+def test_a_pause_by_a_user_ends_as_soon_as_the_vm_goes_on() -> None:
+    judged = Judged(PAUSE)
+    judged.event("vm.paused", 1.0, reason="ioerror")
+    judged.event("vm.paused", 2.0, reason="user")
+
+    assert judged.event("vm.resumed", 3.0) == [("Resolved", "EventCleared")]
+
+
 def test_a_vm_that_goes_on_for_a_while_ends_the_alert() -> None:
     judged = failed("vm.resumed")
     judged.event("vm.resumed", 2.0)
