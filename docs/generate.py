@@ -25,9 +25,12 @@ What a rule judges. A signal's unit is fixed; ratios are shares of 1. A signal o
 and alerts, for each device. A *planned* signal is refused with `reason: NotImplemented`.
 What the sources cost:"""
 _METRICS = """\
-What OTLP carries for each VM, raw; of the sources `balloon` and `block`, which cost more, what a rule in force for the
-VM needs. The Resource is the VM: `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt
-`k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`, `k8s.pod.name`, `k8s.node.name`."""
+What OTLP carries for each VM and for the node: readings, raw, and the signals that say more than one reading does; of
+the sources `balloon` and `block`, which cost more, what a rule in force for the VM needs. The Resource is the VM:
+`libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt `k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`,
+`k8s.pod.uid`, `k8s.node.name`; or the node: `k8s.node.name`, `virtwatch.target.kind=Node`. A signal's value is that of
+the export interval. The series of a VM or device that is gone, and of a signal that has no value, end at once (OTLP's
+`NO_RECORDED_VALUE`)."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
 `where` matches attributes by equality; where values are listed, an attribute has no others. What a live migration does
@@ -127,6 +130,20 @@ def _signals() -> Iterable[str]:
             r.description,
         )
         for r in READINGS
+    ]
+    metrics += [
+        (
+            f"`{s.metric}`",
+            "gauge",
+            f"`{s.unit}`",
+            ", ".join(
+                (*(f"`{key}={value}`" for key, value in s.attributes), *((f"`{s.device}`",) if s.device else ()))
+            ),
+            _source(s),
+            f"The signal `{s.name}`.",
+        )
+        for s in SIGNALS
+        if s.derived
     ]
     yield from _table(("metric", "instrument", "unit", "attributes", "source", "description"), metrics)
 

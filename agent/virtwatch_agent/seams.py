@@ -6,7 +6,7 @@ What is plugged in differs between a cluster, a terminal and a test, the core do
 from collections.abc import Mapping
 from typing import Protocol
 
-from virtwatch_agent.observations import Domain, Observation, Sample, TargetEvent
+from virtwatch_agent.observations import Observation, Sample, TargetEvent
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus, Transition
 from virtwatch_api.targets import Subject, TargetRef
@@ -81,8 +81,8 @@ class Telemetry(Protocol):
         """Return a sentence about what is not delivered now and what to do, empty when all is well."""
         ...
 
-    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
-        """Take readings of a domain for the next metrics export."""
+    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None = None) -> None:
+        """Take readings of a target for the next metrics export; `pod_uid` is of the pod that runs it."""
         ...
 
     def forget(self, target: TargetRef) -> None:

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping, Set
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL
 
+# What is read for telemetry though no rule asks for it: what costs next to nothing.
+EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
+    TargetKind.VIRTUAL_MACHINE: (Source.KERNEL,),
+    TargetKind.NODE: (Source.NODE,),
+}
 _STUCK = "vm.telemetry_stuck"
 _PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from virtwatch_agent.collect.plan import demand
+from virtwatch_agent.collect.plan import EXPORTED, demand
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
@@ -33,7 +33,6 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Telemetry
-from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Handover
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
@@ -140,7 +139,9 @@ class Dispatch:
     def _sample(self, sample: Sample) -> None:
         if sample.target == self._node.ref:
             self._outcome.samples += 1
-            self._judge(self._node, self._timeline.placed(sample))
+            sample = self._timeline.placed(sample)
+            self._telemetry.sample(self._node.subject, sample)
+            self._judge(self._node, sample)
             return
         machine = self._inventory.machines.get(sample.target.id)
         if machine is None or not machine.present:
@@ -149,7 +150,7 @@ class Dispatch:
             self._see_again(machine, "vm.telemetry_stuck", at=sample.at)
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
-        self._telemetry.sample(machine.subject, machine.domain, sample)
+        self._telemetry.sample(machine.subject, sample, pod_uid=machine.domain.pod_uid)
         self._judge(machine, sample)
 
     def _judge(self, target: Target, sample: Sample) -> None:
@@ -280,7 +281,7 @@ class Dispatch:
             self._emit(target, target.apply(resolution, self._context.policies, now=now))
         if target.present:
             judge = target.evaluator
-            exported = {Source.KERNEL: self._export_interval} if isinstance(target, VirtualMachine) else {}
+            exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)
             self._collector.plan(target.ref, demand(judge.intervals, judge.event_types, exported=exported))
 
     def _resolve(self, target: Target) -> Resolution:

@@ -1,4 +1,4 @@
-"""The telemetry of an agent: what VMs measure, events, spans of transitions, and what the agent costs."""
+"""The telemetry of an agent: what is measured of VMs and of the node, events, spans, and what the agent costs."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import set_span_in_context
 
-from virtwatch_agent.observations import Domain, Sample, TargetEvent
+from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_agent.seams import Clock, Telemetry
 from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, target_attributes
 from virtwatch_agent.telemetry.transition_spans import ROOT, emit_applied, emit_transition
@@ -65,13 +65,13 @@ class AgentTelemetry(Telemetry):
         else:
             self._meter.create_observable_gauge(name, [ask], unit)
 
-    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
-        """Take readings of a domain for the next metrics export."""
+    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None = None) -> None:
+        """Take readings of a target for the next metrics export."""
         if self._metrics is not None:
-            self._metrics.sample(subject, domain, sample)
+            self._metrics.sample(subject, sample, pod_uid=pod_uid)
 
     def forget(self, target: TargetRef) -> None:
-        """End the series of a domain that is gone."""
+        """End the series of a target that is gone."""
         if self._metrics is not None:
             self._metrics.forget(target, at=self._clock.time())
 

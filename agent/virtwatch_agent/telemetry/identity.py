@@ -48,13 +48,15 @@ def target_attributes(subject: Subject) -> dict[str, str]:
 
 def target_resource(subject: Subject, pod_uid: str | None, agent: Mapping[str, object]) -> dict[str, str]:
     """Describe a target as a Resource of its own, with the deployment-wide attributes of `agent`, the agent's."""
+    target = subject.target
     shared = {key: str(value) for key, value in agent.items() if not key.startswith(_OF_THE_AGENT)}
     return {
         **shared,
         **target_attributes(subject),
         **_present({"k8s.pod.uid": pod_uid}),
-        # Prometheus makes `instance` of it: without it all targets of a node would be one series.
-        "service.instance.id": subject.target.id,
+        # Prometheus makes `instance` of it: without it all targets of a node would be one series. The node's name alone
+        # is the agent's.
+        "service.instance.id": target.id if target.kind is TargetKind.VIRTUAL_MACHINE else str(target),
     }
 
 

@@ -1,4 +1,4 @@
-"""Sends what VMs measured.
+"""Sends what was measured of VMs, and of the node.
 
 Callers leave their newest samples here, one thread writes and sends them at each interval.
 """
@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from virtwatch_agent.observations import Domain, Sample
+from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry.identity import target_resource
-from virtwatch_agent.telemetry.target_metrics import MachineMetrics
+from virtwatch_agent.telemetry.target_metrics import TargetMetrics
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import Subject, TargetRef
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("virtwatch.telemetry")
 CHUNK = 2 * 1024 * 1024  # bytes before compression; receivers take 4 MiB by default
 
-_Left = tuple[Subject, Domain, Sample]
-_Names = tuple[Subject, str | None]  # with the pod's uid: what a VM's Resource is made of
+_Names = tuple[Subject, str | None]  # with the pod's uid: what a target's Resource is made of
+_Left = tuple[_Names, Sample]
 
 
 class MetricsExport:
-    """Keep the newest sample of each VM and source until it is sent; what is not sent in time is dropped."""
+    """Keep the newest sample of each target and source until it is sent; what is not sent in time is dropped."""
 
     def __init__(self, channel: "Channel", *, interval: float, resource: Mapping[str, object]) -> None:
         self._channel = channel
@@ -36,22 +36,22 @@ class MetricsExport:
         self._left: dict[tuple[TargetRef, Source], _Left] = {}
         self._gone: dict[TargetRef, float] = {}
         self._lock = threading.Lock()
-        self._machines: dict[TargetRef, tuple[_Names, MachineMetrics]] = {}
+        self._targets: dict[TargetRef, tuple[_Names, TargetMetrics]] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vm-metrics", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="target-metrics", daemon=True)
 
     def start(self) -> None:
         """Begin to send."""
         self._thread.start()
 
-    def sample(self, subject: Subject, domain: Domain, sample: Sample) -> None:
+    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None) -> None:
         """Leave a sample; it replaces an older one that was not sent yet."""
         with self._lock:
             self._gone.pop(sample.target, None)
-            self._left[sample.target, sample.source] = (subject, domain, sample)
+            self._left[sample.target, sample.source] = ((subject, pod_uid), sample)
 
     def forget(self, target: TargetRef, *, at: float) -> None:
-        """End the series of a VM `at` seconds since 1970, after what it left was sent."""
+        """End the series of a target `at` seconds since 1970, after what it left was sent."""
         with self._lock:
             self._gone[target] = at
 
@@ -72,7 +72,7 @@ class MetricsExport:
         try:
             self._export(until)
         except Exception:  # noqa: BLE001 - a loop's edge
-            _log.exception("VM metrics of one interval were lost; the next ones are tried. Please report this.")
+            _log.exception("Metrics of one interval were lost; the next ones are tried. Please report this.")
 
     def _export(self, until: float) -> None:
         for chunk in _chunks(self._render()):
@@ -84,26 +84,25 @@ class MetricsExport:
         with self._lock:
             left, self._left = self._left, {}
             gone, self._gone = self._gone, {}
-        by_machine: dict[TargetRef, list[_Left]] = {}
+        by_target: dict[TargetRef, list[_Left]] = {}
         for item in left.values():
-            by_machine.setdefault(item[2].target, []).append(item)
-        for target, items in by_machine.items():
-            yield from self._render_machine(target, items)
+            by_target.setdefault(item[1].target, []).append(item)
+        for target, items in by_target.items():
+            yield from self._render_target(target, items)
         for target, at in gone.items():
-            known = self._machines.pop(target, None)
+            known = self._targets.pop(target, None)
             if known is not None:
                 yield known[1].end(at)
 
-    def _render_machine(self, target: TargetRef, items: list[_Left]) -> Iterator[bytes]:
-        subject, domain, newest = max(items, key=lambda item: item[2].at)
-        names = (subject, domain.pod_uid)
-        known = self._machines.get(target)
+    def _render_target(self, target: TargetRef, items: list[_Left]) -> Iterator[bytes]:
+        names, newest = max(items, key=lambda item: item[1].at)
+        known = self._targets.get(target)
         if known is None or known[0] != names:
             if known is not None:
                 # Other names make other series: those under the old names end here.
                 yield known[1].end(newest.at)
-            known = self._machines[target] = (names, MachineMetrics(target_resource(*names, self._resource)))
-        yield known[1].render(item[2] for item in items)
+            known = self._targets[target] = (names, TargetMetrics(target_resource(*names, self._resource)))
+        yield known[1].render(item[1] for item in items)
 
 
 def _chunks(requests: Iterable[bytes]) -> Iterator[bytes]:

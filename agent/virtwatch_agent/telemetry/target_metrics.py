@@ -1,11 +1,11 @@
-"""One VM's metrics as protobuf messages that are kept: a new sample rewrites values in place.
+"""One target's metrics as protobuf messages that are kept: a new sample rewrites values in place.
 
 The SDK's instruments cost 50 times as much per point, know one Resource per process, and never forget a series that
 ended.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -19,30 +19,45 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.observations import Sample, Series
+from virtwatch_agent.telemetry.figures import DERIVED, FIGURES, Figure
 from virtwatch_agent.telemetry.identity import SCOPE
-from virtwatch_api.catalogue.readings import READING, Instrument, Reading, Source
+from virtwatch_api.catalogue.readings import READING, Source
 from virtwatch_telemetry.events import nanoseconds
 
 
-class MachineMetrics:
-    """Hold the messages of one VM, one for each source, since sources are asked at intervals of their own."""
+class TargetMetrics:
+    """Hold the messages of one target, one for each source, since sources are asked at intervals of their own.
+
+    Derived signals are computed here from one exported sample to the next: a rate is the mean of the export interval,
+    whatever rules ask for in between.
+    """
 
     def __init__(self, resource: Mapping[str, str]) -> None:
         kept = ResourceMetrics(resource=Resource(attributes=_attributes(resource.items())))
         self._resource: bytes = kept.SerializeToString()
         self._sources: dict[Source, _SourceMetrics] = {}
+        self._deriver = Deriver()
+        self._deriver.want(DERIVED)
 
     def render(self, samples: Iterable[Sample]) -> bytes:
         """Return a serialised request with the points of these samples, at most one of each source."""
-        parts = [self._sources.setdefault(item.source, _SourceMetrics()).render(item) for item in samples]
-        return self._request(parts)
+        return self._request([self._render(sample) for sample in samples])
 
     def end(self, at: float) -> bytes:
         """Return a serialised request that ends all series `at` seconds since 1970; the messages are empty then."""
         parts = [source.end(nanoseconds(at)) for source in self._sources.values()]
         self._sources.clear()
         return self._request(parts)
+
+    def _render(self, sample: Sample) -> bytes:
+        look = self._deriver.measure(sample, due=sample.at)
+        source = self._sources.setdefault(sample.source, _SourceMetrics())
+        if look is None:  # of a source without derived signals
+            return source.render(sample, sample.values, frozenset())
+        derived = {(name, device): value for name, device, value in look.points if value is not None}
+        return source.render(sample, {**sample.values, **derived}, look.signals)
 
     def _request(self, parts: list[bytes]) -> bytes:
         if not any(parts):
@@ -53,7 +68,7 @@ class MachineMetrics:
 
 
 class _SourceMetrics:
-    """Hold the points of one source; `_start` is when it first saw this incarnation of the VM."""
+    """Hold the points of one source; `_start` is when it first saw this incarnation of the target."""
 
     def __init__(self) -> None:
         self._message = ResourceMetrics()
@@ -61,17 +76,17 @@ class _SourceMetrics:
         self._incarnation: str | None = None
         self._start = 0
 
-    def render(self, sample: Sample) -> bytes:
+    def render(self, sample: Sample, values: Mapping[Series, float], told: Collection[str]) -> bytes:
+        """Write the values of a sample and what was derived from it; `told` are the signals that it can tell of."""
         at = nanoseconds(sample.at)
         restarted = sample.incarnation != self._incarnation
         if restarted:
             self._incarnation, self._start = sample.incarnation, at
-        values, ended = sample.values, b""
+        ended = b""
         # A sum is finite only if every value is: one test for the usual case.
         if restarted or values.keys() != self._points.keys() or not math.isfinite(sum(values.values())):
-            values = {item: value for item, value in values.items() if item[0] in READING and math.isfinite(value)}
-            ended = self._ended(self._points.keys() - values.keys(), at)
-            self._message, self._points = _build(values.keys(), self._start)
+            values = {item: value for item, value in values.items() if item[0] in FIGURES and math.isfinite(value)}
+            ended = self._replace(values.keys(), set() if restarted else self._waiting(told), at)
         points = self._points
         for series, value in values.items():
             point = points[series]
@@ -81,6 +96,19 @@ class _SourceMetrics:
 
     def end(self, at: int) -> bytes:
         return self._ended(self._points.keys(), at)
+
+    def _waiting(self, told: Collection[str]) -> set[Series]:
+        """Name derived series of which the sample tells nothing: the guest has not reported since the last one."""
+        return {item for item in self._points if item[0] not in READING and item[0] not in told}
+
+    def _replace(self, given: Collection[Series], waiting: Collection[Series], at: int) -> bytes:
+        """Hold the points of these series from now on, of which some wait; return what ends the others."""
+        before = self._points
+        ended = self._ended(before.keys() - set(given) - set(waiting), at)
+        self._message, self._points = _build([*given, *waiting], self._start)
+        for item in waiting:
+            self._points[item].CopyFrom(before[item])
+        return ended
 
     def _ended(self, gone: Iterable[Series], at: int) -> bytes:
         message, points = _build(gone, self._start)
@@ -97,26 +125,25 @@ def _build(series: Iterable[Series], start: int) -> tuple[ResourceMetrics, dict[
     points: dict[Series, NumberDataPoint] = {}
     message = ResourceMetrics(scope_metrics=[scope])
     for key, device in series:
-        reading = READING[key]
-        if reading.metric not in metrics:
-            metrics[reading.metric] = _metric(message.scope_metrics[0], reading)
-        points[key, device] = _point(metrics[reading.metric], reading, device, start)
+        figure = FIGURES[key]
+        if figure.metric not in metrics:
+            metrics[figure.metric] = _metric(message.scope_metrics[0], figure)
+        points[key, device] = _point(metrics[figure.metric], figure, device, start)
     return message, points
 
 
-def _metric(scope: ScopeMetrics, reading: Reading) -> Metric:
-    metric: Metric = scope.metrics.add(name=reading.metric, unit=reading.unit, description=reading.description)
-    if reading.instrument is Instrument.COUNTER:
+def _metric(scope: ScopeMetrics, figure: Figure) -> Metric:
+    metric: Metric = scope.metrics.add(name=figure.metric, unit=figure.unit, description=figure.description)
+    if figure.counter:
         metric.sum.is_monotonic = True
         metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
     return metric
 
 
-def _point(metric: Metric, reading: Reading, device: str, start: int) -> NumberDataPoint:
-    attributes = _attributes([*reading.attributes, *([(reading.device, device)] if reading.device else [])])
-    counter = reading.instrument is Instrument.COUNTER
-    points = metric.sum.data_points if counter else metric.gauge.data_points
-    point: NumberDataPoint = points.add(attributes=attributes, start_time_unix_nano=start if counter else 0)
+def _point(metric: Metric, figure: Figure, device: str, start: int) -> NumberDataPoint:
+    attributes = _attributes([*figure.attributes, *([(figure.device, device)] if figure.device else [])])
+    points = metric.sum.data_points if figure.counter else metric.gauge.data_points
+    point: NumberDataPoint = points.add(attributes=attributes, start_time_unix_nano=start if figure.counter else 0)
     return point
 
 

@@ -85,6 +85,12 @@ class Reading:
     device: str | None = None  # the attribute that names the device; None: one figure per target
     target: TargetKind = TargetKind.VIRTUAL_MACHINE
 
+    @property
+    def namespace(self) -> str:
+        """Return the namespace of its OTel name: `system`, or `libvirt` and what of it is measured."""
+        words = self.metric.split(".")
+        return ".".join(words[:2] if words[0] == "libvirt" else words[:1])
+
 
 class EventSeverity(StrEnum):
     """Grade an event for logs; OTel severity numbers are 9, 13 and 17."""

@@ -73,6 +73,51 @@ class Signal:
     remedy: str = ""
 
     @property
+    def derived(self) -> bool:
+        """Tell whether the signal says more than one exported reading, or its rate, which every backend computes."""
+        match self.formula:
+            case Rate((_,), None, Across.EACH, None, None) | Value(_, None, Across.EACH) | None:
+                return False
+            case _:
+                return True
+
+    @property
+    def attributes(self) -> tuple[tuple[str, str], ...]:
+        """Return the OTel attributes that all its readings have: the direction of a disk's operations, say."""
+        each = [READING[key].attributes for key in sorted(self.readings)]
+        return tuple(pair for pair in each[0] if all(pair in other for other in each)) if each else ()
+
+    @property
+    def device(self) -> str | None:
+        """Return the OTel attribute that names the device; None: one value per target."""
+        named = (READING[key].device for key in sorted(self.readings))
+        return next(filter(None, named), None) if self.per_device else None
+
+    @property
+    def metric(self) -> str:
+        """Return the OTel name under which the signal is exported; empty where its reading says as much.
+
+        It is the signal's own name in the namespace of its readings, without what an attribute says.
+        """
+        if not self.derived:
+            return ""
+        said = {value for _, value in self.attributes}
+        namespace = READING[self._first_reading].namespace
+        return ".".join((namespace, *(word for word in self.name.split(".")[1:] if word not in said)))
+
+    @property
+    def _first_reading(self) -> str:
+        match self.formula:
+            case Rate(readings):
+                return readings[0]
+            case RateRatio(numerator):
+                return numerator
+            case Value(reading):
+                return reading
+            case None:
+                return ""
+
+    @property
     def readings(self) -> frozenset[str]:
         """Name the readings that the formula needs."""
         match self.formula:

@@ -66,6 +66,7 @@ class Outside:
         self.spans: list[Transition] = []
         self.applied_sets: list[tuple[str, int]] = []
         self.heard: list[str] = []
+        self.exported: list[Sample] = []
 
     def start(self, deliver: Callable[[Observation], None]) -> None: ...
 
@@ -80,7 +81,8 @@ class Outside:
     def publish(self, status: NodeStatus) -> None:
         self.statuses.append(status)
 
-    def sample(self, subject: object, domain: object, sample: Sample) -> None: ...
+    def sample(self, subject: object, sample: Sample, **_: object) -> None:
+        self.exported.append(sample)
 
     def forget(self, uuid: str) -> None: ...
 

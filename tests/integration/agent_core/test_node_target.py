@@ -2,6 +2,7 @@
 
 import time
 
+from lab.process import wait_for
 from tests.integration.agent_core.scripted import Agent, policy
 from virtwatch_agent.observations import NodeChanged, Sample
 from virtwatch_api.catalogue.readings import Source
@@ -41,6 +42,16 @@ def test_a_rule_on_the_node_fires_and_outlasts_a_restart(tmp_path) -> None:
     sees(agent, 50.0)
     agent.until(lambda status: not status.firing)
     assert status.virtual_machines == 0
+
+
+def test_the_node_is_read_and_exported_though_no_rule_asks(tmp_path) -> None:
+    agent = Agent(tmp_path)
+    agent.judge_by(policy({"name": "stuck", "severity": "Warning", "event": {"type": "vm.telemetry_stuck"}}))
+    wait_for(lambda: node_ref("n1") in agent.outside.plans, what="the node's plan", deadline=20)
+    assert agent.outside.plans[node_ref("n1")] == {Source.NODE: 15.0}
+    sees(agent, 10.0)
+    wait_for(lambda: agent.outside.exported, what="the sample's export", deadline=20)
+    assert [sample.target for sample in agent.outside.exported] == [node_ref("n1")]
 
 
 def test_an_annotation_on_the_node_overrides_a_rule(tmp_path) -> None:

@@ -11,13 +11,13 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.otlp_sink import Answer, Sink, attributes
-from virtwatch_agent.observations import Domain, DomainState, Sample, TargetEvent
+from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.catalogue.readings import Instrument, Source
 from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.policy import Collection, Enforcement, PolicyKey, PolicyKind, Severity, Target
-from virtwatch_api.targets import Subject, vm_ref
+from virtwatch_api.targets import Subject, node_ref, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_telemetry import set_up
 
@@ -79,16 +79,12 @@ def _subject(number):
     )
 
 
-def _domain(subject):
-    return Domain(subject.target.id, subject.label, "qemu:///system", "first", DomainState.RUNNING, "pod-uid")
-
-
 def _sample(subject, values, *, at, incarnation="first", source=Source.KERNEL):
     return Sample(subject.target, source, incarnation, at - 0.02, at, at, values)
 
 
 def _leave(telemetry, subject, values, **more):
-    telemetry.sample(subject, _domain(subject), _sample(subject, values, **more))
+    telemetry.sample(subject, _sample(subject, values, **more), pod_uid="pod-uid")
 
 
 def _points(sink, uuid, name):
@@ -148,6 +144,36 @@ def test_a_sample_is_sent_once_and_the_last_one_of_an_interval_wins(sink, connec
         _leave(telemetry, subject, {("cpu.time", "0"): value}, at=100.0 + value)
     providers.shutdown()
     assert [point.as_double for point in _points(sink, subject.target.id, "libvirt.domain.vcpu.time")] == [3.0]
+
+
+def test_derived_signals_arrive_beside_the_readings_and_end_with_the_vm(sink, connect):
+    telemetry, _ = connect()
+    subject = _subject(1)
+    name = "libvirt.domain.cpu.utilization"
+    _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
+    sink.wait(lambda it: _points(it, subject.target.id, "libvirt.domain.vcpu.time"), DEADLINE)
+    _leave(telemetry, subject, {("cpu.time", "0"): 6.0}, at=110.0)
+    sink.wait(lambda it: _points(it, subject.target.id, name), DEADLINE)
+    telemetry.forget(subject.target)
+    sink.wait(lambda it: len(_points(it, subject.target.id, name)) == 2, DEADLINE)
+    told, end = _points(sink, subject.target.id, name)
+    assert (told.as_double, told.flags, end.flags) == (0.5, 0, 1)
+
+
+def test_the_nodes_figures_are_a_resource_of_their_own(sink, connect):
+    telemetry, _ = connect()
+    values = {("node.memory.available", ""): 25.0, ("node.memory.total", ""): 100.0}
+    telemetry.sample(Subject(NODE, node_ref(NODE), NODE), Sample(node_ref(NODE), Source.NODE, "n", 0, 1, 1, values))
+    sink.wait(lambda it: any(m.message.name == "system.memory.available.ratio" for m in it.metrics), DEADLINE)
+    of_node = {m.message.name: m for m in sink.metrics if m.resource.get("virtwatch.target.kind") == "Node"}
+    assert of_node["system.memory.available.ratio"].message.gauge.data_points[0].as_double == 0.25
+    assert of_node["system.memory.limit"].message.gauge.data_points[0].as_double == 100.0
+    assert of_node["system.memory.limit"].resource == {
+        "service.name": "virtwatch-agent",
+        "service.instance.id": f"Node/{NODE}",
+        "k8s.node.name": NODE,
+        "virtwatch.target.kind": "Node",
+    }
 
 
 def test_counters_of_a_restarted_vm_have_a_new_start_time(sink, connect):

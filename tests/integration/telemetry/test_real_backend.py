@@ -6,7 +6,7 @@ import pytest
 
 from lab.backend.backend import Backend
 from lab.process import wait_for
-from virtwatch_agent.observations import Domain, DomainState, Sample
+from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.catalogue.readings import Source
@@ -33,13 +33,9 @@ def _subject(uuid):
 
 
 def _leave(telemetry, uuid, seconds):
-    domain = Domain(uuid, "d", "c", "first", DomainState.RUNNING)
     now = time.time()
-    telemetry.sample(
-        _subject(uuid),
-        domain,
-        Sample(vm_ref(uuid), Source.KERNEL, "first", now, now, now, {("cpu.time", "0"): seconds}),
-    )
+    sample = Sample(vm_ref(uuid), Source.KERNEL, "first", now, now, now, {("cpu.time", "0"): seconds})
+    telemetry.sample(_subject(uuid), sample)
 
 
 def _series(backend, uuid):

@@ -5,15 +5,17 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from virtwatch_agent.observations import Sample
+from virtwatch_agent.telemetry.figures import FIGURES
 from virtwatch_agent.telemetry.identity import target_resource
-from virtwatch_agent.telemetry.target_metrics import MachineMetrics
+from virtwatch_agent.telemetry.target_metrics import TargetMetrics
 from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
-from virtwatch_api.targets import Subject, vm_ref
+from virtwatch_api.targets import Subject, node_ref, vm_ref
 
 _UUID = "3f1c0f5e-0000-4000-8000-000000000001"
 _RESOURCE = {"libvirt.domain.uuid": _UUID, "service.instance.id": _UUID}
 _CPU, _RSS = ("cpu.time", "0"), ("memory.rss", "")
 _DISK = ("disk.read.bytes", "vda")
+_RAW = {reading.metric for reading in READINGS}
 
 
 def _sample(values, *, at=100.0, source=Source.KERNEL, incarnation="first"):
@@ -21,7 +23,13 @@ def _sample(values, *, at=100.0, source=Source.KERNEL, incarnation="first"):
 
 
 def _read(body):
-    """Return {(metric, sorted attributes): point} and the number of Resources."""
+    """Return {(metric, sorted attributes): point} of raw readings, and the Resources."""
+    points, resources = _all(body)
+    return {series: point for series, point in points.items() if series[0] in _RAW}, resources
+
+
+def _all(body):
+    """Return the same, of derived signals too."""
     request = ExportMetricsServiceRequest.FromString(body)
     points = {
         (metric.name, tuple(sorted((item.key, item.value.string_value) for item in point.attributes))): point
@@ -41,7 +49,7 @@ _DISK_POINT = ("libvirt.domain.disk.io", (("disk.io.direction", "read"), ("syste
 def test_every_reading_of_the_catalogue_has_its_name_unit_instrument_and_attributes():
     for reading in READINGS:
         device = "x1" if reading.device else ""
-        body = MachineMetrics(_RESOURCE).render([_sample({(reading.key, device): 7.0}, source=reading.source)])
+        body = TargetMetrics(_RESOURCE).render([_sample({(reading.key, device): 7.0}, source=reading.source)])
         points, (resource,) = _read(body)
         (metric,) = resource.scope_metrics[0].metrics
         assert (metric.name, metric.unit, metric.description) == (reading.metric, reading.unit, reading.description)
@@ -55,13 +63,13 @@ def test_every_reading_of_the_catalogue_has_its_name_unit_instrument_and_attribu
 
 def test_readings_that_share_a_metric_share_its_message():
     values = {("disk.read.bytes", "vda"): 1.0, ("disk.write.bytes", "vda"): 2.0, ("disk.read.bytes", "vdb"): 3.0}
-    points, (resource,) = _read(MachineMetrics(_RESOURCE).render([_sample(values, source=Source.BLOCK)]))
+    points, (resource,) = _read(TargetMetrics(_RESOURCE).render([_sample(values, source=Source.BLOCK)]))
     assert len(resource.scope_metrics[0].metrics) == 1
     assert len(points) == 3
 
 
 def test_samples_of_several_sources_are_one_resource():
-    body = MachineMetrics(_RESOURCE).render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    body = TargetMetrics(_RESOURCE).render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
     points, resources = _read(body)
     assert set(points) == {_CPU_POINT, _DISK_POINT}
     assert [{item.key: item.value.string_value for item in entry.resource.attributes} for entry in resources] == [
@@ -70,58 +78,58 @@ def test_samples_of_several_sources_are_one_resource():
 
 
 def test_only_sources_with_a_new_sample_have_points():
-    machine = MachineMetrics(_RESOURCE)
-    machine.render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
-    points, _ = _read(machine.render([_sample({_CPU: 3.0}, at=115.0)]))
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    points, _ = _read(target.render([_sample({_CPU: 3.0}, at=115.0)]))
     assert set(points) == {_CPU_POINT}
 
 
 def test_a_counter_starts_when_its_incarnation_was_first_seen_and_a_gauge_has_no_start():
-    machine = MachineMetrics(_RESOURCE)
-    machine.render([_sample({_CPU: 1.0, _RSS: 5.0}, at=100.0)])
-    points, _ = _read(machine.render([_sample({_CPU: 2.0, _RSS: 6.0}, at=115.0)]))
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0, _RSS: 5.0}, at=100.0)])
+    points, _ = _read(target.render([_sample({_CPU: 2.0, _RSS: 6.0}, at=115.0)]))
     assert points[_CPU_POINT].start_time_unix_nano == 100 * 10**9
     assert points[_CPU_POINT].time_unix_nano == 115 * 10**9
     assert points[_RSS_POINT].start_time_unix_nano == 0
 
 
 def test_a_new_incarnation_starts_its_counters_anew():
-    machine = MachineMetrics(_RESOURCE)
-    machine.render([_sample({_CPU: 900.0}, at=100.0)])
-    points, _ = _read(machine.render([_sample({_CPU: 2.0}, at=115.0, incarnation="second")]))
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 900.0}, at=100.0)])
+    points, _ = _read(target.render([_sample({_CPU: 2.0}, at=115.0, incarnation="second")]))
     assert points[_CPU_POINT].as_double == 2.0
     assert points[_CPU_POINT].start_time_unix_nano == 115 * 10**9
 
 
 def test_a_device_that_is_gone_ends_its_series_once():
-    machine = MachineMetrics(_RESOURCE)
-    machine.render([_sample({_DISK: 2.0, ("disk.read.bytes", "vdb"): 3.0}, source=Source.BLOCK)])
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_DISK: 2.0, ("disk.read.bytes", "vdb"): 3.0}, source=Source.BLOCK)])
     unplugged = ("libvirt.domain.disk.io", (("disk.io.direction", "read"), ("system.device", "vdb")))
-    points, _ = _read(machine.render([_sample({_DISK: 4.0}, at=115.0, source=Source.BLOCK)]))
+    points, _ = _read(target.render([_sample({_DISK: 4.0}, at=115.0, source=Source.BLOCK)]))
     assert points[unplugged].flags == 1
     assert not points[unplugged].HasField("as_double")
     assert points[_DISK_POINT].flags == 0
-    points, _ = _read(machine.render([_sample({_DISK: 5.0}, at=130.0, source=Source.BLOCK)]))
+    points, _ = _read(target.render([_sample({_DISK: 5.0}, at=130.0, source=Source.BLOCK)]))
     assert set(points) == {_DISK_POINT}
 
 
 def test_the_end_of_a_vm_ends_all_its_series():
-    machine = MachineMetrics(_RESOURCE)
-    machine.render([_sample({_CPU: 1.0, _RSS: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
-    points, resources = _read(machine.end(120.0))
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0, _RSS: 1.0}), _sample({_DISK: 2.0}, source=Source.BLOCK)])
+    points, resources = _read(target.end(120.0))
     assert set(points) == {_CPU_POINT, _RSS_POINT, _DISK_POINT}
     assert {point.flags for point in points.values()} == {1}
     assert {point.time_unix_nano for point in points.values()} == {120 * 10**9}
     assert len(resources) == 1
-    assert machine.end(130.0) == b""
+    assert target.end(130.0) == b""
 
 
 def test_what_is_no_number_or_no_reading_is_left_out_and_costs_nothing_else():
-    machine = MachineMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE)
     values = {_CPU: math.nan, _RSS: 5.0, ("no.such.reading", ""): 1.0, ("cpu.time", "1"): math.inf}
-    points, _ = _read(machine.render([_sample(values)]))
+    points, _ = _read(target.render([_sample(values)]))
     assert set(points) == {_RSS_POINT}
-    points, _ = _read(machine.render([_sample({_CPU: 1.0, _RSS: 6.0}, at=115.0)]))
+    points, _ = _read(target.render([_sample({_CPU: 1.0, _RSS: 6.0}, at=115.0)]))
     assert set(points) == {_CPU_POINT, _RSS_POINT}
 
 
@@ -138,9 +146,9 @@ _SERIES = st.sampled_from(
     )
 )
 def test_the_last_message_holds_exactly_the_last_sample_whatever_came_before(history):
-    machine = MachineMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE)
     for index, (values, incarnation) in enumerate(history):
-        body = machine.render([_sample(values, at=100.0 + index, incarnation=incarnation)])
+        body = target.render([_sample(values, at=100.0 + index, incarnation=incarnation)])
     points, _ = _read(body)
     recorded = [point.as_double for point in points.values() if point.flags == 0]
     assert sorted(recorded) == sorted(history[-1][0].values())
@@ -172,4 +180,72 @@ def test_a_vms_resource_never_tells_of_the_agents_host_pod_or_process():
         "kubevirt.vmi.uid": "vmi-uid",
         "k8s.node.name": "node-1",
         "k8s.pod.uid": "pod-uid",
+    }
+
+
+def test_a_derived_signal_is_the_mean_of_the_export_interval():
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({("cpu.time", "0"): 10.0, ("cpu.time", "1"): 20.0}, at=100.0)])
+    points, _ = _all(target.render([_sample({("cpu.time", "0"): 20.0, ("cpu.time", "1"): 20.0}, at=120.0)]))
+    used = points["libvirt.domain.cpu.utilization", ()]
+    assert (used.as_double, used.time_unix_nano, used.start_time_unix_nano) == (0.25, 120 * 10**9, 0)
+    assert points["libvirt.domain.cpu.worst.utilization", ()].as_double == 0.5
+
+
+def _disk(operations, seconds):
+    return {("disk.read.operations", "vda"): operations, ("disk.read.time", "vda"): seconds}
+
+
+_LATENCY = ("libvirt.domain.disk.latency", (("disk.io.direction", "read"), ("system.device", "vda")))
+
+
+def test_the_latency_of_a_disk_that_becomes_idle_ends_as_a_series():
+    target = TargetMetrics(_RESOURCE)
+    told = []
+    for at, operations, seconds in ((100.0, 5.0, 1.0), (115.0, 9.0, 1.2), (130.0, 9.0, 1.2), (145.0, 10.0, 1.3)):
+        points, _ = _all(target.render([_sample(_disk(operations, seconds), at=at, source=Source.BLOCK)]))
+        point = points.get(_LATENCY)
+        told.append(None if point is None else "ended" if point.flags else round(point.as_double, 9))
+    assert told == [None, 0.05, "ended", 0.1]
+
+
+def test_no_rate_is_derived_across_a_restart_and_its_series_ends():
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 10.0}, at=100.0)])
+    target.render([_sample({_CPU: 12.0}, at=115.0)])
+    points, _ = _all(target.render([_sample({_CPU: 900.0}, at=130.0, incarnation="second")]))
+    assert points["libvirt.domain.cpu.utilization", ()].flags == 1
+    assert points[_CPU_POINT].flags == 0
+
+
+def test_a_rate_by_the_guests_clock_stays_until_the_guest_reports_again():
+    target = TargetMetrics(_RESOURCE)
+    told = []
+    for at, updated, swapped in ((100.0, 90.0, 0.0), (115.0, 110.0, 40.0), (118.0, 110.0, 40.0), (130.0, 120.0, 40.0)):
+        values = {("memory.guest.updated", ""): updated, ("memory.swap_in", ""): swapped, ("memory.swap_out", ""): 0.0}
+        points, _ = _all(target.render([_sample(values, at=at, source=Source.BALLOON)]))
+        point = points.get(("libvirt.domain.memory.swap.rate", ()))
+        told.append(point and (point.as_double, point.time_unix_nano // 10**9, point.flags))
+    assert told == [None, (2.0, 115, 0), (2.0, 115, 0), (0.0, 130, 0)]
+
+
+def test_every_derived_signal_has_its_own_name_and_the_attributes_of_its_readings():
+    named = [(figure.metric, figure.attributes) for figure in FIGURES.values()]
+    assert len(set(named)) == len(named)
+    latency = FIGURES["vm.disk.write.latency"]
+    assert (latency.metric, latency.unit, latency.device) == ("libvirt.domain.disk.latency", "s", "system.device")
+    assert latency.attributes == (("disk.io.direction", "write"),)
+    assert FIGURES["node.cpu.utilization"].metric == "system.cpu.utilization"
+    # Its counter is exported, and every backend computes its rate.
+    assert "vm.network.receive.rate" not in FIGURES
+
+
+def test_the_node_is_a_resource_that_is_not_the_agents_own():
+    agent = {"service.name": "virtwatch-agent", "service.instance.id": "n1", "k8s.cluster.name": "east"}
+    assert target_resource(Subject("n1", node_ref("n1"), "n1"), None, agent) == {
+        "service.name": "virtwatch-agent",
+        "k8s.cluster.name": "east",
+        "k8s.node.name": "n1",
+        "virtwatch.target.kind": "Node",
+        "service.instance.id": "Node/n1",
     }
