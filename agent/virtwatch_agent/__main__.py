@@ -9,8 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 
-import psutil
-
+from virtwatch_agent.collect.cost import CostMeter, measure_process
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
@@ -64,10 +63,11 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"), outages=outages
     )
     telemetry = AgentTelemetry(providers, time)
-    libvirt = LibvirtCollector(_collect(settings), time)
+    cost = CostMeter(time)
+    libvirt = LibvirtCollector(_collect(settings), time, cost)
     core = Core(
         node=settings.node,
-        collector=all_sources(libvirt, libvirt.allocated, time),
+        collector=all_sources(libvirt, libvirt, time, cost, proc=settings.proc, sys=settings.sys),
         thresholds=KubernetesThresholds(
             client=client,
             node=settings.node,
@@ -81,12 +81,12 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         journal=Journal(settings.state_dir),
         clock=time,
         new_epoch=lambda: uuid.uuid4().hex[:12],
-        measure=_measure,
+        measure=measure_process,
         export_interval=settings.export_interval,
         burst=settings.transition_burst,
     )
-    telemetry.observe("process.cpu.time", "s", lambda: _measure()[0], instrument=Instrument.COUNTER)
-    telemetry.observe("process.memory.usage", "By", lambda: _measure()[1])
+    telemetry.observe("process.cpu.time", "s", lambda: measure_process()[0], instrument=Instrument.COUNTER)
+    telemetry.observe("process.memory.usage", "By", lambda: measure_process()[1])
     health = HealthServer(
         settings.health_port,
         {"/healthz": lambda: {"core": _alive(core)}, "/readyz": lambda: {"policies": _ready(core)}},
@@ -143,13 +143,6 @@ def _ready(core: Core) -> str:
     if silence := _silence(core, at_most=_CORE_HANGS_S):
         return silence
     return "" if core.ready else core.waiting or "not known yet: is the API server reached?"
-
-
-def _measure() -> tuple[float, float]:
-    process = psutil.Process()
-    with process.oneshot():
-        times = process.cpu_times()
-        return times.user + times.system, float(process.memory_info().rss)
 
 
 if __name__ == "__main__":

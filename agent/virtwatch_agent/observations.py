@@ -84,7 +84,8 @@ class Sample:
     """Hold the readings of one target from one source at one instant.
 
     `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
-    seconds, for rates. `due` is when it was due, monotonic seconds; None means when it was taken.
+    seconds, for rates. `due` is when it was due, monotonic seconds; None means when it was taken. `unavailable` says,
+    by key of a reading that the target cannot give, why, in a sentence.
     """
 
     target: TargetRef
@@ -95,6 +96,7 @@ class Sample:
     clock: float
     values: Mapping[Series, float]
     due: float | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,14 @@
 """All sources of this node behind one seam: a plan goes to whoever reads that kind of target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
+from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.node.collector import NodeCollector
+from virtwatch_agent.collect.node.libvirt_state import LibvirtState
 from virtwatch_agent.collect.node.reader import Allocated
+from virtwatch_agent.collect.node.registry import Hypervisors, node_sources
 from virtwatch_agent.seams import Clock, Collector, Deliver
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
@@ -36,7 +41,34 @@ class Sources(Collector):
             collector.stop()
 
 
-def all_sources(virtual_machines: Collector, allocated: Callable[[], tuple[int, float]], clock: Clock) -> Sources:
-    """Join what collects VMs with what reads the node; `allocated` returns what VMs may use: vCPUs, and bytes."""
-    node = NodeCollector(lambda: Allocated(*allocated()), clock)
+class Host(Protocol):
+    """Tell the node's sources what collects VMs knows of the node; from any thread."""
+
+    def allocated(self) -> tuple[int, float]:
+        """Return what running VMs may use: vCPUs, and bytes of memory."""
+        ...
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many libvirt daemons are known, and how many of them cannot be reached."""
+        ...
+
+    def stuck(self) -> int:
+        """Return how many VMs' monitors do not answer."""
+        ...
+
+
+def all_sources(
+    virtual_machines: Collector,
+    host: Host,
+    clock: Clock,
+    cost: CostMeter,
+    *,
+    proc: Path = Path("/proc"),
+    sys: Path = Path("/sys"),
+) -> Sources:
+    """Join what collects VMs with what reads the node; `proc` and `sys` are the host's."""
+    hypervisors = Hypervisors(
+        lambda: Allocated(*host.allocated()), lambda: LibvirtState(*host.connections(), host.stuck())
+    )
+    node = NodeCollector(node_sources(cost, hypervisors, proc=proc, sys=sys), clock, cost)
     return Sources({TargetKind.VIRTUAL_MACHINE: virtual_machines, TargetKind.NODE: node})

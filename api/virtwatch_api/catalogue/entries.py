@@ -29,6 +29,12 @@ class Source(StrEnum):
     BALLOON = "balloon"
     BLOCK = "block"
     NODE = "node"
+    NODE_DISKS = "node-disks"
+    NODE_NETWORK = "node-network"
+    NODE_PRESSURE = "node-pressure"
+    NODE_PAGES = "node-pages"
+    NODE_LIBVIRT = "node-libvirt"
+    AGENT = "agent"
 
     @property
     def asks_monitor(self) -> bool:
@@ -45,7 +51,13 @@ _COST = {
     Source.KERNEL: "/proc and /sys through kept descriptors: 10 to 30 µs of CPU per VM; cannot hang",
     Source.STATE: "libvirt calls that never ask the QEMU monitor: 0.1 to 0.3 ms of CPU per VM",
     Source.BALLOON: "a question to the QEMU monitor: 2 ms of node CPU per VM",
-    Source.NODE: "psutil's look at /proc, and a sum over the VMs: 0.2 ms of CPU",
+    Source.NODE: "psutil's look at /proc, and a sum over the VMs: 0.5 ms of CPU",
+    Source.NODE_DISKS: "psutil's look at /proc/diskstats: 0.2 ms of CPU and 20 µs per disk",
+    Source.NODE_NETWORK: "the host's /proc/1/net/dev: 0.1 ms of CPU, 10 µs per NIC",
+    Source.NODE_PRESSURE: "three files of /proc/pressure: 0.1 ms of CPU",
+    Source.NODE_PAGES: "files of /sys/kernel/mm: 0.2 ms of CPU",
+    Source.NODE_LIBVIRT: "what the agent knows of its connections to libvirt: 10 µs of CPU",
+    Source.AGENT: "what the agent counts about itself: 50 µs of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
 }
 

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
-
+from virtwatch_agent.collect.cost import CostMeter, measure_process
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.core.core import Core
@@ -75,8 +74,9 @@ def watch(
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
         providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
-        libvirt = LibvirtCollector(found.settings, time)
-        collector: Collector = all_sources(ListeningCollector(libvirt, found=reporter.found), libvirt.allocated, time)
+        cost = CostMeter(time)
+        libvirt = LibvirtCollector(found.settings, time, cost)
+        collector: Collector = all_sources(ListeningCollector(libvirt, found=reporter.found), libvirt, time, cost)
         if recorder is not None:
             collector = recorder.wrap(collector, lambda: policies.thresholds)
         core = Core(
@@ -88,7 +88,7 @@ def watch(
             journal=Journal(folder),
             clock=time,
             new_epoch=lambda: uuid.uuid4().hex,
-            measure=_measure,
+            measure=measure_process,
         )
         reporter.start(core.deliver)
         stack.callback(reporter.stop)
@@ -123,9 +123,3 @@ def _until_a_signal() -> threading.Event:
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     return ended
-
-
-def _measure() -> tuple[float, float]:
-    process = psutil.Process()
-    times = process.cpu_times()
-    return times.user + times.system, float(process.memory_info().rss)

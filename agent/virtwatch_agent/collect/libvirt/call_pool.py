@@ -48,6 +48,7 @@ class CallPool:
         self._threads: set[threading.Thread] = set()
         self._waiting = 0  # calls that no thread has taken yet
         self._lost = 0  # threads whose call is overdue
+        self.calls = 0  # since the start
         self._closed = False
 
     @property
@@ -55,12 +56,18 @@ class CallPool:
         """Count the calls that are overdue and have not returned."""
         return self._lost
 
+    @property
+    def running(self) -> int:
+        """Count the calls in flight, overdue or not."""
+        return len(self._running)
+
     def submit(self, call: Call[T]) -> None:
         """Run a call as soon as a thread is free."""
         with self._lock:
             if self._closed:
                 return
             self._waiting += 1
+            self.calls += 1
             self._calls.put(call)  # type: ignore[arg-type] # T is the call's own affair
             self._staff()
 

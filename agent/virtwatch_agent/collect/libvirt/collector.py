@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.libvirt.call_pool import CallPool
 from virtwatch_agent.collect.libvirt.connection import Keepalive
 from virtwatch_agent.collect.libvirt.domains import Domains
@@ -60,7 +61,8 @@ class CollectSettings:
 class LibvirtCollector(Collector):
     """Collect from every libvirt that the settings lead to."""
 
-    def __init__(self, settings: CollectSettings, clock: Clock) -> None:
+    def __init__(self, settings: CollectSettings, clock: Clock, cost: CostMeter | None = None) -> None:
+        """`cost` takes what collecting costs."""
         self._uris = frozenset(map(LibvirtAddress.of_uri, settings.uris))
         self._clock = clock
         self._deliver: Deliver | None = None
@@ -78,7 +80,9 @@ class LibvirtCollector(Collector):
             keepalive=settings.keepalive,
         )
         self._domains = Domains(runtime, self._forget)
-        self._sampler = Sampler(runtime, self._domains, patience=settings.call_deadline)
+        self._cost = cost or CostMeter(clock)
+        self._sampler = Sampler(runtime, self._domains, patience=settings.call_deadline, cost=self._cost)
+        self._cost.watch(calls=lambda: self._pool.calls, open_calls=lambda: self._pool.running, stuck=self.stuck)
         self._launchers = Launchers(required=settings.launchers_only)
         self._sockets = SocketWatch(Places(settings.pods_dir, settings.host_socket), self._found)
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
@@ -100,6 +104,14 @@ class LibvirtCollector(Collector):
         """Return the vCPUs and the bytes of memory of the running domains of this host; from any thread."""
         devices = [attached.devices for _, attached in self._domains.all() if attached.endpoint.local]
         return sum(item.vcpus for item in devices), sum(item.memory for item in devices)
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many libvirt daemons are known, and how many of them cannot be reached; from any thread."""
+        return self._domains.connections.counts
+
+    def stuck(self) -> int:
+        """Return how many VMs' monitors do not answer; from any thread."""
+        return self._sampler.stuck
 
     def stop(self) -> None:
         """End within 5 s, abandoning calls that hang; nothing is delivered afterwards."""
@@ -150,7 +162,9 @@ class LibvirtCollector(Collector):
     def _tick(self) -> None:
         self._pool.expire()
         self._timers.run(blocking=False)
-        self._sampler.sample()
+        began = self._clock.monotonic()
+        if self._sampler.sample():
+            self._cost.looked(self._clock.monotonic() - began)
 
     def _guarded(self, task: Callable[[], None]) -> None:
         try:

@@ -78,6 +78,12 @@ class Endpoints:
                 self._give_up(self._endpoints[address])
         self._looked = True
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Return how many libvirt daemons are known, and how many of them are in trouble; from any thread."""
+        known = [endpoint for endpoint in tuple(self._endpoints.values()) if not endpoint.told_closed]
+        return len(known), sum(bool(endpoint.problem) for endpoint in known)
+
     def suspect(self, endpoint: Endpoint) -> None:
         """Take that calls on the connection do not return."""
         self._trouble(endpoint, problems.silent(endpoint.address))

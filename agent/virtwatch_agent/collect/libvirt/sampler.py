@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.kernel.reader import KernelReader, ProcessGoneError, ThreadGoneError
 from virtwatch_agent.collect.libvirt.call_pool import Call
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
@@ -30,8 +31,9 @@ _VCPU_CHECK = 60.0  # seconds between looks for plugged vCPUs, which libvirt doe
 class Sampler:
     """Turn plans into samples."""
 
-    def __init__(self, runtime: Runtime, domains: Domains, *, patience: float) -> None:
-        """Call a monitor stuck that has been occupied for `patience` seconds."""
+    def __init__(self, runtime: Runtime, domains: Domains, *, patience: float, cost: CostMeter) -> None:
+        """Call a monitor stuck that has been occupied for `patience` seconds; `cost` takes how late samples are."""
+        self._cost = cost
         self._runtime = runtime
         self._domains = domains
         self._schedule = Schedule()
@@ -55,12 +57,13 @@ class Sampler:
         """Return when to call `sample` next, monotonic seconds."""
         return self._schedule.next_due()
 
-    def sample(self) -> None:
-        """Ask all that is due."""
+    def sample(self) -> bool:
+        """Ask all that is due; tell whether anything was."""
         clock = self._runtime.clock.monotonic()
         queues: set[MonitorQueue] = set()
         cheap: dict[Endpoint, list[tuple[str, Devices]]] = {}
-        for target, source in self._schedule.due(clock):
+        due = self._schedule.due(clock)
+        for target, source in due:
             uuid = target.id
             if (found := self._domains.find(uuid)) is None:
                 self._schedule.drop(target)
@@ -81,6 +84,7 @@ class Sampler:
             monitors.pump()
         for endpoint, wanted in cheap.items():
             self._read_driver(endpoint, wanted)
+        return bool(due)
 
     def _read_kernel(self, domain: Domain, attached: Attached, reader: KernelReader, clock: float) -> None:
         try:
@@ -136,6 +140,11 @@ class Sampler:
             )
         return endpoint.monitors
 
+    @property
+    def stuck(self) -> int:
+        """Count the VMs whose monitor is known not to answer."""
+        return len(self._stuck)
+
     def is_stuck(self, uuid: str) -> bool:
         """Tell whether a VM's monitor is known not to answer."""
         return uuid in self._stuck
@@ -180,6 +189,7 @@ class Sampler:
     ) -> None:
         if values:
             due = self._schedule.was_due(domain.target, source)
+            self._cost.sampled(clock - due if due is not None else 0.0)
             sample = Sample(domain.target, source, domain.incarnation, attached.started, at, clock, values, due)
             self._runtime.deliver(sample)
 

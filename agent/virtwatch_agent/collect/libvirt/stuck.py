@@ -17,6 +17,9 @@ class Stuck:
     def __contains__(self, uuid: str) -> bool:
         return uuid in self._stuck
 
+    def __len__(self) -> int:
+        return len(self._stuck)
+
     def occupied(self, uuid: str, by: Occupied, at: float) -> list[TargetEvent]:
         """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended."""
         if by.broken:

@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from virtwatch_agent.collect.node.reader import Allocated, read_node
+from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
 from virtwatch_agent.collect.schedule import Schedule
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.seams import Clock, Collector, Deliver
-from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.targets import TargetRef
 
 logger = logging.getLogger(__name__)
@@ -20,10 +21,11 @@ _JOIN_S = 1.0
 class NodeCollector(Collector):
     """Deliver samples of one node."""
 
-    def __init__(self, allocated: Callable[[], Allocated], clock: Clock) -> None:
-        """`allocated` says what the node's VMs may use."""
-        self._allocated = allocated
+    def __init__(self, sources: Mapping[Source, NodeSource], clock: Clock, cost: CostMeter) -> None:
+        self._sources = sources
         self._clock = clock
+        self._cost = cost
+        self._failing: set[Source] = set()
         self._schedule = Schedule()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -70,12 +72,27 @@ class NodeCollector(Collector):
                 (target, source, self._schedule.was_due(target, source)) for target, source in self._schedule.due(now)
             ]
         for target, source, asked_at in due:
-            values = read_node(self._allocated)
+            found = self._read(source)
             clock = self._clock.monotonic()
-            sample = Sample(target, source, "node", 0.0, self._clock.time(), clock, values, asked_at)
+            self._cost.sampled(clock - (clock if asked_at is None else asked_at))
+            at = self._clock.time()
+            sample = Sample(target, source, "node", 0.0, at, clock, found.values, asked_at, found.unavailable)
             if self._deliver is not None and not self._stopping:
                 self._deliver(sample)
         with self._lock:
             following = self._schedule.next_due()
         sleep = _LONGEST_SLEEP_S if following is None else following - self._clock.monotonic()
         return min(_LONGEST_SLEEP_S, max(0.0, sleep))
+
+    def _read(self, source: Source) -> NodeReadings:
+        """Read one source; one that cannot be read costs its own figures."""
+        try:
+            found = self._sources[source]()
+        except (OSError, NotImplementedError, ValueError) as error:
+            if source not in self._failing:
+                self._failing.add(source)
+                logger.warning("cannot read the source %s of the node: %s; its signals have no value", source, error)
+            why = f"the source {source} cannot be read: {error}"
+            return NodeReadings({}, {item.key: why for item in READINGS if item.source is source})
+        self._failing.discard(source)
+        return found

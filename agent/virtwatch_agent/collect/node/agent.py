@@ -1,0 +1,27 @@
+"""What the agent itself costs its node."""
+
+from collections.abc import Callable
+
+from virtwatch_agent.collect.cost import Cost
+from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+
+
+class AgentReader(NodeSource):
+    """Read the agent's own cost."""
+
+    def __init__(self, cost: Callable[[], Cost]) -> None:
+        self._cost = cost
+
+    def __call__(self) -> NodeReadings:
+        """Return seconds, bytes and counts."""
+        cost = self._cost()
+        return NodeReadings(
+            {
+                ("agent.cpu", ""): cost.cpu_total,
+                ("agent.memory", ""): cost.memory,
+                ("agent.scan", ""): cost.scan,
+                ("agent.lateness", ""): cost.lateness,
+                ("agent.calls", ""): float(cost.calls),
+                ("agent.calls.open", ""): float(cost.open),
+            }
+        )
