@@ -19,7 +19,7 @@ from virtwatch_agent.observations import Observation
 from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
 
 _LOG = logging.getLogger(__name__)
-_TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed
+_TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed or hangs
 _BATCH = 500  # observations handled before the journal is written
 _TRACEBACK_S = 60.0  # between two tracebacks in the log: a defect that every sample meets must not flood it
 
@@ -49,8 +49,17 @@ class Core:
         self._collector = collector
         self._source = thresholds
         self._clock = clock
+        self._queue: queue.SimpleQueue[tuple[Observation, ...] | None] = queue.SimpleQueue()
         self._outcome = Outcome(
-            journal, reporter, telemetry, clock, new_epoch=new_epoch, measure=measure, started=clock.time(), burst=burst
+            journal,
+            reporter,
+            telemetry,
+            clock,
+            new_epoch=new_epoch,
+            measure=measure,
+            started=clock.time(),
+            burst=burst,
+            wake=self.deliver,
         )
         self._dispatch = Dispatch(
             node=node,
@@ -62,7 +71,6 @@ class Core:
             export_interval=export_interval,
         )
         self._learning = Learning(LearnedStore(journal.folder))
-        self._queue: queue.SimpleQueue[tuple[Observation, ...] | None] = queue.SimpleQueue()
         self._next_traceback = float("-inf")
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
         self._stopping = threading.Event()
@@ -108,6 +116,8 @@ class Core:
                 self._guarded(self._dispatch.tick)
                 self._guarded(lambda: self._learning.look(self._dispatch.judged, now=self._clock.time()))
             self._guarded(self._dispatch.settle)
+        self._guarded(self._outcome.flush)
+        self._guarded(self._dispatch.settle)  # publishes what is on disk now
         self._guarded(lambda: self._learning.close(self._dispatch.judged, now=self._clock.time()))
         self._outcome.close()
 

@@ -17,7 +17,7 @@ from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.seams import Clock, Reporter, Telemetry
 from virtwatch_api import __version__
 from virtwatch_api.alert import Action
-from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, Transition
+from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, NodeStatus, Transition
 from virtwatch_api.policy import PolicyKey
 
 _REFRESH = 60.0  # seconds after which a status with nothing new but its cost is published again
@@ -39,8 +39,10 @@ class Outcome:
         measure: Callable[[], tuple[float, float]],
         started: float,
         burst: int,
+        wake: Callable[[], None],
     ) -> None:
-        self._ledger = Ledger(journal, new_epoch=new_epoch)
+        """Call `wake`, on another thread, when `settle` has something to do though nothing happened."""
+        self._ledger = Ledger(journal, new_epoch=new_epoch, clock=clock, wake=wake)
         self._reporter = reporter
         self._telemetry = telemetry
         self._clock = clock
@@ -50,8 +52,10 @@ class Outcome:
         self._began = clock.monotonic()
         self._published_at = self._began
         self._flapping = Flapping(burst=burst)
-        self._fresh: list[tuple[Transition, Verdict, float]] = []
+        self._fresh: deque[tuple[Transition, Verdict, float]] = deque()
+        self._held: NodeStatus | None = None  # says what is being written, and waits for it
         self._noted: dict[str, frozenset[str]] = {}
+        self._noted_before = 0
         self._would_have_fired: dict[PolicyKey, deque[float]] = {}
         self._conditions = Conditions()
         self._export_lost = False
@@ -137,35 +141,58 @@ class Outcome:
 
     def adopt(self, handovers: Sequence[Handover]) -> list[Handover]:
         """Take what is handed over to this node; return what was not taken before."""
-        fresh = self._ledger.adopt(handovers)
-        self.changed |= self._ledger.dirty
-        return fresh
+        return self._ledger.adopt(handovers)
 
     def settle(self, targets: Sequence[Target], context: Context) -> None:
-        """Write the journal, emit the spans of what is new, publish the status when there is news."""
+        """Begin to write what is new; emit the spans, and publish the status, of what is on disk.
+
+        They wait for the disk until it fails, or has not answered for 5 s: then it costs durability, nothing else.
+        """
         problem = self._ledger.problem
+        if self._ledger.poll():
+            self._publish_held()
         for target, verdict in self._flapping.due(now=self._clock.monotonic()):
             self._journal(target, verdict, now=self._clock.time())
             self.note(target)
-        self.changed |= self._ledger.dirty
-        self._ledger.commit()
-        self.changed |= problem != self._ledger.problem
-        # The sentence counts seconds and retries; whether there is one is the news.
+        # The sentences of backends count seconds and retries; whether there is one is the news.
+        self.changed |= problem != self._ledger.problem or self._noted_before != self._ledger.noted
         self.changed |= bool(self._telemetry.problem) != self._export_lost
         self._export_lost = bool(self._telemetry.problem)
-        journaled = self._clock.time()
-        fresh, self._fresh = self._fresh, []
-        for transition, verdict, judged in fresh:
+        self._noted_before = self._ledger.noted
+        taken = self._ledger.begin()
+        now, clock = self._clock.time(), self._clock.monotonic()
+        if self._ledger.problem:
+            self._held = None
+        self._emit_spans(now)
+        waits = not (self._ledger.problem or self._ledger.durable)
+        if (waits and not taken) or not (self.changed or clock - self._published_at >= _REFRESH):
+            return
+        self.changed = False
+        self._published_at = clock
+        status = build_status(self._view(targets, context, now), self._conditions, now=now)
+        if waits:
+            self._held = status
+        else:
+            self._reporter.publish(status)
+
+    def flush(self) -> None:
+        """Write what is left, as far as the disk takes it soon."""
+        if self._ledger.flush():
+            self._publish_held()
+
+    def _publish_held(self) -> None:
+        self._emit_spans(self._clock.time())
+        held, self._held = self._held, None
+        if held is not None:
+            self._reporter.publish(held)
+
+    def _emit_spans(self, now: float) -> None:
+        """Emit the spans of transitions that are on disk, or that the disk does not take."""
+        while self._fresh and (self._ledger.problem or self._fresh[0][0].sequence <= self._ledger.saved):
+            transition, verdict, judged = self._fresh.popleft()
             thresholds = verdict.effective.thresholds if verdict.effective is not None else None
             self._telemetry.transition(
-                transition, thresholds=thresholds, cause=verdict.cause, judged=judged, journaled=journaled
-            )
-        clock = self._clock.monotonic()
-        if self.changed or clock - self._published_at >= _REFRESH:
-            self.changed = False
-            self._published_at = clock
-            self._reporter.publish(
-                build_status(self._view(targets, context, journaled), self._conditions, now=journaled)
+                transition, thresholds=thresholds, cause=verdict.cause, judged=judged, journaled=now
             )
 
     def close(self) -> None:

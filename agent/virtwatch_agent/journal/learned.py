@@ -9,7 +9,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from virtwatch_api.targets import TargetRef
 _LOG = logging.getLogger(__name__)
 _KEPT_S = 30 * 86400.0  # of a target that does not come back
 _MOST_WAITING = 64  # batches; a disk that hangs must not fill the memory
+_OPEN_S = 2.0  # that judging waits for a disk; what is read later is not taught any more
 _CLOSE_S = 2.0
 _TABLE = """CREATE TABLE IF NOT EXISTS learned (
     target_kind TEXT, target TEXT, policy_kind TEXT, policy_namespace TEXT, policy TEXT, rule TEXT,
@@ -45,20 +46,19 @@ class LearnedStore:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "learned.db"
         self._queue: queue.Queue[tuple[float, list[Learned]] | None] = queue.Queue(_MOST_WAITING)
-        self._thread = threading.Thread(target=self._write, name="learned", daemon=True)
+        self._found: queue.SimpleQueue[list[Learned]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._failing = False
 
     def open(self, *, now: float) -> list[Learned]:
         """Read what is kept, but for targets of which nothing came for 30 days, then begin to write."""
-        try:
-            found = self._read(now)
-        except (sqlite3.Error, OSError) as error:
-            _LOG.warning("cannot read %s (%s): what rules have learned is learned again", self._path, error)
-            found = []
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                self._path.unlink(missing_ok=True)
+        self._thread = threading.Thread(target=self._run, args=(now,), name="learned", daemon=True)
         self._thread.start()
-        return found
+        try:
+            return self._found.get(timeout=_OPEN_S)
+        except queue.Empty:
+            self._failed("the disk is too slow")
+            return []
 
     def put(self, learned: list[Learned], *, now: float) -> None:
         """Write documents soon; while the disk hangs they are left out, and come again with the next."""
@@ -73,8 +73,22 @@ class LearnedStore:
             self._queue.put(None, timeout=_CLOSE_S)
         except queue.Full:
             return
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout=_CLOSE_S)
+
+    def _run(self, now: float) -> None:
+        self._found.put(self._read_whole(now))
+        self._write()
+
+    def _read_whole(self, now: float) -> list[Learned]:
+        try:
+            return self._read(now)
+        except (sqlite3.Error, OSError) as error:
+            _LOG.warning("cannot read %s (%s): what rules have learned is learned again", self._path, error)
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
+            return []
 
     def _read(self, now: float) -> list[Learned]:
         with closing(self._connect()) as database, database:
@@ -85,6 +99,7 @@ class LearnedStore:
             return [item for row in rows if (item := _learned(row)) is not None]
 
     def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)  # it may have been removed meanwhile
         database = sqlite3.connect(self._path, timeout=1.0)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")

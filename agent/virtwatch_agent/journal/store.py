@@ -44,6 +44,10 @@ class JournalError(Exception):
     """Say that the state folder could not be written; the message names it and what to do."""
 
 
+class JournalGoneError(JournalError):
+    """Say that the file was removed, or is no journal any more: all that it held must be written anew."""
+
+
 class JournalInUseError(JournalError):
     """Say that another process has the state folder; nothing in it was read or changed."""
 
@@ -88,6 +92,7 @@ class Journal:
         self._path = folder / "journal.db"
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that is open: device and inode
 
     def open(self, new_epoch: Callable[[], str]) -> Restored:
         """Read what is on disk; a file that is no journal is put aside and an epoch begins.
@@ -102,27 +107,58 @@ class Journal:
             self._close_database()
             raise self._explained(error) from error
         except sqlite3.DatabaseError as error:
-            self._close_database()
-            aside = self._path.with_name(f"journal.broken-{time.time_ns()}")
-            _LOG.error("%s is no journal (%s); it is kept as %s, and a new epoch begins", self._path, error, aside.name)
             try:
-                self._path.rename(aside)
+                _LOG.error("%s, and a new epoch begins", self._put_aside(error))
                 return self._read(new_epoch)
             except (sqlite3.Error, OSError) as again:
                 self._close_database()
                 raise self._explained(again) from again
+
+    def check(self) -> None:
+        """Look whether the file that is open is still the one in the folder.
+
+        Raises:
+            JournalError: nobody can tell.
+            JournalGoneError: it is not; what it held must be written anew.
+        """
+        try:
+            if self._database is None or _identity(self._path) == self._identity:
+                return
+        except OSError as error:
+            raise self._explained(error) from error
+        self.close()
+        raise JournalGoneError(f"{self._path} was removed while it was in use")
 
     def commit(self, batch: Batch) -> None:
         """Write a batch whole or not at all; committing the same batch again changes nothing.
 
         Raises:
             JournalError: the disk is full or fails; nothing of the batch was written.
+            JournalGoneError: the file was removed or is broken; a batch that `begins` is needed.
         """
+        self.check()
         try:
             with self._connection() as database:
                 self._write(database, batch)
         except (sqlite3.Error, OSError) as error:
+            # What was opened while the folder was read-only would stay so for ever.
+            self._close_database()
+            if type(error) is sqlite3.DatabaseError:
+                raise self._broken(error) from error
             raise self._explained(error) from error
+
+    def _broken(self, error: sqlite3.DatabaseError) -> JournalError:
+        try:
+            return JournalGoneError(self._put_aside(error))
+        except OSError as again:
+            return self._explained(again)
+
+    def _put_aside(self, error: sqlite3.DatabaseError) -> str:
+        """Make room for a new journal; return a sentence about the old one."""
+        self._close_database()
+        aside = self._path.with_name(f"journal.broken-{time.time_ns()}")
+        self._path.rename(aside)
+        return f"{self._path} is no journal ({error}); it is kept as {aside.name}"
 
     def close(self) -> None:
         """Close the file and let others have the folder; what was committed stays."""
@@ -149,6 +185,7 @@ class Journal:
                 database.close()  # half of its set-up would pass for all of it
                 raise
             self._database = database
+            self._identity = _identity(self._path)
         return self._database
 
     def _hold(self) -> None:
@@ -221,6 +258,14 @@ class Journal:
             f"cannot write {self._path}: {error}; free space or make the folder writable. Alerts go on, but a restart "
             "before that may repeat or lose some"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _replace(database: sqlite3.Connection, table: str, key: str, bodies: Mapping[str, str | None]) -> None:

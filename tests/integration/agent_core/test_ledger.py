@@ -1,6 +1,7 @@
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FIRING = AlertState(severity=Severity.WARNING, since=1.0)
 
 def opened(folder: Path) -> Ledger:
     epochs = itertools.count(1)
-    ledger = Ledger(Journal(folder), new_epoch=lambda: f"epoch-{next(epochs)}-{folder.stat().st_mtime_ns}")
+    ledger = Ledger(Journal(folder), new_epoch=lambda: f"epoch-{next(epochs)}-{folder.stat().st_mtime_ns}", clock=time)
     ledger.open()
     return ledger
 
@@ -60,7 +61,7 @@ def test_what_nobody_acknowledges_stays_bounded_on_disk_too(tmp_path: Path, monk
     ledger = opened(tmp_path)
     for _ in range(5):
         append(ledger, 7)
-        assert ledger.commit()
+        assert ledger.flush()
     ledger.close()
 
     assert [item.sequence for item in Journal(tmp_path).open(lambda: "never").transitions] == list(range(26, 36))
@@ -86,10 +87,10 @@ def test_what_was_acknowledged_while_the_disk_failed_is_not_written_later(
     append(ledger, 3)
     with monkeypatch.context() as broken:
         broken.setattr(Journal, "commit", _fail)
-        assert not ledger.commit()
+        assert not ledger.flush()
         ledger.acknowledge(Acknowledged(ledger.epoch, 2))
     append(ledger)
-    assert ledger.commit()
+    assert ledger.flush()
     ledger.close()
 
     restored = Journal(tmp_path).open(lambda: "never")
@@ -104,9 +105,9 @@ def _fail(*_: object) -> None:
 def test_a_repeated_event_renews_an_alert_on_disk_too(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
     known = ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), memory={"last_at": 1.0})], frozenset())
-    ledger.commit()
+    ledger.flush()
     ledger.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"), memory={"last_at": 300.0})], known)
-    ledger.commit()
+    ledger.flush()
     ledger.close()
 
     assert [record.memory["last_at"] for record in Journal(tmp_path).open(lambda: "never").alerts] == [300.0]
@@ -117,12 +118,12 @@ def test_a_disk_that_is_full_at_the_start_is_written_once_it_has_room(small_disk
     filler = fill(small_disk)
     ledger = opened(small_disk)
     append(ledger)
-    assert not ledger.commit()
+    assert not ledger.flush()
     assert "free space" in ledger.problem
 
     filler.unlink()
 
-    assert ledger.commit()
+    assert ledger.flush()
     assert ledger.problem == ""
     ledger.close()
     again = opened(small_disk)
@@ -137,16 +138,16 @@ def test_a_journal_that_could_not_be_read_at_the_start_is_not_mixed_with_the_epo
     old = opened(small_disk)
     old.save_alerts([AlertRecord(KEY, FIRING, SUBJECT, Evidence("s"))], frozenset())
     append(old, 5)
-    old.commit()
+    old.flush()
     old.close()
     filler = fill(small_disk)
     ledger = opened(small_disk)
     assert ledger.epoch != old.epoch
     append(ledger, 2)
-    assert not ledger.commit()
+    assert not ledger.flush()
 
     filler.unlink()
-    assert ledger.commit()
+    assert ledger.flush()
     ledger.close()
 
     restored = Journal(small_disk).open(lambda: "never")
