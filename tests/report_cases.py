@@ -97,7 +97,9 @@ def full_status() -> NodeStatus:
                 3,
                 Counts(1, 1, 1),
                 4,
-                unavailable=(Unavailable("memory", "vm.memory.headroom.ratio", 2, "no balloon statistics"),),
+                unavailable=(
+                    Unavailable("memory", "vm.memory.headroom.ratio", 2, "no balloon statistics", "shop/web-1"),
+                ),
                 mode="Hybrid",
                 interval=30.0,
                 warming_up=1,
@@ -110,6 +112,6 @@ def full_status() -> NodeStatus:
         adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
-            for kind, status in zip(ConditionType, (True, False, None, True, True, False), strict=True)
+            for kind, status in zip(ConditionType, (True, False, None, True, True, False, True), strict=True)
         ),
     )

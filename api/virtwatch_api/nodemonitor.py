@@ -12,7 +12,7 @@ from virtwatch_api.targets import Subject
 MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journal
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
-MAX_UNAVAILABLE = 8  # of one policy; the rest is in the agent's log
+MAX_UNAVAILABLE = 8  # of one policy; the condition Judged counts them all
 MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
 
 
@@ -122,12 +122,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Say that a rule cannot be judged for some targets: what is missing, for how many, and why, in a sentence."""
+    """Say that a rule cannot be judged for some targets: what is missing, for how many, and why.
+
+    `why` is one of `catalogue.absence.reasons`; `example` names one of the targets.
+    """
 
     rule: str
     signal: str
     targets: int
     why: str = ""
+    example: str = ""
+
+
+def describe_unavailable(item: Unavailable) -> str:
+    """Say what cannot be judged, of whom, and why: for people."""
+    others = f" and {item.targets - 1} more" if item.targets > 1 else ""
+    return f"rule {item.rule} cannot be judged for {item.example}{others}: no {item.signal} ({item.why})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +169,7 @@ class ConditionType(StrEnum):
     EXPORTING = "Exporting"
     ANNOUNCED = "Announced"
     THRESHOLDS_VALID = "ThresholdsValid"
+    JUDGED = "Judged"
 
 
 class AgentState(StrEnum):

@@ -413,7 +413,8 @@ def _applied(item: Applied) -> Json:
 
 def _unavailable(item: Unavailable) -> Json:
     why = {"why": item.why[:MAX_NAME]} if item.why else {}
-    return {"rule": item.rule, "signal": item.signal, "targets": item.targets, **why}
+    example = {"example": item.example[:MAX_NAME]} if item.example else {}
+    return {"rule": item.rule, "signal": item.signal, "targets": item.targets, **why, **example}
 
 
 def _read_applied(document: Json) -> Applied:
@@ -425,7 +426,7 @@ def _read_applied(document: Json) -> Applied:
         would_have_fired=document.get("wouldHaveFired", 0),
         rejected=document.get("rejected", ""),
         unavailable=tuple(
-            Unavailable(one["rule"], one["signal"], one["targets"], one.get("why", ""))
+            Unavailable(one["rule"], one["signal"], one["targets"], one.get("why", ""), one.get("example", ""))
             for one in document.get("unavailable", ())
         ),
         mode=document.get("mode", ""),

@@ -87,6 +87,12 @@ class Evaluator:
             for wanted in item.judge.wants.inputs:
                 yield item.effective, wanted
 
+    def hearing(self, event_type: str) -> Iterator[EffectiveRule]:
+        """Yield the rules that want a type of event."""
+        for item in self._in_force.values():
+            if event_type in item.judge.wants.events:
+                yield item.effective
+
     @property
     def event_types(self) -> frozenset[str]:
         """Return the types of events that some rule wants."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 
+from virtwatch_api.catalogue.absence import PROBED_EVENT
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL
@@ -11,7 +12,6 @@ EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
     TargetKind.VIRTUAL_MACHINE: (Source.KERNEL,),
     TargetKind.NODE: (Source.NODE,),
 }
-_STUCK = "vm.telemetry_stuck"
 _PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 
 
@@ -27,6 +27,6 @@ def demand(
     for signal, every in intervals.items():
         for source in SIGNAL[signal].sources:
             wanted[source] = min(every, wanted.get(source, every))
-    if _STUCK in events and not any(source.asks_monitor for source in wanted):
+    if PROBED_EVENT in events and not any(source.asks_monitor for source in wanted):
         wanted[Source.BALLOON] = _PROBE_S
     return wanted

@@ -39,6 +39,7 @@ from virtwatch_api.targets import TargetRef, vm_ref
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
+_MISSING_EVERY_S = 5.0  # between looks for what targets do not give
 _EARLY_S = 30.0  # after which nobody announces their domain any more
 
 
@@ -69,6 +70,7 @@ class Dispatch:
         self._node = Node(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[TargetRef] = set()
+        self._look_for_missing_at = 0.0
 
     @property
     def ready(self) -> bool:
@@ -308,6 +310,10 @@ class Dispatch:
             self._early.popleft()
         for target in self._targets:
             self._guarded(lambda: self._emit(target, target.tick(now=now)))  # noqa: B023
+        if clock >= self._look_for_missing_at:
+            self._look_for_missing_at = clock + _MISSING_EVERY_S
+            changed = [target.look_for_missing(clock=clock) for target in self._targets]
+            self._outcome.changed |= any(changed)
 
     def settle(self) -> None:
         """Write what this turn changed, then publish it: never the other way round."""

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.target import Target
+from virtwatch_agent.judge.unavailable import Missing
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
     MAX_FIRING,
     MAX_TRANSITIONS,
+    MAX_UNAVAILABLE,
     Adopted,
     AgentHealth,
     Applied,
@@ -24,12 +26,15 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     Handover,
     NodeStatus,
+    Unavailable,
+    describe_unavailable,
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
 from virtwatch_api.thresholdset import ThresholdSet
 
 T = TypeVar("T")
 _MAX_LISTED = 64  # policies that select something here, or are rejected: about 12 kB
+_MAX_UNAVAILABLE_LISTED = 24  # of all policies: about 6 kB
 _BACKLOG_S = 60.0  # that a transition waits before it is said that the operator does not take them
 _NAMED = 3  # problems that a condition's message names before it counts the rest
 
@@ -74,6 +79,7 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
     by_policy = _by_policy(firing, pending)
     worst_first = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
     listed = in_turns(worst_first, lambda alert: alert.alert.policy)
+    unavailable = list_unavailable(view.targets)
     pending_transitions = view.ledger.pending
     transitions = tuple(pending_transitions[index] for index in range(min(MAX_TRANSITIONS, len(pending_transitions))))
     return NodeStatus(
@@ -83,10 +89,10 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         waiting=len(pending_transitions) - len(transitions),
         firing=tuple(listed[:MAX_FIRING]),
         counts=sum(by_policy.values(), Counts()),
-        applied=tuple(in_turns(_applied(view, by_policy), lambda item: item.policy)[:_MAX_LISTED]),
+        applied=tuple(in_turns(_applied(view, by_policy, unavailable), lambda item: item.policy)[:_MAX_LISTED]),
         virtual_machines=_virtual_machines(view),
         agent=view.health,
-        conditions=tuple(_conditions(view, conditions, now=now)),
+        conditions=(*_conditions(view, conditions, now=now), _judged(unavailable, conditions, now=now)),
         adopted=tuple(Adopted(handover, sequence) for handover, sequence in sorted(view.ledger.adopted.items())),
         read_up_to=view.read_up_to,
     )
@@ -150,7 +156,38 @@ def _by_policy(firing: Iterable[FiringAlert], pending: Iterable[PolicyKey]) -> d
     return counts
 
 
-def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Applied]:
+def list_unavailable(targets: Iterable[Target]) -> list[tuple[PolicyKey, Unavailable]]:
+    """Sum up what targets do not give of what their rules ask for: the most targets first."""
+    lacking: dict[Missing, list[str]] = {}
+    for target in targets:
+        for missing in target.missing:
+            lacking.setdefault(missing, []).append(str(target.subject))
+    found = [
+        (item.policy, Unavailable(item.rule, item.signal, len(names), item.why, min(names)))
+        for item, names in lacking.items()
+    ]
+    return sorted(found, key=lambda pair: (-pair[1].targets, str(pair[0]), pair[1].rule, pair[1].signal))
+
+
+def _listed(unavailable: Sequence[tuple[PolicyKey, Unavailable]]) -> dict[PolicyKey, tuple[Unavailable, ...]]:
+    """Cut them, fairly."""
+    listed: dict[PolicyKey, tuple[Unavailable, ...]] = {}
+    for policy, item in in_turns(unavailable, lambda pair: pair[0])[:_MAX_UNAVAILABLE_LISTED]:
+        listed[policy] = (*listed.get(policy, ()), item)[:MAX_UNAVAILABLE]
+    return listed
+
+
+def _judged(unavailable: Sequence[tuple[PolicyKey, Unavailable]], conditions: Conditions, *, now: float) -> Condition:
+    if not unavailable:
+        told = "every rule can be judged for all that it selects here"
+        return conditions.set(ConditionType.JUDGED, "Complete", told, status=True, now=now)
+    told = _named([f"{policy}: {describe_unavailable(item)}" for policy, item in unavailable])
+    return conditions.set(ConditionType.JUDGED, "SignalsMissing", told, status=False, now=now)
+
+
+def _applied(
+    view: View, by_policy: Mapping[PolicyKey, Counts], unavailable: Sequence[tuple[PolicyKey, Unavailable]]
+) -> Iterable[Applied]:
     machines: dict[PolicyKey, int] = {}
     selecting: set[PolicyKey] = set()
     for target in view.targets:
@@ -160,6 +197,7 @@ def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Appl
                 machines[policy] = machines.get(policy, 0) + 1
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
+    listed = _listed(unavailable)
     for rejected in view.rejected:
         if rejected.policy not in in_force:
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
@@ -177,6 +215,7 @@ def _applied(view: View, by_policy: Mapping[PolicyKey, Counts]) -> Iterable[Appl
             if thresholds.enforcement is Enforcement.OBSERVE
             else 0,
             rejected=refused[policy].message if policy in refused else "",
+            unavailable=listed.get(policy, ()),
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from virtwatch_agent.observations import Sample, Series
+from virtwatch_api.catalogue.absence import why_absent
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL, Across, Formula, Rate, RateRatio, Signal, Value
 from virtwatch_rules.inputs import Measured, Point
@@ -32,6 +33,8 @@ class Deriver:
     def __init__(self) -> None:
         self._wanted: dict[Source, tuple[Signal, ...]] = {}
         self._last: dict[Source, _Look] = {}
+        self._given: dict[str, float] = {}  # when each signal had a point last, monotonic seconds
+        self._heard: dict[Source, float] = {}  # when each source gave anything last
 
     def want(self, names: Iterable[str]) -> None:
         """Choose the signals to derive; what is remembered of samples stays."""
@@ -46,6 +49,7 @@ class Deriver:
 
         `due` is when it was due, seconds since 1970.
         """
+        self._heard[sample.source] = sample.clock
         wanted = self._wanted.get(sample.source)
         if not wanted:
             return None
@@ -63,8 +67,27 @@ class Deriver:
                 continue
             told.add(signal.name)
             values = _evaluate(signal.formula, look, last)
+            if values:
+                self._given[signal.name] = sample.clock
             points += [Point(signal.name, device, value) for device, value in _across(signal.formula.across, values)]
         return Measured(due, points, frozenset(told), frozenset(device for _, device in sample.values if device))
+
+    def given(self, name: str) -> float:
+        """Return when a signal had a point last, monotonic seconds; long ago where it never had one."""
+        return self._given.get(name, float("-inf"))
+
+    def gave(self, name: str) -> bool:
+        """Tell whether a signal ever had a point."""
+        return name in self._given
+
+    def heard(self, *sources: Source) -> bool:
+        """Tell whether one of these sources ever gave anything."""
+        return any(source in self._heard for source in sources)
+
+    def absence(self, name: str, *, since: float = float("-inf")) -> str:
+        """Say why a signal has no value; a source that gave nothing since then (monotonic seconds) gives nothing."""
+        fresh = {source: look.values for source, look in self._last.items() if look.clock >= since}
+        return why_absent(name, fresh)
 
     def derive(self, sample: Sample) -> Sequence[Point]:
         """Return the points that a sample completes."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.judge.unavailable import Availability, Missing
 from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_api.alert import AlertKey
@@ -29,6 +30,7 @@ class Target(ABC):
         self.ref = ref
         self.evaluator = Evaluator(budget)
         self._deriver = Deriver()
+        self._availability = Availability()
 
     @property
     @abstractmethod
@@ -49,6 +51,22 @@ class Target(ABC):
     def present(self) -> bool:
         """Tell whether the target is there."""
         return self.evaluator.present
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether it is there and gives what can be had of it."""
+        return self.present
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Return what its rules ask for and do not get, as of the last `look_for_missing`."""
+        return self._availability.missing
+
+    def look_for_missing(self, *, clock: float) -> bool:
+        """Find what its rules do not get, as of `clock` (monotonic seconds); tell whether that changed."""
+        if not (self.runs and self.resolved):
+            return self._availability.clear()
+        return self._availability.look(self.evaluator, self._deriver, clock=clock)
 
     @property
     def resolved(self) -> bool:

@@ -42,6 +42,11 @@ class VirtualMachine(Target):
         return self.seen and (self.domain.pod_uid is None or self.identity is not None)
 
     @property
+    def runs(self) -> bool:
+        """Tell whether it is there and not paused: a guest that stands still reports nothing."""
+        return self.present and self.domain.state is DomainState.RUNNING
+
+    @property
     def selector_identity(self) -> TargetIdentity:
         """Return what policies select by."""
         if self.identity is None:

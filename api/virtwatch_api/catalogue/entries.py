@@ -46,6 +46,11 @@ class Source(StrEnum):
         """Say what one look costs, for people."""
         return _COST[self]
 
+    @property
+    def absence(self) -> str:
+        """Say why it gives nothing at all for a target, for people."""
+        return _ABSENCE[self]
+
 
 _COST = {
     Source.KERNEL: "/proc and /sys through kept descriptors: 10 to 30 µs of CPU per VM; cannot hang",
@@ -59,6 +64,20 @@ _COST = {
     Source.NODE_LIBVIRT: "what the agent knows of its connections to libvirt: 10 µs of CPU",
     Source.AGENT: "what the agent counts about itself: 50 µs of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
+}
+
+_ABSENCE = {
+    Source.KERNEL: "no QEMU process of it can be read on this host, and its libvirt gives no figures either",
+    Source.STATE: "its libvirt does not answer",
+    Source.BALLOON: "its libvirt gives no memory figures: the driver has none, or the VM's monitor does not answer",
+    Source.NODE: "the agent cannot read the node's /proc",
+    Source.NODE_DISKS: "the agent sees no disk of the node in /proc/diskstats",
+    Source.NODE_NETWORK: "the agent sees no NIC of the node in its /proc/1/net/dev",
+    Source.NODE_PRESSURE: "the node's kernel has no /proc/pressure: it needs CONFIG_PSI, and psi=1 where that is off",
+    Source.NODE_PAGES: "the node's /sys/kernel/mm cannot be read",
+    Source.NODE_LIBVIRT: "the agent knows of no libvirt on the node",
+    Source.AGENT: "the agent cannot read its own figures",
+    Source.BLOCK: "its libvirt gives no disk figures: the driver has none, or the VM's monitor does not answer",
 }
 
 
@@ -85,7 +104,10 @@ NOT_NEGATIVE = Range()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Describe one raw figure of a target: its key in samples, its OTel name, unit, attributes and source."""
+    """Describe one raw figure of a target: its key in samples, its OTel name, unit, attributes and source.
+
+    `absent` says why a look at its source may not hold it, and what to do; empty where the source says enough.
+    """
 
     key: str
     metric: str
@@ -96,6 +118,8 @@ class Reading:
     attributes: tuple[tuple[str, str], ...] = ()
     device: str | None = None  # the attribute that names the device; None: one figure per target
     target: TargetKind = TargetKind.VIRTUAL_MACHINE
+    absent: str = ""
+    of_guest: bool = False  # the guest reports it, once its driver is loaded
 
     @property
     def namespace(self) -> str:

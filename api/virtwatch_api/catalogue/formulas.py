@@ -141,6 +141,11 @@ class Signal:
         return frozenset(READING[key].source for key in self.readings)
 
     @property
+    def from_guest(self) -> bool:
+        """Tell whether the guest itself reports it, once its driver is loaded."""
+        return any(READING[key].of_guest for key in self.readings)
+
+    @property
     def per_device(self) -> bool:
         """Tell whether each device has its own value, and so its own alert."""
         return (

@@ -34,6 +34,7 @@ def as_json(answer: Answer) -> str:
                 {"signal": item.signal, "source": item.source.value, "everySeconds": item.every, "cost": item.cost}
                 for item in rule.questions
             ],
+            "missing": [{"signal": signal, "why": why} for signal, why in _missing(rule, answer)],
             "events": list(rule.events),
         }
         for rule in answer.explanation.rules
@@ -66,7 +67,7 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield "No policy has a rule for it."
     for rule in answer.explanation.rules:
         yield ""
-        yield from _rule(rule)
+        yield from _rule(rule, answer)
     asked = list(answer.explanation.asked())
     if asked:
         yield ""
@@ -75,7 +76,7 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield f"  {question.source.value:<8} each {format_duration(question.every)}: {question.cost}"
 
 
-def _rule(rule: RuleExplained) -> Iterator[str]:
+def _rule(rule: RuleExplained, answer: Answer) -> Iterator[str]:
     observed = " (observed only: alerts nobody)" if rule.observed else ""
     yield f"{rule.name}{observed}"
     yield _field("from", rule.why)
@@ -90,8 +91,15 @@ def _rule(rule: RuleExplained) -> Iterator[str]:
             yield _field("next", item.next_step)
     for question in rule.questions:
         yield _field("asks", f"{question.signal} from {question.source.value} each {format_duration(question.every)}")
+    for signal, why in _missing(rule, answer):
+        yield _field("cannot", f"be judged: no {signal} ({why})")
     if rule.events:
         yield _field("hears", ", ".join(rule.events))
+
+
+def _missing(rule: RuleExplained, answer: Answer) -> list[tuple[str, str]]:
+    signals = dict.fromkeys(question.signal for question in rule.questions)
+    return [(signal, answer.missing[signal]) for signal in signals if signal in answer.missing]
 
 
 def _field(label: str, text: str) -> str:

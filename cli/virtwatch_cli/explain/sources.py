@@ -2,8 +2,8 @@
 
 import queue
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
@@ -33,13 +33,14 @@ class ExplainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold an explanation of a target, and how it was come by."""
+    """Hold an explanation of a target, and how it was come by; `missing` says why a signal had no value."""
 
     target: str
     state: str
     explanation: Explanation
     note: str
     contention: str = ""  # who has the CPU that it waits for
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def recorded(kind: TargetKind, name: str, policies: Sequence[Path], samples: Sequence[Path]) -> Answer:
@@ -157,7 +158,9 @@ class _Look:
         list(self._evaluator.tick(at=at))
         explanation = explain(self._identity, self._thresholds, evaluator=self._evaluator, at=at)
         note = f"after a look of {seconds:g} s: what needs more time than that, an agent knows better"
-        return Answer(target, self.domain.state.value, explanation, note, self._culprits.text(self.domain))
+        wanted = self._evaluator.intervals
+        missing = {name: self._deriver.absence(name) for name in wanted if not self._deriver.gave(name)}
+        return Answer(target, self.domain.state.value, explanation, note, self._culprits.text(self.domain), missing)
 
 
 def _identity(domain: Domain) -> TargetIdentity:

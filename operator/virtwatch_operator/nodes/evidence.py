@@ -1,14 +1,18 @@
 # What a node says why, in words that only an agent's sentences have: an Event must never carry a stranger's text.
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
+from virtwatch_api.catalogue.absence import reasons
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.catalogue.signals import SIGNAL
-from virtwatch_api.nodemonitor import Evidence
-from virtwatch_api.policy import Function
+from virtwatch_api.nodemonitor import Evidence, Unavailable
+from virtwatch_api.policy import Function, PolicyKey
 
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,252}")
+RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_TARGET = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/ ]{0,252}")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Zµ%]{1,2})?(/s)?|(\d+[hms]){1,3}|%|[kKMGTPE]?i?/s|µs|B/s")
 # Of the sentences in virtwatch_rules and the agent; a test holds those against this list.
 _WORDS = """
@@ -51,6 +55,17 @@ def own_words(evidence: Evidence, *, device: str = "") -> Evidence:
     said = evidence.text if known and evidence.text.isprintable() else ""
     culprit = evidence.culprit if _NAME.fullmatch(evidence.culprit) else ""
     return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit)
+
+
+def own_reasons(policy: PolicyKey, items: Iterable[Unavailable]) -> tuple[Unavailable, ...]:
+    """Return what a node says of signals that are missing, as far as an agent could say it of this policy's targets."""
+    believed = []
+    for item in items:
+        if item.why in reasons(item.signal) and RULE.fullmatch(item.rule) and item.targets > 0:
+            there = f"{policy.namespace}/" if policy.namespace else ""
+            named = _TARGET.fullmatch(item.example) and item.example.startswith(there)
+            believed.append(replace(item, example=item.example if named else "a target"))
+    return tuple(believed)
 
 
 def _is_known(token: str, device: str) -> bool:

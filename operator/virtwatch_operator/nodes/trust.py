@@ -11,13 +11,12 @@ from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.targets import Subject
-from virtwatch_operator.nodes.evidence import own_words
+from virtwatch_operator.nodes.evidence import RULE, own_reasons, own_words
 from virtwatch_operator.nodes.machines import VirtualMachines
 
 logger = logging.getLogger(__name__)
 
 _LOG_EVERY_S = 600.0
-_RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DEVICE = re.compile(r"[A-Za-z0-9_.:@/+-]{0,128}")
 _TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 T = TypeVar("T", Transition, FiringAlert)
@@ -76,7 +75,7 @@ class Trust:
         policy = item.policy
         if policy.kind is not PolicyKind.MONITOR_POLICY or self._machines.any_on(node, policy.namespace or ""):
             return item
-        return replace(item, virtual_machines=0, counts=Counts(), would_have_fired=0)
+        return replace(item, virtual_machines=0, counts=Counts(), would_have_fired=0, unavailable=())
 
     @staticmethod
     def _whereabouts(node: str, subject: Subject, on: Callable[..., bool]) -> str:
@@ -127,6 +126,9 @@ def cleaned(monitor: NodeMonitor) -> NodeMonitor:
             status,
             transitions=tuple(_cleaned(item) for item in status.transitions),
             firing=tuple(_cleaned(item) for item in status.firing),
+            applied=tuple(
+                replace(item, unavailable=own_reasons(item.policy, item.unavailable)) for item in status.applied
+            ),
         ),
     )
 
@@ -149,7 +151,7 @@ def _shape(node: str, alert: AlertKey, subject: Subject) -> str:
     policy = alert.policy
     if policy.kind is PolicyKind.MONITOR_POLICY and subject.namespace != policy.namespace:
         return f"MonitorPolicy {policy} watches no VM outside its namespace"
-    if not _RULE.fullmatch(alert.rule) or not _DEVICE.fullmatch(alert.device):
+    if not RULE.fullmatch(alert.rule) or not _DEVICE.fullmatch(alert.device):
         return "its rule or device has a name that none can have"
     return ""
 

@@ -7,6 +7,7 @@ from virtwatch_api.nodemonitor import Counts, FiringAlert
 from virtwatch_api.policy import Enforcement, Severity
 from virtwatch_operator.conditions import Finding, fails, holds, unknown
 from virtwatch_operator.policies import PolicyFacts
+from virtwatch_operator.rollup.judged import judged
 from virtwatch_operator.rollup.reports import Presence, Report
 from virtwatch_operator.rollup.wording import count, names, since
 
@@ -56,6 +57,7 @@ def roll_up(
             facts.accepted,
             distributed,
             _ready(facts, distributed, virtual_machines, nodes=len(watching)),
+            judged(facts, presence, reports),
             _quiet(facts, presence, counts, active, unseen=_unseen(presence, reports)),
         ),
         effective_generation=in_force.generation if in_force else None,

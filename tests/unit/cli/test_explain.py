@@ -78,3 +78,14 @@ def test_a_wrong_policy_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_text(POLICY.replace("80%", "80000%"))
     assert main(["explain", "vm/web-1", "-f", str(path)]) == 1
     assert "spec.rules[0].threshold" in capsys.readouterr().err
+
+
+def test_a_rule_without_data_is_said_to_be_unjudgeable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The test driver has no process whose waiting for a CPU the kernel could count."""
+    (tmp_path / "local.yaml").write_text(LOCAL.replace("vm.memory.balloon", "vm.cpu.delay.ratio").replace("1Gi", "10%"))
+    arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
+    assert main([*arguments, "--for", "2s"]) == 0
+    why = "only the kernel of its own host tells it, for a QEMU whose vCPU threads can be told apart"
+    assert f"  cannot    be judged: no vm.cpu.delay.ratio ({why})\n" in capsys.readouterr().out
+    main([*arguments, "--for", "2s", "-o", "json"])
+    assert json.loads(capsys.readouterr().out)["rules"][0]["missing"] == [{"signal": "vm.cpu.delay.ratio", "why": why}]

@@ -10,6 +10,7 @@ from virtwatch_api.nodemonitor import (
     NodeMonitor,
     NodeStatus,
     Transition,
+    Unavailable,
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Severity
 from virtwatch_api.targets import Subject, vm_ref
@@ -76,8 +77,15 @@ def firing(
     return FiringAlert(AlertKey(POLICY, rule, subject.target, device), severity, since, subject, evidence, TRACEPARENT)
 
 
-def applied(hash_: str = "h1", *, vms: int = 2, counts: Counts = NO_ALERTS, rejected: str = "") -> Applied:
-    return Applied(POLICY, hash_, vms, counts, rejected=rejected)
+def applied(
+    hash_: str = "h1",
+    *,
+    vms: int = 2,
+    counts: Counts = NO_ALERTS,
+    rejected: str = "",
+    unavailable: tuple[Unavailable, ...] = (),
+) -> Applied:
+    return Applied(POLICY, hash_, vms, counts, rejected=rejected, unavailable=unavailable)
 
 
 def status(

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.operator.builders import AT, PLAIN, VMI, applied, facts, firing
-from virtwatch_api.nodemonitor import Counts, Evidence
+from virtwatch_api.catalogue.absence import reasons
+from virtwatch_api.nodemonitor import Counts, Evidence, Unavailable
 from virtwatch_api.policy import Enforcement, Severity
 from virtwatch_operator.conditions import fails
 from virtwatch_operator.policies import InForce
@@ -204,3 +205,38 @@ def test_an_alert_on_its_way_between_two_nodes_fires_and_is_counted_once():
         assert rollup.counts == Counts(critical=1)
         assert [item.alert for item in rollup.active] == [firing(VMI).alert]
         assert finding(rollup, "Quiet").status is False
+
+
+NO_REPORT = next(reason for reason in reasons("vm.memory.headroom.ratio") if reason.startswith("the guest"))
+
+
+def lacks(targets, example):
+    return Unavailable("memory", "vm.memory.headroom.ratio", targets, NO_REPORT, example)
+
+
+def test_a_rule_that_cannot_be_judged_is_named_with_whom_and_why():
+    assert said(roll_up(facts(), presence("n1"), ALL), "Judged")[:2] == (True, "Complete")
+    one = {**ALL, "n1": Report(applied(unavailable=(lacks(1, "shop/web-1"),)), ())}
+    assert said(roll_up(facts(), presence(*one), one), "Judged") == (
+        False,
+        "SignalsMissing",
+        f"Rule memory cannot be judged for shop/web-1 on node n1: no vm.memory.headroom.ratio ({NO_REPORT}).",
+    )
+    two = {**one, "n2": Report(applied(unavailable=(lacks(2, "shop/db-1"),)), ())}
+    message = said(roll_up(facts(), presence(*two), two), "Judged")[2]
+    assert message.startswith(
+        "Rule memory cannot be judged for shop/db-1 on node n2 and 2 more on 2 nodes: no vm.memory"
+    )
+
+
+def test_of_many_rules_that_cannot_be_judged_three_are_named_and_all_counted():
+    lacking = tuple(replace(lacks(1, "shop/web-1"), rule=f"memory-{number}") for number in range(8))
+    many = {"n1": Report(applied(unavailable=lacking), ())}
+    message = said(roll_up(facts(), presence("n1"), many), "Judged")[2]
+    assert message.count("cannot be judged") == 3
+    assert message.endswith(" And 5 more signals are missing.")
+
+
+def test_where_no_node_reports_nobody_can_tell_what_is_judged():
+    assert said(roll_up(facts(), presence(), {}), "Judged")[:2] == (None, "NoNodes")
+    assert said(roll_up(facts(in_force=None), presence("n1"), ALL), "Judged")[:2] == (None, "NothingInForce")

@@ -15,8 +15,9 @@ from tests.unit.operator.builders import (
     transition,
 )
 from virtwatch_api.alert import Action, AlertKey
+from virtwatch_api.catalogue.absence import UNASKED
 from virtwatch_api.catalogue.signals import SIGNALS
-from virtwatch_api.nodemonitor import Counts, Evidence
+from virtwatch_api.nodemonitor import Counts, Evidence, Unavailable
 from virtwatch_api.policy import Aggregate, Bound, Function, Level
 from virtwatch_kube.errors import NotFound
 from virtwatch_operator.nodes.evidence import own_words
@@ -194,3 +195,16 @@ def test_each_node_that_is_doubted_is_logged_once_and_then_counted(caplog):
     first, second = caplog.messages
     assert first.startswith("node n1 reports an alert that it may not speak of")
     assert "(and 4 more since the last such line)" in second
+
+
+def test_why_a_rule_cannot_be_judged_is_said_in_an_agents_words_only():
+    why = UNASKED
+    told = (
+        Unavailable("stuck", "vm.telemetry_stuck", 1, why, "shop/web-1"),
+        Unavailable("stuck", "vm.telemetry_stuck", 1, "call 0900-1234 for help", "shop/web-1"),
+        Unavailable("stuck; call 0900-1234", "vm.telemetry_stuck", 1, why, "shop/web-1"),
+        Unavailable("stuck", "vm.made.up", 1, why, "shop/web-1"),
+        Unavailable("stuck", "vm.telemetry_stuck", 1, why, "other/db-1"),
+    )
+    heard = cleaned(monitor(status(applied=(applied(unavailable=told),)))).status.applied[0].unavailable
+    assert heard == (told[0], replace(told[0], example="a target"))

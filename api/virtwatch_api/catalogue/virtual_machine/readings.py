@@ -11,6 +11,15 @@ def _gauge(key: str, metric: str, unit: str, source: Source, description: str, *
     return Reading(key, metric, unit, Instrument.GAUGE, source, description, **more)  # type: ignore[arg-type]
 
 
+_NO_THREADS = "only the kernel of its own host tells it, for a QEMU whose vCPU threads can be told apart"
+_NO_PROCESS = "only the kernel of its own host tells it: no QEMU process of it can be read here"
+_NO_NIC = (
+    "no NIC of it has counters: it has none, or none with an interface on its host (user, vhost-user, passthrough)"
+)
+_NO_DISK = "no disk of it has such figures: it has none with a medium, or its libvirt driver does not give them"
+_NO_ROOM = "what its disks occupy is not known: it has none with a medium, or wrote to none since it started"
+_NO_REPORT = "the guest reports no memory: <memballoon> needs <stats period='10'/>, the guest the virtio_balloon driver"
+
 _VCPU = "libvirt.vcpu.id"
 _DISK = "system.device"
 _NIC = "network.interface.name"
@@ -21,7 +30,15 @@ def _direction(kind: str, value: str) -> tuple[tuple[str, str], ...]:
 
 
 READINGS: tuple[Reading, ...] = (
-    _counter("cpu.time", "libvirt.domain.vcpu.time", "s", Source.KERNEL, "CPU time that a vCPU used.", device=_VCPU),
+    _counter(
+        "cpu.time",
+        "libvirt.domain.vcpu.time",
+        "s",
+        Source.KERNEL,
+        "CPU time that a vCPU used.",
+        device=_VCPU,
+        absent=_NO_THREADS,
+    ),
     _counter(
         "cpu.delay",
         "libvirt.domain.vcpu.delay.time",
@@ -29,6 +46,7 @@ READINGS: tuple[Reading, ...] = (
         Source.KERNEL,
         "Time that a vCPU was ready and did not run: it waited for a host CPU, or its own limit held it back.",
         device=_VCPU,
+        absent=_NO_THREADS,
     ),
     _counter(
         "cpu.throttled",
@@ -36,9 +54,17 @@ READINGS: tuple[Reading, ...] = (
         "s",
         Source.KERNEL,
         "Time that the VM's own CPU limits (control groups) kept it from running, since it was first seen.",
+        absent=_NO_PROCESS,
     ),
-    _gauge("cpu.count", "libvirt.domain.vcpu.count", "{cpu}", Source.KERNEL, "vCPUs of the VM."),
-    _gauge("memory.rss", "libvirt.domain.memory.rss", "By", Source.KERNEL, "Host memory that QEMU holds resident."),
+    _gauge("cpu.count", "libvirt.domain.vcpu.count", "{cpu}", Source.KERNEL, "vCPUs of the VM.", absent=_NO_THREADS),
+    _gauge(
+        "memory.rss",
+        "libvirt.domain.memory.rss",
+        "By",
+        Source.KERNEL,
+        "Host memory that QEMU holds resident.",
+        absent=_NO_PROCESS,
+    ),
     *(
         reading
         for direction in ("receive", "transmit")
@@ -51,6 +77,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Bytes that the guest's NIC {direction}s.",
                 attributes=_direction("network", direction),
                 device=_NIC,
+                absent=_NO_NIC,
             ),
             _counter(
                 f"network.{direction}.packets",
@@ -60,6 +87,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Packets that the guest's NIC {direction}s.",
                 attributes=_direction("network", direction),
                 device=_NIC,
+                absent=_NO_NIC,
             ),
             _counter(
                 f"network.{direction}.drops",
@@ -69,6 +97,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Packets dropped on {direction}.",
                 attributes=_direction("network", direction),
                 device=_NIC,
+                absent=_NO_NIC,
             ),
             _counter(
                 f"network.{direction}.errors",
@@ -78,6 +107,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Errors on {direction}.",
                 attributes=_direction("network", direction),
                 device=_NIC,
+                absent=_NO_NIC,
             ),
         )
     ),
@@ -93,6 +123,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Completed {direction} operations.",
                 attributes=_direction("disk", direction),
                 device=_DISK,
+                absent=_NO_DISK,
             ),
             _counter(
                 f"disk.{direction}.time",
@@ -102,6 +133,7 @@ READINGS: tuple[Reading, ...] = (
                 f"Time that {direction} operations took, summed.",
                 attributes=_direction("disk", direction),
                 device=_DISK,
+                absent=_NO_DISK,
             ),
         )
     ),
@@ -114,10 +146,19 @@ READINGS: tuple[Reading, ...] = (
             f"Bytes {past}.",
             attributes=_direction("disk", direction),
             device=_DISK,
+            absent=_NO_DISK,
         )
         for direction, past in (("read", "read"), ("write", "written"))
     ),
-    _gauge("disk.capacity", "libvirt.domain.disk.limit", "By", Source.BLOCK, "Size that the guest sees.", device=_DISK),
+    _gauge(
+        "disk.capacity",
+        "libvirt.domain.disk.limit",
+        "By",
+        Source.BLOCK,
+        "Size that the guest sees.",
+        device=_DISK,
+        absent=_NO_DISK,
+    ),
     _gauge(
         "disk.allocation",
         "libvirt.domain.disk.allocation",
@@ -125,6 +166,7 @@ READINGS: tuple[Reading, ...] = (
         Source.BLOCK,
         "What a disk occupies of its storage: a file's blocks, or a volume up to the highest offset that was written.",
         device=_DISK,
+        absent=_NO_ROOM,
     ),
     _gauge(
         "disk.room",
@@ -133,6 +175,7 @@ READINGS: tuple[Reading, ...] = (
         Source.BLOCK,
         "What a disk may occupy of its storage: a file's full size, or its volume's size.",
         device=_DISK,
+        absent=_NO_ROOM,
     ),
     _gauge("memory.balloon", "libvirt.domain.memory.usage", "By", Source.BALLOON, "Memory given to the guest now."),
     _gauge("memory.maximum", "libvirt.domain.memory.limit", "By", Source.BALLOON, "Memory that the guest may have."),
@@ -142,6 +185,8 @@ READINGS: tuple[Reading, ...] = (
         "By",
         Source.BALLOON,
         "Memory that the guest's kernel manages.",
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _gauge(
         "memory.usable",
@@ -149,6 +194,8 @@ READINGS: tuple[Reading, ...] = (
         "By",
         Source.BALLOON,
         "Memory that the guest can use without swapping; its cache counts as usable.",
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _counter(
         "memory.major_faults",
@@ -157,6 +204,8 @@ READINGS: tuple[Reading, ...] = (
         Source.BALLOON,
         "Page faults that the guest served from disk.",
         attributes=(("system.paging.fault.type", "major"),),
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _counter(
         "memory.swap_in",
@@ -165,6 +214,8 @@ READINGS: tuple[Reading, ...] = (
         Source.BALLOON,
         "Bytes that the guest swapped in.",
         attributes=(("system.paging.direction", "in"),),
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _counter(
         "memory.swap_out",
@@ -173,6 +224,8 @@ READINGS: tuple[Reading, ...] = (
         Source.BALLOON,
         "Bytes that the guest swapped out.",
         attributes=(("system.paging.direction", "out"),),
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _gauge(
         "memory.guest.age",
@@ -180,6 +233,8 @@ READINGS: tuple[Reading, ...] = (
         "s",
         Source.BALLOON,
         "Age of the guest's own memory figures.",
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
     _gauge(
         "memory.guest.updated",
@@ -187,5 +242,7 @@ READINGS: tuple[Reading, ...] = (
         "s",
         Source.BALLOON,
         "When the guest last reported its memory, in seconds since 1970.",
+        absent=_NO_REPORT,
+        of_guest=True,
     ),
 )
