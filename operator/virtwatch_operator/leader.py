@@ -20,7 +20,7 @@ from virtwatch_kube.paths import KUBEVIRT, resource, virtwatch
 from virtwatch_kube.watch import OnChange, Watch, bare
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.sinks import News, Sinks
+from virtwatch_operator.announce.sinks import Sinks
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.events.reminders import Lasting
 from virtwatch_operator.fleet import Fleet
@@ -234,7 +234,7 @@ class Leader:
         self._node_reconciler = NodeReconciler(client=client, pods=self._pods, keys=lambda: self._node_keys)
         announcer = Announcer(
             client=client,
-            hand=self._hand,
+            hand=self._sinks.hand,
             continuity=Continuity(client=client, fleet=self._fleet, trust=self._trust),
             trust=self._trust,
             monitor_of=self._monitor_once_all_are_known,
@@ -258,9 +258,6 @@ class Leader:
         self._workers += [*self._sinks.workers, *self._notifications.workers]
         for queue in (*self._sinks.queues, *self._notifications.queues):
             self._observe(queue.name, queue)
-
-    def _hand(self, news: News, all_took: Callable[[], None]) -> None:
-        self._sinks.hand(news, all_took=all_took)
 
     def _make_notifications(self, settings: OperatorSettings, tracer: Tracer) -> Notifications:
         rules = Rules(settings.namespace, Guard(settings.denied_networks), settings.trace_url)

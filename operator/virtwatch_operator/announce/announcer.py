@@ -19,14 +19,17 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.continuity import Continuity
-from virtwatch_operator.announce.sinks import TURN_S, News, Origin
+from virtwatch_operator.announce.sinks import TURN_S, Handed, News, Origin
 from virtwatch_operator.nodes.trust import Doubts, Trust
 from virtwatch_telemetry.traceparent import parent
 
 MANAGER = "virtwatch-acknowledge"
 
-# Hands news to all sinks; calls back once each has taken it.
-Hand = Callable[[News, Callable[[], None]], None]
+# In a storm an acknowledgement is a write for many transitions, and each makes the API server copy a whole NodeMonitor.
+_ACKNOWLEDGE_EVERY_S = 1.0
+
+# Hands news to all sinks, which call back once each has taken it.
+Hand = Callable[[Sequence[Handed]], None]
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class _Journal:
     epoch: str
     sequence: int = 0
     decided: deque[_Decided] = field(default_factory=deque)
+    acknowledged_at: float = float("-inf")
 
     def taken(self) -> Sequence[_Decided]:
         """Return the first ones, up to one that a sink has not taken."""
@@ -96,20 +100,38 @@ class Announcer:
             self._journals.pop(node, None)
             return
         journal = self._journal(monitor, monitor.status.epoch)
+        try:
+            self._decide_all(monitor, journal)
+        finally:
+            if (taken := journal.taken()) and self._is_time(node, journal, taken):
+                self._acknowledge(monitor, journal, taken)
+        if monitor.handovers:
+            self._continuity.settle(monitor)
+
+    def _decide_all(self, monitor: NodeMonitor, journal: _Journal) -> None:
+        """Look at what was not looked at yet, and hand out what is news of it, all at once."""
         end = time.monotonic() + TURN_S
+        news: list[Handed] = []
         try:
             for transition in monitor.unacknowledged:
                 if transition.sequence <= journal.sequence:
                     continue
                 if time.monotonic() > end:
-                    self._again(node)
+                    self._again(monitor.node)
                     break
-                self._decide(monitor, journal, transition)
+                news += self._decide(monitor, journal, transition)
         finally:
-            if taken := journal.taken():
-                self._acknowledge(monitor, journal, taken)
-        if monitor.handovers:
-            self._continuity.settle(monitor)
+            if news:
+                self._hand(news)
+
+    def _is_time(self, node: str, journal: _Journal, taken: Sequence[_Decided]) -> bool:
+        """Tell whether to acknowledge what was taken now, or to wait for the rest of it."""
+        now = time.monotonic()
+        if len(taken) < len(journal.decided) and now - journal.acknowledged_at < _ACKNOWLEDGE_EVERY_S:
+            self._again(node)
+            return False
+        journal.acknowledged_at = now
+        return True
 
     def _journal(self, monitor: NodeMonitor, epoch: str) -> _Journal:
         journal = self._journals.get(monitor.node)
@@ -117,8 +139,8 @@ class Announcer:
             journal = self._journals[monitor.node] = _Journal(monitor.uid, epoch)
         return journal
 
-    def _decide(self, monitor: NodeMonitor, journal: _Journal, transition: Transition) -> None:
-        """Hand a transition out if it is news; the acknowledgement ends its span."""
+    def _decide(self, monitor: NodeMonitor, journal: _Journal, transition: Transition) -> list[Handed]:
+        """Return a transition if it is news; the acknowledgement ends its span."""
         attributes = {
             "virtwatch.alert.id": transition.alert.id,
             "virtwatch.policy": str(transition.alert.policy),
@@ -145,9 +167,9 @@ class Announcer:
         journal.sequence = transition.sequence
         if said is None:
             decided.taken.set()
-            return
+            return []
         origin = Origin(monitor.node, journal.epoch, uid, self._instance)
-        self._hand(News(said, origin, set_span_in_context(span)), partial(self._taken, monitor.node, decided))
+        return [Handed(News(said, origin, set_span_in_context(span)), partial(self._taken, monitor.node, decided))]
 
     def _taken(self, node: str, decided: _Decided) -> None:
         decided.taken.set()

@@ -1,5 +1,6 @@
 """The seam between the loop that decides what is news and the places that news goes to: Events, notifications."""
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from virtwatch_process.outages import Outages
 
 # After so many seconds a key goes to the end of the queue, so that a slow one shares the threads with the others.
 TURN_S = 0.5
+AT_ONCE = 64  # pieces of news that a sink is shown; an agent lists half as many at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,20 @@ class News:
     context: Context
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Pair news with what is called, on another thread, once each sink has taken it."""
+
+    news: News
+    all_took: Callable[[], None]
+
+
 class Sink(Protocol):
     """Somewhere that news goes.
 
     `take` returns once the news is durable there, or never will be. It is called from several threads, in order for
     each policy of a node; the same news may come again, from this process or from the leader after it, and must then
-    change nothing.
+    change nothing. What happened at once on a node waits together, so that a sink can tell it at once.
     """
 
     @property
@@ -52,11 +62,11 @@ class Sink(Protocol):
         """Return one word for logs, spans and metrics."""
         ...
 
-    def take(self, news: News) -> None:
-        """Take one piece of news.
+    def take(self, waiting: Sequence[News]) -> int:
+        """Take the first of what waits of one policy on one node, or the first few; return how many.
 
         Raises:
-            KubeError: it is to be handed in again.
+            KubeError: all is to be handed in again.
         """
         ...
 
@@ -81,7 +91,7 @@ class LaneKey:
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
+class _Waiting:
     news: News
     taken: Callable[[], None]
 
@@ -92,23 +102,27 @@ class _Lane:
 
     sink: Sink
     queue: WorkQueue[LaneKey]
-    waiting: dict[LaneKey, deque[_Handed]] = field(default_factory=dict)
+    waiting: dict[LaneKey, deque[_Waiting]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, key: LaneKey, handed: _Handed) -> None:
+    def add(self, items: Iterable[_Waiting]) -> None:
+        keys = []
         with self.lock:
-            self.waiting.setdefault(key, deque()).append(handed)
-        self.queue.add(key)
+            for item in items:
+                keys.append(_lane_of(item.news))
+                self.waiting.setdefault(keys[-1], deque()).append(item)
+        for key in dict.fromkeys(keys):
+            self.queue.add(key)
 
-    def first(self, key: LaneKey) -> _Handed | None:
+    def first(self, key: LaneKey) -> Sequence[_Waiting]:
         with self.lock:
-            items = self.waiting.get(key)
-            return items[0] if items else None
+            return tuple(itertools.islice(self.waiting.get(key, ()), AT_ONCE))
 
-    def drop_first(self, key: LaneKey) -> None:
+    def drop(self, key: LaneKey, count: int) -> None:
         with self.lock:
             items = self.waiting[key]
-            items.popleft()
+            for _ in range(count):
+                items.popleft()
             if not items:
                 del self.waiting[key]
 
@@ -146,23 +160,27 @@ class Sinks:
         for name, queue in self._ticks.items():
             queue.add(name)
 
-    def hand(self, news: News, *, all_took: Callable[[], None]) -> None:
-        """Hand news to every sink; return at once. `all_took` is called, on another thread, once each has taken it."""
-        missing = _Countdown(len(self._lanes), all_took)
-        key = LaneKey(news.origin.node, news.transition.alert.policy)
+    def hand(self, batch: Sequence[Handed]) -> None:
+        """Hand news to every sink, what belongs together at once; return without waiting for them."""
+        countdowns = [_Countdown(len(self._lanes), item.all_took) for item in batch]
         for lane in self._lanes:
-            lane.add(key, _Handed(news, missing.less))
+            lane.add(_Waiting(item.news, countdown.less) for item, countdown in zip(batch, countdowns, strict=True))
 
     def _work(self, lane: _Lane, key: LaneKey) -> None:
         end = time.monotonic() + TURN_S
-        while (handed := lane.first(key)) is not None:
+        while waiting := lane.first(key):
             if time.monotonic() > end:
                 lane.queue.add(key)
                 return
-            lane.sink.take(handed.news)
-            lane.drop_first(key)
-            self._delayed(lane.sink.name, max(time.time() - handed.news.transition.at, 0.0))
-            handed.taken()
+            count = lane.sink.take([item.news for item in waiting])
+            lane.drop(key, count)
+            for item in waiting[:count]:
+                self._delayed(lane.sink.name, max(time.time() - item.news.transition.at, 0.0))
+                item.taken()
+
+
+def _lane_of(news: News) -> LaneKey:
+    return LaneKey(news.origin.node, news.transition.alert.policy)
 
 
 def _tick(sink: Sink, _: str) -> None:

@@ -1,5 +1,7 @@
 """Tells news as Kubernetes Events: one about the VM, one about the policy."""
 
+from collections.abc import Sequence
+
 from opentelemetry.trace import Tracer
 
 from virtwatch_operator.announce.sinks import News
@@ -18,12 +20,16 @@ class EventSink:
         self._reminders = reminders
         self._tracer = tracer
 
-    def take(self, news: News) -> None:
+    def take(self, waiting: Sequence[News]) -> int:
         """Create the Events of one transition.
 
         Raises:
             KubeError: one was not created and should be tried again.
         """
+        self._tell(waiting[0])
+        return 1
+
+    def _tell(self, news: News) -> None:
         for announcement in announcements(news.transition, news.origin):
             with self._tracer.start_as_current_span("event", context=news.context) as span:
                 outcome = self._recorder.post(announcement, at=news.transition.at)

@@ -2,17 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey
 from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_operator.announce.sinks import News
-from virtwatch_operator.notify.outbox import Outbox, take
+from virtwatch_operator.notify.outbox import Outbox, RuleWords, take
 from virtwatch_operator.notify.routing import routes
 from virtwatch_operator.notify.rule_words import rule_words
 from virtwatch_operator.notify.store import OutboxStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    news: News
+    words: RuleWords | None
 
 
 class NotificationSink:
@@ -50,32 +58,48 @@ class NotificationSink:
         self._loaded = False
         self._loading = threading.Lock()
 
-    def take(self, news: News) -> None:
-        """Write a transition into the outbox of each channel that is to hear of it.
+    def take(self, waiting: Sequence[News]) -> int:
+        """Write all that waits into the outbox of each channel that is to hear of it, with one write for each.
 
         Raises:
             KubeError: one was not written; the others may have been.
         """
         self._load()
-        transition, origin = news.transition, news.origin
-        policy = transition.alert.policy
+        policy = waiting[0].transition.alert.policy
         named = routes(policy, self._notify_of(policy), operator_namespace=self._operator_namespace)
-        told = [key for key in self._store.channels() if transition.alert.id in self._store.get(key).alerts]
-        rule = self._rule_of(policy, transition.alert.rule) if named or told else None
-        words = rule_words(rule, transition) if rule is not None else None
-        id_ = f"{origin.node}.{origin.epoch[:8]}.{transition.sequence}"
-        for key in {**dict.fromkeys(named), **dict.fromkeys(told)}:
-            route = named.get(key)
-            if key not in told and (transition.severity is None or not self._exists(key)):
-                continue
-
-            def change(outbox: Outbox, route: Notify | None = route) -> Outbox:
-                return take(outbox, transition, route, id_=id_, now=self._clock(), words=words)
-
-            with self._tracer.start_as_current_span("outbox", context=news.context) as span:
+        changes: dict[ChannelKey, list[_Taken]] = {}
+        for news in waiting:
+            channels = self._channels(news, named, changes)
+            words = self._words(news) if channels else None
+            for key in channels:
+                changes.setdefault(key, []).append(_Taken(news, words))
+        for key, taken in changes.items():
+            with self._tracer.start_as_current_span("outbox", context=taken[0].news.context) as span:
                 span.set_attribute("virtwatch.channel", str(key))
-                self._store.change(key, change)
+                self._store.change(key, partial(self._all_taken, taken, named.get(key)))
             self._added(key)
+        return len(waiting)
+
+    def _channels(
+        self, news: News, named: Iterable[ChannelKey], changes: Mapping[ChannelKey, Sequence[_Taken]]
+    ) -> Sequence[ChannelKey]:
+        """Return who is to hear of something: those that its policy names, of an end those that heard of the alert."""
+        alert = news.transition.alert.id
+        told = {key for key in self._store.channels() if alert in self._store.get(key).alerts}
+        told |= {key for key, taken in changes.items() if any(item.news.transition.alert.id == alert for item in taken)}
+        fires = news.transition.severity is not None
+        return (*told, *(key for key in named if key not in told and fires and self._exists(key)))
+
+    def _words(self, news: News) -> RuleWords | None:
+        rule = self._rule_of(news.transition.alert.policy, news.transition.alert.rule)
+        return rule_words(rule, news.transition) if rule is not None else None
+
+    def _all_taken(self, taken: Iterable[_Taken], route: Notify | None, outbox: Outbox) -> Outbox:
+        for item in taken:
+            origin, transition = item.news.origin, item.news.transition
+            id_ = f"{origin.node}.{origin.epoch[:8]}.{transition.sequence}"
+            outbox = take(outbox, transition, route, id_=id_, now=self._clock(), words=item.words)
+        return outbox
 
     def tick(self) -> None:
         """Look which channels have something to send.

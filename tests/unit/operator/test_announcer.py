@@ -95,7 +95,7 @@ class World:
         self.handed = deque()
         self.announcer = Announcer(
             client=self.api,
-            hand=lambda news, taken: self.handed.append((news, taken)),
+            hand=self.handed.extend,
             trust=TRUSTING,
             continuity=Continuity(client=self.api, fleet=FLEET, trust=TRUSTING),
             monitor_of=lambda node: self.monitor,
@@ -110,10 +110,8 @@ class World:
         self.announcer.announce("n1")
         try:
             while self.handed:
-                news, taken = self.handed[0]
-                self.sink.take(news)
-                self.handed.popleft()
-                taken()
+                for _ in range(self.sink.take([item.news for item in self.handed])):
+                    self.handed.popleft().all_took()
         finally:
             if not self.api.client_is_dead:
                 self.announcer.announce("n1")

@@ -10,7 +10,7 @@ from lab.process import wait_for
 from tests.unit.operator.builders import CLUSTER_POLICY, POLICY, transition
 from tests.unit.operator.test_events import ORIGIN
 from virtwatch_kube.errors import Unavailable
-from virtwatch_operator.announce.sinks import News, Sinks
+from virtwatch_operator.announce.sinks import Handed, News, Sinks
 from virtwatch_process.outages import Outages
 
 
@@ -18,18 +18,22 @@ class Stand:
     """A sink that notes what it takes; `open` lets it, `fails` makes its next attempts fail."""
 
     def __init__(self, name: str, *, fails: int = 0):
-        self.name, self.fails = name, fails
+        self.name, self.fails, self.at_once = name, fails, 1
+        self.shown: list[int] = []
         self.open = threading.Event()
         self.open.set()
         self.took: list[int] = []
         self.ticked = threading.Event()
 
-    def take(self, news):
+    def take(self, waiting):
         self.open.wait(30)
         if self.fails:
             self.fails -= 1
             raise Unavailable("webhook", status=500)
-        self.took.append(news.transition.sequence)
+        taken = waiting[: self.at_once]
+        self.shown.append(len(waiting))
+        self.took += [news.transition.sequence for news in taken]
+        return len(taken)
 
     def tick(self):
         self.open.wait(30)
@@ -58,7 +62,7 @@ def sinks(stands) -> Iterator[Sinks]:
 
 def hand(sinks, sequence, *, policy=POLICY) -> threading.Event:
     taken = threading.Event()
-    sinks.hand(News(transition(sequence, policy=policy), ORIGIN, Context()), all_took=taken.set)
+    sinks.hand([Handed(News(transition(sequence, policy=policy), ORIGIN, Context()), taken.set)])
     return taken
 
 
@@ -96,3 +100,14 @@ def test_one_policys_failure_holds_up_no_other_policy(sinks, stands):
     assert hand(sinks, 2, policy=CLUSTER_POLICY).wait(5)
     assert first.wait(5)
     assert failing.took == [2, 1]
+
+
+def test_what_is_handed_in_at_once_is_shown_at_once(sinks, stands):
+    one, other = stands
+    one.at_once = 3
+    taken = [threading.Event() for _ in range(5)]
+    news = [News(transition(number), ORIGIN, Context()) for number in range(1, 6)]
+    sinks.hand([Handed(item, event.set) for item, event in zip(news, taken, strict=True)])
+    assert all(item.wait(5) for item in taken)
+    assert one.shown == [5, 2]
+    assert one.took == other.took == [1, 2, 3, 4, 5]
