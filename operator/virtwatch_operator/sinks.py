@@ -11,6 +11,7 @@ from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.events.recorder import Recorder
 from virtwatch_operator.events.reminders import Lasting, Reminders
 from virtwatch_operator.events.sink import EventSink
+from virtwatch_operator.events.storm_recorder import StormRecorder
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.notify.notifications import Notifications
 
@@ -31,7 +32,8 @@ def events(means: Means) -> Sink:
     """Make the sink that tells news as Kubernetes Events."""
     recorder = Recorder(client=means.client, burst=means.settings.event_burst, count=means.metrics.event)
     reminders = Reminders(firing=means.firing, instance=means.settings.pod)
-    return EventSink(recorder, reminders=reminders, tracer=means.tracer)
+    storms = StormRecorder(client=means.client, recorder=recorder)
+    return EventSink(recorder, storms=storms, reminders=reminders, tracer=means.tracer)
 
 
 def notifications(means: Means) -> Sink:

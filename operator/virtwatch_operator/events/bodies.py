@@ -76,7 +76,7 @@ def announcements(transition: Transition, origin: Origin) -> tuple[Announcement,
 
     Their names follow from alert, journal and sequence alone, so that whoever tells it again meets what is there.
     """
-    target, policy = _regarding(transition.subject), _policy(transition.alert.policy, origin.policy_uid)
+    target, policy = _regarding(transition.subject), policy_reference(transition.alert.policy, origin.policy_uid)
     return (
         _announcement(transition, origin, regarding=target, related=policy, role=ABOUT_TARGET),
         _announcement(transition, origin, regarding=policy, related=target, role="policy"),
@@ -118,7 +118,7 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
     name = f"virtwatch.{key.id}.{int(alert.since)}.{place}.{alert.severity.lower()}.lasts"
     said = (
         f"{alert.severity}: rule {key.rule} still fires for {alert.subject.described} on node {alert.subject.node}; "
-        f"since {_clock(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
+        f"since {told_at(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
         f"{every / 60:.0f} min while it lasts."
     )
     body: Json = {
@@ -129,9 +129,9 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
         "type": "Warning",
         "reason": f"Alert{alert.severity}",
         "action": "Lasts",
-        "note": _cut(said, NOTE_BYTES),
+        "note": cut(said, NOTE_BYTES),
         "regarding": regarding.encode(),
-        "related": _policy(key.policy, policy_uid).encode(),
+        "related": policy_reference(key.policy, policy_uid).encode(),
         "reportingController": CONTROLLER,
         "reportingInstance": instance[:128],
     }
@@ -146,12 +146,12 @@ def note(transition: Transition) -> str:
     was = f" (was {transition.previous})" if transition.previous else ""
     head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} {subject.described}"
     fired = "it fired " if transition.action is Action.RESOLVED else ""
-    tail = f"; {fired}since {_clock(transition.since)}. {alert.policy.kind} {alert.policy}."
+    tail = f"; {fired}since {told_at(transition.since)}. {alert.policy.kind} {alert.policy}."
     if trace := trace_id(transition.traceparent):
         tail += f" Trace {trace}."
     begin = f"{head} on node {subject.node}: "
     room = NOTE_BYTES - len((begin + tail).encode())
-    return _cut(f"{begin}{_cut(_why(transition), room)}{tail}", NOTE_BYTES)
+    return cut(f"{begin}{cut(_why(transition), room)}{tail}", NOTE_BYTES)
 
 
 def _announcement(
@@ -202,7 +202,8 @@ def _regarding(subject: Subject) -> ObjectReference:
     return ObjectReference(*TARGET_KINDS[subject.target.kind].regarding(subject))
 
 
-def _policy(key: PolicyKey, uid: str) -> ObjectReference:
+def policy_reference(key: PolicyKey, uid: str) -> ObjectReference:
+    """Name a policy as Events do."""
     return ObjectReference(API_VERSION, key.kind.value, key.name, key.namespace, uid)
 
 
@@ -236,11 +237,13 @@ def _ended(transition: Transition) -> str:
     return _ENDED.get(transition.reason, transition.reason.value)
 
 
-def _clock(seconds: float) -> str:
+def told_at(seconds: float) -> str:
+    """Write a time as Events say it, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
+    """Shorten a text to so many bytes."""
     data = text.encode()
     if len(data) <= room:
         return text

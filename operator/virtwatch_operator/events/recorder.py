@@ -2,10 +2,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from virtwatch_api.policy import Severity
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 from virtwatch_kube.outage import concerns_all
@@ -63,13 +64,15 @@ class Recorder:
         self._refusals: dict[str, _Refusal] = {}  # by namespace
         self._lock = threading.Lock()
 
-    def post(self, announcement: Announcement, *, at: float) -> Outcome:
+    def post(self, announcement: Announcement, *, at: float, stands: bool = False) -> Outcome:
         """Create an Event about what happened `at` seconds since 1970, unless it is there or its object had too many.
+
+        One that `stands` is written anew, because it counts on; that takes nothing from a budget.
 
         Raises:
             KubeError: it was not created and should be tried again.
         """
-        outcome = self._post(announcement, at)
+        outcome = self._post(announcement, at, stands=stands)
         self._count(outcome)
         return outcome
 
@@ -109,17 +112,23 @@ class Recorder:
         with self._lock:
             self._withheld.told(announcement.budget, count, now=self._clock())
 
-    def _post(self, announcement: Announcement, at: float) -> Outcome:
+    def promise(self, told: Iterable[tuple[str, Severity | None]]) -> None:
+        """Note alerts that an Event about several told, each with its severity: their ends are told, too."""
+        with self._lock:
+            for alert, severity in told:
+                self._promises.told(alert, severity, now=self._clock())
+
+    def _post(self, announcement: Announcement, at: float, *, stands: bool) -> Outcome:
         with self._lock:
             if self._given_up(announcement.namespace, now=self._clock()):
                 self._withheld.add(announcement, at=at, now=self._clock())
                 return Outcome.GIVEN_UP
-            spent = self._budget.spend(announcement.budget, now=self._clock())
-            if not spent and not self._owes(announcement):
+            spent = not stands and self._budget.spend(announcement.budget, now=self._clock())
+            if not (spent or stands or self._owes(announcement)):
                 self._withheld.add(announcement, at=at, now=self._clock())
                 return Outcome.WITHHELD
         try:
-            self._client.create(resource(EVENTS, "events", namespace=announcement.namespace), announcement.body)
+            self._write(announcement, stands=stands)
         except KubeError as error:
             outcome = _hopeless(announcement, error)
             if outcome is not Outcome.REFUSED:  # each of which is worth a line in the log
@@ -137,6 +146,13 @@ class Recorder:
         self._takes_events(announcement.namespace)
         self._note(announcement)
         return Outcome.CREATED
+
+    def _write(self, announcement: Announcement, *, stands: bool) -> None:
+        if stands:
+            path = resource(EVENTS, "events", namespace=announcement.namespace, name=announcement.name)
+            self._client.apply(path, announcement.body, manager=MANAGER)
+        else:
+            self._client.create(resource(EVENTS, "events", namespace=announcement.namespace), announcement.body)
 
     def _owes(self, announcement: Announcement) -> bool:
         alert = announcement.alert

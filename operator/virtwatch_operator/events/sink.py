@@ -1,4 +1,4 @@
-"""Tells news as Kubernetes Events: one about the VM, one about the policy."""
+"""Tells news as Kubernetes Events: one about the VM, one about the policy; a storm as one about policy and Node."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from virtwatch_operator.announce.sinks import News
 from virtwatch_operator.events.bodies import announcements
 from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.events.reminders import Reminders
+from virtwatch_operator.events.storm_recorder import StormRecorder
 
 
 class EventSink:
@@ -15,17 +16,20 @@ class EventSink:
 
     name = "events"
 
-    def __init__(self, recorder: Recorder, *, reminders: Reminders, tracer: Tracer) -> None:
+    def __init__(self, recorder: Recorder, *, storms: StormRecorder, reminders: Reminders, tracer: Tracer) -> None:
         self._recorder = recorder
+        self._storms = storms
         self._reminders = reminders
         self._tracer = tracer
 
     def take(self, waiting: Sequence[News]) -> int:
-        """Create the Events of one transition.
+        """Create the Events of one transition, or those of as many as make a storm.
 
         Raises:
             KubeError: one was not created and should be tried again.
         """
+        if told := self._storms.tell(waiting):
+            return told
         self._tell(waiting[0])
         return 1
 

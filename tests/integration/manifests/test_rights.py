@@ -26,7 +26,7 @@ OPERATOR_RIGHTS = {
     *rights(OURS, tuple(f"{name}/status" for name in POLICIES), ("patch", "update")),
     *rights(OURS, ("thresholdsets",), (*READ, "create", "update")),
     *rights(OURS, ("nodemonitors",), (*READ, "create", "patch")),
-    *rights("events.k8s.io", ("events",), ("create", "patch")),
+    *rights("events.k8s.io", ("events",), ("get", "create", "patch")),
     *rights("", ("namespaces",), READ),
     *rights("", ("nodes",), ("get",)),
     *rights(KUBEVIRT, ("virtualmachineinstances",), READ),

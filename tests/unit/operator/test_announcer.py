@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import NoOpTracer
 
-from tests.unit.operator.builders import CLUSTER_POLICY, PLAIN, TRUSTING, VMI, monitor, status, transition
+from tests.unit.operator.builders import AT, CLUSTER_POLICY, PLAIN, TRUSTING, VMI, monitor, status, transition
 from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from virtwatch_operator.announce.announcer import Announcer
@@ -14,6 +14,7 @@ from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.events.reminders import Reminders
 from virtwatch_operator.events.sink import EventSink
+from virtwatch_operator.events.storm_recorder import StormRecorder
 from virtwatch_operator.fleet import Fleet
 
 FLEET = Fleet(
@@ -45,6 +46,13 @@ class ApiServer:
             if name in self.events:
                 raise Conflict("AlreadyExists", status=409, reason="AlreadyExists")
             self.events[name] = body
+
+    def get(self, path):
+        with self._fault():
+            namespace, name = path.split("/")[-3], path.split("/")[-1]
+            if (namespace, name) not in self.events:
+                raise NotFound("none", status=404)
+            return self.events[namespace, name]
 
     def apply(self, path, body, *, manager):
         with self._fault():
@@ -79,19 +87,23 @@ class _Fault:
 
 
 class World:
-    def __init__(self, *transitions, burst=1000, faults=()):
+    """One node, one API server and the leader of the day, who leads since `begun`."""
+
+    def __init__(self, *transitions, burst=1000, faults=(), begun=AT - 3600):
         self.api = ApiServer(faults)
         self.status = status(*transitions)
         self.outcomes = []
         self.again = []
         self.burst = burst
+        self.begun = begun
         self.start()
 
     def start(self):
         self.api.client_is_dead = False
         recorder = Recorder(client=self.api, burst=self.burst, count=self.outcomes.append)
         reminders = Reminders(firing=tuple, instance="operator-0")
-        self.sink = EventSink(recorder, reminders=reminders, tracer=NoOpTracer())
+        storms = StormRecorder(client=self.api, recorder=recorder, clock=lambda: self.begun)
+        self.sink = EventSink(recorder, storms=storms, reminders=reminders, tracer=NoOpTracer())
         self.handed = deque()
         self.announcer = Announcer(
             client=self.api,

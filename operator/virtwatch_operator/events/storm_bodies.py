@@ -1,0 +1,206 @@
+"""What is told at once because it happened at once: many targets of one policy on one node. Pure."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from virtwatch_api.alert import Action
+from virtwatch_api.nodemonitor import Transition
+from virtwatch_api.nodemonitor_codec import format_time
+from virtwatch_api.policy import PolicyKey, Severity
+from virtwatch_kube.paths import EVENTS
+from virtwatch_operator.announce.sinks import News, Origin
+from virtwatch_operator.events.bodies import (
+    CLUSTER_NAMESPACE,
+    CONTROLLER,
+    NOTE_BYTES,
+    Announcement,
+    Json,
+    ObjectReference,
+    cut,
+    policy_reference,
+    told_at,
+)
+
+AT_LEAST = 5  # different targets
+_NAMED = 10
+# What follows within the same minute is counted by the same Event.
+_EPISODE_S = 60
+THROUGH = "virtwatch.io/through"
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """Hold transitions of one policy on one node, of one kind and one minute, in the journal's order."""
+
+    origin: Origin
+    transitions: Sequence[Transition]
+
+    @property
+    def first(self) -> Transition:
+        """Return the first one."""
+        return self.transitions[0]
+
+    @property
+    def through(self) -> int:
+        """Return the last one's sequence."""
+        return self.transitions[-1].sequence
+
+    @property
+    def severity(self) -> Severity | None:
+        """Return the worst severity, None where alerts end."""
+        found = [item.severity for item in self.transitions if item.severity is not None]
+        return max(found, key=lambda severity: severity.rank, default=None)
+
+    @property
+    def is_one(self) -> bool:
+        """Tell whether so many targets are concerned that they are told at once."""
+        return len({item.alert.target for item in self.transitions}) >= AT_LEAST
+
+
+def first_of(waiting: Sequence[News]) -> Storm:
+    """Return the first news, and what follows it of the same kind within the same minute."""
+    first = waiting[0].transition
+    found: list[Transition] = []
+    for news in waiting:
+        item = news.transition
+        if _kind(item) != _kind(first) or _episode(item) != _episode(first) or item.action is Action.EASED:
+            break
+        found.append(item)
+    return Storm(waiting[0].origin, tuple(found) or (first,))
+
+
+def storm_name(first: Transition, origin: Origin) -> str:
+    """Return the name of the Event that tells a storm about its policy, for any of its transitions."""
+    return _name(first, origin, first.alert.policy, "storm")
+
+
+def about_policy(storm: Storm, *, count: int, last: float) -> Announcement:
+    """Write the Event that regards the policy; only the count and where it ends differ between two of one storm."""
+    first, policy = storm.first, storm.first.alert.policy
+    body = _body(
+        storm,
+        name=storm_name(first, storm.origin),
+        regarding=policy_reference(policy, storm.origin.policy_uid),
+        related=_node(first.subject.node),
+        note=_policy_note(storm),
+        namespace=policy.namespace or CLUSTER_NAMESPACE,
+    )
+    body["metadata"]["annotations"] = {THROUGH: str(storm.through)}
+    return _counted(body, budget=f"{policy.kind} {policy}", storm=storm, count=count, last=last)
+
+
+def about_node(storm: Storm, *, count: int, last: float) -> Announcement:
+    """Write the Event that regards the Node: one for all policies."""
+    first = storm.first
+    verb = "fire" if storm.severity is not None else "end"
+    node = first.subject.node
+    body = _body(
+        storm,
+        name=_name(first, storm.origin, None, "node-storm"),
+        regarding=_node(node),
+        related=policy_reference(first.alert.policy, storm.origin.policy_uid),
+        note=(
+            f"Many alerts {verb} at once on node {node}, first of {first.alert.policy.kind} {first.alert.policy}, at "
+            f"{told_at(first.at)}. Events of each policy say which; this Event's count says how many. "
+            f"`kubectl describe nodemonitor {node}` shows what fires there."
+        ),
+        namespace=CLUSTER_NAMESPACE,
+    )
+    return _counted(body, budget=f"Node {node}", storm=storm, count=count, last=last)
+
+
+def followed_by(standing: Json, storm: Storm, *, count: int, last: float) -> Announcement:
+    """Write a storm's Event anew with what came since: all else must stay as it stands."""
+    metadata = standing["metadata"]
+    kept = {key: value for key, value in standing.items() if key not in _SERVERS_OWN}
+    kept["metadata"] = {
+        "name": metadata["name"],
+        "namespace": metadata["namespace"],
+        "labels": metadata.get("labels") or {},
+        "annotations": {THROUGH: str(storm.through)},
+    }
+    policy = storm.first.alert.policy
+    return _counted(kept, budget=f"{policy.kind} {policy}", storm=storm, count=count, last=last)
+
+
+_SERVERS_OWN = ("series", "metadata", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp")
+
+
+def _counted(body: Json, *, budget: str, storm: Storm, count: int, last: float) -> Announcement:
+    if count > 1:
+        body = {**body, "series": {"count": count, "lastObservedTime": format_time(last)}}
+    metadata, regarding = body["metadata"], body["regarding"]
+    reference = ObjectReference(regarding["apiVersion"], regarding["kind"], regarding["name"])
+    # As an alert of its own: the first Critical of a storm is withheld by no budget, nor is its end.
+    alert = f"{budget} on {storm.first.subject.node}"
+    return Announcement(
+        replace(reference, namespace=regarding.get("namespace"), uid=regarding.get("uid", "")),
+        metadata["namespace"],
+        metadata["name"],
+        body,
+        budget,
+        alert,
+        storm.severity,
+    )
+
+
+def _body(
+    storm: Storm, *, name: str, regarding: ObjectReference, related: ObjectReference, note: str, namespace: str
+) -> Json:
+    severity = storm.severity
+    return {
+        "apiVersion": EVENTS,
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace},
+        "eventTime": format_time(storm.first.at),
+        "type": "Warning" if severity is not None else "Normal",
+        "reason": f"Alerts{severity}" if severity is not None else "AlertsResolved",
+        "action": "Fired" if severity is not None else "Resolved",
+        "note": note,
+        "regarding": regarding.encode(),
+        "related": related.encode(),
+        "reportingController": CONTROLLER,
+        "reportingInstance": storm.origin.instance[:128],
+    }
+
+
+def _policy_note(storm: Storm) -> str:
+    first, severity = storm.first, storm.severity
+    verb = "fire" if severity is not None else "end"
+    targets = {item.alert.target: item for item in storm.transitions}
+    head = (
+        f"{severity or 'Resolved'}: {len(storm.transitions)} alerts {verb} at once for {len(targets)} targets on node "
+        f"{first.subject.node}, at {told_at(first.at)}: "
+    )
+    tail = " The policy's status shows the worst; this Event's count says how many there were in this minute."
+    names = _named(item.subject.described + _rule(item) for item in storm.transitions)
+    return f"{head}{cut(names, NOTE_BYTES - len((head + tail).encode()) - 1)}.{tail}"
+
+
+def _rule(item: Transition) -> str:
+    return f" ({item.alert.rule}{' ' + item.alert.device if item.alert.device else ''})"
+
+
+def _named(items: Iterable[str]) -> str:
+    found = list(items)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
+
+
+def _node(name: str) -> ObjectReference:
+    return ObjectReference("v1", "Node", name, uid=name)
+
+
+def _kind(item: Transition) -> str:
+    return "ended" if item.action is Action.RESOLVED else "fired"
+
+
+def _episode(item: Transition) -> int:
+    return int(item.at // _EPISODE_S)
+
+
+def _name(first: Transition, origin: Origin, policy: PolicyKey | None, role: str) -> str:
+    parts = (origin.node, origin.epoch, *((policy.kind, str(policy)) if policy is not None else ()))
+    journal = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return f"virtwatch.{journal}.{_episode(first)}.{_kind(first)}.{role}"

@@ -1,0 +1,134 @@
+"""Tells storms: one Event on the policy, one on the Node, however many targets are concerned."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from virtwatch_kube.client import KubeClient
+from virtwatch_kube.errors import NotFound
+from virtwatch_kube.paths import EVENTS, resource
+from virtwatch_operator.announce.sinks import News
+from virtwatch_operator.events.bodies import CLUSTER_NAMESPACE, Json, announcements
+from virtwatch_operator.events.recorder import Outcome, Recorder
+from virtwatch_operator.events.storm_bodies import (
+    THROUGH,
+    Storm,
+    about_node,
+    about_policy,
+    first_of,
+    followed_by,
+    storm_name,
+)
+
+# What happened before this leader began may have been told by the one before it; clocks of nodes differ a little.
+_SLACK_S = 60.0
+_MAX_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Hold the Event of a storm as it stands, None where there is none; how many it counts, and up to where."""
+
+    event: Json | None
+    count: int = 0
+    through: int = 0
+
+
+_NONE = _Standing(event=None)
+
+
+class StormRecorder:
+    """Recognize storms in what waits, and tell them. For several threads, one at a time for each policy of a node."""
+
+    def __init__(self, *, client: KubeClient, recorder: Recorder, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._begun = clock()
+        self._standing: dict[str, _Standing] = {}
+        self._nodes: dict[str, dict[str, int]] = {}  # by Event on a Node: how many alerts of each policy
+        self._lock = threading.Lock()
+
+    def tell(self, waiting: Sequence[News]) -> int:
+        """Tell the first few of what waits at once and return how many; 0 where the first is to be told by itself.
+
+        Raises:
+            KubeError: all is to be handed in again.
+        """
+        storm = first_of(waiting)
+        standing = self._find(storm)
+        if told := sum(item.sequence <= standing.through for item in storm.transitions):
+            return told
+        if not storm.is_one or (standing.event is None and self._was_told_by_itself(waiting[0])):
+            return 0
+        self._tell_node(storm)
+        if self._tell_policy(storm, standing) is Outcome.ALREADY_TOLD:
+            self._read(storm)  # an answer that was lost, or another leader's
+            return self.tell(waiting)
+        self._recorder.promise((item.alert.id, item.severity) for item in storm.transitions)
+        return len(storm.transitions)
+
+    def _find(self, storm: Storm) -> _Standing:
+        name = storm_name(storm.first, storm.origin)
+        with self._lock:
+            found = self._standing.get(name)
+        if found is not None:
+            return found
+        return self._read(storm) if self._may_be_told(storm.first.at) else _NONE
+
+    def _read(self, storm: Storm) -> _Standing:
+        name = storm_name(storm.first, storm.origin)
+        path = self._path(storm, name)
+        found = _NONE
+        with suppress(NotFound):
+            event = self._client.get(path)
+            through = int((event["metadata"].get("annotations") or {}).get(THROUGH, 0))
+            found = _Standing(event, int((event.get("series") or {}).get("count", 1)), through)
+        self._keep(name, found)
+        return found
+
+    def _keep(self, name: str, standing: _Standing) -> None:
+        with self._lock:
+            if len(self._standing) >= _MAX_KEPT:
+                self._standing.clear()  # what is asked for again is read again
+            self._standing[name] = standing
+
+    def _may_be_told(self, at: float) -> bool:
+        return at < self._begun + _SLACK_S or len(self._standing) >= _MAX_KEPT
+
+    def _was_told_by_itself(self, news: News) -> bool:
+        if not self._may_be_told(news.transition.at):
+            return False
+        *_, about = announcements(news.transition, news.origin)
+        try:
+            self._client.get(resource(EVENTS, "events", namespace=about.namespace, name=about.name))
+        except NotFound:
+            return False
+        return True
+
+    def _tell_node(self, storm: Storm) -> None:
+        first, last = storm.transitions[0], storm.transitions[-1]
+        name = about_node(storm, count=1, last=last.at).name
+        with self._lock:
+            if len(self._nodes) >= _MAX_KEPT:
+                self._nodes.clear()
+            counts = self._nodes.setdefault(name, {})
+            counts[f"{first.alert.policy.kind} {first.alert.policy} {first.sequence}"] = len(storm.transitions)
+            count = sum(counts.values())
+        self._recorder.remind(about_node(storm, count=count, last=last.at))
+
+    def _tell_policy(self, storm: Storm, standing: _Standing) -> Outcome:
+        count, last = standing.count + len(storm.transitions), storm.transitions[-1].at
+        if standing.event is None:
+            announcement = about_policy(storm, count=count, last=last)
+        else:
+            announcement = followed_by(standing.event, storm, count=count, last=last)
+        outcome = self._recorder.post(announcement, at=last, stands=standing.event is not None)
+        if outcome is not Outcome.ALREADY_TOLD:
+            self._keep(announcement.name, _Standing(announcement.body, count, storm.through))
+        return outcome
+
+    def _path(self, storm: Storm, name: str) -> str:
+        namespace = storm.first.alert.policy.namespace or CLUSTER_NAMESPACE
+        return resource(EVENTS, "events", namespace=namespace, name=name)
