@@ -50,6 +50,17 @@ class ObjectReference:
         given = {name: value for name, value in optional.items() if value}
         return {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, **given}
 
+    @classmethod
+    def decode(cls, document: Json) -> "ObjectReference":
+        """Read a reference."""
+        return cls(
+            document.get("apiVersion", ""),
+            document["kind"],
+            document["name"],
+            document.get("namespace"),
+            document.get("uid", ""),
+        )
+
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Transition
@@ -75,8 +75,8 @@ def storm_name(first: Transition, origin: Origin) -> str:
     return _name(first, origin, first.alert.policy, "storm")
 
 
-def about_policy(storm: Storm, *, count: int, last: float) -> Announcement:
-    """Write the Event that regards the policy; only the count and where it ends differ between two of one storm."""
+def about_policy(storm: Storm) -> Announcement:
+    """Write the Event that regards the policy, as it begins."""
     first, policy = storm.first, storm.first.alert.policy
     body = _body(
         storm,
@@ -86,12 +86,11 @@ def about_policy(storm: Storm, *, count: int, last: float) -> Announcement:
         note=_policy_note(storm),
         namespace=policy.namespace or CLUSTER_NAMESPACE,
     )
-    body["metadata"]["annotations"] = {THROUGH: str(storm.through)}
-    return _counted(body, budget=f"{policy.kind} {policy}", storm=storm, count=count, last=last)
+    return counting(body, storm, count=1)
 
 
-def about_node(storm: Storm, *, count: int, last: float) -> Announcement:
-    """Write the Event that regards the Node: one for all policies."""
+def about_node(storm: Storm) -> Announcement:
+    """Write the Event that regards the Node, as it begins: one for all policies."""
     first = storm.first
     verb = "fire" if storm.severity is not None else "end"
     node = first.subject.node
@@ -107,42 +106,32 @@ def about_node(storm: Storm, *, count: int, last: float) -> Announcement:
         ),
         namespace=CLUSTER_NAMESPACE,
     )
-    return _counted(body, budget=f"Node {node}", storm=storm, count=count, last=last)
+    return counting(body, storm, count=1)
 
 
-def followed_by(standing: Json, storm: Storm, *, count: int, last: float) -> Announcement:
-    """Write a storm's Event anew with what came since: all else must stay as it stands."""
-    metadata = standing["metadata"]
-    kept = {key: value for key, value in standing.items() if key not in _SERVERS_OWN}
+def counting(body: Json, storm: Storm, *, count: int) -> Announcement:
+    """Write a storm's Event, as it began or as it stands, with what it counts after this part of the storm.
+
+    Nothing else may differ: the API server refuses that.
+    """
+    metadata = body["metadata"]
+    kept = {key: value for key, value in body.items() if key not in _CHANGES}
     kept["metadata"] = {
         "name": metadata["name"],
         "namespace": metadata["namespace"],
-        "labels": metadata.get("labels") or {},
         "annotations": {THROUGH: str(storm.through)},
     }
-    policy = storm.first.alert.policy
-    return _counted(kept, budget=f"{policy.kind} {policy}", storm=storm, count=count, last=last)
-
-
-_SERVERS_OWN = ("series", "metadata", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp")
-
-
-def _counted(body: Json, *, budget: str, storm: Storm, count: int, last: float) -> Announcement:
     if count > 1:
-        body = {**body, "series": {"count": count, "lastObservedTime": format_time(last)}}
-    metadata, regarding = body["metadata"], body["regarding"]
-    reference = ObjectReference(regarding["apiVersion"], regarding["kind"], regarding["name"])
+        kept["series"] = {"count": count, "lastObservedTime": format_time(storm.transitions[-1].at)}
+    policy, regarding = storm.first.alert.policy, ObjectReference.decode(body["regarding"])
+    budget = f"{policy.kind} {policy}"
     # As an alert of its own: the first Critical of a storm is withheld by no budget, nor is its end.
     alert = f"{budget} on {storm.first.subject.node}"
-    return Announcement(
-        replace(reference, namespace=regarding.get("namespace"), uid=regarding.get("uid", "")),
-        metadata["namespace"],
-        metadata["name"],
-        body,
-        budget,
-        alert,
-        storm.severity,
-    )
+    return Announcement(regarding, metadata["namespace"], metadata["name"], kept, budget, alert, storm.severity)
+
+
+# The rest of an Event that the API server gives back is its own, or stays.
+_CHANGES = ("series", "metadata", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp")
 
 
 def _body(

@@ -17,8 +17,8 @@ from virtwatch_operator.events.storm_bodies import (
     Storm,
     about_node,
     about_policy,
+    counting,
     first_of,
-    followed_by,
     storm_name,
 )
 
@@ -47,8 +47,9 @@ class StormRecorder:
         self._recorder = recorder
         self._begun = clock()
         self._standing: dict[str, _Standing] = {}
-        self._nodes: dict[str, dict[str, int]] = {}  # by Event on a Node: how many alerts of each policy
+        self._counted: dict[str, set[str]] = {}  # what the Event on a Node counts
         self._lock = threading.Lock()
+        self._on_nodes = threading.Lock()  # one Event for all policies of a node, written one after the other
 
     def tell(self, waiting: Sequence[News]) -> int:
         """Tell the first few of what waits at once and return how many; 0 where the first is to be told by itself.
@@ -60,29 +61,29 @@ class StormRecorder:
         standing = self._find(storm)
         if told := sum(item.sequence <= standing.through for item in storm.transitions):
             return told
-        if not storm.is_one or (standing.event is None and self._was_told_by_itself(waiting[0])):
+        if standing.event is None and (not storm.is_one or self._was_told_by_itself(waiting[0])):
             return 0
         self._tell_node(storm)
         if self._tell_policy(storm, standing) is Outcome.ALREADY_TOLD:
-            self._read(storm)  # an answer that was lost, or another leader's
+            about = about_policy(storm)
+            self._read(about.name, about.namespace)  # an answer that was lost, or another leader's
             return self.tell(waiting)
         self._recorder.promise((item.alert.id, item.severity) for item in storm.transitions)
         return len(storm.transitions)
 
     def _find(self, storm: Storm) -> _Standing:
-        name = storm_name(storm.first, storm.origin)
+        first = storm.first
+        name, namespace = storm_name(first, storm.origin), first.alert.policy.namespace or CLUSTER_NAMESPACE
         with self._lock:
             found = self._standing.get(name)
         if found is not None:
             return found
-        return self._read(storm) if self._may_be_told(storm.first.at) else _NONE
+        return self._read(name, namespace) if self._may_be_told(first.at) else _NONE
 
-    def _read(self, storm: Storm) -> _Standing:
-        name = storm_name(storm.first, storm.origin)
-        path = self._path(storm, name)
+    def _read(self, name: str, namespace: str) -> _Standing:
         found = _NONE
         with suppress(NotFound):
-            event = self._client.get(path)
+            event = self._client.get(resource(EVENTS, "events", namespace=namespace, name=name))
             through = int((event["metadata"].get("annotations") or {}).get(THROUGH, 0))
             found = _Standing(event, int((event.get("series") or {}).get("count", 1)), through)
         self._keep(name, found)
@@ -108,27 +109,29 @@ class StormRecorder:
         return True
 
     def _tell_node(self, storm: Storm) -> None:
-        first, last = storm.transitions[0], storm.transitions[-1]
-        name = about_node(storm, count=1, last=last.at).name
-        with self._lock:
-            if len(self._nodes) >= _MAX_KEPT:
-                self._nodes.clear()
-            counts = self._nodes.setdefault(name, {})
-            counts[f"{first.alert.policy.kind} {first.alert.policy} {first.sequence}"] = len(storm.transitions)
-            count = sum(counts.values())
-        self._recorder.remind(about_node(storm, count=count, last=last.at))
+        """Count a storm on its Node; after a leader's death, what it told last may be counted there twice."""
+        alone, batch = about_node(storm), f"{storm.first.alert.policy.kind} {storm.first.alert.policy} {storm.through}"
+        with self._on_nodes:
+            counted = self._counted.setdefault(alone.name, set())
+            if batch in counted:
+                return  # it was tried before, and failed on the policy
+            with self._lock:
+                standing = self._standing.get(alone.name)
+            standing = standing or self._read(alone.name, alone.namespace)
+            count = standing.count + len(storm.transitions)
+            body = standing.event or alone.body
+            self._recorder.remind(counting(body, storm, count=count))
+            self._keep(alone.name, _Standing(body, count))
+            counted.add(batch)
+            if len(self._counted) > _MAX_KEPT:
+                del self._counted[next(iter(self._counted))]
 
     def _tell_policy(self, storm: Storm, standing: _Standing) -> Outcome:
-        count, last = standing.count + len(storm.transitions), storm.transitions[-1].at
-        if standing.event is None:
-            announcement = about_policy(storm, count=count, last=last)
-        else:
-            announcement = followed_by(standing.event, storm, count=count, last=last)
-        outcome = self._recorder.post(announcement, at=last, stands=standing.event is not None)
+        count = standing.count + len(storm.transitions)
+        body = standing.event or about_policy(storm).body
+        announcement = counting(body, storm, count=count)
+        stands = standing.event is not None
+        outcome = self._recorder.post(announcement, at=storm.transitions[-1].at, stands=stands)
         if outcome is not Outcome.ALREADY_TOLD:
             self._keep(announcement.name, _Standing(announcement.body, count, storm.through))
         return outcome
-
-    def _path(self, storm: Storm, name: str) -> str:
-        namespace = storm.first.alert.policy.namespace or CLUSTER_NAMESPACE
-        return resource(EVENTS, "events", namespace=namespace, name=name)

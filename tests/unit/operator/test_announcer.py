@@ -57,7 +57,10 @@ class ApiServer:
     def apply(self, path, body, *, manager):
         with self._fault():
             if body["kind"] == "Event":
-                self.events[body["metadata"]["namespace"], body["metadata"]["name"]] = body
+                name = body["metadata"]["namespace"], body["metadata"]["name"]
+                if _fixed(self.events.get(name, body)) != _fixed(body):
+                    raise Invalid("only the series may change", status=422)
+                self.events[name] = body
             else:
                 told = body["spec"]["acknowledged"]
                 self.acknowledged = Acknowledged(told["epoch"], told["sequence"])
@@ -69,6 +72,10 @@ class ApiServer:
         error, when = (self.faults.pop(0) if self.faults else None) or (None, "before")
         self.client_is_dead = isinstance(error, Killed)
         return _Fault(error, when)
+
+
+def _fixed(event):
+    return {key: value for key, value in event.items() if key not in ("series", "metadata")}
 
 
 class _Fault:

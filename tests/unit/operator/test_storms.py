@@ -1,4 +1,4 @@
-"""What happens at once to many VMs of a node is told by one Event on the policy and one on the Node, each alert once."""
+"""What happens at once to many VMs of a node is told by one Event on the policy and one on the Node."""
 
 from dataclasses import replace
 
