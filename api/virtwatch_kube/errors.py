@@ -45,6 +45,10 @@ class Unavailable(KubeError):
     """Say that the API server is absent, overloaded or answered nonsense: the same request may succeed later."""
 
 
+class NotYetServed(Unavailable):
+    """Say that the object's kind was created or changed a moment ago: the API server serves it in a second or two."""
+
+
 class NotLeading(KubeError):
     """Say that a write was not sent: another replica may hold the Lease by now."""
 
@@ -52,6 +56,7 @@ class NotLeading(KubeError):
 # Of an object that is missing the API server says it in a Status.
 _NO_SUCH_PATH = b"404 page not found"
 _KIND_IS_GOING = "custom resource definition is terminating"
+_KIND_COMES = "storage is (re)initializing"
 _BY_STATUS: Mapping[int, type[KubeError]] = {
     401: Forbidden,
     403: Forbidden,
@@ -71,6 +76,8 @@ def refusal(request: str, status: int, body: bytes, headers: Mapping[str, str]) 
     kind = _BY_STATUS.get(status, Invalid if 400 <= status < 500 else Unavailable)
     if (status == 404 and body.strip() == _NO_SUCH_PATH) or _KIND_IS_GOING in said:
         kind = NotServed
+    if status == 429 and _KIND_COMES in said:
+        kind = NotYetServed
     return kind(
         f"{request}: the API server answered {status}{f' {reason}' if reason else ''}: {said[:1000]}",
         status=status,

@@ -3,12 +3,13 @@
 import logging
 import time
 
-from virtwatch_kube.errors import Forbidden, KubeError, NotFound, NotServed, Unavailable
+from virtwatch_kube.errors import Forbidden, KubeError, NotFound, NotServed, NotYetServed, Unavailable
 from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 
 _NO_ANSWER = (0, 429, 503, 504)  # of the server itself; other 5xx, such as a failing webhook, concern one request
+COMING_S = 10.0  # a kind that was created together with whom it serves is there by then: no outage
 
 
 def concerns_all(error: Exception) -> bool:
@@ -20,7 +21,8 @@ class Outage:
     """Log one line when `what` is lost and one when it is back, however often it is tried in between.
 
     A failure of another kind is worth a line too once it has come twice in a row: an API server that starts answers
-    this and that for a moment. What another one `among` those of the process has said is not said again.
+    this and that for a moment. A kind that is not served yet is none for 10 s. What another one `among` those of the
+    process has said is not said again.
     """
 
     def __init__(self, what: str, *, consequence: str, among: Outages | None = None) -> None:
@@ -38,10 +40,11 @@ class Outage:
 
     def failed(self, error: Exception, *, advice: str = "") -> None:
         """Take note of a failed attempt; `advice` says what to do where the error alone does not tell."""
-        kind = type(error)
+        kind, now = type(error), time.monotonic()
         begins = self._since is None
-        if begins:
-            self._since = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if isinstance(error, NotYetServed) and now - self._since < COMING_S:
+            return
         persists = kind is self._last
         self._last = kind
         news = begins or (persists and kind is not self._said)

@@ -2,7 +2,17 @@ import json
 
 import pytest
 
-from virtwatch_kube.errors import Conflict, Expired, Forbidden, Invalid, NotFound, NotServed, Unavailable, refusal
+from virtwatch_kube.errors import (
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotServed,
+    NotYetServed,
+    Unavailable,
+    refusal,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,8 @@ def test_a_long_answer_is_cut():
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("Mon, 23 Nov 2026 21:00:00 GMT", None)])
 def test_retry_after_is_read_in_seconds(header, seconds):
     assert refusal("GET /x", 429, b"", {"Retry-After": header}).retry_after == seconds
+
+
+def test_a_kind_whose_storage_is_being_set_up_is_there_in_a_moment():
+    said = json.dumps({"reason": "TooManyRequests", "message": "storage is (re)initializing"}).encode()
+    assert type(refusal("GET /x", 429, said, {"Retry-After": "1"})) is NotYetServed

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from virtwatch_kube.errors import Forbidden, NotFound, NotServed, Unavailable
+from virtwatch_kube.errors import Forbidden, NotFound, NotServed, NotYetServed, Unavailable
 from virtwatch_kube.outage import Outage
 from virtwatch_process.outages import TAIL_S, Outages
 
@@ -49,6 +49,19 @@ def test_another_reason_is_said_once_it_lasts(outage, lines):
         outage.failed(Forbidden("not allowed"))
     assert [line for line in lines() if "not allowed" in line] == lines()[1:]
     assert "RBAC" in lines()[1]
+
+
+def test_a_kind_that_was_made_a_moment_ago_is_no_outage(outage, lines):
+    outage.failed(NotYetServed("storage is (re)initializing"))
+    outage.failed(NotYetServed("storage is (re)initializing"))
+    outage.healed()
+    assert lines() == []
+
+
+def test_a_kind_that_is_never_served_is_an_outage(outage, lines, monkeypatch):
+    monkeypatch.setattr("virtwatch_kube.outage.COMING_S", 0.0)
+    outage.failed(NotYetServed("storage is (re)initializing"))
+    assert len(lines()) == 1
 
 
 def test_what_to_do_is_said(outage, lines):
