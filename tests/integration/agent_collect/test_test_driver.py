@@ -7,6 +7,7 @@ import libvirt
 import pytest
 
 from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
 from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 from virtwatch_agent.observations import Appeared, DomainState, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
@@ -107,3 +108,30 @@ def test_a_uri_that_is_repaired_is_found_without_a_restart(collect: Collect, tmp
     )
     collected.connection(uri, well=True)
     assert collected.appeared(UUID).domain.connection == uri
+
+
+def test_a_domain_whose_xml_is_none_costs_its_own_figures(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuids = [f"6695eb01-f6a4-8304-79aa-00000000000{number}" for number in range(3)]
+    domains = "".join(
+        f"<domain type='test'><name>vm-{number}</name><uuid>{uuid}</uuid><memory>8388608</memory><vcpu>2</vcpu>"
+        f"<os><type>hvm</type></os></domain>"
+        for number, uuid in enumerate(uuids)
+    )
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node>{domains}</node>")
+
+    def broken(xml: str) -> Devices:
+        # What libvirt escapes wrongly, as a control character in a title, cannot be made on purpose.
+        return parse_devices(xml.replace("<name>vm-1", "\x01<name>vm-1"))
+
+    monkeypatch.setattr("virtwatch_agent.collect.libvirt.inspection.parse_devices", broken)
+    collected = collect(uris=(f"test://{node}",))
+    for uuid in uuids:
+        collected.sample(uuid, Source.KERNEL)
+    named = collected.unwatched(f"test://{node} kernel", well=False)
+    assert named.problem.startswith("VM vm-1: its XML cannot be read")
+
+    monkeypatch.setattr("virtwatch_agent.collect.libvirt.inspection.parse_devices", parse_devices)
+    collected.unwatched(f"test://{node} kernel", well=True)

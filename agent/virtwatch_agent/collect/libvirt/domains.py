@@ -247,8 +247,11 @@ class Domains:
             started = before.started if before is not None and same else self._runtime.clock.time()
         if not same and endpoint.address.kind is AddressKind.POD:
             self._runtime.timers.enter(_OVERLAP, 0, self._beside_another, (endpoint, uuid, seen.domain.incarnation))
-        self._attached[key] = Attached(endpoint, look.devices, reader, started)
-        self._tell_unread(uuid, endpoint, look.problem if reader is None else "")
+        devices = look.devices if look.devices is not None or before is None or not same else before.devices
+        self._attached[key] = Attached(endpoint, devices or Devices(), reader, started)
+        # What is read by the descriptors of before needs none.
+        found_before = reader is not None and look.reader is None
+        self._tell_unread(uuid, endpoint, "" if found_before and look.devices is not None else look.problem)
         return seen
 
     def _tell_unread(self, uuid: str, endpoint: Endpoint, problem: str) -> None:

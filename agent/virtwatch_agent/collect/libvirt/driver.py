@@ -17,14 +17,22 @@ _OFFLINE = libvirt.VIR_VCPU_OFFLINE
 
 
 def read_cheaply(connection: Connection, domains: Iterable[tuple[str, Devices]]) -> dict[str, dict[Series, float]]:
-    """Return readings by UUID; a domain that is gone is left out."""
-    found = {}
+    """Return readings by UUID; a domain that is gone, or cannot be read, is left out.
+
+    Raises:
+        libvirtError: none can be read.
+    """
+    found, failed = {}, None
     for uuid, devices in domains:
         try:
             found[uuid] = _read(connection, connection.domain(uuid), devices)
         except libvirt.libvirtError as error:
-            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            if not connection.raw.isAlive():
                 raise
+            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                failed = error
+    if failed is not None and not found:
+        raise failed
     return found
 
 

@@ -18,17 +18,20 @@ from virtwatch_agent.inventory.gaps import LISTED
 from virtwatch_agent.inventory.processes import DescriptorsExhaustedError, ProcessTable
 from virtwatch_agent.observations import Domain, DomainState
 
+_NO_XML = "its XML cannot be read, so it has no figures of its NICs and few of its disks: {} (see virsh dumpxml)"
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """Hold what one look at a domain showed; `reader` is None where no process of this host runs it.
 
-    `dead` says that a process must run it and none does: libvirt has not noticed its end yet. `listed_as` is the
-    incarnation by libvirt's own number; `problem` says why the kernel's figures cannot be read, and what to do.
+    `devices` is None where they could not be read. `dead` says that a process must run it and none does: libvirt has
+    not noticed its end yet. `listed_as` is the incarnation by libvirt's own number; `problem` says which figures
+    cannot be read, why, and what to do.
     """
 
     view: DomainView
-    devices: Devices
+    devices: Devices | None
     reader: KernelReader | None
     dead: bool = False
     listed_as: str = ""
@@ -77,8 +80,9 @@ class Inspector:
     def _inspect_if_there(
         self, connection: Connection, domain: libvirt.virDomain, state: DomainState, reason: str
     ) -> Inspection | None:
+        problems: list[str] = []
         try:
-            devices = parse_devices(domain.XMLDesc(0))
+            devices = self._devices(connection, domain, problems)
             listed_as = f"{LISTED}{domain.ID()}"
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
@@ -86,12 +90,7 @@ class Inspector:
             raise
         uuid = domain.UUIDString()
         has_process = connection.local and connection.driver == QEMU
-        reader, problem = None, ""
-        if has_process:
-            try:
-                reader = self._reader(uuid, devices)
-            except DescriptorsExhaustedError as error:
-                problem = f"VM {domain.name()}: {error}"
+        reader = self._reader(uuid, devices, problems) if has_process else None
         known = Domain(
             uuid=uuid,
             name=domain.name(),
@@ -100,12 +99,32 @@ class Inspector:
             state=state,
             pod_uid=self.address.pod_uid,
         )
-        dead = has_process and reader is None and not problem and self.processes.usable
+        dead = has_process and reader is None and not problems and self.processes.usable
+        problem = f"VM {domain.name()}: {'; '.join(problems)}" if problems else ""
         return Inspection(DomainView(known, reason), devices, reader, dead, listed_as, problem)
 
-    def _reader(self, uuid: str, devices: Devices) -> KernelReader | None:
-        process = self.processes.find(uuid, self.address.pod_uid)
+    @staticmethod
+    def _devices(connection: Connection, domain: libvirt.virDomain, problems: list[str]) -> Devices | None:
+        """Return a domain's devices; one whose XML cannot be read or is none costs its own figures."""
         try:
-            return None if process is None else KernelReader(process, devices.nics, self.counters)
+            return parse_devices(domain.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN or not connection.raw.isAlive():
+                raise
+            problems.append(_NO_XML.format(error))
+        except ValueError as error:
+            problems.append(_NO_XML.format(error))
+        return None
+
+    def _reader(self, uuid: str, devices: Devices | None, problems: list[str]) -> KernelReader | None:
+        try:
+            process = self.processes.find(uuid, self.address.pod_uid)
+            nics = devices.nics if devices is not None else ()
+            return None if process is None else KernelReader(process, nics, self.counters)
         except ProcessGoneError:
             return None
+        except DescriptorsExhaustedError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"the kernel's files about it cannot be read, so it has no figures of the kernel: {error}")
+        return None

@@ -17,6 +17,7 @@ from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.monitor import Answer
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
 from virtwatch_agent.collect.libvirt.stuck import Stuck
+from virtwatch_agent.collect.libvirt.unread import Unread
 from virtwatch_agent.collect.schedule import Schedule
 from virtwatch_agent.observations import Domain, Sample, Series
 from virtwatch_api.catalogue.readings import Source
@@ -39,6 +40,7 @@ class Sampler:
         self._schedule = Schedule()
         self._stuck = Stuck(patience)
         self._failing: set[str] = set()
+        self._unread = Unread(runtime)
         runtime.timers.enter(_VCPU_CHECK, 0, self._check_vcpus)
 
     def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
@@ -50,6 +52,7 @@ class Sampler:
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU, which is gone."""
         self._stuck.forget(uuid)
+        self._unread.well(uuid)
         if self._domains.find(uuid) is None:
             self._schedule.drop(vm_ref(uuid))
 
@@ -94,6 +97,10 @@ class Sampler:
         except ThreadGoneError:
             self._domains.look_again(attached.endpoint, domain.uuid)
             return
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw of one VM must not cost the others' samples
+            self._unread.failed(domain, error)
+            return
+        self._unread.well(domain.uuid)
         self._deliver(domain, attached, Source.KERNEL, values, at=self._runtime.clock.time(), clock=clock)
 
     def _read_driver(self, endpoint: Endpoint, wanted: list[tuple[str, Devices]]) -> None:
