@@ -112,6 +112,6 @@ def full_status() -> NodeStatus:
         adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
-            for kind, status in zip(ConditionType, (True, False, None, True, True, False, True), strict=True)
+            for kind, status in zip(ConditionType, (True, False, None, True, True, False, True, True), strict=True)
         ),
     )

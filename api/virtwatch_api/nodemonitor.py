@@ -170,6 +170,7 @@ class ConditionType(StrEnum):
     ANNOUNCED = "Announced"
     THRESHOLDS_VALID = "ThresholdsValid"
     JUDGED = "Judged"
+    WINDOWS_EXACT = "WindowsExact"
 
 
 class AgentState(StrEnum):

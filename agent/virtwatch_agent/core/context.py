@@ -1,4 +1,4 @@
-"""What is true around the VMs: thresholds in force, labels of the node, and what cannot be seen now."""
+"""What is true around the VMs: thresholds in force, labels of the node, memory for windows, what cannot be seen."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.budget import WindowBudget
 
 _LOG = logging.getLogger(__name__)
 # What this node says of how it sees a VM, and what says that it is over.
@@ -19,8 +20,9 @@ _ENDS = {"vm.telemetry_stuck": "vm.telemetry_recovered", "libvirt.lost": "libvir
 class Context:
     """Know what stands around the VMs: thresholds in force, the node's labels, and what cannot be seen now."""
 
-    def __init__(self) -> None:
+    def __init__(self, windows: WindowBudget) -> None:
         self.known = False
+        self.windows = windows
         self.rulebook = Rulebook()
         self.policies: frozenset[PolicyKey] = frozenset()  # that exist, readable or not
         self.rejected: Sequence[Rejected] = ()

@@ -66,7 +66,7 @@ class Dispatch:
         self._export_interval = export_interval
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
-        self._context = Context()
+        self._context = Context(self._inventory.windows)
         self._node = Node(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[TargetRef] = set()

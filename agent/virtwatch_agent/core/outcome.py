@@ -3,6 +3,7 @@
 Never the other way round.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,6 +20,8 @@ from virtwatch_api import __version__
 from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, NodeStatus, Transition
 from virtwatch_api.policy import PolicyKey
+
+logger = logging.getLogger(__name__)
 
 _REFRESH = 60.0  # seconds after which a status with nothing new but its cost is published again
 _DAY = 86_400.0
@@ -59,6 +62,7 @@ class Outcome:
         self._would_have_fired: dict[PolicyKey, deque[float]] = {}
         self._conditions = Conditions()
         self._export_lost = False
+        self._coarse = ""
         self.changed = True
         self.samples = 0
         self.errors = 0
@@ -158,6 +162,7 @@ class Outcome:
         self.changed |= problem != self._ledger.problem or self._noted_before != self._ledger.noted
         self.changed |= bool(self._telemetry.problem) != self._export_lost
         self._export_lost = bool(self._telemetry.problem)
+        self._tell_coarse(context.windows.problem)
         self._noted_before = self._ledger.noted
         taken = self._ledger.begin()
         now, clock = self._clock.time(), self._clock.monotonic()
@@ -195,6 +200,14 @@ class Outcome:
                 transition, thresholds=thresholds, cause=verdict.cause, judged=judged, journaled=now
             )
 
+    def _tell_coarse(self, problem: str) -> None:
+        """Say, once each time that it changes, that windows had to become coarser."""
+        if problem == self._coarse:
+            return
+        self._coarse, self.changed = problem, True
+        if problem:
+            logger.warning("%s", problem)
+
     def close(self) -> None:
         """Write what is left and close the journal."""
         self._ledger.close()
@@ -216,6 +229,7 @@ class Outcome:
             read_up_to=context.read_up_to,
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,
+            windows_problem=context.windows.problem,
             would_have_fired={policy: len(times) for policy, times in self._would_have_fired.items()},
             health=AgentHealth(
                 version=__version__,

@@ -52,6 +52,7 @@ class View:
     read_up_to: int
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
+    windows_problem: str
     would_have_fired: Mapping[PolicyKey, int]
     health: AgentHealth
 
@@ -251,6 +252,11 @@ def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[C
         yield conditions.set(ConditionType.EXPORTING, "BackendLost", view.export_problem, status=False, now=now)
     else:
         yield conditions.set(ConditionType.EXPORTING, "Delivered", "nothing is held up", status=True, now=now)
+    if view.windows_problem:
+        yield conditions.set(ConditionType.WINDOWS_EXACT, "Coarser", view.windows_problem, status=False, now=now)
+    else:
+        exact = "the windows of all rules fit the memory that they may take"
+        yield conditions.set(ConditionType.WINDOWS_EXACT, "Fit", exact, status=True, now=now)
     watching = _virtual_machines(view)
     if view.thresholds_known:
         message = f"judging {watching} VMs by {len(view.thresholds)} policies"

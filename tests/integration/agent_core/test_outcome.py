@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,6 +9,9 @@ from tests.integration.agent_core.scripted import Outside
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.store import Journal
+from virtwatch_api.nodemonitor import ConditionType, NodeStatus
+from virtwatch_api.policy import Function
+from virtwatch_rules.budget import WindowBudget
 
 
 @dataclass
@@ -30,24 +35,31 @@ class HandClock:
 HOUR = 3600.0
 
 
-@pytest.mark.parametrize("step", [-4 * HOUR, 4 * HOUR])
-def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock_steps(
-    tmp_path: Path, step: float
-) -> None:
-    clock, outside, spent = HandClock(), Outside(), 0.0
+def opened(
+    folder: Path, outside: Outside, clock: HandClock, *, measure: Callable[[], tuple[float, float]] = lambda: (0.0, 1.0)
+) -> Outcome:
     outcome = Outcome(
-        Journal(tmp_path),
+        Journal(folder),
         outside,
         outside,
         clock,
         new_epoch=lambda: "e",
-        measure=lambda: (spent, 1.0),
+        measure=measure,
         started=clock.time(),
         burst=10,
         wake=lambda: None,
     )
     outcome.open()
-    context = Context()
+    return outcome
+
+
+@pytest.mark.parametrize("step", [-4 * HOUR, 4 * HOUR])
+def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock_steps(
+    tmp_path: Path, step: float
+) -> None:
+    clock, outside, spent = HandClock(), Outside(), 0.0
+    outcome = opened(tmp_path, outside, clock, measure=lambda: (spent, 1.0))
+    context = Context(WindowBudget())
     clock.pass_(100.0)
     outcome.settle((), context)
     published = len(outside.statuses)
@@ -65,3 +77,46 @@ def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock
     assert len(outside.statuses) - published == 2
     assert outside.statuses[-1].agent.cpu == pytest.approx(20.0 / 260.0)
     assert outside.statuses[-1].agent.reported == clock.time()
+
+
+class Held:
+    """Hold windows, as the store of a target does."""
+
+    def __init__(self, budget: WindowBudget) -> None:
+        self.budget = budget
+        self.shown: list[SimpleNamespace] = []
+        budget.join(self)
+
+    def readings(self) -> list[SimpleNamespace]:
+        return self.shown
+
+    def open(self) -> None:
+        shown = SimpleNamespace(window=self.budget.open(Function.P95, 86_400, 1.0), function=Function.P95)
+        shown.show = lambda window: setattr(shown, "window", window)
+        self.shown.append(shown)
+
+
+def test_windows_that_became_coarser_are_a_condition_and_one_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, outside = HandClock(), Outside()
+    outcome, windows = opened(tmp_path, outside, clock), WindowBudget(1 << 20)
+    context, held = Context(windows), Held(windows)
+    outcome.settle((), context)
+    assert exact(outside.statuses[-1]) == (True, "Fit")
+
+    while windows.problem == "":
+        held.open()
+    for _ in range(3):
+        outcome.settle((), context)
+    outcome.close()
+
+    assert exact(outside.statuses[-1]) == (False, "Coarser")
+    lines = [record.getMessage() for record in caplog.records if "windows" in record.getMessage()]
+    assert lines == [windows.problem]
+    assert "may take 1Mi together" in lines[0]
+
+
+def exact(status: NodeStatus) -> tuple[bool, str]:
+    [found] = [item for item in status.conditions if item.type == ConditionType.WINDOWS_EXACT]
+    return found.status, found.reason
