@@ -41,7 +41,7 @@ def full_status() -> NodeStatus:
         text="0.9 is above 0.1",
         band=(0.05, 0.25),
         count=3,
-        culprit="VM shop/db-1",
+        culprit="VM shop/db-1 (61%), process ksmd (9%)",
         function="Avg",
     )
     plain = Subject(label="Win 10", target=vm_ref("7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12"), node="node-a")

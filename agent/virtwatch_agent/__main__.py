@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 
 from virtwatch_agent.collect.cost import CostMeter, measure_process
+from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
@@ -79,6 +80,7 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         reporter=reporter,
         telemetry=telemetry,
         journal=Journal(settings.state_dir),
+        threads=ProcThreads(settings.proc),
         clock=time,
         new_epoch=lambda: uuid.uuid4().hex[:12],
         measure=measure_process,

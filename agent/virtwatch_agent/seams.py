@@ -3,7 +3,7 @@
 What is plugged in differs between a cluster, a terminal and a test, the core does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Protocol
 
 from virtwatch_agent.observations import Observation, Sample, TargetEvent
@@ -11,6 +11,7 @@ from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus, Transition
 from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.contention import Look
 
 
 class Deliver(Protocol):
@@ -50,6 +51,24 @@ class Collector(Protocol):
 
     def stop(self) -> None:
         """End within 5 s, abandoning calls that hang."""
+        ...
+
+
+class HostThreads(Protocol):
+    """Show who runs on the CPUs of the host; what cannot be read is left out."""
+
+    cost: float  # CPU seconds that the newest look took
+
+    def look(self, *, at: float) -> Look:
+        """Return all threads as they are now; `at` is monotonic seconds."""
+        ...
+
+    def allowed_cpus(self, process: int) -> frozenset[int]:
+        """Return the CPUs that a process may use; empty when it is gone."""
+        ...
+
+    def names(self, processes: Set[int]) -> Mapping[int, str]:
+        """Return what the kernel calls processes."""
         ...
 
 

@@ -33,6 +33,11 @@ class Evidence:
     culprit: str = ""
     function: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """Return the sentence for people, with who took what the target lacks."""
+        return f"{self.text}; the CPU time went to {self.culprit}" if self.text and self.culprit else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

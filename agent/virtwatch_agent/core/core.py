@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.flapping import ALERT_BURST
 from virtwatch_agent.core.learning import Learning
@@ -16,7 +17,7 @@ from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.learned import LearnedStore
 from virtwatch_agent.journal.store import Journal, JournalInUseError
 from virtwatch_agent.observations import Observation
-from virtwatch_agent.seams import Clock, Collector, Reporter, Telemetry, ThresholdSource
+from virtwatch_agent.seams import Clock, Collector, HostThreads, Reporter, Telemetry, ThresholdSource
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed or hangs
@@ -36,6 +37,7 @@ class Core:
         reporter: Reporter,
         telemetry: Telemetry,
         journal: Journal,
+        threads: HostThreads,
         clock: Clock,
         new_epoch: Callable[[], str],
         measure: Callable[[], tuple[float, float]],
@@ -69,6 +71,7 @@ class Core:
             clock=clock,
             guarded=self._guarded,
             export_interval=export_interval,
+            culprits=Culprits(threads, clock),
         )
         self._learning = Learning(LearnedStore(journal.folder))
         self._next_traceback = float("-inf")

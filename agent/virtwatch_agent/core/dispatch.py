@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from virtwatch_agent.collect.plan import EXPORTED, demand
 from virtwatch_agent.core.context import Context
+from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.timeline import Timeline
@@ -56,6 +57,7 @@ class Dispatch:
         clock: Clock,
         guarded: Callable[[Callable[[], None]], None],
         export_interval: float,
+        culprits: Culprits,
     ) -> None:
         """`guarded` keeps what fails for one VM from the others; `export_interval` in seconds."""
         self._collector = collector
@@ -64,6 +66,7 @@ class Dispatch:
         self._clock = clock
         self._guarded = guarded
         self._export_interval = export_interval
+        self._culprits = culprits
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
         self._context = Context(self._inventory.windows)
@@ -153,6 +156,7 @@ class Dispatch:
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
         self._telemetry.sample(machine.subject, sample, pod_uid=machine.domain.pod_uid)
+        self._culprits.sample(sample)
         self._judge(machine, sample)
 
     def _judge(self, target: Target, sample: Sample) -> None:
@@ -284,7 +288,9 @@ class Dispatch:
         if target.present:
             judge = target.evaluator
             exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)
-            self._collector.plan(target.ref, demand(judge.intervals, judge.event_types, exported=exported))
+            intervals = judge.intervals
+            self._collector.plan(target.ref, demand(intervals, judge.event_types, exported=exported))
+            self._culprits.watch(target, intervals)
 
     def _resolve(self, target: Target) -> Resolution:
         """Return the rules for a target: the same object as long as nothing changed for it."""
@@ -294,13 +300,21 @@ class Dispatch:
         machine = target if isinstance(target, VirtualMachine) else None
         paused_by = machine.paused_by if machine is not None else ""
         for verdict in verdicts:
-            self._outcome.take(target, verdict)
+            self._outcome.take(target, verdict if machine is None else self._with_culprit(machine, verdict))
         if machine is not None and machine.paused_by != paused_by:
             self._save_domain(machine)
         self._touched.add(target.ref)
 
+    def _with_culprit(self, machine: VirtualMachine, verdict: Verdict) -> Verdict:
+        """Let an alert say who took what its VM lacks, here and as long as it fires."""
+        named = self._culprits.named(machine, verdict, self._inventory.machines.values())
+        if named is not verdict and named.alert is not None:
+            named.alert.evidence = named.evidence
+        return named
+
     def tick(self) -> None:
         """Let time pass."""
+        self._guarded(self._culprits.tick)
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
         lost, judging = self._context.lost, self._context.known
@@ -333,6 +347,7 @@ class Dispatch:
         if not expected and not any(machine.records()):
             self._context.rulebook.forget(machine.ref)
             self._inventory.forget(machine.ref.id)
+            self._culprits.forget(machine.ref.id)
             self._outcome.forget(machine.ref.id)
 
     def _save_domain(self, machine: VirtualMachine) -> None:

@@ -126,6 +126,12 @@ class ProcessTable:
             return None
 
 
+def process_number(incarnation: str) -> int | None:
+    """Return the process that an incarnation names; None where libvirt alone tells of it."""
+    number, dash, _ = incarnation.partition("-")
+    return int(number) if dash and number.isdigit() else None
+
+
 def refuse_exhaustion(error: OSError) -> None:
     """Raise DescriptorsExhaustedError where an error says that this process may open no more files."""
     if error.errno in _NO_DESCRIPTORS:

@@ -5,6 +5,7 @@ Observations and times come in, verdicts go out.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.judge.records import AlertRecord
@@ -101,6 +102,8 @@ class Target(ABC):
         for record in self.evaluator.records():
             name, saved = record.name, record.saved
             evidence = (self.evaluator.evidence(name) if fresh else None) or saved.evidence
+            if saved.evidence.culprit and saved.evidence.subject == evidence.subject:
+                evidence = replace(evidence, culprit=saved.evidence.culprit)  # who it was when it fired
             key = AlertKey(name.policy, name.rule, self.ref, name.device)
             yield AlertRecord(key, saved.state, subject, evidence, saved.traceparent, saved.memory)
 

@@ -117,7 +117,7 @@ class AgentTelemetry(Telemetry):
             severity=_SEVERITY[transition.severity],
             at=transition.at,
             attributes=alert_attributes(transition),
-            body=transition.evidence.text,
+            body=transition.evidence.sentence,
             context=context,
         )
 

@@ -81,6 +81,7 @@ def alert_attributes(transition: Transition) -> Attributes:
                 judged: evidence.subject,
                 "virtwatch.value": evidence.value,
                 "virtwatch.bound": evidence.bound,
+                "virtwatch.culprit": evidence.culprit,
             }
         ),
     }

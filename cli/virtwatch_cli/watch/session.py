@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from virtwatch_agent.collect.cost import CostMeter, measure_process
+from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.core.core import Core
@@ -86,6 +87,7 @@ def watch(
             reporter=reporter,
             telemetry=AgentTelemetry(providers, time),
             journal=Journal(folder),
+            threads=ProcThreads(found.settings.proc),
             clock=time,
             new_epoch=lambda: uuid.uuid4().hex,
             measure=measure_process,

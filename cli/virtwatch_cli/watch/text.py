@@ -68,7 +68,7 @@ class TextScreen(Screen):
                 str(item.subject),
                 item.alert.rule,
                 datetime.fromtimestamp(item.since).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-                f"{item.evidence.text}  [{item.alert.policy}]",
+                f"{item.evidence.sentence}  [{item.alert.policy}]",
             )
             for item in alerts
         ]
@@ -81,7 +81,7 @@ class TextScreen(Screen):
         resolved = transition.action is Action.RESOLVED
         word = "Resolved" if resolved or transition.severity is None else transition.severity.value
         label = f"{_COLOUR[transition.severity]}{word:8}{_PLAIN}" if self._coloured else f"{word:8}"
-        why = transition.evidence.text
+        why = transition.evidence.sentence
         if resolved:
             took = format_duration(round(max(0.0, transition.at - transition.since)))
             why = f"{_ENDED.get(transition.reason, transition.reason.value)} after {took}" + (why and f"; {why}")

@@ -12,7 +12,7 @@ from virtwatch_api.policy_codec import API_VERSION
 from virtwatch_api.targets import TARGET_KINDS, Subject
 from virtwatch_kube.paths import EVENTS
 from virtwatch_operator.announce.sinks import Origin
-from virtwatch_operator.figures import bound_text, value_text
+from virtwatch_operator.figures import said
 from virtwatch_operator.tracing import trace_id
 
 Json = dict[str, Any]
@@ -229,17 +229,12 @@ def _verb(transition: Transition) -> str:
 
 
 def _why(transition: Transition) -> str:
-    evidence = transition.evidence
-    said = evidence.text or evidence.subject
-    if not evidence.text and evidence.value is not None:
-        said = f"{evidence.subject} is {value_text(evidence)}"
-        if evidence.bound is not None:
-            said += f", bound {bound_text(evidence)}"
+    why = said(transition.evidence)
     if transition.action is not Action.RESOLVED:
-        return said
+        return why
     ended = _ended(transition)
     # What ended it is in the evidence, or else the evidence is from before.
-    return f"{ended}, {said}" if transition.reason in _TELLING else f"{ended} (last: {said})"
+    return f"{ended}, {why}" if transition.reason in _TELLING else f"{ended} (last: {why})"
 
 
 def _ended(transition: Transition) -> str:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from virtwatch_api.catalogue.absence import reasons
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.culprit import may_say
 from virtwatch_api.nodemonitor import Evidence, Unavailable
 from virtwatch_api.policy import Function, PolicyKey
 
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
-_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,252}")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TARGET = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/ ]{0,252}")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Zµ%]{1,2})?(/s)?|(\d+[hms]){1,3}|%|[kKMGTPE]?i?/s|µs|B/s")
@@ -47,13 +47,16 @@ _VALUES = """
 _KNOWN = _names() | set(_WORDS.split()) | set(_VALUES.split())
 
 
-def own_words(evidence: Evidence, *, device: str = "") -> Evidence:
-    """Return evidence whose sentence could be an agent's; where it could not, the figures alone are said."""
+def own_words(evidence: Evidence, *, device: str = "", namespace: str | None = None) -> Evidence:
+    """Return evidence whose sentence could be an agent's; where it could not, the figures alone are said.
+
+    `namespace` is that of the alert's policy: a culprit that it may not see is left out.
+    """
     subject = evidence.subject if evidence.subject in SIGNAL or evidence.subject in EVENT else ""
     tokens = _TOKEN.findall(evidence.text)
     known = all(_is_known(token, device) for token in tokens)
     said = evidence.text if known and evidence.text.isprintable() else ""
-    culprit = evidence.culprit if _NAME.fullmatch(evidence.culprit) else ""
+    culprit = evidence.culprit if may_say(evidence.culprit, namespace=namespace) else ""
     return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit)
 
 

@@ -138,7 +138,7 @@ def _cleaned(item: T) -> T:
     return replace(
         item,
         subject=replace(subject, label=_printable(subject.label)),
-        evidence=own_words(item.evidence, device=item.alert.device),
+        evidence=own_words(item.evidence, device=item.alert.device, namespace=item.alert.policy.namespace),
         traceparent=item.traceparent if _TRACE.fullmatch(item.traceparent) else "",
     )
 

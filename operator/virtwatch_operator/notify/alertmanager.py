@@ -76,7 +76,7 @@ class AlertmanagerSender:
         trace = trace_id(transition.traceparent)
         annotations = {
             "summary": item.words.summary or summary(item),
-            "description": transition.evidence.text,
+            "description": transition.evidence.sentence,
             "runbook_url": item.words.runbook,
             "trace_id": trace,
         }

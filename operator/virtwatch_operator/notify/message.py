@@ -8,7 +8,7 @@ from virtwatch_api.alert import Reason
 from virtwatch_api.channel import Channel, ChannelType
 from virtwatch_api.policy import Severity
 from virtwatch_api.targets import TARGET_KINDS, Subject, TargetRef
-from virtwatch_operator.figures import bound_text, value_text
+from virtwatch_operator.figures import said
 from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.tracing import trace_id
 
@@ -171,15 +171,10 @@ def _verb(item: Entry) -> str:
 
 
 def _why(item: Entry) -> str:
-    evidence = item.transition.evidence
-    said = evidence.text or evidence.subject
-    if not evidence.text and evidence.value is not None:
-        said = f"{evidence.subject} is {value_text(evidence)}"
-        if evidence.bound is not None:
-            said += f", bound {bound_text(evidence)}"
+    why = said(item.transition.evidence)
     if item.firing or item.transition.reason is Reason.RECOVERED:
-        return said
-    return f"{said} (ended: {item.transition.reason})"
+        return why
+    return f"{why} (ended: {item.transition.reason})"
 
 
 def _trace(traceparent: str, url: str) -> str:

@@ -177,7 +177,7 @@ def _worst(active: tuple[FiringAlert, ...]) -> str:
     if not active:
         return ""
     worst = active[0]
-    why = worst.evidence.text or worst.evidence.subject
+    why = worst.evidence.sentence or worst.evidence.subject
     return (
         f" Worst: {worst.severity} {worst.alert.rule} for {worst.subject.described} on node {worst.subject.node}"
         f" since {since(worst.since)}: {why}."

@@ -45,6 +45,7 @@ def _active(item: FiringAlert) -> Json:
         "node": item.subject.node,
         "value": value[:_VALUE_CHARACTERS],
         **({"threshold": bound_text(evidence)} if evidence.bound is not None else {}),
+        **({"culprit": evidence.culprit} if evidence.culprit else {}),
         "since": since(item.since),
         **({"traceID": trace} if trace else {}),
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.observations import (
@@ -132,6 +133,7 @@ class Agent:
             reporter=self.outside,
             telemetry=self.outside,
             journal=Journal(self.folder),
+            threads=ProcThreads(Path("/proc")),
             clock=self.clock,
             new_epoch=lambda: f"epoch-{next(_EPOCHS)}",
             measure=lambda: (0.0, 0.0),

@@ -9,8 +9,11 @@ from pathlib import Path
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
+from tests.integration.cli.conftest import Virtwatch, virtwatch
 from virtwatch_agent.collect.kernel.threads import allowed_cpus, look, names
 from virtwatch_rules.contention import Contention, contention
+
+__all__ = ["virtwatch"]
 
 PROC = Path("/proc")
 DEADLINE_S = 60.0
@@ -18,14 +21,17 @@ DEADLINE_S = 60.0
 
 @contextmanager
 def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
+    """Pin guests to one CPU, ahead of whatever else this machine does."""
     before = os.sched_getaffinity(0)
     threads = [int(task.name) for guest in guests for task in (PROC / str(guest.qemu_pid) / "task").iterdir()]
     for thread in threads:
         os.sched_setaffinity(thread, {cpu})
+        os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
     try:
         yield
     finally:
         for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
             os.sched_setaffinity(thread, before)
 
 
@@ -64,3 +70,42 @@ def test_the_guest_on_the_same_cpu_is_named(linux_launcher: Launcher, linux_host
     assert 0.1 < gain.share < 0.9
     assert found.own > 0.1
     assert f"{hog.name} (" in found.text
+
+
+POLICY = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: starved}
+spec:
+  collection: {interval: 1s}
+  rules:
+  - name: starved
+    threshold:
+      signal: vm.cpu.delay.ratio
+      aggregate: {function: Avg, window: 3s}
+      warning: {above: "10%", recover: "5%"}
+"""
+
+
+def test_an_alert_says_which_guest_has_the_cpu(
+    linux_launcher: Launcher, linux_host: HostLibvirt, virtwatch: Virtwatch, tmp_path: Path
+) -> None:
+    starved, hog = linux_launcher.guest, linux_host.guests[0]
+    policy = tmp_path / "starved.yaml"
+    policy.write_text(POLICY)
+    command = virtwatch(
+        "watch", "-f", policy, "-o", "json", "--connect", linux_launcher.uri, "--connect", linux_host.uri
+    )
+    for guest in (starved, hog):
+        command.document(type="vm", domain=guest.name, state="running")
+    with pinned([starved, hog], cpu=max(os.sched_getaffinity(0))):
+        for guest in (starved, hog):
+            guest.busy(cpu=True)
+        try:
+            fired = [command.document(type="transition", action="Fired") for _ in range(2)]
+        finally:
+            for guest in (starved, hog):
+                guest.calm()
+    told = {item["subject"]["domain"]: item["evidence"]["culprit"] for item in fired}
+    assert f"VM {hog.name} (" in told[starved.name]
+    assert f"VM {starved.name} (" in told[hog.name]

@@ -88,3 +88,8 @@ def test_the_summary_of_withheld_events_changes_in_its_count_alone():
     assert many.body.pop("series") == {"count": 40, "lastObservedTime": "2026-11-18T11:07:40.250000Z"}
     assert many.body == one.body
     assert one.name == f"{first.name}.withheld"
+
+
+def test_an_event_names_who_took_what_its_vm_lacks():
+    evidence = replace(DELAY, text="vm.cpu.delay.ratio is 40 %, above 10 %", culprit="VM shop/db-1 (61%)")
+    assert "above 10 %; the CPU time went to VM shop/db-1 (61%)" in note(transition(evidence=evidence))

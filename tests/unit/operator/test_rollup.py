@@ -240,3 +240,12 @@ def test_of_many_rules_that_cannot_be_judged_three_are_named_and_all_counted():
 def test_where_no_node_reports_nobody_can_tell_what_is_judged():
     assert said(roll_up(facts(), presence(), {}), "Judged")[:2] == (None, "NoNodes")
     assert said(roll_up(facts(in_force=None), presence("n1"), ALL), "Judged")[:2] == (None, "NothingInForce")
+
+
+def test_an_active_alert_names_who_took_what_its_vm_lacks():
+    starved = firing()
+    starved = replace(starved, evidence=replace(starved.evidence, culprit="VM shop/db-1 (61%)"))
+    status = policy_status(
+        roll_up(facts(), presence("n1"), {"n1": Report(applied(), (starved,))}), generation=3, previous={}, now=AT
+    )
+    assert status["activeAlerts"][0]["culprit"] == "VM shop/db-1 (61%)"

@@ -170,6 +170,22 @@ def test_an_agents_sentences_are_repeated(text):
     assert own_words(Evidence(subject, text=text), device="vda").text == text
 
 
+@pytest.mark.parametrize(
+    ("culprit", "namespace", "said"),
+    [
+        ("VM bank/db-1 (61%), process ksmd (9%)", None, True),
+        ("VM shop/db-1 (61%), another VM of this node (12%), other processes of this node (9%)", "shop", True),
+        ("VM bank/db-1 (61%)", "shop", False),
+        ("process ksmd (9%)", "shop", False),
+        ("VM shopping/db-1 (61%)", "shop", False),
+        ("Call +1-555 now", None, False),
+    ],
+)
+def test_a_culprit_is_named_as_far_as_its_policy_may_see(culprit, namespace, said):
+    evidence = Evidence("vm.cpu.delay.ratio", text="vm.cpu.delay.ratio is 40 %, above 10 %", culprit=culprit)
+    assert own_words(evidence, namespace=namespace).culprit == (culprit if said else "")
+
+
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
 def test_every_sentence_about_a_signal_is_an_agents(signal):
     device = "vda" if signal.per_device else ""

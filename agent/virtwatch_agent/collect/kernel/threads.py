@@ -1,15 +1,40 @@
 """Looks at all threads of the host, to name who has the CPU: asked only while a VM waits for it, 10 µs a thread."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
+from virtwatch_agent.seams import HostThreads
 from virtwatch_rules.contention import Look, Thread, read_cpu_list
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _MOST_THREADS = 50_000
 # Of stat, after the name in brackets: utime and stime in ticks, and the CPU on which it ran last.
 _USER, _SYSTEM, _CPU = 11, 12, 36
+
+
+class ProcThreads(HostThreads):
+    """Read them from a host's /proc."""
+
+    def __init__(self, proc: Path) -> None:
+        self._proc = proc
+        self.cost = 0.0
+
+    def look(self, *, at: float) -> Look:
+        """Return all threads as they are now."""
+        begun = time.thread_time()
+        found = look(self._proc, at=at)
+        self.cost = time.thread_time() - begun
+        return found
+
+    def allowed_cpus(self, process: int) -> frozenset[int]:
+        """Return the CPUs that a process may use."""
+        return allowed_cpus(self._proc / str(process))
+
+    def names(self, processes: Set[int]) -> Mapping[int, str]:
+        """Return what the kernel calls processes."""
+        return names(self._proc, processes)
 
 
 def look(proc: Path, *, at: float) -> Look:
@@ -25,7 +50,7 @@ def look(proc: Path, *, at: float) -> Look:
     return Look(at, threads)
 
 
-def names(proc: Path, processes: set[int]) -> dict[int, str]:
+def names(proc: Path, processes: Set[int]) -> dict[int, str]:
     """Return what the kernel calls processes: 15 characters, without arguments."""
     found = {}
     for process in processes:

@@ -1,0 +1,158 @@
+"""Names, in an alert on a VM's run delay, who had the CPUs that the VM waits for.
+
+Nothing is looked at while no rule asks for run delay. While none of its VMs waits, all threads are looked at once a
+minute, so that an alert that fires at once has something to compare with; while one waits, each five seconds. That may
+take 1 % of a CPU. An alert that fires has them looked at once more, which may take 5 % while alerts fire.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from virtwatch_agent.inventory.processes import process_number
+from virtwatch_agent.judge.derive import Deriver
+from virtwatch_agent.judge.target import Target
+from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.judge.virtual_machine import VirtualMachine
+from virtwatch_agent.observations import Sample
+from virtwatch_agent.seams import Clock, HostThreads
+from virtwatch_api.alert import Action
+from virtwatch_api.culprit import ANOTHER_VM, OTHER_PROCESSES, named_process, named_vm, write_culprit
+from virtwatch_api.policy import PolicyKind, ThresholdRule
+from virtwatch_api.resolution import EffectiveRule
+from virtwatch_rules.contention import Contention, Look, contention, own_limit
+
+_DELAY, _WORST, _THROTTLED = "vm.cpu.delay.ratio", "vm.cpu.worst.delay.ratio", "vm.cpu.throttled.ratio"
+_ON_DELAY = frozenset({_DELAY, _WORST})
+_WAITS = 0.02  # of the time that a VM wants to run: below it nobody is in the way
+_WAITING_S = 30.0  # for which it is looked at more often after a VM waited
+_OFTEN_S, _SELDOM_S = 5.0, 60.0
+_MOST_LOOKS = 13
+_LEAST_SPAN_S, _FRESH_S, _SHORTEST_S = 5.0, 1.0, 0.3
+_REGULARLY, _ON_ALERTS = 0.01, 0.05  # of a CPU
+
+
+@dataclass(slots=True)
+class _Waits:
+    """Hold how long one VM waits, by its newest samples."""
+
+    deriver: Deriver
+    values: dict[str, float] = field(default_factory=dict)
+
+
+class Culprits:
+    """Know who ran on the CPUs of this host of late."""
+
+    def __init__(self, threads: HostThreads, clock: Clock) -> None:
+        self._threads = threads
+        self._clock = clock
+        self._machines: dict[str, _Waits] = {}
+        self._looks: deque[Look] = deque(maxlen=_MOST_LOOKS)
+        self._busy_until = self._next = float("-inf")
+
+    def watch(self, target: Target, signals: Iterable[str]) -> None:
+        """Note which signals the rules of a target ask for."""
+        if not isinstance(target, VirtualMachine):
+            return
+        if _ON_DELAY.isdisjoint(signals) or not target.present:
+            self._machines.pop(target.ref.id, None)
+        elif target.ref.id not in self._machines:
+            waits = self._machines[target.ref.id] = _Waits(Deriver())
+            waits.deriver.want((_DELAY, _WORST, _THROTTLED))
+
+    def forget(self, uuid: str) -> None:
+        """Drop a VM."""
+        self._machines.pop(uuid, None)
+        if not self._machines:
+            self._looks.clear()
+
+    def sample(self, sample: Sample) -> None:
+        """Note how long a VM waits."""
+        waits = self._machines.get(sample.target.id)
+        if waits is None:
+            return
+        for point in waits.deriver.derive(sample):
+            waits.values[point.signal] = point.value or 0.0
+            if point.signal in _ON_DELAY and (point.value or 0.0) >= _WAITS:
+                self._busy_until = self._clock.monotonic() + _WAITING_S
+                soon = max(_OFTEN_S, self._threads.cost / _REGULARLY)
+                self._next = min(self._next, (self._looks[-1].at if self._looks else 0.0) + soon)
+
+    def tick(self) -> None:
+        """Look, if it is time."""
+        if self._machines and self._clock.monotonic() >= self._next:
+            self._look()
+
+    def named(self, machine: VirtualMachine, verdict: Verdict, machines: Iterable[VirtualMachine]) -> Verdict:
+        """Return a verdict on run delay that got worse with who had the CPUs, as far as its policy may see that."""
+        worse = verdict.change.action in (Action.FIRED, Action.ESCALATED)
+        if not worse or verdict.evidence.subject not in _ON_DELAY:
+            return verdict
+        everyone = verdict.key.policy.kind is PolicyKind.CLUSTER_MONITOR_POLICY
+        namespace = None if everyone else verdict.key.policy.namespace or ""
+        found = self._contention(machine, machines, namespace, seconds=_reach(verdict.effective))
+        if found is None or not found.gains:
+            return verdict
+        culprit = write_culprit([(gain.name, gain.share) for gain in found.gains])
+        return replace(verdict, evidence=replace(verdict.evidence, culprit=culprit))
+
+    def _contention(
+        self,
+        machine: VirtualMachine,
+        machines: Iterable[VirtualMachine],
+        namespace: str | None,
+        *,
+        seconds: float,
+    ) -> Contention | None:
+        waits, process = self._machines.get(machine.ref.id), _process(machine)
+        if waits is None or process is None:
+            return None
+        delay = max(waits.values.get(_DELAY, 0.0), waits.values.get(_WORST, 0.0))
+        if own_limit(delay=delay, throttled=waits.values.get(_THROTTLED, 0.0)):
+            return None
+        now = self._clock.monotonic()
+        old_enough = max(_FRESH_S, self._threads.cost / _ON_ALERTS) if len(self._looks) > 1 else _SHORTEST_S
+        if not self._looks or now - self._looks[-1].at > old_enough:
+            self._look()
+        looks = [look for look in self._looks if look.at >= now - max(seconds, _LEAST_SPAN_S)]
+        looks = looks if len(looks) > 1 else list(self._looks)[-2:]
+        if len(looks) < 2:
+            return None  # nothing to compare with yet
+        known = {found: _called(other, namespace) for other in machines if (found := _process(other)) is not None}
+        return contention(
+            looks,
+            target=process,
+            cpus=self._threads.allowed_cpus(process),
+            machines=known,
+            names=self._names(looks[-1], known, namespace),
+        )
+
+    def _names(self, look: Look, machines: Mapping[int, str], namespace: str | None) -> Mapping[int, str]:
+        others = {thread.process for thread in look.threads.values()} - machines.keys()
+        if namespace is not None:
+            return dict.fromkeys(others, OTHER_PROCESSES)
+        return {process: named_process(name) for process, name in self._threads.names(others).items()}
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        self._looks.append(self._threads.look(at=now))
+        every = _OFTEN_S if now < self._busy_until else _SELDOM_S
+        self._next = now + max(every, self._threads.cost / _REGULARLY)
+
+
+def _process(machine: VirtualMachine) -> int | None:
+    """Return the number of a VM's QEMU process where this host runs it."""
+    return process_number(machine.domain.incarnation) if machine.present else None
+
+
+def _called(machine: VirtualMachine, namespace: str | None) -> str:
+    subject = machine.subject
+    if namespace is not None and subject.namespace != namespace:
+        return ANOTHER_VM
+    return named_vm(str(subject))
+
+
+def _reach(effective: EffectiveRule | None) -> float:
+    """Return over how many seconds what fires now was judged."""
+    body = effective.rule.body if effective is not None else None
+    return body.aggregate.window + body.timing.for_ if isinstance(body, ThresholdRule) else 0.0
