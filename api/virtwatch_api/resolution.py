@@ -40,11 +40,17 @@ def selects(thresholds: ThresholdSet, target: TargetIdentity, *, node_labels: Ma
         return False
     if thresholds.namespaces is not None and target.namespace not in thresholds.namespaces:
         return False
-    if wanted.node_selector is not None and not wanted.node_selector.matches(dict(node_labels or {})):
+    if not selects_node(thresholds, node_labels or {}):
         return False
     if wanted.selector is not None and not wanted.selector.matches(dict(target.labels)):
         return False
     return not wanted.names or any(fnmatch.fnmatchcase(target.name, glob) for glob in wanted.names)
+
+
+def selects_node(thresholds: ThresholdSet, labels: Mapping[str, str]) -> bool:
+    """Tell whether a policy that judges at all selects targets on a node with these labels."""
+    wanted = thresholds.target.node_selector
+    return thresholds.enforcement is not Enforcement.SUSPENDED and (wanted is None or wanted.matches(dict(labels)))
 
 
 def resolve_rules(

@@ -3,8 +3,9 @@
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from virtwatch_api.policy import PolicyKey
-from virtwatch_api.resolution import resolve_rules
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.policy import CountBy, PolicyKey
+from virtwatch_api.resolution import effective_rules, resolve_rules
 from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.alerts import Alert
@@ -12,10 +13,12 @@ from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.evaluator import Evaluator, base_interval, judge_turn
 from virtwatch_rules.explanation import Explanation, explain
 from virtwatch_rules.inputs import Measured, Point
+from virtwatch_rules.pattern.groups import GroupRules, GroupVerdict, joins
 from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedSample, TargetName
 from virtwatch_rules.verdict import AlertName, Verdict
 
 _TICK_AT_MOST_S = 60.0
+_GROUPS = frozenset({CountBy.NODE, CountBy.NAMESPACE})  # that a recording can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Replay:
         self._targets: dict[TargetName, _Replayed] = {}
         intervals = [base_interval(item.collection) for item in thresholds]
         self._tick = min([*intervals, _TICK_AT_MOST_S])
+        self._groups = GroupRules()
+        rules = {(item.policy, rule.rule.name): rule for item in thresholds for rule in effective_rules(item).values()}
+        joining = {key: rule for key, rule in rules.items() if joins(rule) is not None}
+        for _ in self._groups.apply(joining, self._policies, at=0.0):
+            pass  # nothing fires yet
         self._ticked = 0.0
         self._begun = False
         self.at = 0.0  # of the newest line
@@ -75,6 +83,7 @@ class Replay:
                 replayed.points.append(Point(item.signal, item.device, item.value))
             case RecordedEvent():
                 yield from self._said(item.target, replayed.evaluator.event(item))
+                yield from self._count(item, replayed)
             case RecordedLabels():
                 if replayed.labels != item.labels:
                     replayed.labels = dict(item.labels)
@@ -90,6 +99,7 @@ class Replay:
             self.at = self._ticked
             for target, replayed in self._targets.items():
                 yield from self._said(target, replayed.evaluator.tick(at=self._ticked))
+            yield from self._said_together(self._groups.tick(at=self._ticked))
         self.at = at
 
     def flush(self) -> Iterator[Transition]:
@@ -125,6 +135,20 @@ class Replay:
     def _apply(self, target: TargetName, replayed: _Replayed) -> Iterator[Transition]:
         rules = resolve_rules(_identity(target, replayed), self._thresholds).rules
         yield from self._said(target, replayed.evaluator.apply(rules, self._policies, at=self.at))
+
+    def _count(self, item: RecordedEvent, replayed: _Replayed) -> Iterator[Transition]:
+        """Judge an event by the rules that join several targets: a recording is of one node."""
+        for rule in list(replayed.evaluator.rules.values()):
+            by = joins(rule)
+            if by in _GROUPS:
+                namespace, _, _ = item.target.name.rpartition("/")
+                group = namespace if by is CountBy.NAMESPACE else ""
+                yield from self._said_together(self._groups.event(item, rule, group=group, member=item.target.name))
+
+    def _said_together(self, said: Iterable[GroupVerdict]) -> Iterator[Transition]:
+        for item in said:
+            where = f"namespace {item.group}" if item.group else "all VMs"
+            yield Transition(self.at, TargetName(where, TargetKind.NODE), item.verdict)
 
     def _said(self, target: TargetName, verdicts: Iterable[Verdict]) -> Iterator[Transition]:
         for verdict in verdicts:

@@ -176,6 +176,13 @@ class Dispatch:
         self._context.heard(machine, event)
         self._outcome.changed = True
         self._emit(machine, machine.event(event))
+        self._count(machine, event)
+
+    def _count(self, machine: VirtualMachine, event: TargetEvent) -> None:
+        """Let patterns over all VMs of the node have an event."""
+        if machine.resolved:
+            rules = list(machine.rules.values())
+            self._emit(self._node, self._node.count(event, rules, member=str(machine.subject)))
 
     def _appeared(self, appeared: Appeared) -> None:
         machine, inferred = self._inventory.appear(appeared)
@@ -237,6 +244,8 @@ class Dispatch:
         started = self._clock.time()
         fresh = self._context.thresholds_changed(changed)
         self._outcome.changed = True
+        now = self._timeline.at(self._clock.monotonic())
+        self._emit(self._node, self._node.join(fresh, self._context.policies, now=now))
         for target in self._targets:
             if not (target.resolved and self._resolve(target).rules is target.rules):
                 self._apply(target)
@@ -255,6 +264,9 @@ class Dispatch:
             self._context.node_labels = self._node.labels = dict(changed.labels)
             self._outcome.save_node_labels(self._context.node_labels)
             self._node.annotations = dict(changed.annotations)
+            if self._context.known:
+                now = self._timeline.at(self._clock.monotonic())
+                self._emit(self._node, self._node.join(self._context.thresholds, self._context.policies, now=now))
             for target in self._targets:
                 self._apply(target)
         elif changed.annotations != self._node.annotations:
@@ -284,7 +296,11 @@ class Dispatch:
             resolution = self._resolve(target)
             self._context.annotations(target, resolution.problems)
             now = self._timeline.at(self._clock.monotonic())
+            waited = target.unjudged if isinstance(target, VirtualMachine) else ()
             self._emit(target, target.apply(resolution, self._context.policies, now=now))
+            for event in waited:
+                assert isinstance(target, VirtualMachine)
+                self._count(target, event)
         if target.present:
             judge = target.evaluator
             exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)

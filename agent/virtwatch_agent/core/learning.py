@@ -47,13 +47,13 @@ class Learning:
         for target in targets:
             if target.ref not in self._taught:
                 for item in self._kept.pop(target.ref, ()):
-                    target.evaluator.teach(item.policy, item.rule, item.document)
+                    target.teach(item.policy, item.rule, item.document)
         self._taught = there
 
     def _save(self, targets: list[Target], *, within: float, now: float) -> None:
         changed = []
         for target in targets:
-            for policy, rule, document in target.evaluator.learned(within=within):
+            for policy, rule, document in target.learned(within=within):
                 key = (target.ref, policy, rule)
                 if self._saved.get(key) != document:
                     changed.append(Learned(target.ref, policy, rule, document))

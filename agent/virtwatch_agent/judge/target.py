@@ -17,6 +17,7 @@ from virtwatch_api.nodemonitor import Move
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.resolution import EffectiveRule, Resolution
 from virtwatch_api.targets import Subject, TargetIdentity, TargetRef
+from virtwatch_rules.alerts import Document
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.evaluator import Evaluator
 from virtwatch_rules.event import LAST_AT
@@ -125,6 +126,14 @@ class Target(ABC):
     def tick(self, *, now: float) -> Iterator[Verdict]:
         """Let time pass: missing data, alerts that expire."""
         yield from self._verdicts(self.evaluator.tick(at=now))
+
+    def learned(self, *, within: float) -> Iterator[tuple[PolicyKey, str, Document]]:
+        """Yield what rules have learned of it: policy, rule, document. `within` (seconds) of it at most may be lost."""
+        yield from self.evaluator.learned(within=within)
+
+    def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
+        """Take back what a rule has learned."""
+        self.evaluator.teach(policy, rule, document)
 
     def clock_set(self, seconds: float) -> None:
         """Let all timers go on though the clock was set by `seconds`."""

@@ -1,6 +1,6 @@
 """One VM on this node: its life, and with it that of its alerts."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from virtwatch_agent.judge.records import AlertRecord
@@ -75,6 +75,11 @@ class VirtualMachine(Target):
             return False
         inferred, self.start_inferred = self.start_inferred, ""
         return inferred == self.domain.incarnation
+
+    @property
+    def unjudged(self) -> Sequence[TargetEvent]:
+        """Return the events that wait until the rules are known."""
+        return tuple(self._unjudged)
 
     def adopt(self, record: AlertRecord) -> None:
         """Take an alert that came along with the VM from another node; it waits as one from before a restart does."""

@@ -46,7 +46,7 @@ class PatternJudge(Judge):
 
     def renew(self, body: Any, wants: Wants) -> bool:
         """Go on with the events that came when the pattern asks for the same ones."""
-        if not isinstance(body, PatternRule) or _asks(body) != _asks(self.body):
+        if not isinstance(body, PatternRule) or asks(body) != asks(self.body):
             return False
         self.body, self.wants = body, wants
         self.history.span = _span(body)
@@ -165,7 +165,7 @@ def _types(step: EventMatch | Absent) -> Sequence[str]:
     return step.types if isinstance(step, Absent) else (step.type,)
 
 
-def _asks(body: PatternRule) -> object:
+def asks(body: PatternRule) -> object:
     """Return what makes a pattern the same one: the events, not their number or time."""
     pattern = body.pattern
     if isinstance(pattern, CountPattern):

@@ -8,7 +8,7 @@ from virtwatch_api.alert import Reason
 from virtwatch_api.policy import CountPattern, PatternRule
 from virtwatch_rules.alerts import Document, Said, Saved
 from virtwatch_rules.inputs import Event, Wants
-from virtwatch_rules.pattern.engine import PatternJudge
+from virtwatch_rules.pattern.engine import PatternJudge, asks
 
 VERSION = 1
 MOST_GROUPS = 1024
@@ -44,7 +44,7 @@ class GroupJudge:
     def renew(self, body: PatternRule) -> bool:
         """Go on by the rule's new text; False when it became something else, and its alerts must end."""
         wants = Wants()
-        if not all(judge.renew(body, wants) for judge in self._judges.values()):
+        if asks(body) != asks(self.body) or not all(judge.renew(body, wants) for judge in self._judges.values()):
             return False
         self.body = body
         return True
@@ -71,6 +71,11 @@ class GroupJudge:
         for group, judge in self._judges.items():
             yield from (GroupSaid(group, said) for said in judge.end(reason, at=at))
         self._judges = {}
+
+    def clock_set(self, seconds: float) -> None:
+        """Let timers go on though the clock was set."""
+        for judge in self._judges.values():
+            judge.clock_set(seconds)
 
     def recall(self, group: str, saved: Saved, *, at: float) -> None:
         """Take back an alert from before a restart."""

@@ -13,6 +13,7 @@ from virtwatch_api.policy import Function, PolicyKey
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TARGET = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/ ]{0,252}")
+_MEMBERS = re.compile(r"(, on \d+ VMs): [^;]*")  # whose names are their owners' words: NodeMonitor has them
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Zµ%]{1,2})?(/s)?|(\d+[hms]){1,3}|%|[kKMGTPE]?i?/s|µs|B/s")
 # Of the sentences in virtwatch_rules and the agent; a test holds those against this list.
 _WORDS = """
@@ -53,9 +54,10 @@ def own_words(evidence: Evidence, *, device: str = "", namespace: str | None = N
     `namespace` is that of the alert's policy: a culprit that it may not see is left out.
     """
     subject = evidence.subject if evidence.subject in SIGNAL or evidence.subject in EVENT else ""
-    tokens = _TOKEN.findall(evidence.text)
+    text = _MEMBERS.sub(r"\1", evidence.text)
+    tokens = _TOKEN.findall(text)
     known = all(_is_known(token, device) for token in tokens)
-    said = evidence.text if known and evidence.text.isprintable() else ""
+    said = text if known and text.isprintable() else ""
     culprit = evidence.culprit if may_say(evidence.culprit, namespace=namespace) else ""
     return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit)
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.guests.guest import Guest
@@ -21,18 +21,19 @@ DEADLINE_S = 60.0
 
 @contextmanager
 def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
-    """Pin guests to one CPU, ahead of whatever else this machine does."""
     before = os.sched_getaffinity(0)
-    threads = [int(task.name) for guest in guests for task in (PROC / str(guest.qemu_pid) / "task").iterdir()]
-    for thread in threads:
-        os.sched_setaffinity(thread, {cpu})
-        os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
+    allow(guests, {cpu})
     try:
         yield
     finally:
-        for thread in threads:
-            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
-            os.sched_setaffinity(thread, before)
+        allow(guests, before)
+
+
+def allow(guests: list[Guest], cpus: set[int]) -> None:
+    for guest in guests:
+        for task in (PROC / str(guest.qemu_pid) / "task").iterdir():
+            with suppress(ProcessLookupError):  # QEMU's workers come and go
+                os.sched_setaffinity(int(task.name), cpus)
 
 
 def watched(target: Guest, other: Guest) -> Contention:
@@ -93,15 +94,12 @@ def test_an_alert_says_which_guest_has_the_cpu(
     starved, hog = linux_launcher.guest, linux_host.guests[0]
     policy = tmp_path / "starved.yaml"
     policy.write_text(POLICY)
-    command = virtwatch(
-        "watch", "-f", policy, "-o", "json", "--connect", linux_launcher.uri, "--connect", linux_host.uri
-    )
-    for guest in (starved, hog):
-        command.document(type="vm", domain=guest.name, state="running")
+    connections = ("--connect", linux_launcher.uri, "--connect", linux_host.uri)
     with pinned([starved, hog], cpu=max(os.sched_getaffinity(0))):
         for guest in (starved, hog):
             guest.busy(cpu=True)
         try:
+            command = virtwatch("watch", "-f", policy, "-o", "json", *connections)
             fired = [command.document(type="transition", action="Fired") for _ in range(2)]
         finally:
             for guest in (starved, hog):

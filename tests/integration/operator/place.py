@@ -30,7 +30,7 @@ RULE = {
 NOT_YET = {
     "name": "crash-loop",
     "severity": "Critical",
-    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3, "by": "Node"}, "within": "10m"},
+    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool"}, "within": "10m"},
 }
 
 

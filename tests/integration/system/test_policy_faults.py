@@ -10,7 +10,7 @@ from virtwatch_kube.paths import virtwatch
 NOT_YET = {
     "name": "crash-loop",
     "severity": "Critical",
-    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3, "by": "Node"}, "within": "10m"},
+    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool"}, "within": "10m"},
 }
 OTHER = {"name": "other", "severity": "Warning", "event": {"type": "vm.paused", "resolveOn": ["vm.resumed"]}}
 

@@ -161,7 +161,7 @@ def test_a_monitorpolicy_watches_its_own_namespace_only():
     assert _compiled(CLUSTER).namespaces is None
 
 
-BY_NODE = {"count": {"type": "vm.crashed", "atLeast": 3, "by": "Node"}, "within": "10m"}
+BY_POOL = {"count": {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool"}, "within": "10m"}
 KINDS = {
     "condition": {"allOf": [{"signal": "vm.cpu.utilization", "above": "0.9"}]},
     "pattern": {"count": {"type": "vm.crashed", "atLeast": 3}, "within": "10m"},
@@ -171,12 +171,12 @@ KINDS = {
 
 def test_what_of_a_rule_has_no_engine_is_named_and_never_ignored():
     document = copy.deepcopy(DOCUMENT)
-    document["spec"]["rules"].append({"name": "later", "severity": "Warning", "pattern": BY_NODE})
+    document["spec"]["rules"].append({"name": "later", "severity": "Warning", "pattern": BY_POOL})
     (problem,) = _problems(document)
     assert problem.reason is ProblemReason.NOT_IMPLEMENTED
     assert problem.path == "spec.rules[1].pattern.count.by"
     assert problem.subject == 'rule "later"'
-    assert problem.message == "counting events by Node is not implemented in this version; remove it"
+    assert problem.message == "counting events by StoragePool is not implemented in this version; remove it"
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -211,7 +211,7 @@ def test_an_event_that_nothing_emits_yet_is_named_wherever_it_is(name):
 def test_everything_that_is_not_there_yet_is_said_at_once():
     document = copy.deepcopy(DOCUMENT)
     document["spec"]["collection"] = {"mode": "Sampled", "share": "0.5"}
-    document["spec"]["rules"].append({"name": "later", "severity": "Warning", "pattern": BY_NODE})
+    document["spec"]["rules"].append({"name": "later", "severity": "Warning", "pattern": BY_POOL})
     assert [problem.path for problem in _problems(document)] == [
         "spec.collection.mode",
         "spec.collection.share",

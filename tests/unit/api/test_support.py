@@ -89,10 +89,10 @@ def test_a_mode_a_target_and_a_share_without_support_are_named():
 
 def test_a_count_over_several_vms_is_named():
     [pattern] = [kind for kind in RULE_KINDS if kind.name == "pattern"]
-    body = PatternRule(Severity.WARNING, CountPattern(EventMatch("vm.crashed"), 3, 60.0, CountBy.NODE))
+    body = PatternRule(Severity.WARNING, CountPattern(EventMatch("vm.crashed"), 3, 60.0, CountBy.STORAGE_POOL))
 
     assert list(pattern.unsupported(BODIES["pattern"])) == []
-    assert list(pattern.unsupported(body)) == [("count.by", "counting events by Node")]
+    assert list(pattern.unsupported(body)) == [("count.by", "counting events by StoragePool")]
 
 
 def test_every_kind_of_rule_names_what_it_needs():

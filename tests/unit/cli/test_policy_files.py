@@ -192,7 +192,7 @@ def test_half_of_a_character_is_refused_with_its_line(policy: Path) -> None:
 
 
 def test_what_of_a_rule_has_no_engine_is_named(policy: Path) -> None:
-    rule = "  - {name: odd, severity: Warning, pattern: {count: {type: vm.crashed, by: Node}, within: 1m}}\n"
+    rule = "  - {name: odd, severity: Warning, pattern: {count: {type: vm.crashed, by: StoragePool}, within: 1m}}\n"
 
     findings = _findings(policy, RIGHT + rule)
 
