@@ -6,7 +6,7 @@ take 1 % of a CPU. An alert that fires has them looked at once more, which may t
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from virtwatch_agent.inventory.processes import process_number
@@ -28,6 +28,7 @@ _WAITS = 0.02  # of the time that a VM wants to run: below it nobody is in the w
 _WAITING_S = 30.0  # for which it is looked at more often after a VM waited
 _OFTEN_S, _SELDOM_S = 5.0, 60.0
 _MOST_LOOKS = 13
+_MOST_OWED = 64
 _LEAST_SPAN_S, _FRESH_S, _SHORTEST_S = 5.0, 1.0, 0.3
 _REGULARLY, _ON_ALERTS = 0.01, 0.05  # of a CPU
 
@@ -48,6 +49,7 @@ class Culprits:
         self._clock = clock
         self._machines: dict[str, _Waits] = {}
         self._looks: deque[Look] = deque(maxlen=_MOST_LOOKS)
+        self._owed: list[tuple[VirtualMachine, Verdict]] = []
         self._busy_until = self._next = float("-inf")
 
     def watch(self, target: Target, signals: Iterable[str]) -> None:
@@ -78,12 +80,22 @@ class Culprits:
                 soon = max(_OFTEN_S, self._threads.cost / _REGULARLY)
                 self._next = min(self._next, (self._looks[-1].at if self._looks else 0.0) + soon)
 
-    def tick(self) -> None:
-        """Look, if it is time."""
-        if self._machines and self._clock.monotonic() >= self._next:
+    def tick(self, machines: Collection[VirtualMachine]) -> bool:
+        """Look, if it is time; tell whether an alert that fired before there were two looks says more by that."""
+        now = self._clock.monotonic()
+        late = bool(self._owed and self._looks) and now - self._looks[-1].at > _SHORTEST_S
+        if self._machines and (late or now >= self._next):
             self._look()
+        if not late:
+            return False
+        owed, self._owed = self._owed, []
+        for machine, verdict in owed:
+            alert = verdict.alert
+            if alert is not None and alert.state.firing:
+                alert.evidence = self.named(machine, verdict, machines).evidence
+        return True
 
-    def named(self, machine: VirtualMachine, verdict: Verdict, machines: Iterable[VirtualMachine]) -> Verdict:
+    def named(self, machine: VirtualMachine, verdict: Verdict, machines: Collection[VirtualMachine]) -> Verdict:
         """Return a verdict on run delay that got worse with who had the CPUs, as far as its policy may see that."""
         worse = verdict.change.action in (Action.FIRED, Action.ESCALATED)
         if not worse or verdict.evidence.subject not in _ON_DELAY:
@@ -91,6 +103,8 @@ class Culprits:
         everyone = verdict.key.policy.kind is PolicyKind.CLUSTER_MONITOR_POLICY
         namespace = None if everyone else verdict.key.policy.namespace or ""
         found = self._contention(machine, machines, namespace, seconds=_reach(verdict.effective))
+        if len(self._looks) == 1 and len(self._owed) < _MOST_OWED:
+            self._owed.append((machine, verdict))
         if found is None or not found.gains:
             return verdict
         culprit = write_culprit([(gain.name, gain.share) for gain in found.gains])

@@ -330,7 +330,8 @@ class Dispatch:
 
     def tick(self) -> None:
         """Let time pass."""
-        self._guarded(self._culprits.tick)
+        if self._culprits.tick(self._inventory.machines.values()):
+            self._outcome.changed = True
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
         lost, judging = self._context.lost, self._context.known
