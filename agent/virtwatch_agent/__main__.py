@@ -68,7 +68,9 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
     libvirt = LibvirtCollector(_collect(settings), time, cost)
     core = Core(
         node=settings.node,
-        collector=all_sources(libvirt, libvirt, time, cost, proc=settings.proc, sys=settings.sys),
+        collector=all_sources(
+            libvirt, libvirt, time, cost, proc=settings.proc, sys=settings.sys, addresses=libvirt.addresses
+        ),
         thresholds=KubernetesThresholds(
             client=client,
             node=settings.node,

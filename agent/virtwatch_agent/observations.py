@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.policy import PolicyKey
@@ -131,6 +132,26 @@ class Unwatched:
 
 
 @dataclass(frozen=True, slots=True)
+class LibvirtObject:
+    """Identify a virtual network or a storage pool; `connection` names the libvirt that shows it, for messages."""
+
+    target: TargetRef
+    name: str
+    connection: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsListed:
+    """Hold all virtual networks, or all storage pools, of one connection; it replaces what it showed before."""
+
+    kind: TargetKind
+    connection: str
+    at: float
+    objects: tuple[LibvirtObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """Hold a ThresholdSet that could not be read, and why, in a sentence."""
 
@@ -193,6 +214,7 @@ Observation = (
     | TargetEvent
     | ConnectionState
     | Unwatched
+    | ObjectsListed
     | ThresholdsChanged
     | IdentitiesChanged
     | NodeChanged

@@ -14,7 +14,7 @@ from virtwatch_api.rule_kinds.kind import Need
 from virtwatch_api.rule_kinds.registry import RULE_KINDS, kind_of
 from virtwatch_api.thresholdset import ThresholdSet
 
-TARGETS = frozenset({TargetKind.VIRTUAL_MACHINE, TargetKind.NODE})
+TARGETS = frozenset(TargetKind)
 MODES = frozenset({Mode.CONTINUOUS, Mode.HYBRID})
 SHARES = False  # whether a policy may look at a share of the VMs only
 

@@ -11,6 +11,8 @@ from virtwatch_api.catalogue.signals import SIGNAL
 EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
     TargetKind.VIRTUAL_MACHINE: (Source.KERNEL,),
     TargetKind.NODE: (Source.NODE,),
+    TargetKind.STORAGE_POOL: (Source.STORAGE,),
+    TargetKind.NETWORK: (Source.NETWORK,),
 }
 _PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 

@@ -1,14 +1,18 @@
 """All sources of this node behind one seam: a plan goes to whoever reads that kind of target."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.network.networks import NetworkReader
 from virtwatch_agent.collect.node.collector import NodeCollector
 from virtwatch_agent.collect.node.libvirt_state import LibvirtState
 from virtwatch_agent.collect.node.reader import Allocated
 from virtwatch_agent.collect.node.registry import Hypervisors, node_sources
+from virtwatch_agent.collect.objects.collector import ObjectCollector
+from virtwatch_agent.collect.storage.pools import PoolReader
+from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.seams import Clock, Collector, Deliver
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
@@ -65,10 +69,21 @@ def all_sources(
     *,
     proc: Path = Path("/proc"),
     sys: Path = Path("/sys"),
+    addresses: Iterable[LibvirtAddress] = (),
 ) -> Sources:
-    """Join what collects VMs with what reads the node; `proc` and `sys` are the host's."""
+    """Join what collects VMs with what reads the node, and the storage pools and networks at `addresses`.
+
+    `proc` and `sys` are the host's.
+    """
     hypervisors = Hypervisors(
         lambda: Allocated(*host.allocated()), lambda: LibvirtState(*host.connections(), host.stuck())
     )
     node = NodeCollector(node_sources(cost, hypervisors, proc=proc, sys=sys), clock, cost)
-    return Sources({TargetKind.VIRTUAL_MACHINE: virtual_machines, TargetKind.NODE: node})
+    return Sources(
+        {
+            TargetKind.VIRTUAL_MACHINE: virtual_machines,
+            TargetKind.NODE: node,
+            TargetKind.STORAGE_POOL: ObjectCollector(PoolReader(clock), addresses, clock),
+            TargetKind.NETWORK: ObjectCollector(NetworkReader(sys, clock), addresses, clock),
+        }
+    )

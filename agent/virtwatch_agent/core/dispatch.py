@@ -9,11 +9,13 @@ from virtwatch_agent.collect.plan import EXPORTED, demand
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.inventory import Inventory
+from virtwatch_agent.core.objects import OBJECTS, Objects
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.timeline import Timeline
 from virtwatch_agent.inventory.gaps import ends
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.libvirt_object import LibvirtObjectTarget
 from virtwatch_agent.judge.node import Node
 from virtwatch_agent.judge.records import adopted
 from virtwatch_agent.judge.target import Target
@@ -26,6 +28,7 @@ from virtwatch_agent.observations import (
     FoundStopped,
     IdentitiesChanged,
     NodeChanged,
+    ObjectsListed,
     Observation,
     Sample,
     TargetEvent,
@@ -71,6 +74,7 @@ class Dispatch:
         self._inventory = Inventory(node)
         self._context = Context(self._inventory.windows)
         self._node = Node(node, self._inventory.windows)
+        self._objects = Objects(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[TargetRef] = set()
         self._look_for_missing_at = 0.0
@@ -83,13 +87,14 @@ class Dispatch:
     @property
     def judged(self) -> list[Target]:
         """Return the targets that are judged here."""
-        return [*self._inventory.machines.values(), self._node]
+        return [*self._inventory.machines.values(), *self._objects.targets.values(), self._node]
 
     def restore(self, restored: Restored) -> None:
         """Take back what was known before a restart."""
         self._timeline.look()  # what was set before is in the timers already
         self._context.restore(restored)
         self._inventory.restore(restored, clock=self._clock.monotonic())
+        self._objects.restore(restored, clock=self._clock.monotonic())
         for alert in restored.alerts:
             if alert.key.target == self._node.ref:
                 self._node.restore(alert)
@@ -100,7 +105,7 @@ class Dispatch:
 
     @property
     def _targets(self) -> list[Target]:
-        return [*self._inventory.machines.values(), self._node]
+        return [*self._inventory.machines.values(), *self._objects.targets.values(), self._node]
 
     def follow_clock(self) -> None:
         """Move all timers along when the clock was set."""
@@ -121,6 +126,8 @@ class Dispatch:
             case Unwatched():
                 self._context.unwatched(observation)
                 self._outcome.changed = True
+            case ObjectsListed():
+                self._objects_listed(observation)
             case ThresholdsChanged():
                 self._thresholds(observation)
             case IdentitiesChanged():
@@ -148,6 +155,14 @@ class Dispatch:
             self._telemetry.sample(self._node.subject, sample)
             self._judge(self._node, sample)
             return
+        if sample.target.kind in OBJECTS:
+            target = self._objects.targets.get(sample.target)
+            if target is not None and target.present:
+                sample = self._timeline.placed(sample)
+                self._outcome.samples += 1
+                self._telemetry.sample(target.subject, sample)
+                self._judge(target, sample)
+            return
         machine = self._inventory.machines.get(sample.target.id)
         if machine is None or not machine.present:
             return
@@ -164,6 +179,9 @@ class Dispatch:
         self._emit(target, target.sample(sample, due=due))
 
     def _event(self, event: TargetEvent) -> None:
+        if event.target.kind in OBJECTS:
+            self._object_event(event)
+            return
         machine = self._inventory.machines.get(event.target.id)
         if machine is None:
             self._early.append(event)
@@ -239,6 +257,30 @@ class Dispatch:
         found = self._context.found(machine, lost)
         if found is not None:
             self._event(TargetEvent(found, machine.domain.target, at, inferred=True))
+
+    def _object_event(self, event: TargetEvent) -> None:
+        target = self._objects.heard(event)
+        if target is not None:
+            self._outcome.save_object(target.known_as)
+            self._outcome.changed = True
+            self._telemetry.event(target.subject, event)
+            self._emit(target, target.event(event))
+
+    def _objects_listed(self, listing: ObjectsListed) -> None:
+        listed = self._objects.listed(listing)
+        for target in listed.new:
+            self._emit(target, target.appear(at=listing.at))
+            self._outcome.save_object(target.known_as)
+            self._apply(target)
+        for event in listed.events:
+            self._object_event(event)
+        self._objects_gone(listed.gone, now=listing.at)
+
+    def _objects_gone(self, gone: Iterable[LibvirtObjectTarget], *, now: float) -> None:
+        for target in gone:
+            target.awaited = False
+            self._telemetry.forget(target.ref)
+            self._emit(target, target.vanish(now=now))
 
     def _thresholds(self, changed: ThresholdsChanged) -> None:
         started = self._clock.time()
@@ -337,6 +379,7 @@ class Dispatch:
         lost, judging = self._context.lost, self._context.known
         for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)
+        self._objects_gone(self._objects.missing(clock=clock), now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
         for target in self._targets:
@@ -352,6 +395,8 @@ class Dispatch:
         for ref in touched:
             if ref == self._node.ref:
                 self._outcome.note(self._node)
+            elif (target := self._objects.targets.get(ref)) is not None:
+                self._settle_object(target)
             elif (machine := self._inventory.machines.get(ref.id)) is not None:
                 self._settle_machine(machine)
         self._outcome.settle(tuple(self._targets), self._context)
@@ -366,6 +411,13 @@ class Dispatch:
             self._inventory.forget(machine.ref.id)
             self._culprits.forget(machine.ref.id)
             self._outcome.forget(machine.ref.id)
+
+    def _settle_object(self, target: LibvirtObjectTarget) -> None:
+        self._outcome.note(target)
+        if not (target.present or target.awaited or any(target.records())):
+            self._context.rulebook.forget(target.ref)
+            self._objects.forget(target.ref)
+            self._outcome.forget_object(target.ref)
 
     def _save_domain(self, machine: VirtualMachine) -> None:
         self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))

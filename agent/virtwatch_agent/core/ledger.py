@@ -19,6 +19,7 @@ from virtwatch_agent.journal.store import (
     Restored,
 )
 from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.observations import LibvirtObject
 from virtwatch_agent.seams import Clock
 from virtwatch_api.alert import AlertState
 from virtwatch_api.nodemonitor import Acknowledged, Handover, Transition
@@ -70,6 +71,8 @@ class Ledger:
         self._alerts: dict[str, AlertRecord | None] = {}
         self._domains: dict[str, DomainRecord | None] = {}
         self._labels_changed = False
+        self._objects: dict[str, LibvirtObject | None] = {}
+        self._kept_objects: dict[str, LibvirtObject] = {}
         self._begins = False
         self._unread = False  # what was on disk before the start could not be read
         self._gone = False  # the file was found gone, and has not been written anew yet
@@ -87,8 +90,10 @@ class Ledger:
     @property
     def dirty(self) -> bool:
         """Tell whether something is to be written that is not being written yet."""
-        noted = self._alerts or self._domains or self._meta_changed or self._labels_changed or self._begins
-        return bool(noted) or self._begun < self.sequence
+        records = self._alerts or self._domains or self._objects
+        return (
+            bool(records or self._meta_changed or self._labels_changed or self._begins) or self._begun < self.sequence
+        )
 
     @property
     def durable(self) -> bool:
@@ -121,6 +126,7 @@ class Ledger:
         self.adopted = restored.adopted
         self._kept_alerts = {item.key.id: item for item in restored.alerts}
         self._kept_domains = {item.domain.uuid: item for item in restored.domains}
+        self._kept_objects = {str(item.target): item for item in restored.objects}
         self._kept_labels = restored.node_labels or None
         return restored
 
@@ -157,6 +163,15 @@ class Ledger:
             self._kept_domains.pop(uuid, None)
         else:
             self._kept_domains[uuid] = record
+        self.noted += 1
+
+    def save_object(self, id_: str, known: LibvirtObject | None) -> None:
+        """Note a virtual network or a storage pool as it is now; None forgets it."""
+        self._objects[id_] = known
+        if known is None:
+            self._kept_objects.pop(id_, None)
+        else:
+            self._kept_objects[id_] = known
         self.noted += 1
 
     def save_node_labels(self, labels: Mapping[str, str]) -> None:
@@ -205,7 +220,7 @@ class Ledger:
         if self.dirty:
             batch = self._batch()
             self._write(batch, self._disk.submit(lambda: self._journal.commit(batch)), now)
-            self._alerts, self._domains = {}, {}
+            self._alerts, self._domains, self._objects = {}, {}, {}
             self._labels_changed = self._meta_changed = self._begins = False
             return True
         if now - self._checked_at >= _CHECK_S:
@@ -263,6 +278,7 @@ class Ledger:
             transitions=unsaved,
             alerts=dict(self._kept_alerts if self._begins else self._alerts),
             domains=dict(self._kept_domains if self._begins else self._domains),
+            objects=dict(self._kept_objects if self._begins else self._objects),
             adopted=self.adopted,
             node_labels=self._kept_labels if self._begins or self._labels_changed else None,
             begins=self._begins,
@@ -288,6 +304,7 @@ class Ledger:
         if batch is not None:
             self._alerts = {**batch.alerts, **self._alerts}
             self._domains = {**batch.domains, **self._domains}
+            self._objects = {**batch.objects, **self._objects}
             self._labels_changed |= batch.node_labels is not None
             self._begins |= batch.begins
 

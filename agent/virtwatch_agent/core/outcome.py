@@ -15,11 +15,13 @@ from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
+from virtwatch_agent.observations import LibvirtObject
 from virtwatch_agent.seams import Clock, Reporter, Telemetry
 from virtwatch_api import __version__
 from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, NodeStatus, Transition
 from virtwatch_api.policy import PolicyKey
+from virtwatch_api.targets import TargetRef
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +129,15 @@ class Outcome:
         """Note a domain for the journal."""
         self._ledger.save_domain(record.domain.uuid, record)
 
+    def save_object(self, known: LibvirtObject) -> None:
+        """Note a virtual network or a storage pool for the journal."""
+        self._ledger.save_object(str(known.target), known)
+
+    def forget_object(self, ref: TargetRef) -> None:
+        """Forget a virtual network or a storage pool that is gone and has no alert left."""
+        self._ledger.save_object(str(ref), None)
+        self._forget_alerts(ref.id)
+
     def save_node_labels(self, labels: Mapping[str, str]) -> None:
         """Note the node's labels for the journal."""
         self._ledger.save_node_labels(labels)
@@ -134,6 +145,9 @@ class Outcome:
     def forget(self, uuid: str) -> None:
         """Forget a VM that is gone and has no alert left."""
         self._ledger.save_domain(uuid, None)
+        self._forget_alerts(uuid)
+
+    def _forget_alerts(self, uuid: str) -> None:
         self._noted.pop(uuid, None)
         for target, verdict in self._flapping.forget(uuid):
             self._journal(target, verdict, now=self._clock.time())

@@ -6,7 +6,7 @@ from typing import Any
 
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.judge.records import AlertRecord, old_memory
-from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
+from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity, LibvirtObject
 from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Evidence, Transition
@@ -115,6 +115,23 @@ def decode_domain(text: str) -> DomainRecord:
         KubernetesIdentity(**identity) if identity else None,
         document.get("paused_by", ""),
     )
+
+
+def encode_object(known: LibvirtObject) -> str:
+    """Write a virtual network or a storage pool."""
+    document = {**_encode_target(known.target), "name": known.name, "connection": known.connection}
+    return json.dumps({**document, "active": known.active}, separators=(",", ":"))
+
+
+def decode_object(text: str) -> LibvirtObject:
+    """Read a virtual network or a storage pool.
+
+    Raises:
+        ValueError, KeyError, TypeError: the text is none of this version.
+    """
+    document = json.loads(text)
+    target = _decode_target(document, "id")
+    return LibvirtObject(target, document["name"], document["connection"], bool(document["active"]))
 
 
 def encode_entry(transition: Transition) -> str:

@@ -22,11 +22,14 @@ from virtwatch_agent.journal.codec import (
     decode_alert,
     decode_domain,
     decode_entry,
+    decode_object,
     encode_alert,
     encode_domain,
     encode_entry,
+    encode_object,
 )
 from virtwatch_agent.judge.records import AlertRecord
+from virtwatch_agent.observations import LibvirtObject
 from virtwatch_api.nodemonitor import Transition
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 CREATE TABLE IF NOT EXISTS transitions (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS alerts (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS domains (uuid TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """
 _SYNC_FULL = "PRAGMA synchronous=FULL"  # a power cut must not lose a transition that was already announced
 R = TypeVar("R")
@@ -54,7 +58,7 @@ class JournalInUseError(JournalError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Hold what one turn of the core changes; None forgets an alert or a domain.
+    """Hold what one turn of the core changes; None forgets an alert, a domain or an object.
 
     Transitions up to `dropped` are needed no more; no node labels leaves those of before. `begins` says that what is on
     disk could not be read, so that this batch is all that there is.
@@ -67,6 +71,7 @@ class Batch:
     alerts: Mapping[str, AlertRecord | None]
     domains: Mapping[str, DomainRecord | None]
     adopted: Mapping[str, int] = field(default_factory=dict)
+    objects: Mapping[str, LibvirtObject | None] = field(default_factory=dict)
     node_labels: Mapping[str, str] | None = None
     begins: bool = False
 
@@ -80,6 +85,7 @@ class Restored:
     transitions: tuple[Transition, ...]
     alerts: tuple[AlertRecord, ...]
     domains: tuple[DomainRecord, ...]
+    objects: tuple[LibvirtObject, ...] = ()
     adopted: Mapping[str, int] = field(default_factory=dict)
     node_labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -224,6 +230,7 @@ class Journal:
             transitions=tuple(self._rows("SELECT body FROM transitions ORDER BY sequence", decode_entry)),
             alerts=tuple(self._rows("SELECT body FROM alerts", decode_alert)),
             domains=tuple(self._rows("SELECT body FROM domains", decode_domain)),
+            objects=tuple(self._rows("SELECT body FROM objects", decode_object)),
             adopted=json.loads(meta.get("adopted", "{}")),
             node_labels=json.loads(meta.get("node_labels", "{}")),
         )
@@ -237,7 +244,7 @@ class Journal:
 
     def _write(self, database: sqlite3.Connection, batch: Batch) -> None:
         if batch.begins:
-            for table in ("transitions", "alerts", "domains"):
+            for table in ("transitions", "alerts", "domains", "objects"):
                 database.execute(f"DELETE FROM {table}")  # noqa: S608 - names are ours
         meta = {"epoch": batch.epoch, "sequence": str(batch.sequence), "adopted": json.dumps(dict(batch.adopted))}
         if batch.node_labels is not None:
@@ -252,6 +259,8 @@ class Journal:
         domains = {key: encode_domain(record) if record else None for key, record in batch.domains.items()}
         _replace(database, "alerts", "id", alerts)
         _replace(database, "domains", "uuid", domains)
+        objects = {key: encode_object(item) if item else None for key, item in batch.objects.items()}
+        _replace(database, "objects", "id", objects)
 
     def _explained(self, error: Exception) -> JournalError:
         return JournalError(

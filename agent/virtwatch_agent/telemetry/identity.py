@@ -30,10 +30,16 @@ _OF_THE_AGENT = (
 )
 
 
+_OBJECT = {TargetKind.STORAGE_POOL: "libvirt.storage_pool", TargetKind.NETWORK: "libvirt.network"}
+
+
 def target_attributes(subject: Subject) -> dict[str, str]:
     """Name a target by its node and, a VM, by its domain and by the VMI that Kubernetes knows."""
-    if subject.target.kind is not TargetKind.VIRTUAL_MACHINE:
-        return {"k8s.node.name": subject.node, "virtwatch.target.kind": subject.target.kind.value}
+    kind = subject.target.kind
+    if kind is not TargetKind.VIRTUAL_MACHINE:
+        object_ = _OBJECT.get(kind)
+        known = {f"{object_}.uuid": subject.target.id, f"{object_}.name": subject.label} if object_ else {}
+        return {**known, "k8s.node.name": subject.node, "virtwatch.target.kind": kind.value}
     return _present(
         {
             "libvirt.domain.uuid": subject.target.id,

@@ -35,6 +35,8 @@ class Source(StrEnum):
     NODE_PAGES = "node-pages"
     NODE_LIBVIRT = "node-libvirt"
     AGENT = "agent"
+    STORAGE = "storage"
+    NETWORK = "network"
 
     @property
     def asks_monitor(self) -> bool:
@@ -63,6 +65,8 @@ _COST = {
     Source.NODE_PAGES: "files of /sys/kernel/mm: 0.2 ms of CPU",
     Source.NODE_LIBVIRT: "what the agent knows of its connections to libvirt: 10 µs of CPU",
     Source.AGENT: "what the agent counts about itself: 50 µs of CPU",
+    Source.STORAGE: "a libvirt call for each pool, and one for each of its volumes every 30 s: 0.3 ms of CPU each",
+    Source.NETWORK: "a libvirt call for each network, and /sys/class/net for its bridge and ports: 0.5 ms of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
 }
 

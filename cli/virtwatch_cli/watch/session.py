@@ -77,7 +77,8 @@ def watch(
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
         cost = CostMeter(time)
         libvirt = LibvirtCollector(found.settings, time, cost)
-        collector: Collector = all_sources(ListeningCollector(libvirt, found=reporter.found), libvirt, time, cost)
+        heard = ListeningCollector(libvirt, found=reporter.found)
+        collector: Collector = all_sources(heard, libvirt, time, cost, addresses=libvirt.addresses)
         if recorder is not None:
             collector = recorder.wrap(collector, lambda: policies.thresholds)
         core = Core(

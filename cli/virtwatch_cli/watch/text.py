@@ -8,9 +8,11 @@ from typing import TextIO
 from virtwatch_agent.observations import Domain
 from virtwatch_api.alert import Action, Reason
 from virtwatch_api.bounds import scale
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration
 from virtwatch_api.nodemonitor import FiringAlert, Transition
 from virtwatch_api.policy import EventRule, Rule, Severity, ThresholdRule
+from virtwatch_api.targets import TARGET_KINDS
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.table import format_table
 from virtwatch_cli.watch.terminal import Screen
@@ -84,7 +86,7 @@ class TextScreen(Screen):
         why = transition.evidence.sentence
         if resolved:
             took = format_duration(round(max(0.0, transition.at - transition.since)))
-            why = f"{_ENDED.get(transition.reason, transition.reason.value)} after {took}" + (why and f"; {why}")
+            why = f"{_ended(transition)} after {took}" + (why and f"; {why}")
         elif transition.action is not Action.FIRED and transition.previous is not None:
             why = f"{why} (was {transition.previous})"
         policy = transition.alert.policy
@@ -115,6 +117,13 @@ def _describe(rule: Rule) -> tuple[str, str]:
             return (f"{event.type} {{{where}}}" if where else event.type), severity.value
         case _:
             return "", ""
+
+
+def _ended(transition: Transition) -> str:
+    kind = transition.subject.target.kind
+    if transition.reason is Reason.DOMAIN_STOPPED and kind is not TargetKind.VIRTUAL_MACHINE:
+        return f"the {TARGET_KINDS[kind].gone}"
+    return _ENDED.get(transition.reason, transition.reason.value)
 
 
 def _rules(machine: WatchedMachine) -> str:

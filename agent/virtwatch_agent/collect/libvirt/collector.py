@@ -64,6 +64,8 @@ class LibvirtCollector(Collector):
     def __init__(self, settings: CollectSettings, clock: Clock, cost: CostMeter | None = None) -> None:
         """`cost` takes what collecting costs."""
         self._uris = frozenset(map(LibvirtAddress.of_uri, settings.uris))
+        host = () if settings.host_socket is None else (LibvirtAddress.of_host(settings.host_socket),)
+        self.addresses = (*host, *map(LibvirtAddress.of_uri, settings.uris))  # but those of pods, which come and go
         self._clock = clock
         self._deliver: Deliver | None = None
         self._stopping = False

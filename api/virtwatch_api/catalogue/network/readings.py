@@ -1,5 +1,62 @@
-"""The readings of a virtual network: none yet."""
+"""The readings of a virtual network: what libvirt says, and what the kernel counts at its bridge's ports.
 
-from virtwatch_api.catalogue.entries import Reading
+A bridge counts by itself only what goes to and from its host; what its VMs send each other is counted at its ports.
+"""
 
-READINGS: tuple[Reading, ...] = ()
+from virtwatch_api.catalogue.entries import Instrument, Reading, Source, TargetKind
+
+_PORT = "network.interface.name"
+
+
+def _reading(
+    key: str, metric: str, unit: str, description: str, *, counter: bool = False, device: str | None = None
+) -> Reading:
+    return Reading(
+        key,
+        f"libvirt.network.{metric}",
+        unit,
+        Instrument.COUNTER if counter else Instrument.GAUGE,
+        Source.NETWORK,
+        description,
+        device=device,
+        target=TargetKind.NETWORK,
+    )
+
+
+READINGS: tuple[Reading, ...] = (
+    _reading("network.state", "active", "1", "Whether the virtual network is started: 1 or 0."),
+    _reading(
+        "bridge.bytes",
+        "bridge.io",
+        "By",
+        "Bytes that enter the bridge at one of its ports.",
+        counter=True,
+        device=_PORT,
+    ),
+    _reading(
+        "bridge.packets",
+        "bridge.packet.count",
+        "{packet}",
+        "Packets that enter the bridge at a port.",
+        counter=True,
+        device=_PORT,
+    ),
+    _reading(
+        "bridge.drops",
+        "bridge.packet.dropped",
+        "{packet}",
+        "Packets that are dropped at a port of the bridge, in either direction.",
+        counter=True,
+        device=_PORT,
+    ),
+    _reading(
+        "bridge.errors",
+        "bridge.errors",
+        "{error}",
+        "Errors at a port of the bridge, in either direction.",
+        counter=True,
+        device=_PORT,
+    ),
+    _reading("leases", "lease.count", "{lease}", "DHCP leases that have not expired."),
+    _reading("lease.addresses", "lease.limit", "{lease}", "Addresses of the network's DHCP ranges."),
+)

@@ -3,11 +3,11 @@
 from virtwatch_api.catalogue.entries import EventSeverity, EventType, TargetKind
 
 
-def _planned(name: str, severity: EventSeverity, description: str) -> EventType:
-    return EventType(name, f"libvirt.{name}", severity, description, (TargetKind.STORAGE_POOL,), implemented=False)
+def _event(name: str, severity: EventSeverity, description: str) -> EventType:
+    return EventType(name, f"libvirt.storage_{name}", severity, description, (TargetKind.STORAGE_POOL,))
 
 
 EVENTS: tuple[EventType, ...] = (
-    _planned("pool.started", EventSeverity.INFO, "A storage pool started."),
-    _planned("pool.stopped", EventSeverity.WARNING, "A storage pool stopped."),
+    _event("pool.started", EventSeverity.INFO, "A storage pool started."),
+    _event("pool.stopped", EventSeverity.WARNING, "A storage pool stopped: VMs cannot start from its volumes."),
 )

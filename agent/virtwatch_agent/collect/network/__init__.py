@@ -1,0 +1,1 @@
+"""Virtual networks as a source of readings."""

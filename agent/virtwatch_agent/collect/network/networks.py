@@ -1,0 +1,105 @@
+"""Reads libvirt's virtual networks, and the bridges behind them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from virtwatch_agent.collect.objects.reader import Heard, ObjectReader
+from virtwatch_agent.observations import LibvirtObject, Series
+from virtwatch_agent.seams import Clock
+from virtwatch_api.catalogue.entries import Source, TargetKind
+from virtwatch_api.targets import TargetRef
+
+_EVENTS = {
+    libvirt.VIR_NETWORK_EVENT_STARTED: "network.started",
+    libvirt.VIR_NETWORK_EVENT_STOPPED: "network.stopped",
+}
+# What enters a bridge: what a port receives, and what the host itself sends into it.
+_ENTERS = {"bytes": "bridge.bytes", "packets": "bridge.packets"}
+_LOST = {"dropped": "bridge.drops", "errors": "bridge.errors"}
+
+
+class NetworkReader(ObjectReader):
+    """Read virtual networks."""
+
+    kind = TargetKind.NETWORK
+    source = Source.NETWORK
+
+    def __init__(self, sys: Path, clock: Clock) -> None:
+        """`sys` is the host's /sys."""
+        self._interfaces = sys / "class" / "net"
+        self._clock = clock
+
+    def listen(self, raw: libvirt.virConnect, heard: Heard) -> Callable[[], None]:
+        """Register for networks that start, stop, come and go."""
+
+        def on_event(_: object, network: libvirt.virNetwork, event: int, __: int, ___: object) -> None:
+            heard(network.UUIDString(), _EVENTS.get(event, ""))
+
+        callback = raw.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, on_event, None)
+        return lambda: raw.networkEventDeregisterAny(callback)
+
+    def list_all(self, raw: libvirt.virConnect, connection: str) -> tuple[LibvirtObject, ...]:
+        """Return every network."""
+        return tuple(
+            LibvirtObject(
+                TargetRef(self.kind, network.UUIDString()), network.name(), connection, bool(network.isActive())
+            )
+            for network in raw.listAllNetworks(0)
+        )
+
+    def read(self, raw: libvirt.virConnect, uuid: str, *, local: bool) -> Mapping[Series, float]:
+        """Return a network's readings, and those of its bridge's ports."""
+        network = raw.networkLookupByUUIDString(uuid)
+        if not network.isActive():
+            return {("network.state", ""): 0.0}
+        values: dict[Series, float] = {("network.state", ""): 1.0}
+        with suppress(libvirt.libvirtError):  # this driver knows no leases: absent
+            now = self._clock.time()
+            values["leases", ""] = float(sum(lease["expirytime"] >= now for lease in network.DHCPLeases()))
+        document = ET.fromstring(network.XMLDesc(0))  # noqa: S314 - libvirt is trusted
+        if addresses := _addresses(document):
+            values["lease.addresses", ""] = float(addresses)
+        bridge = document.find("bridge")
+        name = None if bridge is None else bridge.get("name")
+        if local and name:
+            values |= dict(self._of_bridge(name))
+        return values
+
+    def forget(self, uuid: str) -> None:
+        """Keep nothing of a network."""
+
+    def _of_bridge(self, bridge: str) -> Iterator[tuple[Series, float]]:
+        ports = self._interfaces / bridge / "brif"
+        try:
+            names = sorted(path.name for path in ports.iterdir())
+        except OSError:
+            return  # it is no bridge of this network namespace
+        for name, into in ((bridge, "tx"), *((name, "rx") for name in names)):
+            for counter, key in _ENTERS.items():
+                if (count := self._count(name, f"{into}_{counter}")) is not None:
+                    yield (key, name), count
+            for counter, key in _LOST.items():
+                counts = [self._count(name, f"{direction}_{counter}") for direction in ("rx", "tx")]
+                known = [count for count in counts if count is not None]
+                if known:
+                    yield (key, name), sum(known)
+
+    def _count(self, interface: str, counter: str) -> float | None:
+        try:
+            return float((self._interfaces / interface / "statistics" / counter).read_text())
+        except (OSError, ValueError):
+            return None  # the port was unplugged meanwhile
+
+
+def _addresses(document: ET.Element) -> int:
+    """Count the addresses that DHCP may give."""
+    count = 0
+    for item in document.iterfind("ip/dhcp/range"):
+        with suppress(ValueError):
+            count += int(ip_address(item.get("end", ""))) - int(ip_address(item.get("start", ""))) + 1
+    return max(0, count)

@@ -1,0 +1,1 @@
+"""What libvirt knows beside domains, as sources of readings: one connection for each libvirt and kind of object."""

@@ -1,0 +1,1 @@
+"""Storage pools and their volumes as a source of readings."""

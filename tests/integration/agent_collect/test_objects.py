@@ -1,0 +1,186 @@
+"""Storage pools and networks of a real libvirtd, and of libvirt's test driver."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Condition
+
+import pytest
+
+from lab.guests.host import HostLibvirt
+from virtwatch_agent.collect.network.networks import NetworkReader
+from virtwatch_agent.collect.objects.collector import ObjectCollector
+from virtwatch_agent.collect.objects.reader import ObjectReader
+from virtwatch_agent.collect.storage.pools import PoolReader
+from virtwatch_agent.inventory.addresses import LibvirtAddress
+from virtwatch_agent.observations import ObjectsListed, Observation, Sample, TargetEvent, Unwatched
+from virtwatch_api.catalogue.readings import READING
+from virtwatch_api.targets import TargetRef
+
+DEADLINE_S = 30.0
+OFTEN_S = 0.2
+MIB = 1 << 20
+TEST_POOL = "dfe224cb-28fb-8dd0-c4b2-64eb3f0f4566"
+TEST_NETWORK = "dd8fe884-6c02-601e-7551-cca97df1c5df"
+
+
+class Collected:
+    """A collector of one kind of object; all that is listed is read often."""
+
+    def __init__(self, reader: ObjectReader, address: LibvirtAddress, **settings: float) -> None:
+        self.reader = reader
+        self._came: list[Observation] = []
+        self._changed = Condition()
+        self.collector = ObjectCollector(reader, [address], time, **settings)
+        self.collector.start(self._deliver)
+
+    def _deliver(self, *observations: Observation) -> None:
+        with self._changed:
+            self._came.extend(observations)
+            self._changed.notify_all()
+        for item in observations:
+            for found in item.objects if isinstance(item, ObjectsListed) else ():
+                self.collector.plan(found.target, {self.reader.source: OFTEN_S})
+
+    def wait(self, fits: Callable[[Observation], bool], *, since: int = 0) -> Observation:
+        end = time.monotonic() + DEADLINE_S
+        with self._changed:
+            while (found := next((item for item in self._came[since:] if fits(item)), None)) is None:
+                assert self._changed.wait(end - time.monotonic()), self._came[-20:]
+            return found
+
+    def mark(self) -> int:
+        with self._changed:
+            return len(self._came)
+
+    def target(self, name: str) -> TargetRef:
+        def lists(item: Observation) -> bool:
+            return isinstance(item, ObjectsListed) and any(one.name == name for one in item.objects)
+
+        return next(one.target for one in self.wait(lists).objects if one.name == name)
+
+    def sample(self, target: TargetRef, holding: Callable[[dict], bool], *, since: int = 0) -> dict:
+        def fits(item: Observation) -> bool:
+            return isinstance(item, Sample) and item.target == target and holding(item.values)
+
+        return self.wait(fits, since=since).values
+
+    def event(self, target: TargetRef, type_: str, *, since: int = 0) -> None:
+        self.wait(
+            lambda item: isinstance(item, TargetEvent) and (item.target, item.type) == (target, type_), since=since
+        )
+
+
+@pytest.fixture
+def collect() -> Iterator[Callable[..., Collected]]:
+    """Start collectors, which end with the test."""
+    started = []
+
+    def start(reader: ObjectReader, uri: str, **settings: float) -> Collected:
+        started.append(Collected(reader, LibvirtAddress.of_uri(uri), **settings))
+        return started[-1]
+
+    yield start
+    for item in started:
+        item.collector.stop()
+
+
+def test_a_pool_of_the_test_driver_is_read(collect) -> None:
+    values = collect(PoolReader(time), "test:///default").sample(
+        TargetRef(PoolReader.kind, TEST_POOL), lambda values: ("pool.promised", "") in values
+    )
+    assert values["pool.capacity", ""] == 100 << 30
+    assert values["pool.allocation", ""] == 0
+    assert values["pool.state", ""] == 1
+    assert all(READING[key].source is PoolReader.source for key, _ in values)
+
+
+def test_a_network_of_the_test_driver_is_read(collect) -> None:
+    """It knows no leases, and the bridge that it names is none of this machine's: they are absent."""
+    collected = collect(NetworkReader(Path("/sys"), time), "test:///default")
+    values = collected.sample(TargetRef(NetworkReader.kind, TEST_NETWORK), bool)
+    assert values == {("network.state", ""): 1.0, ("lease.addresses", ""): 253.0}
+
+
+@pytest.fixture
+def pool(bare_host: HostLibvirt, tmp_path: Path) -> Path:
+    """A started dir pool named images, in the folder that is returned."""
+    # The daemon has namespaces of its own, and /tmp of this one.
+    folder = tmp_path / "images"
+    folder.mkdir()
+    bare_host.daemon.virsh("pool-create-as", "images", "dir", "--target", str(folder))
+    return folder
+
+
+def test_a_dir_pool_tells_use_promises_and_volumes(collect, bare_host: HostLibvirt, pool: Path) -> None:
+    bare_host.daemon.virsh("vol-create-as", "images", "thin", "64M", "--allocation", "0")
+    collected = collect(PoolReader(time), bare_host.uri)
+    target = collected.target("images")
+    values = collected.sample(target, lambda values: ("volume.capacity", "thin") in values)
+    system = os.statvfs(pool)
+    assert values["pool.capacity", ""] == system.f_blocks * system.f_frsize
+    assert values["pool.free", ""] == pytest.approx(system.f_bfree * system.f_frsize, rel=0.05)
+    assert values["pool.promised", ""] == 64 * MIB
+    assert values["volume.allocation", "thin"] == 0
+
+
+def test_a_pool_that_stops_and_starts_is_heard(collect, bare_host: HostLibvirt, tmp_path: Path) -> None:
+    virsh = bare_host.daemon.virsh
+    (tmp_path / "kept").mkdir()
+    virsh("pool-define-as", "kept", "dir", "--target", str(tmp_path / "kept"))
+    virsh("pool-start", "kept")
+    collected = collect(PoolReader(time), bare_host.uri)
+    target = collected.target("kept")
+    collected.sample(target, lambda values: values["pool.state", ""] == 1)
+    since = collected.mark()
+    virsh("pool-destroy", "kept")
+    collected.event(target, "pool.stopped", since=since)
+    assert collected.sample(target, lambda values: values["pool.state", ""] == 0) == {("pool.state", ""): 0.0}
+    virsh("pool-start", "kept")
+    collected.event(target, "pool.started", since=since)
+
+
+def test_a_daemon_that_restarts_is_connected_again(collect, bare_host: HostLibvirt, pool: Path) -> None:
+    collected = collect(PoolReader(time), bare_host.uri)
+    target = collected.target("images")
+    collected.sample(target, bool)
+    since = collected.mark()
+    bare_host.daemon.restart()
+    collected.wait(lambda item: isinstance(item, ObjectsListed), since=since)
+
+
+class HangingReader(PoolReader):
+    """Reading the pool `hangs` does not return until it is let go: no storage that hangs can be had here."""
+
+    def __init__(self, hangs: str) -> None:
+        super().__init__(time)
+        self.hangs = hangs
+        self.let_go = False
+
+    def read(self, raw, uuid, *, local):
+        if raw.storagePoolLookupByUUIDString(uuid).name() == self.hangs:
+            end = time.monotonic() + DEADLINE_S
+            while not self.let_go and time.monotonic() < end:
+                time.sleep(0.01)
+        return super().read(raw, uuid, local=local)
+
+
+def test_a_pool_that_hangs_is_named_and_the_others_go_on(
+    collect, bare_host: HostLibvirt, pool: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    bare_host.daemon.virsh("pool-create-as", "other", "dir", "--target", str(tmp_path / "other"))
+    reader = HangingReader("images")
+    collected = collect(reader, bare_host.uri, call_deadline=0.3)
+    hung, other = collected.target("images"), collected.target("other")
+
+    def unwatched(item: Observation) -> bool:
+        return isinstance(item, Unwatched) and item.uuid == hung.id and bool(item.problem)
+
+    assert "storage pool images" in collected.wait(unwatched).problem
+    collected.sample(other, bool, since=collected.mark())
+    since = collected.mark()
+    reader.let_go = True
+    collected.wait(lambda item: isinstance(item, Unwatched) and not item.problem, since=since)
+    collected.sample(hung, bool, since=since)
