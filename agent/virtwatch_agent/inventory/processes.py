@@ -64,8 +64,8 @@ class ProcessTable:
         self, proc: Path, cgroups: Path = Path("/sys/fs/cgroup"), *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Read the host's `/proc` and `/sys/fs/cgroup` at these places; `clock` is monotonic seconds."""
-        self._proc = proc
-        self._cgroups = cgroups
+        self.proc = self._proc = proc
+        self.cgroups = self._cgroups = cgroups
         self._clock = clock
         self._lock = threading.Lock()
         self._candidates: dict[str, _Candidate] = {}  # by the process' number

@@ -25,6 +25,7 @@ class _Look:
     incarnation: str
     clock: float
     values: Grouped
+    unavailable: Mapping[str, str]
 
 
 class Deriver:
@@ -58,7 +59,9 @@ class Deriver:
             last = None
         if last is not None and sample.clock <= last.clock:
             return None
-        look = self._last[sample.source] = _Look(sample.incarnation, sample.clock, _grouped(sample.values))
+        look = self._last[sample.source] = _Look(
+            sample.incarnation, sample.clock, _grouped(sample.values), sample.unavailable
+        )
         points: list[Point] = []
         told = set()
         for signal in wanted:
@@ -87,7 +90,8 @@ class Deriver:
     def absence(self, name: str, *, since: float = float("-inf")) -> str:
         """Say why a signal has no value; a source that gave nothing since then (monotonic seconds) gives nothing."""
         fresh = {source: look.values for source, look in self._last.items() if look.clock >= since}
-        return why_absent(name, fresh)
+        said = {key: why for look in self._last.values() for key, why in look.unavailable.items()}
+        return why_absent(name, fresh, said)
 
     def derive(self, sample: Sample) -> Sequence[Point]:
         """Return the points that a sample completes."""

@@ -11,9 +11,16 @@ UNASKED = Source.BALLOON.absence  # why nobody can tell whether that happens
 _NO_VALUE = "all that it is computed of is there, and gives no value"
 
 
-def why_absent(signal: str, looks: Mapping[Source, Collection[str]]) -> str:
-    """Say why a signal has no value; `looks` are the readings that the last look at each source held."""
+def why_absent(signal: str, looks: Mapping[Source, Collection[str]], said: Mapping[str, str]) -> str:
+    """Say why a signal has no value; `looks` are the readings that the last look at each source held.
+
+    `said` is what the sources themselves say of readings that they cannot give.
+    """
     entry = SIGNAL[signal]
+    known = reasons(signal)
+    for key in sorted(entry.readings):
+        if said.get(key) in known:
+            return said[key]
     for source in sorted(entry.sources):
         if source not in looks:
             return source.absence
@@ -31,7 +38,8 @@ def reasons(name: str) -> frozenset[str]:
         return frozenset()
     signal = SIGNAL[name]
     absent = {source.absence for source in signal.sources} | {_lacking(key) for key in signal.readings}
-    return frozenset((_NO_VALUE, *absent))
+    also = {reason for key in signal.readings for reason in READING[key].also_absent}
+    return frozenset((_NO_VALUE, *absent, *also))
 
 
 def _lacking(key: str) -> str:

@@ -28,6 +28,9 @@ class Source(StrEnum):
     STATE = "state"
     BALLOON = "balloon"
     BLOCK = "block"
+    ERRORS = "disk-errors"
+    PRESSURE = "pressure"
+    DELAYS = "delays"
     NODE = "node"
     NODE_DISKS = "node-disks"
     NODE_NETWORK = "node-network"
@@ -41,7 +44,7 @@ class Source(StrEnum):
     @property
     def asks_monitor(self) -> bool:
         """Tell whether the QEMU monitor is asked, which can hang with a stuck guest."""
-        return self in (Source.BALLOON, Source.BLOCK)
+        return self in (Source.BALLOON, Source.BLOCK, Source.ERRORS)
 
     @property
     def cost(self) -> str:
@@ -56,7 +59,7 @@ class Source(StrEnum):
 
 _COST = {
     Source.KERNEL: "/proc and /sys through kept descriptors: 10 to 30 µs of CPU per VM; cannot hang",
-    Source.STATE: "libvirt calls that never ask the QEMU monitor: 0.1 to 0.3 ms of CPU per VM",
+    Source.STATE: "what the agent has heard of the VM: 10 µs of CPU per VM; asks nobody",
     Source.BALLOON: "a question to the QEMU monitor: 2 ms of node CPU per VM",
     Source.NODE: "psutil's look at /proc, and a sum over the VMs: 0.5 ms of CPU",
     Source.NODE_DISKS: "psutil's look at /proc/diskstats: 0.2 ms of CPU and 20 µs per disk",
@@ -68,6 +71,9 @@ _COST = {
     Source.STORAGE: "a libvirt call for each pool, and one for each of its volumes every 30 s: 0.3 ms of CPU each",
     Source.NETWORK: "a libvirt call for each network, and /sys/class/net for its bridge and ports: 0.5 ms of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
+    Source.ERRORS: "libvirt's word on the VM's state, the QEMU monitor's while an I/O error pauses it: 0.2 ms per VM",
+    Source.PRESSURE: "three files of the VM's control group: 0.1 ms of CPU per VM",
+    Source.DELAYS: "a file of /proc for each thread of QEMU: 20 µs of CPU per thread",
 }
 
 _ABSENCE = {
@@ -82,6 +88,9 @@ _ABSENCE = {
     Source.NODE_LIBVIRT: "the agent knows of no libvirt on the node",
     Source.AGENT: "the agent cannot read its own figures",
     Source.BLOCK: "its libvirt gives no disk figures: the driver has none, or the VM's monitor does not answer",
+    Source.ERRORS: "its libvirt tells no errors of disks: the driver cannot, or the VM's monitor does not answer",
+    Source.PRESSURE: "only the kernel of its own host tells it: no QEMU process of it can be read here",
+    Source.DELAYS: "only the kernel of its own host tells it: no QEMU process of it can be read here",
 }
 
 
@@ -123,6 +132,7 @@ class Reading:
     device: str | None = None  # the attribute that names the device; None: one figure per target
     target: TargetKind = TargetKind.VIRTUAL_MACHINE
     absent: str = ""
+    also_absent: tuple[str, ...] = ()  # other reasons, of which its source names the one that is true
     of_guest: bool = False  # the guest reports it, once its driver is loaded
 
     @property

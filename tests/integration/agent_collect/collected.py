@@ -20,6 +20,7 @@ class Collected:
 
     def __init__(self, collector: LibvirtCollector) -> None:
         self._collector = collector
+        self._often = OFTEN
         self._changed = Condition()
         self._all: list[Observation] = []
         collector.start(self._deliver)
@@ -42,6 +43,11 @@ class Collected:
                     told = "\n".join(str(one) for one in self._all[since:] if not isinstance(one, Sample))
                     raise AssertionError(f"Waited in vain for {what}; there was:\n{told}")
             return found
+
+    def ask(self, uuid: str, *sources: Source) -> None:
+        """Ask these sources from now on, of a VM that appears."""
+        self._often = dict.fromkeys(sources, 0.3)
+        self._collector.plan(self.appeared(uuid).domain.target, self._often)
 
     def appeared(self, uuid: str, *, since: int = 0) -> Appeared:
         return self.wait(
@@ -128,4 +134,4 @@ class Collected:
             self._changed.notify_all()
         for observation in observations:
             if isinstance(observation, Appeared):
-                self._collector.plan(observation.domain.target, OFTEN)
+                self._collector.plan(observation.domain.target, self._often)

@@ -16,7 +16,7 @@ DEADLINE_S = 30.0
 GOOD = good_policy("MonitorPolicy")
 PLAIN = changed(GOOD, {"metadata.name": "warned", "spec.collection": {}})
 RULES = GOOD["spec"]["rules"]
-THRESHOLD = {"name": "psi", "threshold": {"signal": "vm.pressure.io.ratio", "warning": {"above": "50%"}}}
+THRESHOLD = {"name": "psi", "threshold": {"signal": "vm.filesystem.utilization", "warning": {"above": "50%"}}}
 EVENT = {"name": "agent", "severity": "Warning", "event": {"type": "vm.crashed", "resolveOn": ["vm.agent_connected"]}}
 
 

@@ -74,6 +74,12 @@ class Domains:
         attached = self._attached.get((connection, uuid))
         return None if view is None or attached is None else (view.domain, attached)
 
+    def reason(self, uuid: str) -> str:
+        """Return what led to a domain's state, empty when nobody said."""
+        connection = self._tracker.connection_of(uuid)
+        view = None if connection is None else self._tracker.view(connection, uuid)
+        return "" if view is None else view.reason
+
     def all(self) -> list[tuple[str, Attached]]:
         """Return the UUID of every domain and what it is sampled with."""
         return [(uuid, attached) for (_, uuid), attached in list(self._attached.items())]

@@ -16,6 +16,7 @@ from virtwatch_agent.observations import Series
 from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
 
+# What the bulk call tells; disks' errors have a call of their own.
 _GROUPS = {Source.BLOCK: libvirt.VIR_DOMAIN_STATS_BLOCK, Source.BALLOON: libvirt.VIR_DOMAIN_STATS_BALLOON}
 # A domain whose monitor another client just asks (virt-launcher does so all the time) is left out, not waited for.
 _FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
@@ -79,9 +80,11 @@ def _ask_bulk(
     domains = [connection.domain(uuid) for uuid in devices]
     if not domains:
         return {}
-    groups = sum(_GROUPS[source] for source in sources)
+    groups = sum(_GROUPS[source] for source in sources if source in _GROUPS)
     found: dict[str, dict[Source, dict[Series, float]] | None] = {}
-    for domain, stats in connection.raw.domainListGetStats(domains, groups, _FLAGS):
+    # Without a group the call would ask for all that there is.
+    bulk = connection.raw.domainListGetStats(domains, groups, _FLAGS) if groups else [(one, {}) for one in domains]
+    for domain, stats in bulk:
         uuid = domain.UUIDString()
         if not all(_is_whole(source, stats) for source in sources):
             found[uuid] = None
@@ -91,11 +94,22 @@ def _ask_bulk(
             read[Source.BLOCK] = readings.block(stats, devices[uuid].volumes)
         if Source.BALLOON in sources:
             read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices[uuid].stats_period)
+        if Source.ERRORS in sources:
+            _read_errors(domain, devices[uuid], read)
     return found
+
+
+def _read_errors(domain: libvirt.virDomain, devices: Devices, read: dict[Source, dict[Series, float]]) -> None:
+    """Ask which disks have an error, while the VM is paused for one: QEMU before 9 shows it for ever after."""
+    with _only_this_figure():
+        stopped = domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
+        read[Source.ERRORS] = readings.disk_errors(devices.disks, domain.diskErrors() if stopped else {})
 
 
 def _is_whole(source: Source, stats: Mapping[str, int | str]) -> bool:
     """Tell whether a group holds what QEMU was asked for: without its answer libvirt fills in what it knows itself."""
+    if source is Source.ERRORS:
+        return True
     if source is Source.BALLOON:
         return "balloon.last-update" in stats
     drives = [number for number in range(int(stats.get("block.count", 0))) if stats.get(f"block.{number}.path")]
@@ -113,6 +127,8 @@ def _ask_one(
             read[Source.BALLOON] = readings.memory_stats(
                 domain.memoryStats(), domain.info()[1], now=clock.time(), period=devices.stats_period
             )
+    if Source.ERRORS in sources:
+        _read_errors(domain, devices, read)
     if Source.BLOCK in sources:
         values = read[Source.BLOCK] = {}
         for disk in devices.disks:

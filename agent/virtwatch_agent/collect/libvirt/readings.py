@@ -1,6 +1,6 @@
 """From libvirt's figures to readings of the catalogue: pure. What libvirt does not say is absent, never 0."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 from virtwatch_agent.observations import Series
 
@@ -105,6 +105,11 @@ def block_stats(
         (_BLOCK[name][0], device): float(figure) for name, figure in zip(names, stats, strict=False) if figure >= 0
     }
     return values | _room(device, *map(float, info[:3]), on_volume=on_volume)
+
+
+def disk_errors(disks: Iterable[str], errors: Mapping[str, int]) -> dict[Series, float]:
+    """Read virDomainGetDiskErrors, which names the disks that have one."""
+    return {("disk.error", disk): float(errors.get(disk, 0)) for disk in disks}
 
 
 def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, float]:

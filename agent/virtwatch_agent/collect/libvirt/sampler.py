@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.kernel.extras import Extras
 from virtwatch_agent.collect.kernel.reader import KernelReader, ProcessGoneError, ThreadGoneError
 from virtwatch_agent.collect.libvirt.call_pool import Call
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
@@ -16,6 +18,7 @@ from virtwatch_agent.collect.libvirt.driver import read_cheaply
 from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.monitor import Answer
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
+from virtwatch_agent.collect.libvirt.states import States
 from virtwatch_agent.collect.libvirt.stuck import Stuck
 from virtwatch_agent.collect.libvirt.unread import Unread
 from virtwatch_agent.collect.schedule import Schedule
@@ -39,6 +42,8 @@ class Sampler:
         self._domains = domains
         self._schedule = Schedule()
         self._stuck = Stuck(patience)
+        self._states = States()
+        self._extras = Extras(runtime.processes)
         self._failing: set[str] = set()
         self._unread = Unread(runtime)
         runtime.timers.enter(_VCPU_CHECK, 0, self._check_vcpus)
@@ -46,15 +51,18 @@ class Sampler:
     def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
         """Sample a domain so often; one that is gone is not planned."""
         if (found := self._domains.find(uuid)) is not None:
-            group = found[1].endpoint.address.name
-            self._schedule.plan(vm_ref(uuid), group, intervals, now=self._runtime.clock.monotonic())
+            group, now = found[1].endpoint.address.name, self._runtime.clock.monotonic()
+            self._states.planned(uuid, intervals, now=now)
+            self._schedule.plan(vm_ref(uuid), group, intervals, now=now)
 
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU, which is gone."""
         self._stuck.forget(uuid)
         self._unread.well(uuid)
+        self._extras.forget(uuid)
         if self._domains.find(uuid) is None:
             self._schedule.drop(vm_ref(uuid))
+            self._states.forget(uuid)
 
     def next_due(self) -> float | None:
         """Return when to call `sample` next, monotonic seconds."""
@@ -73,11 +81,9 @@ class Sampler:
                 continue
             domain, attached = found
             endpoint = attached.endpoint
-            if source is Source.KERNEL and attached.reader is not None:
-                self._read_kernel(domain, attached, attached.reader, clock)
-            elif endpoint.calls is None:
+            if self._read_at_once(domain, attached, source, clock) or endpoint.calls is None:
                 continue
-            elif source is Source.KERNEL:
+            if source is Source.KERNEL:
                 cheap.setdefault(endpoint, []).append((uuid, attached.devices))
             elif source.asks_monitor:
                 monitors = self._monitors(endpoint, endpoint.calls)
@@ -88,6 +94,21 @@ class Sampler:
         for endpoint, wanted in cheap.items():
             self._read_driver(endpoint, wanted)
         return bool(due)
+
+    def _read_at_once(self, domain: Domain, attached: Attached, source: Source, clock: float) -> bool:
+        """Read what needs no libvirt; tell whether that is all."""
+        if source is Source.KERNEL and attached.reader is not None:
+            self._read_kernel(domain, attached, attached.reader, clock)
+            return True
+        if source in Extras.SOURCES:
+            found = self._extras.read(domain.uuid, source, attached.reader)
+        elif source is Source.STATE:
+            reason = self._domains.reason(domain.uuid)
+            found = Found(self._states.read(domain.uuid, domain.state, reason, now=clock))
+        else:
+            return False
+        self._deliver(domain, attached, source, found, at=self._runtime.clock.time(), clock=clock)
+        return True
 
     def _read_kernel(self, domain: Domain, attached: Attached, reader: KernelReader, clock: float) -> None:
         try:
@@ -101,7 +122,7 @@ class Sampler:
             self._unread.failed(domain, error)
             return
         self._unread.well(domain.uuid)
-        self._deliver(domain, attached, Source.KERNEL, values, at=self._runtime.clock.time(), clock=clock)
+        self._deliver(domain, attached, Source.KERNEL, Found(values), at=self._runtime.clock.time(), clock=clock)
 
     def _read_driver(self, endpoint: Endpoint, wanted: list[tuple[str, Devices]]) -> None:
         if endpoint.reading or endpoint.calls is None:
@@ -168,7 +189,7 @@ class Sampler:
             for event in self._stuck.occupied(uuid, by, at):
                 self._runtime.deliver(event)
             retry = now + (_STUCK_RETRY if uuid in self._stuck else _BUSY_RETRY)
-            for source in (Source.BLOCK, Source.BALLOON):
+            for source in (Source.BLOCK, Source.BALLOON, Source.ERRORS):
                 self._schedule.hasten(vm_ref(uuid), source, retry)
         for uuid in answer.free:
             for event in self._stuck.free(uuid, at):
@@ -182,22 +203,33 @@ class Sampler:
     ) -> None:
         found = self._domains.find(uuid)
         if found is not None and found[1].endpoint is endpoint:
-            self._deliver(found[0], found[1], source, values, at=at, clock=clock)
+            self._deliver(found[0], found[1], source, Found(values), at=at, clock=clock)
 
     def _deliver(
         self,
         domain: Domain,
         attached: Attached,
         source: Source,
-        values: Mapping[Series, float],
+        found: Found,
         *,
         at: float,
         clock: float,
     ) -> None:
-        if values:
+        if found.values or found.unavailable:
             due = self._schedule.was_due(domain.target, source)
             self._cost.sampled(clock - due if due is not None else 0.0)
-            sample = Sample(domain.target, source, domain.incarnation, attached.started, at, clock, values, due)
+            self._states.sampled(domain.uuid, source, now=clock)
+            sample = Sample(
+                domain.target,
+                source,
+                domain.incarnation,
+                attached.started,
+                at,
+                clock,
+                found.values,
+                due,
+                found.unavailable,
+            )
             self._runtime.deliver(sample)
 
     def _check_vcpus(self) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from virtwatch_agent.collect.cost import Cost
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 
 
 class AgentReader(NodeSource):
@@ -12,10 +13,10 @@ class AgentReader(NodeSource):
     def __init__(self, cost: Callable[[], Cost]) -> None:
         self._cost = cost
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return seconds, bytes and counts."""
         cost = self._cost()
-        return NodeReadings(
+        return Found(
             {
                 ("agent.cpu", ""): cost.cpu_total,
                 ("agent.memory", ""): cost.memory,

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Mapping
 
 from virtwatch_agent.collect.cost import CostMeter
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 from virtwatch_agent.collect.schedule import Schedule
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.seams import Clock, Collector, Deliver
@@ -84,7 +85,7 @@ class NodeCollector(Collector):
         sleep = _LONGEST_SLEEP_S if following is None else following - self._clock.monotonic()
         return min(_LONGEST_SLEEP_S, max(0.0, sleep))
 
-    def _read(self, source: Source) -> NodeReadings:
+    def _read(self, source: Source) -> Found:
         """Read one source; one that cannot be read costs its own figures."""
         try:
             found = self._sources[source]()
@@ -92,7 +93,6 @@ class NodeCollector(Collector):
             if source not in self._failing:
                 self._failing.add(source)
                 logger.warning("cannot read the source %s of the node: %s; its signals have no value", source, error)
-            why = f"the source {source} cannot be read: {error}"
-            return NodeReadings({}, {item.key: why for item in READINGS if item.source is source})
+            return Found({}, {item.key: source.absence for item in READINGS if item.source is source})
         self._failing.discard(source)
         return found

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import psutil
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 from virtwatch_agent.observations import Series
+from virtwatch_api.catalogue.entries import Source
 
 _NO_DISKS = ("loop", "ram", "zram", "sr", "fd")
 _MILLISECOND = 1e-3
@@ -18,7 +20,7 @@ class DiskReader(NodeSource):
         """`sys` is the host's /sys."""
         self._blocks = sys / "block"
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return the readings of every disk."""
         values: dict[Series, float] = {}
         # A counter that wraps is told from its own last value, as every other.
@@ -33,6 +35,6 @@ class DiskReader(NodeSource):
             values["node.disk.write.time", disk] = io.write_time * _MILLISECOND
             values["node.disk.busy", disk] = io.busy_time * _MILLISECOND
         if values:
-            return NodeReadings(values)
+            return Found(values)
         keys = [f"node.disk.{way}.{what}" for way in ("read", "write") for what in ("bytes", "operations", "time")]
-        return NodeReadings({}, dict.fromkeys([*keys, "node.disk.busy"], "the node has no disk of its own"))
+        return Found({}, dict.fromkeys([*keys, "node.disk.busy"], Source.NODE_DISKS.absence))

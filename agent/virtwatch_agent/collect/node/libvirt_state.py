@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,10 @@ class LibvirtStateReader(NodeSource):
     def __init__(self, state: Callable[[], LibvirtState]) -> None:
         self._state = state
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return the counts."""
         state = self._state()
-        return NodeReadings(
+        return Found(
             {
                 ("node.libvirt.connections", ""): float(state.connections),
                 ("node.libvirt.lost", ""): float(state.lost),

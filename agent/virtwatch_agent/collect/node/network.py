@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 from virtwatch_agent.observations import Series
 
 # Columns of net/dev: received first, then transmitted.
@@ -18,7 +19,7 @@ class NetworkReader(NodeSource):
         self._counters = proc / "1" / "net" / "dev"
         self._interfaces = sys / "class" / "net"
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return the readings of each NIC that is a device or a bond of some; where there is none, of all but lo."""
         lines = [line.partition(":") for line in self._counters.read_text().splitlines() if ":" in line]
         counted = {name.strip(): figures.split() for name, _, figures in lines}
@@ -28,7 +29,7 @@ class NetworkReader(NodeSource):
             for what, column in _COLUMNS.items():
                 values[f"node.network.receive.{what}", name] = float(counted[name][column])
                 values[f"node.network.transmit.{what}", name] = float(counted[name][column + _TRANSMITTED])
-        return NodeReadings(values)
+        return Found(values)
 
     def _own(self, name: str) -> bool:
         return any((self._interfaces / name / sign).exists() for sign in ("device", "bonding"))

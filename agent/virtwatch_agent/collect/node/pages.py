@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
 from virtwatch_agent.observations import Series
+from virtwatch_api.catalogue import absences
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _KIB_OF_GIB = 2**20
@@ -17,7 +19,7 @@ class PageReader(NodeSource):
         """`sys` is the host's /sys."""
         self._memory = sys / "kernel" / "mm"
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return the readings; sizes of which no page is reserved are left out."""
         values: dict[Series, float] = {}
         unavailable: dict[str, str] = {}
@@ -27,16 +29,15 @@ class PageReader(NodeSource):
                 values["node.hugepages.total", _size(folder.name)] = total
                 values["node.hugepages.free", _size(folder.name)] = _number(folder / "free_hugepages")
         if not values:
-            why = "the node has reserved no huge pages"
-            unavailable |= dict.fromkeys(("node.hugepages.total", "node.hugepages.free"), why)
+            keys = ("node.hugepages.total", "node.hugepages.free")
+            unavailable |= dict.fromkeys(keys, absences.NO_HUGE_PAGES)
         ksm = self._memory / "ksm"
         if ksm.is_dir():
             values["node.ksm.shared", ""] = _number(ksm / "pages_shared") * _PAGE
             values["node.ksm.saved", ""] = _number(ksm / "pages_sharing") * _PAGE
         else:
-            why = f"the node's kernel does not share equal pages: {ksm} is absent (CONFIG_KSM)"
-            unavailable |= dict.fromkeys(("node.ksm.shared", "node.ksm.saved"), why)
-        return NodeReadings(values, unavailable)
+            unavailable |= dict.fromkeys(("node.ksm.shared", "node.ksm.saved"), absences.NO_KSM)
+        return Found(values, unavailable)
 
 
 def _number(path: Path) -> float:

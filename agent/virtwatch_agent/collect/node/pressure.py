@@ -2,17 +2,13 @@
 
 from pathlib import Path
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
+from virtwatch_agent.collect.pressure_file import stalled_seconds
 from virtwatch_agent.observations import Series
+from virtwatch_api.catalogue.entries import Source
 
 RESOURCES = ("cpu", "memory", "io")
-_MICROSECOND = 1e-6
-
-
-def stalled(text: str) -> dict[str, float]:
-    """Return the seconds of `some` and `full` from a pressure file."""
-    lines = (line.split() for line in text.splitlines())
-    return {fields[0]: int(fields[-1].removeprefix("total=")) * _MICROSECOND for fields in lines if fields}
 
 
 class PressureReader(NodeSource):
@@ -22,20 +18,17 @@ class PressureReader(NodeSource):
         """`proc` is the host's /proc."""
         self._folder = proc / "pressure"
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return seconds by resource."""
         values: dict[Series, float] = {}
         unavailable: dict[str, str] = {}
         for resource in RESOURCES:
             stalls = ("some",) if resource == "cpu" else ("some", "full")
             try:
-                seconds = stalled((self._folder / resource).read_text())
-            except OSError as error:
-                why = (
-                    f"the node's kernel tells no pressure: {self._folder / resource}: {error.strerror};"
-                    " boot a kernel that has CONFIG_PSI with psi=1"
-                )
+                seconds = stalled_seconds((self._folder / resource).read_text())
+            except OSError:
+                why = Source.NODE_PRESSURE.absence
                 unavailable |= {f"node.pressure.{resource}.{stall}": why for stall in stalls}
                 continue
             values |= {(f"node.pressure.{resource}.{stall}", ""): seconds[stall] for stall in stalls}
-        return NodeReadings(values, unavailable)
+        return Found(values, unavailable)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from virtwatch_agent.collect.node.source import NodeReadings, NodeSource
+from virtwatch_agent.collect.found import Found
+from virtwatch_agent.collect.node.source import NodeSource
+from virtwatch_api.catalogue import absences
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class BasicReader(NodeSource):
         """`allocated` says what the node's VMs may use."""
         self._allocated = allocated
 
-    def __call__(self) -> NodeReadings:
+    def __call__(self) -> Found:
         """Return the readings."""
         times, memory, promised = psutil.cpu_times(), psutil.virtual_memory(), self._allocated()
         swap = psutil.swap_memory()
@@ -44,5 +46,5 @@ class BasicReader(NodeSource):
             ("node.vm.memory", ""): promised.memory,
         }
         if not swap.total:
-            return NodeReadings(values, dict.fromkeys(("node.swap.used", "node.swap.total"), "the node has no swap"))
-        return NodeReadings({**values, ("node.swap.used", ""): swap.used, ("node.swap.total", ""): swap.total})
+            return Found(values, dict.fromkeys(("node.swap.used", "node.swap.total"), absences.NO_SWAP))
+        return Found({**values, ("node.swap.used", ""): swap.used, ("node.swap.total", ""): swap.total})

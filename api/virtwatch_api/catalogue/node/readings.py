@@ -1,5 +1,6 @@
 """The readings of a node: what the kernel counts for it, what its VMs were promised, and what the agent costs it."""
 
+from virtwatch_api.catalogue import absences
 from virtwatch_api.catalogue.entries import Instrument, Reading, Source, TargetKind
 
 _DISK = "system.device"
@@ -17,8 +18,9 @@ def _gauge(
     *,
     device: str | None = None,
     of: Attributes = (),
+    absent: str = "",
 ) -> Reading:
-    return Reading(key, metric, unit, Instrument.GAUGE, source, description, of, device, TargetKind.NODE)
+    return Reading(key, metric, unit, Instrument.GAUGE, source, description, of, device, TargetKind.NODE, absent)
 
 
 def _counter(
@@ -78,9 +80,12 @@ _BASIC = (
         "By",
         Source.NODE,
         "Swap space that is in use.",
+        absent=absences.NO_SWAP,
         of=(("system.paging.state", "used"),),
     ),
-    _gauge("node.swap.total", "system.paging.limit", "By", Source.NODE, "Swap space of the node."),
+    _gauge(
+        "node.swap.total", "system.paging.limit", "By", Source.NODE, "Swap space of the node.", absent=absences.NO_SWAP
+    ),
     *(
         _counter(
             f"node.swap.{way}",
@@ -210,6 +215,7 @@ _PAGES = (
         "{page}",
         Source.NODE_PAGES,
         "Huge pages of one size that the node has reserved.",
+        absent=absences.NO_HUGE_PAGES,
         device=_PAGE_SIZE,
     ),
     _gauge(
@@ -218,6 +224,7 @@ _PAGES = (
         "{page}",
         Source.NODE_PAGES,
         "Huge pages of one size that nobody uses.",
+        absent=absences.NO_HUGE_PAGES,
         device=_PAGE_SIZE,
         of=(("system.memory.linux.hugepages.state", "free"),),
     ),
@@ -227,6 +234,7 @@ _PAGES = (
         "By",
         Source.NODE_PAGES,
         "Memory of the pages that the kernel keeps once for several processes (KSM).",
+        absent=absences.NO_KSM,
     ),
     _gauge(
         "node.ksm.saved",
@@ -234,6 +242,7 @@ _PAGES = (
         "By",
         Source.NODE_PAGES,
         "Memory that the kernel saves because equal pages are kept once (KSM).",
+        absent=absences.NO_KSM,
     ),
 )
 

@@ -1,5 +1,6 @@
 """The readings of a VM: what the kernel and QEMU count for it."""
 
+from virtwatch_api.catalogue import absences
 from virtwatch_api.catalogue.entries import Instrument, Reading, Source
 
 
@@ -64,6 +65,57 @@ READINGS: tuple[Reading, ...] = (
         Source.KERNEL,
         "Host memory that QEMU holds resident.",
         absent=_NO_PROCESS,
+    ),
+    _counter(
+        "cpu.iowait",
+        "libvirt.domain.io.wait.time",
+        "s",
+        Source.DELAYS,
+        "Time that QEMU's threads waited for the host's disks, summed over them, since the VM was first seen.",
+        absent=absences.NO_DELAYS,
+    ),
+    *(
+        _counter(
+            f"pressure.{resource}",
+            f"libvirt.domain.{resource}.pressure.time",
+            "s",
+            Source.PRESSURE,
+            f"Time that some task of the VM's control group stalled on {what} (PSI).",
+            absent=absences.NO_GROUP_PRESSURE,
+            also_absent=(absences.NO_GROUPS, absences.NO_OWN_GROUP, absences.UNSEEN_GROUP),
+        )
+        for resource, what in (("cpu", "CPU"), ("memory", "memory"), ("io", "I/O"))
+    ),
+    _gauge(
+        "state",
+        "libvirt.domain.status",
+        "1",
+        Source.STATE,
+        "Is 1 for the state that the VM is in, with what led to it.",
+        device="libvirt.domain.state",
+    ),
+    _gauge(
+        "state.paused",
+        "libvirt.domain.paused.time",
+        "s",
+        Source.STATE,
+        "For how long the VM has been paused, as far as the agent has seen it; 0 while it is not.",
+    ),
+    _gauge(
+        "telemetry.age",
+        "libvirt.domain.telemetry.age",
+        "s",
+        Source.STATE,
+        "How long ago the oldest of the VM's newest samples was taken.",
+    ),
+    _gauge(
+        "disk.error",
+        "libvirt.domain.disk.error",
+        "1",
+        Source.ERRORS,
+        "Whether a disk has an I/O error for which the VM is paused now: 0 none, 1 some, 2 no room.",
+        device=_DISK,
+        absent=_NO_DISK,
     ),
     *(
         reading

@@ -57,12 +57,12 @@ _CPU = (
         bad_value="The VM needs more CPU than its limit allows; the host is not the cause.",
         remedy="Raise the VM's CPU limit, or reduce the load in the guest.",
     ),
-    _planned(
+    Signal(
         "vm.cpu.iowait.ratio",
         "1",
-        "Share of time that vCPUs waited for I/O.",
-        SHARE,
-        bad_value="The guest's programs wait for disks.",
+        "Time per second that threads of the VM's QEMU waited for the host's disks; 1 is one that waits all the time.",
+        Rate(("cpu.iowait",)),
+        bad_value="The VM's disks are slower than the guest needs; with io_uring or aio=native QEMU waits elsewhere.",
         remedy="Look at the latency of the VM's disks, and at the storage behind them.",
     ),
 )
@@ -200,11 +200,12 @@ def _network(direction: str) -> tuple[Signal, ...]:
 
 _OTHERS = (
     *(
-        _planned(
+        Signal(
             f"vm.pressure.{resource}.ratio",
             "1",
-            f"Share of time that some task of the VM was stalled on {what} (PSI).",
-            SHARE,
+            f"Share of time that some task of the VM's control group stalled on {what} (PSI).",
+            Rate((f"pressure.{resource}",)),
+            range=SHARE,
             bad_value=f"The VM's QEMU waits for {what} of the host.",
             remedy=remedy,
         )
@@ -229,10 +230,27 @@ _OTHERS = (
         bad_value="The migration makes no progress: the guest dirties memory faster than it moves.",
         remedy="Check the network between the nodes, or allow post-copy or auto-converge.",
     ),
-    _planned(
+    Signal(
+        "vm.paused.time",
+        "s",
+        "For how long the VM has been paused, as far as the agent has seen it; 0 while it is not.",
+        Value("state.paused"),
+        bad_value="Somebody paused the VM and did not let it go on, or an I/O error did.",
+        remedy="Look at the reason of its state (virsh domstate --reason); resume it once the cause is gone.",
+    ),
+    Signal(
+        "vm.disk.error",
+        "1",
+        "Whether a disk has an I/O error for which the VM is paused now: 0 none, 1 some, 2 no room on its storage.",
+        Value("disk.error"),
+        bad_value="QEMU could not read or write, and has paused the VM for it.",
+        remedy="Free or add room on the storage, or repair it; then resume the VM.",
+    ),
+    Signal(
         "vm.telemetry.age",
         "s",
-        "Age of the last complete sample of the VM.",
+        "How long ago the oldest of the VM's newest samples was taken, of all sources that are asked.",
+        Value("telemetry.age"),
         bad_value="virtwatch cannot see the VM, so its rules are not judged.",
         remedy="Check whether the VM's QEMU monitor answers, and the agent's log on its node.",
     ),

@@ -113,7 +113,8 @@ def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name():
     judged = document()["spec"]["rules"]
     count = {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool", "distinct": False}
     by_node = {"name": "odd", "severity": "Warning", "pattern": {"count": count, "within": "10m"}}
-    planned = {**judged[0], "name": "psi", "threshold": {**judged[0]["threshold"], "signal": "vm.pressure.io.ratio"}}
+    later = {**judged[0]["threshold"], "signal": "vm.filesystem.utilization"}
+    planned = {**judged[0], "name": "later", "threshold": later}
     for rule in (by_node, planned):
         changed = reader().read([document("web"), document("new", rules=[*judged, rule])])
 

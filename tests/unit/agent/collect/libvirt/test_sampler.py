@@ -37,7 +37,11 @@ class Node:
             address=SimpleNamespace(name="qemu:///system"), local=True, calls=None, monitors=None
         )
         runtime: Any = SimpleNamespace(
-            clock=self, timers=sched.scheduler(self.monotonic, time.sleep), deliver=self._deliver, pool=None
+            clock=self,
+            timers=sched.scheduler(self.monotonic, time.sleep),
+            deliver=self._deliver,
+            pool=None,
+            processes=None,
         )
         self.sampler = Sampler(runtime, self, patience=3.0, cost=CostMeter(self))  # type: ignore[arg-type]
         for uuid in self.readers:
