@@ -1,6 +1,9 @@
 """Storage pools and networks of a real libvirtd, and of libvirt's test driver."""
 
+import json
 import os
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -184,3 +187,59 @@ def test_a_pool_that_hangs_is_named_and_the_others_go_on(
     reader.let_go = True
     collected.wait(lambda item: isinstance(item, Unwatched) and not item.problem, since=since)
     collected.sample(hung, bool, since=since)
+
+
+NETWORK = """\
+<network><name>lab</name><forward mode='bridge'/><bridge name='{bridge}'/></network>
+"""
+
+
+@pytest.fixture
+def bridge(bare_host: HostLibvirt) -> Iterator[str]:
+    """Start a network on a bridge of this machine, and return the bridge's name."""
+    name = f"vwb{os.getpid() % 100_000}"
+    (bare_host.daemon.spec.folder / "network.xml").write_text(NETWORK.format(bridge=name))
+    for command in (["link", "add", name, "type", "bridge"], ["address", "add", "198.51.100.1/24", "dev", name]):
+        subprocess.run(["ip", *command], check=True)
+    subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    bare_host.daemon.virsh("net-create", str(bare_host.daemon.spec.folder / "network.xml"))
+    yield name
+    subprocess.run(["ip", "link", "delete", name], check=True)
+
+
+def test_what_enters_a_bridge_is_counted_at_its_ports(collect, bare_host: HostLibvirt, bridge: str) -> None:
+    collected = collect(NetworkReader(Path("/sys"), time), bare_host.uri)
+    target = collected.target("lab")
+    before = collected.sample(target, lambda values: ("bridge.bytes", bridge) in values)
+    assert before["network.state", ""] == 1
+    guest = bare_host.add("on-the-bridge", linux=False)
+    tap = guest.domain.interface.tap
+    subprocess.run(["ip", "link", "set", tap, "master", bridge], check=True)
+    values = collected.sample(target, lambda values: ("bridge.bytes", tap) in values)
+    assert values["bridge.errors", tap] == 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sender.sendto(b"x" * 1000, ("198.51.100.255", 9))
+    collected.sample(target, lambda values: values["bridge.bytes", bridge] >= before["bridge.bytes", bridge] + 1000)
+
+
+def test_leases_that_have_not_expired_are_counted(collect, bare_host: HostLibvirt, bridge: str) -> None:
+    """The file is what libvirt's own helper writes for dnsmasq, which this machine does not have."""
+    leases = [
+        {"ip-address": f"198.51.100.{number}", "mac-address": f"52:54:00:00:00:0{number}", "expiry-time": expires}
+        for number, expires in ((2, int(time.time()) + 3600), (3, int(time.time()) - 60))
+    ]
+    folder = bare_host.daemon.spec.folder / "lib" / "dnsmasq"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{bridge}.status").write_text(json.dumps(leases))
+    collected = collect(NetworkReader(Path("/sys"), time), bare_host.uri)
+    values = collected.sample(collected.target("lab"), lambda values: ("leases", "") in values)
+    assert values["leases", ""] == 1
+
+
+def test_a_network_that_stops_is_heard(collect, bare_host: HostLibvirt, bridge: str) -> None:
+    collected = collect(NetworkReader(Path("/sys"), time), bare_host.uri)
+    target = collected.target("lab")
+    since = collected.mark()
+    bare_host.daemon.virsh("net-destroy", "lab")
+    collected.event(target, "network.stopped", since=since)
