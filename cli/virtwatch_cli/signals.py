@@ -1,4 +1,8 @@
-"""List the signals that rules can judge, with unit and source; or say all about one of them."""
+"""List the signals that rules can judge, with unit and source; or say all about one of them.
+
+With --connect or --now, print their values now, of every VM, storage pool and network that a libvirt shows, and of this
+host; where a target cannot give a signal, why.
+"""
 
 import argparse
 import json
@@ -8,11 +12,25 @@ from virtwatch_api.bounds import scale
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS, Signal
 from virtwatch_api.names import did_you_mean, shown
 from virtwatch_cli.table import format_table
+from virtwatch_cli.watch import uri
+
+_LOOK_S = 3.5  # two looks of each source, and what comes late
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take a name and the output's format."""
     parser.add_argument("name", nargs="?", metavar="SIGNAL", help="say all about this one")
+    parser.add_argument(
+        "--connect",
+        action="append",
+        type=uri,
+        metavar="URI",
+        help="print values now, of this libvirt, as in test:///default; may be given more than once",
+    )
+    parser.add_argument("--now", action="store_true", help="print values now, of this host's libvirt")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=_LOOK_S, metavar="S", help=f"how long to look (default: {_LOOK_S:g})"
+    )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="format (default: table)")
 
 
@@ -21,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.name is not None and arguments.name not in SIGNAL:
         print(f'error: unknown signal "{shown(arguments.name)}"{did_you_mean(arguments.name, SIGNAL)}', file=sys.stderr)
         return 1
+    if arguments.connect or arguments.now:
+        return _now(arguments)
     chosen = [SIGNAL[arguments.name]] if arguments.name is not None else list(SIGNALS)
     if arguments.output == "json":
         print(json.dumps([_document(signal) for signal in chosen], indent=2))
@@ -40,6 +60,33 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         print(format_table(("SIGNAL", "UNIT", "TARGET", "PER DEVICE", "SOURCE", "DESCRIPTION"), rows))
     return 0
+
+
+def _now(arguments: argparse.Namespace) -> int:
+    try:
+        from virtwatch_cli.signals_now import show
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
+            file=sys.stderr,
+        )
+        return 1
+    return show(
+        uris=tuple(arguments.connect or ()),
+        name=arguments.name,
+        seconds=arguments.seconds,
+        as_json=arguments.output == "json",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 1.0 <= seconds <= 3600.0:
+        raise argparse.ArgumentTypeError(f'must be seconds from 1 to 3600, not "{text}"')
+    return seconds
 
 
 def _details(signal: Signal) -> list[tuple[str, str]]:

@@ -87,6 +87,8 @@ _ABSENCE = {
     Source.NODE_PAGES: "the node's /sys/kernel/mm cannot be read",
     Source.NODE_LIBVIRT: "the agent knows of no libvirt on the node",
     Source.AGENT: "the agent cannot read its own figures",
+    Source.STORAGE: "its libvirt does not answer about storage pools, or the storage behind this one hangs",
+    Source.NETWORK: "its libvirt does not answer about networks",
     Source.BLOCK: "its libvirt gives no disk figures: the driver has none, or the VM's monitor does not answer",
     Source.ERRORS: "its libvirt tells no errors of disks: the driver cannot, or the VM's monitor does not answer",
     Source.PRESSURE: "only the kernel of its own host tells it: no QEMU process of it can be read here",

@@ -39,14 +39,15 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect",
         action="append",
-        type=_uri,
+        type=uri,
         metavar="URI",
         help="a libvirt URI, as in test:///default; may be given more than once"
         " (default: this host's libvirt, and on a KubeVirt node that of every virt-launcher pod)",
     )
 
 
-def _uri(text: str) -> str:
+def uri(text: str) -> str:
+    """Read a libvirt URI."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must be a libvirt URI, as in test:///default")
     if text.startswith("test:///") and text != "test:///default":

@@ -2,6 +2,8 @@ from collections import Counter
 
 import pytest
 
+from virtwatch_api.catalogue.absence import reasons, why_absent
+from virtwatch_api.catalogue.entries import Source
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.readings import READING, READINGS
 from virtwatch_api.catalogue.signals import SIGNALS, Signal
@@ -54,3 +56,14 @@ def test_every_signal_says_what_a_bad_value_means_and_what_to_do() -> None:
         for sentence in (signal.bad_value, signal.remedy):
             assert sentence[:1].isupper() or sentence.startswith("virtwatch"), signal.name
             assert sentence.endswith("."), signal.name
+
+
+@pytest.mark.parametrize("source", Source)
+def test_every_source_says_its_cost_and_why_it_may_be_absent(source: Source) -> None:
+    assert source.cost
+    assert source.absence
+
+
+@pytest.mark.parametrize("signal", IMPLEMENTED, ids=lambda signal: signal.name)
+def test_of_every_signal_it_can_be_said_why_it_is_absent(signal: Signal) -> None:
+    assert why_absent(signal.name, {}) in reasons(signal.name)

@@ -5,11 +5,19 @@ A bridge counts by itself only what goes to and from its host; what its VMs send
 
 from virtwatch_api.catalogue.entries import Instrument, Reading, Source, TargetKind
 
+_NO_BRIDGE = "the network is stopped, or has no bridge on this host"
 _PORT = "network.interface.name"
 
 
 def _reading(
-    key: str, metric: str, unit: str, description: str, *, counter: bool = False, device: str | None = None
+    key: str,
+    metric: str,
+    unit: str,
+    description: str,
+    *,
+    counter: bool = False,
+    device: str | None = None,
+    absent: str = "",
 ) -> Reading:
     return Reading(
         key,
@@ -20,6 +28,7 @@ def _reading(
         description,
         device=device,
         target=TargetKind.NETWORK,
+        absent=absent,
     )
 
 
@@ -32,6 +41,7 @@ READINGS: tuple[Reading, ...] = (
         "Bytes that enter the bridge at one of its ports.",
         counter=True,
         device=_PORT,
+        absent=_NO_BRIDGE,
     ),
     _reading(
         "bridge.packets",
@@ -40,6 +50,7 @@ READINGS: tuple[Reading, ...] = (
         "Packets that enter the bridge at a port.",
         counter=True,
         device=_PORT,
+        absent=_NO_BRIDGE,
     ),
     _reading(
         "bridge.drops",
@@ -48,6 +59,7 @@ READINGS: tuple[Reading, ...] = (
         "Packets that are dropped at a port of the bridge, in either direction.",
         counter=True,
         device=_PORT,
+        absent=_NO_BRIDGE,
     ),
     _reading(
         "bridge.errors",
@@ -56,7 +68,20 @@ READINGS: tuple[Reading, ...] = (
         "Errors at a port of the bridge, in either direction.",
         counter=True,
         device=_PORT,
+        absent=_NO_BRIDGE,
     ),
-    _reading("leases", "lease.count", "{lease}", "DHCP leases that have not expired."),
-    _reading("lease.addresses", "lease.limit", "{lease}", "Addresses of the network's DHCP ranges."),
+    _reading(
+        "leases",
+        "lease.count",
+        "{lease}",
+        "DHCP leases that have not expired.",
+        absent="the network is stopped, or its driver knows no leases",
+    ),
+    _reading(
+        "lease.addresses",
+        "lease.limit",
+        "{lease}",
+        "Addresses of the network's DHCP ranges.",
+        absent="the network is stopped, or gives no addresses by DHCP",
+    ),
 )
