@@ -17,6 +17,7 @@ Document = Mapping[str, Any]
 # What an alert's memory may hold beside what its engine puts there. A key that ends in _at or _since holds a time in
 # seconds since 1970, which moves when the clock is set.
 LOCAL = "local"  # about how this place sees its target: it does not go along with it
+LEARNED = "learned"  # of what is handed over beside alerts: what a rule has learned, in the rule's own words
 OUTLIVES = "outlives"  # goes on after its target is gone
 ABSENT_SINCE = "absent_since"
 

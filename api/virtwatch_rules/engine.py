@@ -173,6 +173,11 @@ class Judge(ABC):
         """Return what the rule has learned beside its alerts, None for nothing."""
         return None
 
+    def parts(self) -> Iterator[Document]:
+        """Yield what the rule has learned in documents that each may go along alone to another place."""
+        if (document := self.save()) is not None:
+            yield document
+
     def restore(self, document: Document) -> None:  # noqa: B027 - most have nothing
         """Take back what was saved; what cannot be read is left, and learned anew."""
 

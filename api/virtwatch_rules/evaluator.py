@@ -1,5 +1,6 @@
 """The rules of one target: observations and times come in, verdicts go out; agent, operator and command use it."""
 
+import json
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from virtwatch_api.nodemonitor import Evidence
 from virtwatch_api.policy import Collection as Collecting
 from virtwatch_api.policy import Enforcement, Mode, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
-from virtwatch_rules.alerts import ABSENT_SINCE, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
+from virtwatch_rules.alerts import ABSENT_SINCE, LEARNED, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.engine import Engine, Judge, Woken
 from virtwatch_rules.inputs import Event, Input, Measured
@@ -20,6 +21,8 @@ from virtwatch_rules.verdict import AlertName, Explained, Record, Verdict
 
 _CONTINUOUS_S = 1.0
 _UNPLUGGED_S = 30.0  # without a device whose target has others: a file that cannot be read once is not enough
+_MOST_LEARNED = 6  # documents that go along with one target beside its alerts
+MOST_MEMORY = 16_384  # characters of each, as NodeMonitor has room for
 _MOST_EVENTS = 32  # that wait for rules, and that an alert which comes late is held against
 
 
@@ -66,7 +69,7 @@ class Evaluator:
         self._in_force: dict[tuple[PolicyKey, str], _InForce] = {}
         self._by_judge: dict[Judge, _InForce] = {}
         self._waiting: dict[AlertName, Saved] = {}
-        self._taught: dict[tuple[PolicyKey, str], Document] = {}
+        self._taught: dict[tuple[PolicyKey, str], list[Document]] = {}
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._newest: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._devices: dict[Set[str], dict[str, float]] = {}
@@ -195,6 +198,7 @@ class Evaluator:
     def leave(self, *, at: float) -> Iterator[Verdict]:
         """Let the alerts go with the target to another place; those about how this place sees it end."""
         going = list(self.records())
+        learned = list(self._handed_over())
         self._forget_target()
         self._newest.clear()
         self._waiting = {}
@@ -206,6 +210,8 @@ class Evaluator:
             else:
                 change = hand_over(record.saved.state, now=at)
                 yield Verdict(record.name, change, record.saved.evidence, saved=record.saved)
+        for record in learned:
+            yield Verdict(record.name, hand_over(INACTIVE, now=at), record.saved.evidence, saved=record.saved)
 
     def restore(self, name: AlertName, saved: Saved) -> None:
         """Take back an alert from before a restart or from another place: it waits for the next `apply`."""
@@ -226,8 +232,8 @@ class Evaluator:
 
         `within` (seconds) leaves out rules of which more may be lost.
         """
-        for (policy, rule), document in self._taught.items():
-            yield policy, rule, document
+        for (policy, rule), documents in self._taught.items():
+            yield policy, rule, documents[-1]
         for (policy, rule), item in self._in_force.items():
             if item.judge.save_within <= within and (learned := item.judge.save()) is not None:
                 yield policy, rule, learned
@@ -238,7 +244,7 @@ class Evaluator:
         if item is not None:
             item.judge.restore(document)
         else:
-            self._taught[policy, rule] = document
+            self._taught.setdefault((policy, rule), []).append(document)
 
     def alerts(self) -> Iterator[tuple[AlertName, Alert, EffectiveRule]]:
         """Yield the alerts that are pending or fire, of policies that only observe too."""
@@ -292,7 +298,7 @@ class Evaluator:
             wants = engine.wants(body, interval=base_interval(effective.thresholds.collection))
             item = _InForce(effective, engine, engine.open(body, wants, at=at))
             self._in_force[key] = self._by_judge[item.judge] = item
-            if (taught := self._taught.pop(key, None)) is not None:
+            for taught in self._taught.pop(key, ()):
                 item.judge.restore(taught)
             self._store.add(item.judge)
 
@@ -330,6 +336,18 @@ class Evaluator:
         self.present = False
         self._store.clear()
         self._devices = {}
+
+    def _handed_over(self) -> Iterator[Record]:
+        """Yield what goes along with a target of what its rules have learned; what is too large is learned anew."""
+        left = _MOST_LEARNED
+        for (policy, rule), item in self._in_force.items():
+            for number, document in enumerate(item.judge.parts()):
+                memory = {LEARNED: document}
+                if left == 0 or len(json.dumps(memory, separators=(",", ":"))) > MOST_MEMORY:
+                    continue
+                left -= 1
+                device = f"{LEARNED}.{number}"
+                yield Record(AlertName(policy, rule, device), Saved(device, INACTIVE, Evidence(LEARNED), memory))
 
     def _judge_now(self, woken: Woken) -> Iterator[Verdict]:
         item = self._by_judge[woken.judge]

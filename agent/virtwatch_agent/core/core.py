@@ -117,12 +117,16 @@ class Core:
             if self._clock.monotonic() >= next_tick:
                 next_tick = self._clock.monotonic() + _TICK
                 self._guarded(self._dispatch.tick)
-                self._guarded(lambda: self._learning.look(self._dispatch.judged, now=self._clock.time()))
+                self._guarded(self._learn)
             self._guarded(self._dispatch.settle)
         self._guarded(self._outcome.flush)
         self._guarded(self._dispatch.settle)  # publishes what is on disk now
         self._guarded(lambda: self._learning.close(self._dispatch.judged, now=self._clock.time()))
         self._outcome.close()
+
+    def _learn(self) -> None:
+        taught, self._dispatch.taught = self._dispatch.taught, False
+        self._learning.look(self._dispatch.judged, now=self._clock.time(), at_once=taught)
 
     def _take_back(self) -> bool:
         """Take back what was known before, once no other process has it; False when this one ends first."""

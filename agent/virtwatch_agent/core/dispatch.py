@@ -40,6 +40,7 @@ from virtwatch_agent.seams import Clock, Collector, Telemetry
 from virtwatch_api.nodemonitor import Handover
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
+from virtwatch_rules.alerts import LEARNED
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
@@ -77,6 +78,7 @@ class Dispatch:
         self._objects = Objects(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
         self._touched: set[TargetRef] = set()
+        self.taught = False  # something that was learned in another place came, and is not on disk yet
         self._look_for_missing_at = 0.0
 
     @property
@@ -327,7 +329,9 @@ class Dispatch:
             self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
             return
         machine = self._inventory.expect(subject, clock=self._clock.monotonic())
-        machine.adopt(adopted(handover))
+        record = adopted(handover)
+        machine.adopt(record)
+        self.taught = self.taught or LEARNED in record.memory
         self._save_domain(machine)
         self._touched.add(machine.ref)
         self._apply(machine)

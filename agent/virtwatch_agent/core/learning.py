@@ -26,11 +26,11 @@ class Learning:
             self._kept.setdefault(item.target, []).append(item)
         self._soon, self._later = now, now
 
-    def look(self, targets: Iterable[Target], *, now: float) -> None:
+    def look(self, targets: Iterable[Target], *, now: float, at_once: bool = False) -> None:
         """Teach targets that are new, and save what has changed when it is time."""
         targets = list(targets)
         self._teach(targets)
-        if now - self._later >= _LATER_S:
+        if at_once or now - self._later >= _LATER_S:
             self._soon = self._later = now
             self._save(targets, within=float("inf"), now=now)
         elif now - self._soon >= _SOON_S or now < self._soon:

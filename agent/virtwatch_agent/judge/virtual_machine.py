@@ -1,6 +1,6 @@
 """One VM on this node: its life, and with it that of its alerts."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from virtwatch_agent.judge.records import AlertRecord
@@ -10,6 +10,7 @@ from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import Subject, TargetIdentity
+from virtwatch_rules.alerts import LEARNED
 from virtwatch_rules.budget import WindowBudget
 
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
@@ -83,7 +84,11 @@ class VirtualMachine(Target):
 
     def adopt(self, record: AlertRecord) -> None:
         """Take an alert that came along with the VM from another node; it waits as one from before a restart does."""
-        self.restore(record)
+        learned = record.memory.get(LEARNED)
+        if learned is None:
+            self.restore(record)
+        elif isinstance(learned, Mapping):
+            self.teach(record.key.policy, record.key.rule, learned)
 
     def other_than(self, subject: Subject) -> bool:
         """Tell whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""

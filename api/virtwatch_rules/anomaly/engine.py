@@ -20,6 +20,7 @@ from virtwatch_rules.inputs import Event, Input, Wants
 POINT_S = 60.0  # a point is the mean of so many seconds
 LEARNING_S = 7 * 86400.0  # before the first finding: on the first day there are 50 times as many as on the seventh
 MAX_SERIES = 64  # per rule and target
+PART_SERIES = 4  # of less than 3 KiB each
 VERSION = 1
 _JITTER_S = 0.5
 
@@ -129,7 +130,16 @@ class AnomalyJudge(Judge):
 
     def save(self) -> Document | None:
         """Return what was learned."""
-        series = [[*key, document(item.detector)] for key, item in self.series.items()]
+        return self._document(self.series.items())
+
+    def parts(self) -> Iterator[Document]:
+        """Yield what was learned, a few series at a time."""
+        series = list(self.series.items())
+        for first in range(0, len(series), PART_SERIES):
+            yield self._document(series[first : first + PART_SERIES])
+
+    def _document(self, some: Iterable[tuple[tuple[str, str], Series]]) -> Document:
+        series = [[*key, document(item.detector)] for key, item in some]
         counts = {"findings": self.rollup.findings, "weeks": self.rollup.weeks, "bound": self.rollup.bound}
         return {"version": VERSION, "begun": self.begun, "series": series, **counts}
 

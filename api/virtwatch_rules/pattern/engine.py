@@ -98,6 +98,11 @@ class PatternJudge(Judge):
         """Return the events that are still needed."""
         return {"version": VERSION, **self.history.document()}
 
+    def parts(self) -> Iterator[Document]:
+        """Yield the events, if there are any, to go along with a target that moves."""
+        if len(self.history):
+            yield {"version": VERSION, **self.history.document()}
+
     def restore(self, document: Document) -> None:
         """Take back the events; what cannot be read is left."""
         if document.get("version") == VERSION and self.history.restore(document):

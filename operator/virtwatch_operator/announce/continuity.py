@@ -1,4 +1,5 @@
 # An alert follows its VM to another node, and nobody is told that it ended or began by that.
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -13,10 +14,12 @@ from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.announce.elsewhere import elsewhere, news
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.nodes.trust import Trust
+from virtwatch_rules.alerts import LEARNED
 
 MANAGER = "virtwatch-handover"
 # Each write of the node's agent in between makes one attempt fail; an agent writes once per second at most.
 _ATTEMPTS = 5
+_MOST_HELD = 384 * 1024  # bytes of what waits for one node's agent, beyond which only alerts go there
 
 
 class Continuity:
@@ -115,6 +118,8 @@ class Continuity:
 def _with(held: list[Json], handover: Handover) -> list[Json]:
     if any(_id(item) == handover.id for item in held):
         return held
+    if LEARNED in handover.move.memory and len(json.dumps(held)) > _MOST_HELD:
+        return held  # it is learned anew: alerts need the room more
     return [*held, encode_handover(handover)]
 
 

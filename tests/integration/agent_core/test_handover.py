@@ -1,5 +1,6 @@
 """An alert goes along with its VM from one agent to another: two cores, each with its journal, and what is between."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.agent_core.scripted import BUSY, UUID, Agent, judging, policy
+from virtwatch_agent.journal.learned import Learned, LearnedStore
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
@@ -244,3 +246,69 @@ def test_a_vm_that_shuts_down_after_a_failed_migration_takes_its_alert_nowhere(n
     status = nodes.source.until(lambda status: not status.firing)
 
     assert status.transitions[-1].reason is Reason.DOMAIN_STOPPED
+
+
+LOOP = {
+    "name": "loop",
+    "severity": "Critical",
+    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3}, "within": "10m"},
+}
+ODD = {"name": "odd", "severity": "Warning", "anomaly": {"signals": ["vm.memory.rss"]}}
+
+
+def handed_over(nodes: Nodes, count: int) -> list[Handover]:
+    """Let the VM leave; return what the operator hands over, as the API server would give it back."""
+    nodes.source.say(Vanished(UUID, 0.0, "migrated"))
+    status = nodes.source.until(
+        lambda status: [item.action for item in status.transitions].count(Action.HANDED_OVER) == count
+    )
+    sent = [item for item in status.transitions if item.move is not None]
+    return [decode_handover(encode_handover(Handover(status.epoch, item, item.move))) for item in sent if item.move]
+
+
+def run_on_source(nodes: Nodes, *rules: dict) -> None:
+    nodes.source.judge_by(policy(*rules))
+    nodes.target.judge_by(policy(*rules))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0))
+    nodes.source.until(lambda status: any(item.virtual_machines for item in status.applied))
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+
+
+def test_the_events_that_a_pattern_waits_for_go_along(nodes: Nodes) -> None:
+    run_on_source(nodes, LOOP)
+    nodes.source.hear("vm.crashed", reason="panicked").hear("vm.crashed", reason="panicked")
+    sent = handed_over(nodes, 1)
+
+    nodes.arrive()
+    nodes.target.say(NodeChanged({}, None, tuple(sent)))
+    nodes.target.until(lambda status: bool(status.adopted))
+    nodes.target.hear("vm.crashed", reason="panicked")
+    status = nodes.target.until(lambda status: bool(status.firing))
+
+    assert (status.firing[0].alert.rule, status.firing[0].evidence.count) == ("loop", 3)
+    assert [item.action for item in status.transitions] == [Action.FIRED]
+
+
+def test_what_an_anomaly_rule_has_learned_goes_along_and_is_on_disk_there(nodes: Nodes) -> None:
+    run_on_source(nodes, ODD)
+    nodes.source.see(100.0)
+    sent = handed_over(nodes, 1)
+    learned = sent[0].move.memory["learned"]
+    assert [series[:2] for series in learned["series"]] == [["vm.memory.rss", ""]]
+    assert len(encode_handover(sent[0])["move"]["memory"]) < 4096
+
+    nodes.target.say(NodeChanged({}, None, tuple(sent)))
+    nodes.arrive()
+    nodes.target.until(lambda status: any(item.virtual_machines for item in status.applied))
+
+    def saved() -> list[Learned]:
+        store = LearnedStore(nodes.target.folder)
+        try:
+            return store.open(now=time.time())
+        finally:
+            store.close()
+
+    end = time.monotonic() + 10.0
+    while not any(item.document["series"] == learned["series"] for item in saved()):
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -1,5 +1,6 @@
 """An alert goes along with its VM to another node: what the operator makes of it on a real API server."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -146,3 +147,27 @@ def test_an_alert_that_moves_back_and_forth_under_an_operator_that_is_killed_is_
     eventually(lambda: handovers(place, here) == [], what="nothing to be held any more")
     assert len(place.events()) == 2
     assert reasons(place) == ["AlertCritical"]
+
+
+def test_what_a_rule_has_learned_goes_along_and_nobody_is_told(place: Place):
+    place.operator()
+    key = place.policy()
+    source, target = place.agent("n1"), place.agent("n2")
+    target.publish()
+    learned = {"learned": {"version": 1, "begun": 1.5, "series": [["vm.memory.rss", "", {"arrays": ["A" * 12_000]}]]}}
+    for number in range(40):
+        moved = source.happen(key, Action.HANDED_OVER, severity=None)
+        source.journal[-1] = replace(
+            moved,
+            alert=replace(moved.alert, device=f"learned.{number}"),
+            reason=Reason.MIGRATED,
+            move=Move(target.node, AlertState(), memory=learned),
+        )
+    while source.waiting():
+        source.publish()
+        eventually(source.hear, what="the acknowledgement of what was learned")
+
+    held = handovers(place, target)
+    assert json.loads(held[0]["move"]["memory"]) == learned
+    assert 20 < len(held) < 40, "what waits for one node is bounded"
+    assert place.events() == []
