@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from virtwatch_api.policy import Enforcement, PolicyKind, Rule
 from virtwatch_api.rule_kinds.registry import kind_of
@@ -24,10 +24,15 @@ class EffectiveRule:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Hold the rules in force for a target by name, and sentences about annotations that could not be followed."""
+    """Hold the rules in force for a target by name, and sentences about annotations that could not be followed.
+
+    Where it follows on another one, `changed` names the rules that may differ from `before`: all others are the same.
+    """
 
     rules: Mapping[str, EffectiveRule]
     problems: tuple[str, ...] = ()
+    before: Mapping[str, EffectiveRule] | None = field(default=None, repr=False, compare=False)
+    changed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 def selects(thresholds: ThresholdSet, target: TargetIdentity, *, node_labels: Mapping[str, str] | None = None) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from virtwatch_api.alert import INACTIVE, Reason, hand_over, resolve
 from virtwatch_api.catalogue.signals import SIGNAL
@@ -13,8 +14,8 @@ from virtwatch_api.policy import Enforcement, Mode, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import ABSENT_SINCE, LEARNED, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
 from virtwatch_rules.budget import WindowBudget
-from virtwatch_rules.engine import Engine, Judge, Woken
-from virtwatch_rules.inputs import Event, Input, Measured
+from virtwatch_rules.engine import NEVER, Engine, Judge, Woken
+from virtwatch_rules.inputs import Event, Input, Measured, Wants
 from virtwatch_rules.registry import engine_of
 from virtwatch_rules.store import Store
 from virtwatch_rules.verdict import AlertName, Explained, Record, Verdict
@@ -65,9 +66,14 @@ class Evaluator:
         self.present = False
         self.resolved = False  # its rules are known
         self.rules: Mapping[str, EffectiveRule] = {}
+        self.policies: frozenset[PolicyKey] = frozenset()  # whose rules are in force
+        self.asks = 0  # moves when what its rules ask for changes: `intervals`, `event_types`
         self._store = Store(budget)
         self._in_force: dict[tuple[PolicyKey, str], _InForce] = {}
         self._by_judge: dict[Judge, _InForce] = {}
+        # Those that may have an alert, or wait for an instant: of many rules most sleep.
+        self._awake: dict[Judge, None] = {}
+        self._listening: dict[str, dict[Judge, None]] = {}  # by type of event
         self._waiting: dict[AlertName, Saved] = {}
         self._taught: dict[tuple[PolicyKey, str], list[Document]] = {}
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
@@ -78,11 +84,7 @@ class Evaluator:
     @property
     def intervals(self) -> Mapping[str, float]:
         """Return how often (seconds) each signal is wanted, for the planner."""
-        wanted: dict[str, float] = {}
-        for item in self._in_force.values():
-            for asked in item.judge.wants.inputs:
-                wanted[asked.signal] = min(asked.interval, wanted.get(asked.signal, asked.interval))
-        return wanted
+        return self._store.intervals
 
     def asked(self) -> Iterator[tuple[EffectiveRule, Input]]:
         """Yield what each rule asks to be sampled: the planner adds it up and says who asked."""
@@ -92,14 +94,13 @@ class Evaluator:
 
     def hearing(self, event_type: str) -> Iterator[EffectiveRule]:
         """Yield the rules that want a type of event."""
-        for item in self._in_force.values():
-            if event_type in item.judge.wants.events:
-                yield item.effective
+        for judge in self._listening.get(event_type, ()):
+            yield self._by_judge[judge].effective
 
     @property
     def event_types(self) -> frozenset[str]:
         """Return the types of events that some rule wants."""
-        return frozenset(name for item in self._in_force.values() for name in item.judge.wants.events)
+        return frozenset(self._listening)
 
     @property
     def waits(self) -> bool:
@@ -107,12 +108,22 @@ class Evaluator:
         return bool(self._events)
 
     def apply(
-        self, rules: Mapping[str, EffectiveRule], policies: Collection[PolicyKey], *, at: float
+        self,
+        rules: Mapping[str, EffectiveRule],
+        policies: Collection[PolicyKey],
+        *,
+        at: float,
+        changed: Iterable[str] | None = None,
     ) -> Iterator[Verdict]:
-        """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist."""
+        """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist.
+
+        `changed` names the rules that may differ from those in force; None for any.
+        """
         before, self.rules, self.resolved = self.rules, rules, True
-        left = [item for name, item in before.items() if rules.get(name) is not item]
-        came = [item for name, item in rules.items() if before.get(name) is not item]
+        names = [*before, *(name for name in rules if name not in before)] if changed is None else list(changed)
+        pairs = [(before.get(name), rules.get(name)) for name in names]
+        left = [item for item, now in pairs if item is not None and item is not now]
+        came = [item for was, item in pairs if item is not None and item is not was]
         standing = {(item.thresholds.policy, item.rule.name): item for item in came}
         for key in [(item.thresholds.policy, item.rule.name) for item in left]:
             effective = standing.get(key)
@@ -121,11 +132,13 @@ class Evaluator:
         for key, effective in standing.items():
             if key not in self._in_force:
                 self._put(key, effective, at=at)
+        self._cover([*left, *came])
         self._taught = {}  # of rules that are gone
         recalled = list(self._recall(at=at))
         yield from self._end_waiting(policies, at=at)
-        if self.present and came:
-            self._expect(at)
+        if self.present:
+            placed = (self._in_force[key].judge for key in standing if key in self._in_force)
+            self._expect([*placed, *(item.judge for item, _ in recalled)], at)
         for item, alert in recalled:
             for said in item.judge.recent(alert, self._newest):
                 yield item.verdict(said)
@@ -155,10 +168,10 @@ class Evaluator:
         if event.type.endswith(".started"):
             self._newest.clear()
         self._newest.append(event)
-        for item in list(self._in_force.values()):
-            if event.type in item.judge.wants.events:
-                for said in item.judge.event(event, absent=not self.present):
-                    yield item.verdict(said)
+        for judge in list(self._listening.get(event.type, ())):
+            self._awake[judge] = None
+            for said in judge.event(event, absent=not self.present):
+                yield self._by_judge[judge].verdict(said)
 
     def tick(self, *, at: float) -> Iterator[Verdict]:
         """Let time pass: samples that did not come, alerts that end by themselves."""
@@ -167,24 +180,26 @@ class Evaluator:
         if self.present and at >= self._held_until:
             for woken in self._store.miss(at=at):
                 yield from self._judge_now(woken)
-        for item in list(self._in_force.values()):
-            if item.judge.tick_at <= at:
-                for said in item.judge.tick(at=at):
-                    yield item.verdict(said)
+        for judge in self._look_awake():
+            if judge.tick_at <= at:
+                for said in judge.tick(at=at):
+                    yield self._by_judge[judge].verdict(said)
 
     def appear(self, *, at: float) -> Iterator[Verdict]:
         """Note that the target is there; if it was not, silence counts from now on."""
         self._waiting = {name: _without_absence(saved) for name, saved in self._waiting.items()}
+        self._awake.update(dict.fromkeys(self._by_judge))
         for item in list(self._in_force.values()):
             for said in item.judge.appear(at=at):
                 yield item.verdict(said)
         if not self.present:
             self.present = True
-            self._expect(at)
+            self._expect(self._by_judge, at)
 
     def vanish(self, *, at: float, seen: bool = True) -> Iterator[Verdict]:
         """End what is about a target that runs; `seen` tells whether it was ever here."""
         self._forget_target()
+        self._awake.update(dict.fromkeys(self._by_judge))
         for item in list(self._in_force.values()):
             for said in item.judge.vanish(at=at):
                 yield item.verdict(said)
@@ -202,6 +217,7 @@ class Evaluator:
         self._forget_target()
         self._newest.clear()
         self._waiting = {}
+        self._awake.update(dict.fromkeys(self._by_judge))
         for item in self._in_force.values():
             item.judge.leave(at=at)
         for record in going:
@@ -222,8 +238,9 @@ class Evaluator:
         """Yield what must survive a restart: every enforced alert that is pending or fires."""
         for name, saved in self._waiting.items():
             yield Record(name, saved)
-        for item in self._in_force.values():
-            for alert in item.judge.alerts.values() if item.enforced else ():
+        for judge in self._look_awake():
+            item = self._by_judge[judge]
+            for alert in judge.alerts.values() if item.enforced else ():
                 if alert.state != INACTIVE:
                     yield Record(item.name(alert.device), alert.saved())
 
@@ -242,14 +259,16 @@ class Evaluator:
         """Take back what a rule has learned before a restart or in another place; it waits until the rule applies."""
         item = self._in_force.get((policy, rule))
         if item is not None:
+            self._awake[item.judge] = None
             item.judge.restore(document)
         else:
             self._taught.setdefault((policy, rule), []).append(document)
 
     def alerts(self) -> Iterator[tuple[AlertName, Alert, EffectiveRule]]:
         """Yield the alerts that are pending or fire, of policies that only observe too."""
-        for item in self._in_force.values():
-            for alert in item.judge.alerts.values():
+        for judge in self._look_awake():
+            item = self._by_judge[judge]
+            for alert in judge.alerts.values():
                 if alert.state != INACTIVE:
                     yield item.name(alert.device), alert, item.effective
 
@@ -279,15 +298,23 @@ class Evaluator:
         for item in self._in_force.values():
             item.judge.clock_set(seconds)
 
+    def _look_awake(self) -> list[Judge]:
+        """Return who has an alert or waits for an instant; the others sleep until they are called."""
+        awake = [judge for judge in self._awake if judge.alerts or judge.tick_at < NEVER]
+        if len(awake) < len(self._awake):
+            self._awake = dict.fromkeys(awake)
+        return awake
+
     def _renew(self, item: _InForce, effective: EffectiveRule) -> bool:
         thresholds, body = effective.thresholds, effective.rule.body
         if thresholds.enforcement is not item.effective.thresholds.enforcement or type(body) is not item.engine.body:
             return False
-        before, wants = item.judge.wants, item.engine.wants(body, interval=base_interval(thresholds.collection))
-        if not item.judge.renew(body, wants):
+        before, judge = item.judge.wants, item.judge
+        wants = _shared(item.engine.wants(body, interval=base_interval(thresholds.collection)))
+        if not judge.renew(body, wants):
             return False
-        if item.judge.wants != before:
-            self._store.change(item.judge, before)
+        self._awake[judge] = None
+        self._ask(judge, before, judge.wants)
         item.effective = effective
         return True
 
@@ -295,25 +322,51 @@ class Evaluator:
         body = effective.rule.body
         engine = engine_of(body)
         if engine is not None:
-            wants = engine.wants(body, interval=base_interval(effective.thresholds.collection))
+            wants = _shared(engine.wants(body, interval=base_interval(effective.thresholds.collection)))
             item = _InForce(effective, engine, engine.open(body, wants, at=at))
             self._in_force[key] = self._by_judge[item.judge] = item
+            self._awake[item.judge] = None
             for taught in self._taught.pop(key, ()):
                 item.judge.restore(taught)
-            self._store.add(item.judge)
+            self._ask(item.judge, Wants(), item.judge.wants)
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
         item = self._in_force.pop(key)
         del self._by_judge[item.judge]
-        self._store.drop(item.judge)
+        self._awake.pop(item.judge, None)
+        self._ask(item.judge, item.judge.wants, Wants())
         for said in item.judge.end(reason, at=at):
             yield item.verdict(said)
+
+    def _ask(self, judge: Judge, before: Wants, now: Wants) -> None:
+        """Give a judge what it wants now, in place of what it wanted before."""
+        if before == now:
+            return
+        changed = self._store.change(judge, before.inputs, now.inputs)
+        for name in before.events - now.events:
+            del self._listening[name][judge]
+            if not self._listening[name]:
+                del self._listening[name]
+                changed = True
+        for name in now.events - before.events:
+            changed |= name not in self._listening
+            self._listening.setdefault(name, {})[judge] = None
+        self.asks += changed
+
+    def _cover(self, touched: Iterable[EffectiveRule]) -> None:
+        """Note whether rules of these policies are in force now."""
+        sets = {item.thresholds.policy: item.thresholds for item in touched}
+        found = ((policy, self.rules.get(rule.name)) for policy, item in sets.items() for rule in item.rules)
+        here = {policy for policy, item in found if item is not None and item.thresholds.policy == policy}
+        if not here <= self.policies or (sets.keys() - here) & self.policies:
+            self.policies = _shared_policies(self.policies.difference(sets).union(here))
 
     def _recall(self, *, at: float) -> Iterator[tuple[_InForce, Alert]]:
         for name, saved in list(self._waiting.items()):
             item = self._in_force.get((name.policy, name.rule))
             if item is not None and item.enforced:
                 del self._waiting[name]
+                self._awake[item.judge] = None
                 item.judge.recall(saved, at=at)
                 yield item, item.judge.alerts[name.device]
 
@@ -322,9 +375,9 @@ class Evaluator:
         for name, saved in waiting.items():
             yield from _ended(name, saved, _gone(name.policy, policies), at=at)
 
-    def _expect(self, at: float) -> None:
+    def _expect(self, judges: Iterable[Judge], at: float) -> None:
         """Let silence count from now on, where it is known which series are to come."""
-        for judge in self._by_judge:
+        for judge in judges:
             for asked in judge.wants.inputs:
                 if not SIGNAL[asked.signal].per_device:
                     self._store.expect(asked.signal, "", at=at)
@@ -351,6 +404,7 @@ class Evaluator:
 
     def _judge_now(self, woken: Woken) -> Iterator[Verdict]:
         item = self._by_judge[woken.judge]
+        self._awake[woken.judge] = None
         for _, said in item.engine.points([woken]):
             yield item.verdict(said)
 
@@ -374,6 +428,7 @@ class Evaluator:
         woken = self._store.take(look, catch_up)
         yield from early
         for judge, watches in woken.items() if not held else ():
+            self._awake[judge] = None
             batch.setdefault(self._by_judge[judge].engine, []).append(Woken(judge, watches, look.due))
         if look.devices:
             yield from self._gone_devices(look)
@@ -417,6 +472,18 @@ def _judge_batch(batch: Mapping[Engine, list[Woken]], taken: Set[Evaluator]) -> 
                 if (verdict := evaluator.verdict(judge, said)) is not None:
                     yield evaluator, verdict
                     break
+
+
+@lru_cache(1024)
+def _shared(wants: Wants) -> Wants:
+    """Return one object for all that are equal: a rule is judged for many targets."""
+    return wants
+
+
+@lru_cache(64)
+def _shared_policies(policies: frozenset[PolicyKey]) -> frozenset[PolicyKey]:
+    """Return one object for all targets of the same policies."""
+    return policies
 
 
 def _gone(policy: PolicyKey, policies: Collection[PolicyKey]) -> Reason:

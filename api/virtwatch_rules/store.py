@@ -11,7 +11,7 @@ from functools import lru_cache
 from virtwatch_api.policy import Function
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.engine import NEVER, Judge, Watch, Woken
-from virtwatch_rules.inputs import Input, Measured, Wants
+from virtwatch_rules.inputs import Input, Measured
 from virtwatch_rules.windows import LARGEST, NONE, Window, slots_of
 
 STALE_INTERVALS = 3
@@ -156,23 +156,16 @@ class Store:
         budget.join(self)
         self._series: dict[tuple[str, str], list[Track]] = {}
         self._asked: dict[str, dict[tuple[Judge, Input], None]] = {}
+        self.intervals: dict[str, float] = {}  # how often (seconds) each signal is wanted
         self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
         self._check_at = 0.0
         self._began = (0.0, 0.0)  # the newest look that a series began with, and its anchor: one number for all
 
-    def add(self, judge: Judge) -> None:
-        """Give a judge the windows that it wants."""
-        self.change(judge, Wants())
+    def change(self, judge: Judge, before: Sequence[Input], now: Sequence[Input]) -> bool:
+        """Give a judge what it wants now, and take what it alone wanted before: windows that it still wants stay.
 
-    def drop(self, judge: Judge) -> None:
-        """Take its windows from a judge; those that nobody else wants go."""
-        self._change(judge, judge.wants.inputs, ())
-
-    def change(self, judge: Judge, before: Wants) -> None:
-        """Give a judge what it wants now, and take what it alone wanted before: windows that it still wants stay."""
-        self._change(judge, before.inputs, judge.wants.inputs)
-
-    def _change(self, judge: Judge, before: Sequence[Input], now: Sequence[Input]) -> None:
+        Tell whether `intervals` changed.
+        """
         left = [wanted for wanted in before if wanted not in now]
         came = [wanted for wanted in now if wanted not in before]
         for wanted in left:
@@ -183,6 +176,7 @@ class Store:
         for wanted in came:
             self._asked.setdefault(wanted.signal, {})[judge, wanted] = None
         signals = {wanted.signal for wanted in (*left, *came)}
+        changed = sum(self._note_interval(signal) for signal in signals) > 0
         for signal, device in [key for key in self._series if key[0] in signals]:
             tracks = self._series[signal, device]
             for reading in [reading for track in tracks for reading in track.readings]:
@@ -192,6 +186,14 @@ class Store:
                     self._watch(tracks, judge, wanted, device, tracks[0].seen)
             if left:
                 self._trim((signal, device))
+        return changed
+
+    def _note_interval(self, signal: str) -> bool:
+        """Note how often a signal is wanted; tell whether that changed."""
+        before = self.intervals.pop(signal, None)
+        if signal in self._asked:
+            self.intervals[signal] = min(wanted.interval for _, wanted in self._asked[signal])
+        return self.intervals.get(signal) != before
 
     def expect(self, signal: str, device: str, *, at: float) -> None:
         """Let the silence of a series that is to come count from now on."""

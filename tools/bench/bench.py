@@ -12,6 +12,7 @@ from lab.installed.system import System
 from lab.rundir import RunDir, clean
 from tools.bench.cost import agent_cost
 from tools.bench.delays import breach_delay, event_delay
+from tools.bench.edits import edit_cost
 from tools.bench.fairness import report_sizes, storm_delay
 from tools.bench.figure import Figure
 from tools.bench.fleet import fleet_cost
@@ -38,6 +39,8 @@ def bench(*, from_nothing: bool = False) -> None:
             _print(figure)
         return
     for figure in judging_cost():
+        _print(figure)
+    for figure in edit_cost():
         _print(figure)
     _print(watch_start())
     for figure in fleet_cost():

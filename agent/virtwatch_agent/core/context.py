@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.rulebook import Rulebook
 from virtwatch_agent.judge.target import Target
@@ -24,6 +25,7 @@ class Context:
         self.known = False
         self.windows = windows
         self.rulebook = Rulebook()
+        self.coverage = Coverage()
         self.policies: frozenset[PolicyKey] = frozenset()  # that exist, readable or not
         self.rejected: Sequence[Rejected] = ()
         self.foreign: Sequence[str] = ()

@@ -292,9 +292,12 @@ class Dispatch:
         self._emit(self._node, self._node.join(fresh, self._context.policies, now=now))
         for target in self._targets:
             if not (target.resolved and self._resolve(target).rules is target.rules):
-                self._apply(target)
+                asked = target.evaluator.asks if target.resolved else None
+                self._put_in_force(target)
+                if target.evaluator.asks != asked:
+                    self._plan(target)
         for thresholds in fresh:
-            count = sum(thresholds.policy in item.policies for item in self._inventory.machines.values())
+            count = self._context.coverage.machines.get(thresholds.policy, 0)
             self._telemetry.applied(thresholds, started=started, virtual_machines=count)
 
     def _identities(self, changed: IdentitiesChanged) -> None:
@@ -337,6 +340,11 @@ class Dispatch:
         self._apply(machine)
 
     def _apply(self, target: Target) -> None:
+        """Put the rules in force for a target and let be collected what they need."""
+        self._put_in_force(target)
+        self._plan(target)
+
+    def _put_in_force(self, target: Target) -> None:
         """Put the rules in force for a target, as far as both policies and what it is are known."""
         if self._context.known and target.known:
             resolution = self._resolve(target)
@@ -347,6 +355,9 @@ class Dispatch:
             for event in waited:
                 assert isinstance(target, VirtualMachine)
                 self._count(target, event)
+        self._context.coverage.note(target)
+
+    def _plan(self, target: Target) -> None:
         if target.present:
             judge = target.evaluator
             exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)
@@ -366,6 +377,7 @@ class Dispatch:
         if machine is not None and machine.paused_by != paused_by:
             self._save_domain(machine)
         self._touched.add(target.ref)
+        self._context.coverage.note(target)
 
     def _with_culprit(self, machine: VirtualMachine, verdict: Verdict) -> Verdict:
         """Let an alert say who took what its VM lacks, here and as long as it fires."""

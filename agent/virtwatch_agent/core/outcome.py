@@ -236,6 +236,7 @@ class Outcome:
         return View(
             ledger=self._ledger,
             targets=targets,
+            coverage=context.coverage,
             thresholds=context.thresholds,
             thresholds_known=context.known,
             rejected=context.rejected,

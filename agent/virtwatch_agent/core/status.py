@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.unavailable import Missing
@@ -45,6 +46,7 @@ class View:
 
     ledger: Ledger
     targets: Sequence[Target]
+    coverage: Coverage
     thresholds: Sequence[ThresholdSet]
     thresholds_known: bool
     rejected: Sequence[Rejected]
@@ -189,13 +191,6 @@ def _judged(unavailable: Sequence[tuple[PolicyKey, Unavailable]], conditions: Co
 def _applied(
     view: View, by_policy: Mapping[PolicyKey, Counts], unavailable: Sequence[tuple[PolicyKey, Unavailable]]
 ) -> Iterable[Applied]:
-    machines: dict[PolicyKey, int] = {}
-    selecting: set[PolicyKey] = set()
-    for target in view.targets:
-        for policy in target.policies if target.present else ():
-            selecting.add(policy)
-            if isinstance(target, VirtualMachine):
-                machines[policy] = machines.get(policy, 0) + 1
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
     listed = _listed(unavailable)
@@ -204,13 +199,13 @@ def _applied(
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
     for thresholds in view.thresholds:
         policy = thresholds.policy
-        idle = not (policy in selecting or policy in by_policy or view.would_have_fired.get(policy))
+        idle = not (policy in view.coverage.targets or policy in by_policy or view.would_have_fired.get(policy))
         if idle and policy not in refused:
             continue  # it selects nothing here: read_up_to says that it is known
         yield Applied(
             policy=policy,
             hash=thresholds.hash,
-            virtual_machines=machines.get(policy, 0),
+            virtual_machines=view.coverage.machines.get(policy, 0),
             counts=by_policy.get(policy, Counts()),
             would_have_fired=view.would_have_fired.get(policy, 0)
             if thresholds.enforcement is Enforcement.OBSERVE

@@ -83,7 +83,7 @@ class Target(ABC):
     @property
     def policies(self) -> frozenset[PolicyKey]:
         """Return the policies whose rules are in force."""
-        return frozenset(effective.thresholds.policy for effective in self.rules.values())
+        return self.evaluator.policies
 
     @property
     def waits(self) -> bool:
@@ -110,8 +110,11 @@ class Target(ABC):
 
     def apply(self, resolution: Resolution, policies: Collection[PolicyKey], *, now: float) -> Iterator[Verdict]:
         """Put rules in force; alerts whose rule still stands keep their state, the others end."""
-        yield from self._verdicts(self.evaluator.apply(resolution.rules, policies, at=now))
-        self._deriver.want(self.evaluator.intervals)
+        evaluator, asked = self.evaluator, self.evaluator.asks
+        changed = resolution.changed if resolution.before is evaluator.rules else None
+        yield from self._verdicts(evaluator.apply(resolution.rules, policies, at=now, changed=changed))
+        if evaluator.asks != asked:
+            self._deriver.want(evaluator.intervals)
 
     def sample(self, sample: Sample, *, due: float) -> Iterator[Verdict]:
         """Judge a sample that was due at `due`, seconds since 1970."""

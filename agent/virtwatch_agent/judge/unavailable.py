@@ -53,7 +53,7 @@ class Availability:
         }
         found = {
             Missing(effective.thresholds.policy, effective.rule.name, asked.signal, why[asked.signal])
-            for effective, asked in evaluator.asked()
+            for effective, asked in (evaluator.asked() if why else ())
             if asked.signal in why
         }
         return sorted(

@@ -1,6 +1,6 @@
 """What a rule judges: a signal, and the formula by which it follows from readings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from virtwatch_api.catalogue.entries import NOT_NEGATIVE, Range, Source, TargetKind
@@ -72,6 +72,22 @@ class Signal:
     bad_value: str = ""
     remedy: str = ""
 
+    # What follows from the formula: asked with each edit, for each rule of each target.
+    readings: frozenset[str] = field(init=False, repr=False, compare=False)  # that the formula needs
+    sources: frozenset[Source] = field(init=False, repr=False, compare=False)  # that must be asked for it
+    # Whether each device has its own value, and so its own alert.
+    per_device: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        readings = _readings(self.formula)
+        each = self.formula is not None and self.formula.across is Across.EACH
+        for name, value in (
+            ("readings", readings),
+            ("sources", frozenset(READING[key].source for key in readings)),
+            ("per_device", each and any(READING[key].device for key in readings)),
+        ):
+            object.__setattr__(self, name, value)
+
     @property
     def derived(self) -> bool:
         """Tell whether the signal says more than one exported reading, or its rate, which every backend computes."""
@@ -118,42 +134,27 @@ class Signal:
                 return ""
 
     @property
-    def readings(self) -> frozenset[str]:
-        """Name the readings that the formula needs."""
-        match self.formula:
-            case Rate(readings, per, _, less, clock):
-                return frozenset(readings).union(key for key in (per, less, clock) if key)
-            case RateRatio(numerator, denominator, _):
-                return frozenset((numerator, denominator))
-            case Value(reading, per, _):
-                return frozenset((reading,)) | ({per} if per else frozenset())
-            case None:
-                return frozenset()
-
-    @property
     def least_interval(self) -> float:
         """Return the seconds below which looking more often tells nothing new: a guest reports every 10 s or so."""
         return _GUEST_REPORT_S if isinstance(self.formula, Rate) and self.formula.clock else 0.0
-
-    @property
-    def sources(self) -> frozenset[Source]:
-        """Name the sources that must be asked for this signal."""
-        return frozenset(READING[key].source for key in self.readings)
 
     @property
     def from_guest(self) -> bool:
         """Tell whether the guest itself reports it, once its driver is loaded."""
         return any(READING[key].of_guest for key in self.readings)
 
-    @property
-    def per_device(self) -> bool:
-        """Tell whether each device has its own value, and so its own alert."""
-        return (
-            self.formula is not None
-            and self.formula.across is Across.EACH
-            and any(READING[key].device for key in self.readings)
-        )
-
     def format(self, value: float, *, beside: float | None = None) -> str:
         """Write a value of the signal as people read it; `beside` is a value from which it must be told apart."""
         return format_value(value, self.unit, share=self.range.share, beside=beside)
+
+
+def _readings(formula: Formula | None) -> frozenset[str]:
+    match formula:
+        case Rate(readings, per, _, less, clock):
+            return frozenset(readings).union(key for key in (per, less, clock) if key)
+        case RateRatio(numerator, denominator, _):
+            return frozenset((numerator, denominator))
+        case Value(reading, per, _):
+            return frozenset((reading,)) | ({per} if per else frozenset())
+        case None:
+            return frozenset()
