@@ -112,6 +112,15 @@ class TargetEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class MigrationsSeen:
+    """Say which of a connection's domains migrate away now, found after a gap; `domains` are those asked about."""
+
+    domains: frozenset[str]
+    leaving: frozenset[str]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionState:
     """Say whether a libvirt connection works; `problem` is a sentence that says what to do, empty when all is well."""
 
@@ -177,7 +186,8 @@ class ThresholdsChanged:
 class KubernetesIdentity:
     """Hold what the Kubernetes API says of a VM; `pod_uids` are its active launcher pods on this node.
 
-    `migration_target` is the other node to which a live migration takes it, or took it, empty without one.
+    `migration_target` is the other node to which a live migration takes it, or took it, empty without one. `migrating`
+    is the uid of one that takes it away from this node now; `migration_failed` is why the newest one did not.
     """
 
     namespace: str
@@ -187,6 +197,8 @@ class KubernetesIdentity:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     migration_target: str = ""
+    migrating: str = ""
+    migration_failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +222,7 @@ Observation = (
     Appeared
     | Vanished
     | FoundStopped
+    | MigrationsSeen
     | Sample
     | TargetEvent
     | ConnectionState

@@ -96,7 +96,7 @@ def _spec(folder: Path, *, name: str) -> DaemonSpec:
     config = "etc/libvirtd.conf"
     socket = folder / "sock" / "libvirt-sock"
     files = {
-        config: LIBVIRTD_CONF + SOCKET_CONF,
+        config: LIBVIRTD_CONF + SOCKET_CONF + _identity(folder),
         "etc/qemu.conf": HOST_QEMU_CONF,
         "passwd": PASSWD,
         "group": GROUP,
@@ -117,6 +117,11 @@ def _spec(folder: Path, *, name: str) -> DaemonSpec:
         socket=socket,
         probed=Path("cache/qemu/capabilities"),
     )
+
+
+def _identity(folder: Path) -> str:
+    """Tell the hosts of one machine apart: a guest migrates only to another host."""
+    return f'host_uuid = "{uuid.uuid5(uuid.NAMESPACE_URL, str(folder))}"\n'
 
 
 def _setup() -> list[Command]:

@@ -27,6 +27,7 @@ from virtwatch_agent.observations import (
     DomainState,
     FoundStopped,
     IdentitiesChanged,
+    MigrationsSeen,
     NodeChanged,
     ObjectsListed,
     Observation,
@@ -121,7 +122,7 @@ class Dispatch:
     def handle(self, observation: Observation) -> None:
         """Take one observation."""
         match observation:
-            case Sample() | TargetEvent() | Appeared() | Vanished() | FoundStopped():
+            case Sample() | TargetEvent() | Appeared() | Vanished() | FoundStopped() | MigrationsSeen():
                 self._of_domain(observation)
             case ConnectionState():
                 self._connection(observation)
@@ -137,7 +138,9 @@ class Dispatch:
             case NodeChanged():
                 self._node_changed(observation)
 
-    def _of_domain(self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped) -> None:
+    def _of_domain(
+        self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen
+    ) -> None:
         match observation:
             case Sample():
                 self._sample(observation)
@@ -145,6 +148,8 @@ class Dispatch:
                 self._event(observation)
             case Appeared():
                 self._appeared(observation)
+            case MigrationsSeen():
+                self._migrations_seen(observation)
             case Vanished():
                 self._vanished(observation)
             case FoundStopped():
@@ -192,11 +197,15 @@ class Dispatch:
             return
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
-        self._telemetry.event(machine.subject, event)
-        self._context.heard(machine, event)
         self._outcome.changed = True
-        self._emit(machine, machine.event(event))
-        self._count(machine, event)
+        under = machine.migration.under
+        for told in machine.migration.around(event, running=machine.domain.state is DomainState.RUNNING):
+            self._telemetry.event(machine.subject, told)
+            self._context.heard(machine, told)
+            self._emit(machine, machine.event(told))
+            self._count(machine, told)
+        if machine.migration.under is not under:
+            self._save_domain(machine)
 
     def _count(self, machine: VirtualMachine, event: TargetEvent) -> None:
         """Let patterns over all VMs of the node have an event."""
@@ -231,6 +240,13 @@ class Dispatch:
         else:
             self._emit(machine, machine.vanish(now=vanished.at))
         self._save_domain(machine)
+
+    def _migrations_seen(self, seen: MigrationsSeen) -> None:
+        """Infer which live migrations began, or came to nothing, while nobody looked."""
+        for machine in [self._inventory.machines[uuid] for uuid in seen.domains if uuid in self._inventory.machines]:
+            event = machine.migration.compared(machine.domain, leaving=machine.domain.uuid in seen.leaving, at=seen.at)
+            if event is not None and machine.present:
+                self._event(event)
 
     def _ended(self, machine: VirtualMachine, found: FoundStopped | None, *, now: float) -> None:
         """Infer the end of a VM that was there before a restart, unless it was told then."""
@@ -305,6 +321,9 @@ class Dispatch:
         for machine in self._inventory.identify(changed.identities):
             self._save_domain(machine)
             self._apply(machine)
+            now = self._timeline.at(self._clock.monotonic())
+            if machine.present and (event := machine.migration.told_by_api(machine.identity, machine.ref, at=now)):
+                self._event(event)
 
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._context.node_labels:
@@ -436,4 +455,6 @@ class Dispatch:
             self._outcome.forget_object(target.ref)
 
     def _save_domain(self, machine: VirtualMachine) -> None:
-        self._outcome.save_domain(DomainRecord(machine.domain, machine.identity, machine.paused_by))
+        self._outcome.save_domain(
+            DomainRecord(machine.domain, machine.identity, machine.paused_by, machine.migration.under)
+        )

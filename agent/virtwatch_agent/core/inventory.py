@@ -6,6 +6,7 @@ from dataclasses import replace
 from virtwatch_agent.inventory.gaps import UNSEEN, differences
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
+from virtwatch_agent.judge.migration import Under
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, KubernetesIdentity, TargetEvent
 from virtwatch_api.targets import Subject
@@ -33,6 +34,7 @@ class Inventory:
         for record in restored.domains:
             machine = VirtualMachine(record.domain, self._node, self.windows)
             machine.identity, machine.paused_by = record.identity, record.paused_by
+            machine.migration.under = Under(record.migration)
             self.machines[record.domain.uuid] = machine
             self._unseen[record.domain.uuid] = record
             self._found_by[record.domain.uuid] = clock + _GRACE
@@ -46,6 +48,8 @@ class Inventory:
         machine = self.machines.get(domain.uuid)
         if machine is None:
             machine = self.machines[domain.uuid] = VirtualMachine(domain, self._node, self.windows)
+            if (domain.state, appeared.reason) == (DomainState.PAUSED, "migration"):
+                machine.migration.under = Under.IN
         elif domain.pod_uid != machine.domain.pod_uid:
             machine.unidentify()  # a new launcher pod may belong to a new VMI
         machine.appear(domain, at=appeared.at)

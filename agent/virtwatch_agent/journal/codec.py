@@ -95,7 +95,11 @@ def _decode_subject(document: dict[str, str]) -> Subject:
 
 def encode_domain(record: DomainRecord) -> str:
     """Write a domain."""
-    return json.dumps(asdict(record), separators=(",", ":"))
+    document = asdict(record)
+    # The API tells them again, and an older agent does not know them.
+    for name in ("migrating", "migration_failed"):
+        (document["identity"] or {}).pop(name, None)
+    return json.dumps(document, separators=(",", ":"))
 
 
 def decode_domain(text: str) -> DomainRecord:
@@ -114,6 +118,7 @@ def decode_domain(text: str) -> DomainRecord:
         Domain(state=state, **domain),
         KubernetesIdentity(**identity) if identity else None,
         document.get("paused_by", ""),
+        document.get("migration", ""),
     )
 
 

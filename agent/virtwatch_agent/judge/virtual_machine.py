@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from virtwatch_agent.judge.migration import Migration
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
@@ -27,6 +28,7 @@ class VirtualMachine(Target):
         self.domain = domain
         self.identity: KubernetesIdentity | None = None
         self.paused_by = ""  # the type of the event that was judged and paused it
+        self.migration = Migration()
         self.start_inferred = ""  # the incarnation whose start nobody has heard yet
         self._node = node
         self._unjudged: list[TargetEvent] = []

@@ -17,6 +17,7 @@ from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 _LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+_MAX_REASON = 256  # characters of why a migration failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,8 @@ def _identity(vmi: Json, node: str) -> KubernetesIdentity:
         labels=dict(_mapping(metadata.get("labels"))),
         annotations=dict(_mapping(metadata.get("annotations"))),
         migration_target=_migration_target(vmi, node),
+        migrating=_migrating(vmi, node),
+        migration_failed=_migration_failed(vmi, node),
     )
 
 
@@ -168,6 +171,22 @@ def _migration_target(vmi: Json, node: str) -> str:
     migration = _mapping(_mapping(vmi.get("status")).get("migrationState"))
     target = migration.get("targetNode")
     return target if isinstance(target, str) and target != node and not migration.get("failed") else ""
+
+
+def _migrating(vmi: Json, node: str) -> str:
+    """Return the uid of the migration that takes a VMI away from a node now."""
+    migration = _mapping(_mapping(vmi.get("status")).get("migrationState"))
+    over = migration.get("completed") or migration.get("failed") or migration.get("endTimestamp")
+    leaves = migration.get("sourceNode") == node and migration.get("startTimestamp") and not over
+    return str(migration.get("migrationUid") or "unknown") if leaves else ""
+
+
+def _migration_failed(vmi: Json, node: str) -> str:
+    migration = _mapping(_mapping(vmi.get("status")).get("migrationState"))
+    if not migration.get("failed") or migration.get("sourceNode") != node:
+        return ""
+    aborted = migration.get("abortStatus") == "Succeeded"
+    return str(migration.get("failureReason") or ("aborted" if aborted else "unknown"))[:_MAX_REASON]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

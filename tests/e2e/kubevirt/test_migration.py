@@ -25,6 +25,13 @@ BUSY = {
 }
 
 
+ARRIVALS = "arrivals"
+ARRIVED = {
+    "name": "arrived",
+    "severity": "Warning",
+    "event": {"type": "vm.migration_completed", "where": {"role": "target"}},
+}
+STARTED = {"name": "leaves", "severity": "Warning", "event": {"type": "vm.migration_started"}}
 ONE_VM: dict[str, Any] = {"target": {"names": ["moving-1"]}, "collection": {"interval": "1s"}}
 
 
@@ -37,6 +44,7 @@ def vm(watched: Watched) -> Iterator[VirtualMachine]:
     made.delete()
     watched.forget(POLICY)
     watched.forget(AFTERWARDS)
+    watched.forget(ARRIVALS)
 
 
 def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: VirtualMachine) -> None:
@@ -46,6 +54,8 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
     of_vm.wait(RULE, "AlertCritical")
     of_policy.wait(RULE, "AlertCritical")
     before, known = watched.wait_alert(POLICY, vm), _identity(watched, source)
+
+    watched.put_in_force(ARRIVALS, STARTED, ARRIVED, **ONE_VM)
 
     with PolicyStatuses(watched.cluster.control_plane.kubeconfig, "shop", POLICY) as statuses:
         target = vm.move()
@@ -64,6 +74,8 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
             deadline=DEADLINE_S,
         )
 
+    of_vm.wait("leaves", "AlertWarning")
+    of_vm.wait("arrived", "AlertWarning")
     [after] = watched.alerts(POLICY, vm)
     assert (before["node"], after["node"]) == (source, target)
     assert after["since"] == before["since"]

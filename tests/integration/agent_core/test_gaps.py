@@ -15,6 +15,7 @@ from virtwatch_agent.observations import (
     FoundStopped,
     IdentitiesChanged,
     KubernetesIdentity,
+    MigrationsSeen,
     NodeChanged,
     Sample,
     TargetEvent,
@@ -367,3 +368,37 @@ def test_a_vm_that_starts_while_the_agent_is_away_ends_the_alert_of_its_crash(ag
 
     assert status.transitions[-1].evidence.text == "vm.started (reason unknown), found after a gap"
     assert [item.alert.rule for item in status.transitions] == ["crashed", "stopped", "stopped", "crashed"]
+
+
+MOVES = {
+    "name": "moves",
+    "severity": "Warning",
+    "event": {"type": "vm.migration_started", "resolveOn": ["vm.migration_completed", "vm.migration_failed"]},
+}
+
+
+def seen(agent: Agent, *leaving: str) -> Agent:
+    return agent.say(MigrationsSeen(frozenset({UUID}), frozenset(leaving), agent.clock.time()))
+
+
+def test_a_migration_goes_on_over_a_restart_and_its_failure_is_inferred(agent: Agent) -> None:
+    agent.judge_by(policy(MOVES)).appear().hear("vm.migration_started")
+    agent.until(lambda status: firing(status) == ["moves"])
+
+    agent.restart()
+    seen(agent.judge_by(policy(MOVES)).appear(), UUID).hear("vm.migration_started")
+    agent.until(lambda status: status.virtual_machines == 1 and firing(status) == ["moves"])
+    seen(agent)
+    status = agent.until(lambda status: not status.firing)
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED]
+    assert agent.outside.heard == ["vm.migration_failed"]
+
+
+def test_a_migration_that_began_while_nobody_looked_is_inferred(agent: Agent) -> None:
+    seen(agent.judge_by(policy(MOVES)).appear(), UUID)
+    agent.until(lambda status: firing(status) == ["moves"])
+    agent.hear("vm.migration_started").hear("vm.stopped", reason="migrated")
+    agent.until(lambda status: not status.firing)
+
+    assert agent.outside.heard == ["vm.migration_started", "vm.migration_completed", "vm.stopped"]

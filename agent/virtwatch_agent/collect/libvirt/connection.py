@@ -14,6 +14,7 @@ import libvirt
 from virtwatch_agent.collect.libvirt.events import (
     DevicesEvent,
     LibvirtEvent,
+    MemoryPassEvent,
     RebootEvent,
     io_error,
     lifecycle,
@@ -106,6 +107,10 @@ class Connection:
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG,
                 lambda _, domain, action, __: heard(domain, watchdog(action)),
+            ),
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION,
+                lambda _, domain, __, ___: heard(domain, MemoryPassEvent()),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,

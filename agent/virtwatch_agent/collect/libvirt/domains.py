@@ -14,6 +14,7 @@ from virtwatch_agent.collect.kernel.reader import KernelReader
 from virtwatch_agent.collect.libvirt import problems
 from virtwatch_agent.collect.libvirt.call_pool import Call
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
+from virtwatch_agent.collect.libvirt.connection import QEMU
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.domain_tracker import LOST, DomainTracker, DomainView
 from virtwatch_agent.collect.libvirt.emitter import Emitter
@@ -24,9 +25,11 @@ from virtwatch_agent.collect.libvirt.events import (
     DevicesEvent,
     LibvirtEvent,
     LifecycleEvent,
+    MemoryPassEvent,
     Turn,
 )
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
+from virtwatch_agent.collect.libvirt.migrations import Migrations
 from virtwatch_agent.inventory.addresses import AddressKind
 from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwatched
 
@@ -63,6 +66,7 @@ class Domains:
         self._doubted: set[tuple[Endpoint, str]] = set()  # listed, but without a process: looked at once more
         self._unread: set[tuple[Endpoint, str]] = set()
         self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
+        self._migrations = Migrations(runtime, self._tracker.counts)
         self.connections = Endpoints(runtime, self)
 
     def find(self, uuid: str) -> tuple[Domain, Attached] | None:
@@ -107,6 +111,8 @@ class Domains:
                 self._gone(endpoint, uuid, listing.stopped.get(uuid, LOST))
         for look in listing.inspections:
             self._seen(endpoint, look)
+        if endpoint.calls is not None and endpoint.calls.connection.driver == QEMU:
+            self._migrations.opened(endpoint, listed)
         for seconds in _CONFIRM:
             self._runtime.timers.enter(seconds, 0, self._confirm, (endpoint, endpoint.calls))
 
@@ -163,6 +169,8 @@ class Domains:
                     self._detach(endpoint, uuid)
             case DevicesEvent():
                 self.look_again(endpoint, uuid)
+            case MemoryPassEvent():
+                self._migrations.passed(endpoint, uuid, at=at)
             case _ if self._tracker.counts(endpoint.address.name, uuid):
                 self._emitter.happened(uuid, heard, self._devices(endpoint, uuid), at=at)
 
@@ -322,6 +330,7 @@ class Domains:
 
     def _detach(self, endpoint: Endpoint, uuid: str) -> None:
         self._doubted.discard((endpoint, uuid))
+        self._migrations.gone(endpoint, uuid)
         self._tell_unread(uuid, endpoint, "")
         attached = self._attached.pop((endpoint.address.name, uuid), None)
         if attached is not None and attached.reader is not None:

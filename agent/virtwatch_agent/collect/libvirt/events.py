@@ -97,11 +97,16 @@ class WatchdogEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryPassEvent:
+    """A domain's memory was passed over, to be moved or saved."""
+
+
+@dataclass(frozen=True, slots=True)
 class DevicesEvent:
     """A device was plugged or unplugged."""
 
 
-LibvirtEvent = LifecycleEvent | RebootEvent | IoErrorEvent | WatchdogEvent | DevicesEvent
+LibvirtEvent = LifecycleEvent | RebootEvent | IoErrorEvent | WatchdogEvent | MemoryPassEvent | DevicesEvent
 
 
 def lifecycle(event: int, detail: int) -> LifecycleEvent | None:

@@ -103,14 +103,24 @@ EVENTS: tuple[EventType, ...] = (
         Attribute("action", ("ignore", "inject", "fatal", "reset", "unknown")),
     ),
     _planned("vm.device_removed", _I, "A device was unplugged.", _DEVICE),
-    _planned("vm.migration_started", _I, "A live migration started.", otel_name="libvirt.domain.migration.started"),
-    _planned(
-        "vm.migration_completed", _I, "A live migration succeeded.", otel_name="libvirt.domain.migration.completed"
+    _event(
+        "vm.migration_started",
+        _I,
+        "A live migration that takes the VM away from its node started.",
+        otel_name="libvirt.domain.migration.started",
     ),
-    _planned(
+    _event(
+        "vm.migration_completed",
+        _I,
+        "A live migration succeeded; the node that the VM left says so (role source), and the one to which it came "
+        "(role target).",
+        Attribute("role", ("source", "target")),
+        otel_name="libvirt.domain.migration.completed",
+    ),
+    _event(
         "vm.migration_failed",
         _W,
-        "A live migration failed; the VM stays on its node.",
+        "A live migration failed; the VM stays on its node. KubeVirt says the reason.",
         Attribute("reason"),
         otel_name="libvirt.domain.migration.failed",
     ),

@@ -238,3 +238,24 @@ def test_an_unreadable_one_is_said_once_for_as_long_as_it_is_held(caplog):
 
 def read_node(document):
     return NodeReader().read(document)
+
+
+MOVING = {"sourceNode": "n1", "targetNode": "n2", "migrationUid": "m-1", "startTimestamp": "2026-11-30T08:00:00Z"}
+OVER = {**MOVING, "endTimestamp": "2026-11-30T08:01:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("migration", "said"),
+    [
+        ({}, ("", "")),
+        (MOVING, ("m-1", "")),
+        ({**MOVING, "sourceNode": "n3"}, ("", "")),
+        ({**OVER, "completed": True}, ("", "")),
+        ({**OVER, "completed": True, "failed": True, "failureReason": "node is full"}, ("", "node is full")),
+        ({**OVER, "failed": True, "abortStatus": "Succeeded"}, ("", "aborted")),
+        ({**OVER, "failed": True, "sourceNode": "n3"}, ("", "")),
+    ],
+)
+def test_a_vmi_tells_the_node_that_it_leaves_of_its_migration(migration, said):
+    (identity,) = read_identities([vmi(migrationState=migration)], node="n1").identities
+    assert (identity.migrating, identity.migration_failed) == said

@@ -25,7 +25,7 @@ class Node:
         self.all = []
         self.qemus = {}  # seconds since 1970, when each pod's was started
         self.runtime = Runtime(
-            pool=None,
+            pool=SimpleNamespace(submit=lambda _: None),
             post=None,
             timers=sched.scheduler(self.monotonic, self.wait),
             clock=self,
@@ -92,7 +92,7 @@ class Node:
 
 def line() -> SimpleNamespace:
     """Stand for an open connection that shows nothing when it is asked again."""
-    connection = SimpleNamespace(domains={})
+    connection = SimpleNamespace(domains={}, driver="QEMU")
     return SimpleNamespace(connection=connection, submit=lambda call: call.failed(OSError("not now")))
 
 
