@@ -25,8 +25,10 @@ from virtwatch_telemetry.traceparent import parent
 
 MANAGER = "virtwatch-acknowledge"
 
-# In a storm an acknowledgement is a write for many transitions, and each makes the API server copy a whole NodeMonitor.
-_ACKNOWLEDGE_EVERY_S = 1.0
+# In a storm an acknowledgement is one write for many transitions: each makes the API server merge a whole NodeMonitor.
+# An agent whose list is full waits for it.
+_ACKNOWLEDGE_EVERY_S = 5.0
+_ACKNOWLEDGE_FULL_EVERY_S = 1.0
 
 # Hands news to all sinks, which call back once each has taken it.
 Hand = Callable[[Sequence[Handed]], None]
@@ -103,7 +105,7 @@ class Announcer:
         try:
             self._decide_all(monitor, journal)
         finally:
-            if (taken := journal.taken()) and self._is_time(node, journal, taken):
+            if (taken := journal.taken()) and self._is_time(monitor, journal, taken):
                 self._acknowledge(monitor, journal, taken)
         if monitor.handovers:
             self._continuity.settle(monitor)
@@ -124,11 +126,12 @@ class Announcer:
             if news:
                 self._hand(news)
 
-    def _is_time(self, node: str, journal: _Journal, taken: Sequence[_Decided]) -> bool:
+    def _is_time(self, monitor: NodeMonitor, journal: _Journal, taken: Sequence[_Decided]) -> bool:
         """Tell whether to acknowledge what was taken now, or to wait for the rest of it."""
-        now = time.monotonic()
-        if len(taken) < len(journal.decided) and now - journal.acknowledged_at < _ACKNOWLEDGE_EVERY_S:
-            self._again(node)
+        now, full = time.monotonic(), monitor.status is not None and monitor.status.waiting > 0
+        every = _ACKNOWLEDGE_FULL_EVERY_S if full else _ACKNOWLEDGE_EVERY_S
+        if len(taken) < len(journal.decided) and now - journal.acknowledged_at < every:
+            self._again(monitor.node)
             return False
         journal.acknowledged_at = now
         return True

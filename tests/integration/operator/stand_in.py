@@ -17,7 +17,7 @@ from virtwatch_api.nodemonitor import (
     NodeStatus,
     Transition,
 )
-from virtwatch_api.nodemonitor_codec import encode_status
+from virtwatch_api.nodemonitor_codec import Json, encode_status
 from virtwatch_api.policy import PolicyKey, Severity
 from virtwatch_api.targets import Subject
 from virtwatch_kube.client import KubeClient
@@ -116,7 +116,10 @@ class StandIn:
 
     def hear(self) -> bool:
         """Drop what was acknowledged; tell whether that was anything new."""
-        document = self._client.get(virtwatch("nodemonitors", name=self.node))
+        return self.note(self._client.get(virtwatch("nodemonitors", name=self.node)))
+
+    def note(self, document: Json) -> bool:
+        """Drop what a NodeMonitor says was acknowledged; tell whether that was anything new."""
         acknowledged = (document.get("spec") or {}).get("acknowledged") or {}
         if acknowledged.get("epoch") != self.epoch or acknowledged["sequence"] <= self.acknowledged:
             return False
