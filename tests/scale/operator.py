@@ -38,7 +38,8 @@ from virtwatch_kube.watch import OnChange, Watch
 from virtwatch_operator.rollup.aggregate import roll_up
 from virtwatch_operator.rollup.reports import Presence, Report
 
-STEADY_S = 30.0
+SETTLED_S = 40.0
+STEADY_S = 60.0
 TRANSITIONS = 1000
 DELAYS = 200
 ALERTS_PER_NODE = 16
@@ -145,7 +146,7 @@ def measure(nodes: int, policies: int) -> Iterable[Figure]:
         eventually(lambda: ready(fleet.port), what="the operator to be ready", deadline=120)
         yield figure(f"operator, ready after its start ({size})", time.monotonic() - began, goal=READY_GOAL_S)
         process = psutil.Process(operator.pid)
-        time.sleep(20)  # what a new leader looks at once
+        time.sleep(SETTLED_S)  # what a new leader looks at once
         yield from steady(process, fleet, size)
         yield delays(fleet, size)
         others = {"API server": cluster.apiserver, "etcd": cluster.etcd}
@@ -167,6 +168,7 @@ def steady(process: psutil.Process, fleet: Fleet, size: str) -> Iterable[Figure]
         for agent in itertools.cycle(fleet.agents):
             if ended.wait(300.0 / len(fleet.agents)):
                 return
+            agent.reported = time.time()
             agent.publish()
 
     thread = threading.Thread(target=refresh, daemon=True)
