@@ -1,6 +1,6 @@
 """What flows into the core's one queue: everything that the outside tells it, in the order in which it came."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,8 +8,10 @@ from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.policy import PolicyKey
-from virtwatch_api.targets import TargetRef, vm_ref
+from virtwatch_api.resolution import EffectiveRule
+from virtwatch_api.targets import Subject, TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.verdict import Explained
 
 # (reading key of the catalogue, device): device is "" where the reading has none.
 Series = tuple[str, str]
@@ -218,6 +220,23 @@ class NodeChanged:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Hold how one rule stands for one target and device; `missing` says why it cannot be judged, where it cannot."""
+
+    subject: Subject
+    effective: EffectiveRule
+    explained: Explained
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingsAsked:
+    """Ask how all rules stand now; `answer` is called on the core's thread and must not block."""
+
+    answer: Callable[[Sequence[Standing]], None]
+
+
 Observation = (
     Appeared
     | Vanished
@@ -231,4 +250,5 @@ Observation = (
     | ThresholdsChanged
     | IdentitiesChanged
     | NodeChanged
+    | StandingsAsked
 )

@@ -114,6 +114,8 @@ class ThresholdJudge(Judge):
         if value is None:
             if reading.idle:
                 return Evidence(rule.signal, text=describe_idle(rule.signal, rule.aggregate, device))
+            if alert.evidence.text and not reading.missing:
+                return alert.evidence  # after a restart no sample came yet
             return Evidence(rule.signal, text=describe_silence(rule.signal, device, reading.silence))
         severity = (change.severity or change.previous) if change else alert.state.severity or alert.state.holding
         level = self._level(severity)

@@ -31,7 +31,7 @@ def watch_alone(run: RunDir, guest: Guest, *, uri: str, teller: Teller) -> None:
     try:
         for cause, words in (
             (None, f"{guest.name}  running"),
-            (True, f"{guest.name}  cpu-busy"),
+            (True, f"{guest.name}  cpu-busy: "),
             (False, "Resolved  "),
         ):
             if cause is not None:

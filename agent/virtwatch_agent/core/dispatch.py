@@ -32,6 +32,8 @@ from virtwatch_agent.observations import (
     ObjectsListed,
     Observation,
     Sample,
+    Standing,
+    StandingsAsked,
     TargetEvent,
     ThresholdsChanged,
     Unwatched,
@@ -137,6 +139,8 @@ class Dispatch:
                 self._identities(observation)
             case NodeChanged():
                 self._node_changed(observation)
+            case StandingsAsked(answer):
+                answer(self._standings())
 
     def _of_domain(
         self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen
@@ -387,6 +391,18 @@ class Dispatch:
     def _resolve(self, target: Target) -> Resolution:
         """Return the rules for a target: the same object as long as nothing changed for it."""
         return self._context.rulebook.resolve(target.ref, target.selector_identity)
+
+    def _standings(self) -> list[Standing]:
+        """Say how each rule stands for each target that is there."""
+        now = self._timeline.at(self._clock.monotonic())
+        found = []
+        for target in self._targets:
+            missing = {(item.policy, item.rule): item.why for item in target.missing}
+            for explained in target.evaluator.explain(at=now) if target.present else ():
+                name = explained.name
+                why = missing.get((name.policy, name.rule), "")
+                found.append(Standing(target.subject, target.rules[name.rule], explained, why))
+        return found
 
     def _emit(self, target: Target, verdicts: Iterable[Verdict]) -> None:
         machine = target if isinstance(target, VirtualMachine) else None

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
                 uris=tuple(arguments.connect or ()),
                 as_json=arguments.output == "json",
                 state=arguments.state,
+                values_every=arguments.values_every,
                 recorder=recorder,
             )
             recorder.close()

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+from virtwatch_api.duration import parse_duration
+from virtwatch_cli.watch.uris import unusable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take policies, connections, the format and the state folder."""
@@ -17,6 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     parser.add_argument(
         "--state", type=Path, metavar="DIR", help="where alerts outlive a restart (default: they do not)"
+    )
+    parser.add_argument(
+        "--values",
+        dest="values_every",
+        type=_every,
+        default=60.0,
+        metavar="TIME",
+        help="how often current values are shown beside their bounds; 0s for never (default: 1m)",
     )
 
 
@@ -46,10 +57,19 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _every(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def uri(text: str) -> str:
     """Read a libvirt URI."""
     if not text.strip():
         raise argparse.ArgumentTypeError("must be a libvirt URI, as in test:///default")
+    if problem := unusable(text):
+        raise argparse.ArgumentTypeError(problem)
     if text.startswith("test:///") and text != "test:///default":
         file = Path(unquote(text.removeprefix("test://").partition("?")[0]))
         # libvirt's XML parser would say so at each attempt, straight to the terminal.
@@ -73,4 +93,5 @@ def run(arguments: argparse.Namespace) -> int:
         uris=tuple(arguments.connect or ()),
         as_json=arguments.output == "json",
         state=arguments.state,
+        values_every=arguments.values_every,
     )

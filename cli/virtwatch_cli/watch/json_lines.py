@@ -4,16 +4,19 @@ import json
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from virtwatch_agent.observations import Domain
-from virtwatch_api.nodemonitor import FiringAlert, Transition
+from virtwatch_agent.observations import Domain, Standing
+from virtwatch_api.nodemonitor import FiringAlert, Transition, Unavailable
 from virtwatch_api.nodemonitor_codec import encode_firing, encode_transition, format_time
+from virtwatch_api.policy import PolicyKey
 from virtwatch_cli.policy_files import Finding
+from virtwatch_cli.watch.rules import describe
 from virtwatch_cli.watch.terminal import Screen
+from virtwatch_cli.watch.values import as_json
 from virtwatch_cli.watch.watched import Watched, WatchedMachine
 
 
 class JsonScreen(Screen):
-    """Write one JSON object per line; `type` is watching, firing, vm, transition or problem."""
+    """Write one JSON object per line; `type` is watching, firing, vm, values, unavailable, transition or problem."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -27,6 +30,7 @@ class JsonScreen(Screen):
                 "name": item.policy.name,
                 "enforcement": item.enforcement.value,
                 "rules": [rule.name for rule in item.rules],
+                "judges": {rule.name: describe(rule) for rule in item.rules},
             }
             for item in watched.thresholds
         ]
@@ -50,6 +54,15 @@ class JsonScreen(Screen):
         """Write each alert that fires already, in the shape that NodeMonitor's status holds."""
         for alert in alerts:
             self._write("firing", **encode_firing(alert), total=total)
+
+    def values(self, standings: Sequence[Standing], *, at: float) -> None:
+        """Write all current values beside their bounds."""
+        self._write("values", at=format_time(at), values=[as_json(item) for item in standings])
+
+    def unavailable(self, policy: PolicyKey, item: Unavailable, *, over: bool) -> None:
+        """Write that a rule cannot be judged for some VMs, or can again."""
+        told = {"rule": item.rule, "signal": item.signal, "why": item.why, "example": item.example}
+        self._write("unavailable", policy=str(policy), virtualMachines=item.targets, over=over, **told)
 
     def transition(self, transition: Transition) -> None:
         """Write a transition, in the shape that NodeMonitor's status holds."""

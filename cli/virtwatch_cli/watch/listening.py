@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from virtwatch_agent.observations import Appeared, Domain, Observation, Vanished
+from virtwatch_agent.observations import Appeared, ConnectionState, Domain, Observation, Vanished
 from virtwatch_agent.seams import Collector, Deliver
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import TargetRef
 from virtwatch_cli.watch.watched import identities
 
-Found = Appeared | Vanished
+Found = Appeared | Vanished | ConnectionState
 
 
 class ListeningCollector(Collector):
-    """Pass a collector's observations on, and tell `found` which VMs come and go."""
+    """Pass a collector's observations on, and tell `found` which VMs come and go, and which connections work."""
 
     def __init__(self, collector: Collector, *, found: Callable[[Found], None]) -> None:
         self._collector = collector

@@ -16,6 +16,7 @@ from pathlib import Path
 from virtwatch_agent.collect.cost import CostMeter, measure_process
 from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
+from virtwatch_agent.collect.libvirt.trial import cannot_open
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
@@ -42,9 +43,12 @@ def watch(
     uris: Sequence[str],
     as_json: bool,
     state: Path | None,
+    values_every: float = 0.0,
     recorder: Recorder | None = None,
 ) -> int:
-    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is valid.
+    """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is valid, or a URI or folder cannot be used.
+
+    Current values are shown each `values_every` seconds, 0 for never.
 
     Raises:
         OSError: nothing can be shown any more.
@@ -55,8 +59,15 @@ def watch(
     with ExitStack() as stack:
         node = socket.gethostname().lower()
         found = choose(uris)
+        unusable = [reason for reason in (*map(cannot_open, uris), _unusable(state)) if reason]
+        for reason in unusable:
+            screen.problem(reason)
+        if unusable:
+            return 1
         watched = Watched(node, found.names)
-        reporter = TerminalReporter(screen, watched, closed=ended.set)
+        reporter = TerminalReporter(
+            screen, watched, connections=max(1, len(set(uris))), values_every=values_every, closed=ended.set
+        )
         policies = FilePolicies(files, changed=reporter.policies, wrong=reporter.problem)
         problems = policies.read()
         for problem in problems:
@@ -102,6 +113,20 @@ def watch(
     if reporter.error is not None:
         raise reporter.error
     return 0
+
+
+def _unusable(state: Path | None) -> str:
+    """Say why no state can be kept where it was asked for; empty where it can."""
+    if state is None:
+        return ""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        why = "it is no folder" if state.exists() and not state.is_dir() else error.strerror
+        return f"--state {state} cannot be used: {why}; name a folder that can be written, or leave it out"
+    return ""
 
 
 class _ProblemHandler(logging.Handler):

@@ -10,16 +10,30 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from virtwatch_agent.observations import Appeared, Domain, NodeChanged, Observation, Vanished
+from virtwatch_agent.observations import (
+    Appeared,
+    ConnectionState,
+    Domain,
+    NodeChanged,
+    Observation,
+    Standing,
+    StandingsAsked,
+    Vanished,
+)
 from virtwatch_agent.seams import Deliver, Reporter
-from virtwatch_api.nodemonitor import Acknowledged, FiringAlert, NodeStatus, Transition
+from virtwatch_api.nodemonitor import Acknowledged, FiringAlert, NodeStatus, Transition, Unavailable
+from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.watch.listening import Found
+from virtwatch_cli.watch.values import measured
 from virtwatch_cli.watch.watched import Watched
 
 _SETTLED = 0.3  # seconds without news after which what was found at the start is shown
-_FIRST_LOOK = 1.0  # seconds after which it is shown anyway
+_FIRST_LOOK = 5.0  # seconds after which it is shown anyway, though a connection has not said yet what is there
+_FIRST_VALUES = 1.0  # seconds between looks whether there are values to show
+_WAIT_FOR_VALUES = 3.0  # seconds, or 2.5 intervals: a rate needs two looks; then those are shown that are there
+_INTERVALS = 2.5
 
 
 class Screen(Protocol):
@@ -41,6 +55,14 @@ class Screen(Protocol):
         """Show alerts that fired before the start, the worst ones; `total` counts all that fire."""
         ...
 
+    def values(self, standings: Sequence[Standing], *, at: float) -> None:
+        """Show current values beside bounds."""
+        ...
+
+    def unavailable(self, policy: PolicyKey, item: Unavailable, *, over: bool) -> None:
+        """Show that a rule cannot be judged for some VMs, or can again."""
+        ...
+
     def transition(self, transition: Transition) -> None:
         """Show a transition of an alert."""
         ...
@@ -59,8 +81,21 @@ class TerminalReporter(Reporter):
         watched: Watched,
         *,
         closed: Callable[[], None],
+        connections: int = 1,
+        values_every: float = 0.0,
     ) -> None:
-        """`closed` is called when nothing can be shown any more; `error` is why."""
+        """`closed` is called when nothing can be shown any more; `error` is why.
+
+        The first screen waits for so many connections. Values are shown each `values_every` seconds, 0 for never.
+        """
+        self._connections_awaited = connections
+        self._connected: set[str] = set()
+        self._quiet_since = self._began = time.monotonic()
+        self._values_every = values_every
+        self._values_at = float("inf")  # monotonic seconds: when values are asked for next
+        self._values_latest = 0.0
+        self._values_shown = False
+        self._missing: dict[tuple[PolicyKey, str, str, str], tuple[PolicyKey, Unavailable]] = {}
         self._screen = screen
         self._watched = watched
         self._closed = closed
@@ -114,22 +149,59 @@ class TerminalReporter(Reporter):
             self._closed()
 
     def _show(self) -> None:
-        first_look_ends = time.monotonic() + _FIRST_LOOK
         while True:
             try:
-                left = min(_SETTLED, max(0.0, first_look_ends - time.monotonic()))
-                show = self._queue.get(timeout=None if self._overview_shown else left)
+                show = self._queue.get(timeout=self._wait())
             except queue.Empty:
-                show = self._show_overview
+                show = self._show_what_is_due
             if show is None:
                 break
             show()
 
-    def _show_overview(self) -> None:
+    def _wait(self) -> float | None:
+        """Return the seconds until something is to be shown though nothing comes; None for ever."""
+        now = time.monotonic()
         if not self._overview_shown:
-            self._overview_shown = True
-            self._screen.overview(self._watched)
-            self._show_earlier()
+            return max(0.0, self._overview_at() - now)
+        return None if self._values_at == float("inf") else max(0.0, self._values_at - now)
+
+    def _overview_at(self) -> float:
+        """Return when the first screen is due: every connection has listed its VMs, or takes too long for that."""
+        latest = self._began + _FIRST_LOOK
+        if len(self._connected) < self._connections_awaited:
+            return latest
+        return min(latest, self._quiet_since + _SETTLED)
+
+    def _show_what_is_due(self) -> None:
+        now = time.monotonic()
+        if not self._overview_shown and now >= self._overview_at():
+            self._show_overview()
+        if now >= self._values_at:
+            self._values_at = now + (self._values_every if self._values_shown else _FIRST_VALUES)
+            self._deliver(StandingsAsked(lambda found: self._queue.put(lambda: self._show_values(found))))
+
+    def _show_values(self, standings: Sequence[Standing]) -> None:
+        if not self._values_shown:
+            known = [bool(item.missing) or item.explained.evidence.value is not None for item in measured(standings)]
+            if not any(known) or not (all(known) or time.monotonic() >= self._values_latest):
+                return
+            self._values_shown, self._values_at = True, time.monotonic() + self._values_every
+        self._screen.values(standings, at=time.time())
+
+    def _show_overview(self) -> None:
+        if self._overview_shown:
+            return
+        self._overview_shown = True
+        self._screen.overview(self._watched)
+        self._show_earlier()
+        if self._values_every:
+            self._values_shown = False
+            now = time.monotonic()
+            slowest = max((item.collection.interval for item in self._watched.thresholds), default=0.0)
+            self._values_at = now + _FIRST_VALUES
+            self._values_latest = now + max(_WAIT_FOR_VALUES, _INTERVALS * slowest)
+        if self._newest is not None:
+            self._show_status()
 
     def _show_earlier(self) -> None:
         status, self._earlier = self._earlier, None
@@ -142,7 +214,11 @@ class TerminalReporter(Reporter):
         self._show_overview()
 
     def _show_found(self, found: Found) -> None:
+        self._quiet_since = time.monotonic()
         match found:
+            case ConnectionState(connection, _, _, closed):
+                if not closed:
+                    self._connected.add(connection)
             case Appeared(domain, at):
                 before = self._watched.domains.get(domain.uuid)
                 self._watched.domains[domain.uuid] = domain
@@ -154,15 +230,19 @@ class TerminalReporter(Reporter):
                     self._screen.vanished(self._watched, gone, at=at, reason=reason)
 
     def _show_status(self) -> None:
+        if not self._overview_shown and time.monotonic() < self._overview_at():
+            return  # the first screen shows it
         with self._lock:
             status, self._newest = self._newest, None
-        assert status is not None
+        if status is None:
+            return
         if self._shown.epoch != status.epoch:
             self._shown = Acknowledged(status.epoch, 0)
         fresh = [item for item in status.transitions if item.sequence > self._shown.sequence]
         if not self._status_known:
             self._status_known = True
             self._take_earlier(status, told=fresh)
+        self._show_unavailable(status)
         if not fresh:
             return
         self._show_overview()
@@ -170,6 +250,19 @@ class TerminalReporter(Reporter):
             self._screen.transition(transition)
         self._shown = Acknowledged(status.epoch, fresh[-1].sequence)
         self._deliver(NodeChanged(labels={}, acknowledged=self._shown))
+
+    def _show_unavailable(self, status: NodeStatus) -> None:
+        """Show what rules lack that is new, and what is over; the number of VMs alone is no news."""
+        missing = {
+            (applied.policy, item.rule, item.signal, item.why): (applied.policy, item)
+            for applied in status.applied
+            for item in applied.unavailable
+        }
+        for key in missing.keys() - self._missing.keys():
+            self._screen.unavailable(*missing[key], over=False)
+        for key in self._missing.keys() - missing.keys():
+            self._screen.unavailable(*self._missing[key], over=True)
+        self._missing = missing
 
     def _take_earlier(self, status: NodeStatus, *, told: Iterable[Transition]) -> None:
         """Take what fired before the start, but for what a transition tells anyway; show it with the overview."""

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli.conftest import Virtwatch
 from tools.checkout import CHECKOUT
 
@@ -23,10 +25,10 @@ def test_it_shows_what_is_watched_and_what_fires(virtwatch: Virtwatch, policy: P
     command = virtwatch("watch", "-f", policy.parent, *DRIVER)
 
     assert "Watching 1 VM" in command.line("Watching")
-    assert command.line("default/laptop").split()[:3] == ["default/laptop", "cpu-busy", "vm.cpu.utilization"]
+    assert command.line("cpu-busy").split()[:2] == ["cpu-busy", "vm.cpu.utilization:"]
     assert command.line("running").split() == ["test", "running", "cpu-busy"]
     fired = " ".join(command.line("Warning test").split())
-    assert "cpu-busy: vm.cpu.utilization is 50 %, above 10 % [default/laptop]" in HALF.sub("is 50 %,", fired)
+    assert "cpu-busy: vm.cpu.utilization is 50 %, above 10 %" in HALF.sub("is 50 %,", fired)
 
 
 def test_machines_are_told_the_same_in_json(virtwatch: Virtwatch, policy: Path) -> None:
@@ -171,8 +173,8 @@ def test_what_fires_already_is_shown_after_a_restart(virtwatch: Virtwatch, polic
 
     second = virtwatch(*arguments)
 
-    second.line("FIRES ALREADY VM")
-    assert second.line("Warning test cpu-busy").strip().endswith(", above 10 %  [default/laptop]")
+    second.line("Fires already:")
+    assert ", above 10 %, since" in second.line("Warning test cpu-busy")
 
 
 def test_a_reader_that_goes_away_ends_it(policy: Path) -> None:
@@ -199,19 +201,6 @@ def test_it_imports_neither_kubernetes_nor_kopf(virtwatch: Virtwatch, policy: Pa
     assert imported.isdisjoint({"kubernetes", "kopf", "virtwatch_kube", "virtwatch_operator", "pydantic", "aiohttp"})
 
 
-def test_a_state_folder_that_cannot_be_written_is_said_and_judging_goes_on(
-    virtwatch: Virtwatch, policy: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "state").write_text("a file where the folder should be")
-
-    command = virtwatch("watch", "-f", policy, "--state", tmp_path / "state", *DRIVER)
-
-    command.line(str(tmp_path / "state"))
-    command.line("Warning test")
-    assert command.interrupt() == 0
-    assert "Traceback" not in command.output
-
-
 def test_what_the_backend_did_not_take_is_said_although_ctrl_c_comes_before_the_first_export(
     virtwatch: Virtwatch, policy: Path
 ) -> None:
@@ -234,8 +223,8 @@ def test_the_readmes_command_shows_what_the_readme_shows(virtwatch: Virtwatch) -
 
     command = virtwatch("watch", "-f", CHECKOUT / example, *DRIVER)
 
-    for line in (command.line("POLICY"), command.line("cpu-busy"), command.line("paused"), command.line("running")):
-        assert line.strip() in README
+    for text in ("default/laptop", "cpu-busy", "paused", "running"):
+        assert command.line(text).strip() in README
     _, fired = command.line("Critical test").split("  ", maxsplit=1)
     assert HALF.sub("is 50 %,", fired.strip()) in README
 
@@ -266,3 +255,56 @@ spec:
     fired = command.document(type="transition", action="Fired", rule="promised")
     assert float(fired["evidence"]["value"]) > 0.01
     assert command.document(type="transition", action="Fired", rule="in-use")["severity"] == "Warning"
+
+
+def test_current_values_stand_beside_their_bounds(virtwatch: Virtwatch, policy: Path) -> None:
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+    assert command.line("STATE VM RULE").split() == ["STATE", "VM", "RULE", "NOW", "WARNING", "CRITICAL"]
+    value = " ".join(command.line("test cpu-busy").split())
+    assert re.fullmatch(r"Warning test cpu-busy [45]\d(\.\d)? % above 10 %", value)
+
+    (told,) = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER).document(type="values")["values"]
+    assert told["warning"]["text"] == "above 10 %"
+    assert 0.4 < told["value"] < 0.6
+
+
+def test_a_rule_that_cannot_be_judged_is_named(virtwatch: Virtwatch, policy: Path) -> None:
+    """The test driver has no process whose waiting for a CPU the kernel could count."""
+    _edit(policy, "vm.cpu.utilization", "vm.cpu.delay.ratio")
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+    machine = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER)
+    assert "rule cpu-busy cannot be judged for test: no" in command.line("No data")
+    told = machine.document(type="unavailable")
+    assert (told["rule"], told["signal"], told["over"]) == ("cpu-busy", "vm.cpu.delay.ratio", False)
+
+
+def test_the_first_screen_names_all_vms(virtwatch: Virtwatch, policy: Path, tmp_path: Path) -> None:
+    names = [f"web-{number:02}" for number in range(40)]
+    domain = "<domain type='test'><name>{}</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    host = tmp_path / "host.xml"
+    host.write_text(f"<node>{''.join(domain.format(name) for name in names)}</node>")
+    arguments = ("watch", "-f", policy, "-o", "json", "--connect", f"test://{host}")
+    watching = virtwatch(*arguments).document(type="watching")
+    assert [item["name"] for item in watching["virtualMachines"]] == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--connect", "qemu:///sytem"), 'did you mean "/system"?'),
+        (("--connect", "laptop"), '"laptop" names no driver of libvirt; write a URI such as qemu:///system'),
+        (("--connect", "qemu+shh://host/system"), 'did you mean "ssh"?'),
+        (("--connect", "kvm:///system"), 'libvirt has no driver "kvm"; write a URI such as qemu:///system'),
+        (("--connect", "test:///etc/passwd"), "test:///etc/passwd cannot be opened: /etc/passwd:1: "),
+        ((*DRIVER, "--state", "/etc/passwd"), "--state /etc/passwd cannot be used: it is no folder; name a folder"),
+        ((*DRIVER, "--state", "/proc/nothing"), "--state /proc/nothing cannot be used: No such file or directory"),
+    ],
+)
+def test_what_can_never_be_used_ends_it_with_a_sentence(
+    virtwatch: Virtwatch, policy: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    command = virtwatch("watch", "-f", policy, *arguments)
+    assert command.exit_code() != 0
+    assert said in command.output
+    assert "Watching" not in command.output
+    assert "Traceback" not in command.output

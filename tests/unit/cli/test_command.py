@@ -161,7 +161,7 @@ def test_watch_takes_the_test_drivers_own_file(tmp_path: Path, capsys: pytest.Ca
 def test_watch_without_its_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("virtwatch_cli.watch.")]:
+    for name in [name for name in sys.modules if name.startswith(("virtwatch_cli.watch.", "virtwatch_agent."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psutil", None)
 

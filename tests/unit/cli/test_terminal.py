@@ -35,6 +35,12 @@ class _Screen(Screen):
     def firing(self, alerts, *, total) -> None:
         self._note(("firing", *(item.alert.target for item in alerts), total))
 
+    def values(self, standings, *, at) -> None:
+        self._note(("values", *standings))
+
+    def unavailable(self, policy, item, *, over) -> None:
+        self._note(("unavailable", item.rule, over))
+
     def transition(self, transition) -> None:
         self._note(transition.sequence)
 
@@ -73,7 +79,7 @@ class _Terminal:
         self.screen = _Screen()
         self.closed = threading.Event()
         self.delivered: list[Observation] = []
-        self.reporter = TerminalReporter(self.screen, Watched("node", ()), closed=self.closed.set)
+        self.reporter = TerminalReporter(self.screen, Watched("node", ()), connections=0, closed=self.closed.set)
         self.reporter.start(self.delivered.append)
 
 
