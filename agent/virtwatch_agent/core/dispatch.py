@@ -12,10 +12,11 @@ from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.objects import OBJECTS, Objects
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.core.timeline import Timeline
-from virtwatch_agent.inventory.gaps import ends
+from virtwatch_agent.inventory.gaps import ends, migration
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.libvirt_object import LibvirtObjectTarget
+from virtwatch_agent.judge.migration import Under
 from virtwatch_agent.judge.node import Node
 from virtwatch_agent.judge.records import adopted
 from virtwatch_agent.judge.target import Target
@@ -248,8 +249,8 @@ class Dispatch:
     def _migrations_seen(self, seen: MigrationsSeen) -> None:
         """Infer which live migrations began, or came to nothing, while nobody looked."""
         for machine in [self._inventory.machines[uuid] for uuid in seen.domains if uuid in self._inventory.machines]:
-            event = machine.migration.compared(machine.domain, leaving=machine.domain.uuid in seen.leaving, at=seen.at)
-            if event is not None and machine.present:
+            known, leaving = machine.migration.under is Under.OUT, machine.domain.uuid in seen.leaving
+            for event in migration(machine.domain, known=known, leaving=leaving, at=seen.at) if machine.present else ():
                 self._event(event)
 
     def _ended(self, machine: VirtualMachine, found: FoundStopped | None, *, now: float) -> None:

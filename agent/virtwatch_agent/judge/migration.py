@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from virtwatch_agent.observations import Domain, KubernetesIdentity, TargetEvent
+from virtwatch_agent.observations import KubernetesIdentity, TargetEvent
 from virtwatch_api.targets import TargetRef
 
 STARTED, COMPLETED, FAILED = "vm.migration_started", "vm.migration_completed", "vm.migration_failed"
@@ -80,16 +80,6 @@ class Migration:
         if not identity.migrating and identity.migration_failed:
             return TargetEvent(FAILED, target, at, {"reason": identity.migration_failed})
         return None
-
-    def compared(self, domain: Domain, *, leaving: bool, at: float) -> TargetEvent | None:
-        """Return what began or came to nothing while nobody looked: `leaving` says what libvirt shows now.
-
-        Of a VM in a pod the API tells: its migration may be under way before libvirt hears of it.
-        """
-        if leaving:
-            return TargetEvent(STARTED, domain.target, at, inferred=True)
-        failed = self.under is Under.OUT and domain.pod_uid is None
-        return TargetEvent(FAILED, domain.target, at, inferred=True) if failed else None
 
     def _end(self, event: TargetEvent) -> TargetEvent:
         self.under, self._over = Under.NONE, self._uid

@@ -1,13 +1,14 @@
-"""The domains that each connection shows, and what must have happened to them.
+"""The domains that each connection shows: which one's word counts, and what of what is heard and listed is news.
 
-Pure, driven by what is heard and listed.
+Pure. What must have happened while nobody looked is inferred in `inventory/gaps.py`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
-from virtwatch_agent.collect.libvirt.events import CRASHES, LifecycleEvent, Turn
+from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
 from virtwatch_agent.collect.libvirt.problems import runs_twice, same_uuid
+from virtwatch_agent.inventory.gaps import DomainView, begun, ended, failure, relisted, turned
 from virtwatch_agent.observations import (
     Appeared,
     Domain,
@@ -23,14 +24,6 @@ LOST = "lost"  # the reason of a stop that nobody saw
 _DUMPS_ITSELF = "crashloaded"  # the guest panicked, and runs on to write its own dump
 # Reasons for which the source or the target of a live migration is paused.
 _MIGRATES = frozenset({"migration", "postcopy", "postcopy_failed"})
-
-
-@dataclass(frozen=True, slots=True)
-class DomainView:
-    """Hold what one look at a domain showed; `reason` is that of its state."""
-
-    domain: Domain
-    reason: str
 
 
 class DomainTracker:
@@ -73,12 +66,12 @@ class DomainTracker:
         if not self.counts(connection, uuid):
             return self._told_apart(seen, at)
         if before is not None and before.domain.incarnation == seen.domain.incarnation:
-            return [_appeared(seen, at), *_differences(before, seen, at)]
+            return [_appeared(seen, at), *relisted(before, seen, at=at)]
         if before is None and not new:
-            return [_appeared(seen, at), *_failure(seen, at)]
+            return [_appeared(seen, at), *failure(seen, at=at)]
         self._start_said.add((connection, uuid))
-        stopped = () if before is None else _stopped(before, LOST, at, inferred=True)
-        return [*stopped, _appeared(seen, at, started=True), *_born(seen, at)]
+        stopped = () if before is None else ended(before.domain, LOST, at=at)
+        return [*stopped, _appeared(seen, at, started=True), *begun(seen, at=at), *failure(seen, at=at)]
 
     def heard(self, connection: str, uuid: str, turn: LifecycleEvent, *, at: float) -> list[Observation]:
         """Take a turn of a known domain; what is known already is not said again. A start is `started`."""
@@ -109,10 +102,10 @@ class DomainTracker:
         started = () if said else (TargetEvent("vm.started", vm_ref(uuid), at, {"reason": reason}),)
         appeared = _appeared(seen, at, started=not said)
         if before is not None:  # a listing was faster than the event
-            return [appeared, *started, *_differences(before, seen, at)]
+            return [appeared, *started, *relisted(before, seen, at=at)]
         # A start in the paused state is not always heard as a pause (a migration's target is not).
-        paused = _entered(seen, at) if seen.domain.state is not DomainState.RUNNING else ()
-        return [appeared, *started, *paused, *_failure(seen, at)]
+        paused = turned(seen, at=at) if seen.domain.state is not DomainState.RUNNING else ()
+        return [appeared, *started, *paused, *failure(seen, at=at)]
 
     def gone(self, connection: str, uuid: str, reason: str, *, at: float, inferred: bool) -> list[Observation]:
         """Drop a domain that stopped; when another connection shows it too, that one counts from now on."""
@@ -124,7 +117,7 @@ class DomainTracker:
             self._known.pop(uuid, None)
         if before is None or not counted:
             return self._watched(connection, uuid, at)
-        found: list[Observation] = [*_stopped(before, reason, at, inferred=inferred), Vanished(uuid, at, reason)]
+        found: list[Observation] = [*ended(before.domain, reason, at=at, inferred=inferred), Vanished(uuid, at, reason)]
         heir = next(iter(views.values()), None)
         if heir is None:
             return found
@@ -132,7 +125,7 @@ class DomainTracker:
         if reason == "migrated" or not _two_of_one(before.domain, heir.domain):
             return [*found, _appeared(heir, at)]
         self._start_said.add((heir.domain.connection, uuid))
-        return [*found, _appeared(heir, at, started=True), *_born(heir, at)]
+        return [*found, _appeared(heir, at, started=True), *begun(heir, at=at), *failure(heir, at=at)]
 
     def doubled(self, connection: str, uuid: str) -> bool:
         """Tell whether a VM has a QEMU here, another one where its word counts, and no migration between them."""
@@ -197,51 +190,3 @@ def _said(turn: LifecycleEvent, uuid: str, at: float) -> Iterator[TargetEvent]:
             yield TargetEvent("vm.resumed", vm_ref(uuid), at, {"reason": turn.reason} if turn.reason else {})
         case Turn.CRASHED:
             yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": turn.reason})
-
-
-def _stopped(before: DomainView, reason: str, at: float, *, inferred: bool) -> Iterator[TargetEvent]:
-    uuid = before.domain.uuid
-    if reason in CRASHES and before.domain.state is not DomainState.CRASHED:
-        yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": reason}, inferred)
-    yield TargetEvent("vm.stopped", vm_ref(uuid), at, {"reason": reason}, inferred)
-
-
-def _born(seen: DomainView, at: float) -> Iterator[TargetEvent]:
-    running = seen.domain.state is DomainState.RUNNING
-    incoming = seen.domain.state is DomainState.PAUSED and seen.reason == "migration"
-    reason = seen.reason if running else "migrated" if incoming else "unknown"
-    yield TargetEvent("vm.started", seen.domain.target, at, {"reason": reason}, inferred=True)
-    if not running:
-        yield from _entered(seen, at)
-    yield from _failure(seen, at)
-
-
-def _differences(before: DomainView, now: DomainView, at: float) -> Iterator[TargetEvent]:
-    same_state = before.domain.state is now.domain.state
-    if same_state and (before.reason == now.reason or now.domain.state is DomainState.RUNNING):
-        return
-    yield from _entered(now, at)
-    yield from _failure(now, at)
-
-
-def _entered(now: DomainView, at: float) -> Iterator[TargetEvent]:
-    uuid = now.domain.uuid
-    match now.domain.state:
-        case DomainState.PAUSED:
-            yield TargetEvent("vm.paused", vm_ref(uuid), at, {"reason": now.reason}, inferred=True)
-        case DomainState.CRASHED:
-            yield TargetEvent("vm.crashed", vm_ref(uuid), at, {"reason": now.reason}, inferred=True)
-        case DomainState.RUNNING:
-            yield TargetEvent("vm.resumed", vm_ref(uuid), at, _came_in(now), inferred=True)
-
-
-def _came_in(now: DomainView) -> Mapping[str, str]:
-    return {"reason": now.reason} if now.reason == "migrated" else {}
-
-
-def _failure(seen: DomainView, at: float) -> Iterator[TargetEvent]:
-    attributes: Mapping[str, str] = {"action": "pause"}
-    if seen.domain.state is DomainState.PAUSED and seen.reason == "ioerror":
-        yield TargetEvent("vm.io_error", seen.domain.target, at, attributes, inferred=True)
-    if seen.domain.state is DomainState.PAUSED and seen.reason == "watchdog":
-        yield TargetEvent("vm.watchdog", seen.domain.target, at, attributes, inferred=True)

@@ -16,12 +16,11 @@ from virtwatch_agent.collect.libvirt.call_pool import Call
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
 from virtwatch_agent.collect.libvirt.connection import QEMU
 from virtwatch_agent.collect.libvirt.devices import Devices
-from virtwatch_agent.collect.libvirt.domain_tracker import LOST, DomainTracker, DomainView
+from virtwatch_agent.collect.libvirt.domain_tracker import LOST, DomainTracker
 from virtwatch_agent.collect.libvirt.emitter import Emitter
 from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.endpoints import Endpoints
 from virtwatch_agent.collect.libvirt.events import (
-    CRASHES,
     DevicesEvent,
     LibvirtEvent,
     LifecycleEvent,
@@ -31,6 +30,7 @@ from virtwatch_agent.collect.libvirt.events import (
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.collect.libvirt.migrations import Migrations
 from virtwatch_agent.inventory.addresses import AddressKind
+from virtwatch_agent.inventory.gaps import CRASHES, DomainView
 from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwatched
 
 _LOG = logging.getLogger(__name__)

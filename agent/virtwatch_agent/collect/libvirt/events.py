@@ -53,9 +53,6 @@ _CRASHED_REASON = (UNKNOWN, "panicked")
 _IO_ERROR_ACTION = ("none", "pause", "report")
 _WATCHDOG_ACTION = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi")
 
-# Reasons of vm.stopped that say that QEMU or the guest ended by itself.
-CRASHES = frozenset({"crashed", "failed"})
-
 
 class Turn(Enum):
     """Name the turns in a domain's life."""

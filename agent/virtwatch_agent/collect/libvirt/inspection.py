@@ -11,10 +11,9 @@ import libvirt
 from virtwatch_agent.collect.kernel.reader import KernelReader, NetworkCounters, ProcessGoneError
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
 from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
-from virtwatch_agent.collect.libvirt.domain_tracker import DomainView
 from virtwatch_agent.collect.libvirt.events import listed_state
 from virtwatch_agent.inventory.addresses import LibvirtAddress
-from virtwatch_agent.inventory.gaps import LISTED
+from virtwatch_agent.inventory.gaps import LISTED, DomainView
 from virtwatch_agent.inventory.processes import DescriptorsExhaustedError, ProcessTable
 from virtwatch_agent.observations import Domain, DomainState
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from virtwatch_agent.inventory import gaps
 from virtwatch_agent.judge.migration import Migration, Under
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity, TargetEvent
 from virtwatch_api.targets import vm_ref
@@ -82,12 +83,11 @@ def test_the_api_tells_start_and_failure_and_neither_again() -> None:
 
 
 def test_what_a_gap_hid_of_a_migration_is_inferred() -> None:
-    def inferred(under: Under, domain: Domain, *, leaving: bool) -> TargetEvent | None:
-        return Migration(under).compared(domain, leaving=leaving, at=5.0)
+    def inferred(domain: Domain, *, known: bool, leaving: bool) -> list[TargetEvent]:
+        return list(gaps.migration(domain, known=known, leaving=leaving, at=5.0))
 
-    started, failed = inferred(Under.NONE, DB, leaving=True), inferred(Under.OUT, DB, leaving=False)
-    assert started == TargetEvent("vm.migration_started", VM, 5.0, inferred=True)
-    assert failed == TargetEvent("vm.migration_failed", VM, 5.0, inferred=True)
-    assert inferred(Under.NONE, DB, leaving=False) is None
+    assert inferred(DB, known=False, leaving=True) == [TargetEvent("vm.migration_started", VM, 5.0, inferred=True)]
+    assert inferred(DB, known=True, leaving=False) == [TargetEvent("vm.migration_failed", VM, 5.0, inferred=True)]
+    assert inferred(DB, known=False, leaving=False) == inferred(DB, known=True, leaving=True) == []
     # The API tells of a VM in a pod: its migration is under way before libvirt hears of it.
-    assert inferred(Under.OUT, replace(DB, pod_uid="pod"), leaving=False) is None
+    assert inferred(replace(DB, pod_uid="pod"), known=True, leaving=False) == []

@@ -4,8 +4,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtwatch_agent.collect.libvirt.domain_tracker import DomainTracker, DomainView
+from virtwatch_agent.collect.libvirt.domain_tracker import DomainTracker
 from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
+from virtwatch_agent.inventory.gaps import DomainView
 from virtwatch_agent.observations import Appeared, Domain, DomainState, TargetEvent, Unwatched, Vanished
 from virtwatch_api.targets import vm_ref
 

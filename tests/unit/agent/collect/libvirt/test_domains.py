@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from virtwatch_agent.collect.libvirt.devices import Devices
-from virtwatch_agent.collect.libvirt.domain_tracker import DomainView
 from virtwatch_agent.collect.libvirt.domains import Domains
 from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.inventory.addresses import LibvirtAddress
+from virtwatch_agent.inventory.gaps import DomainView
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, TargetEvent, Unwatched
 
 RUNNING, PAUSED = DomainState.RUNNING, DomainState.PAUSED

@@ -14,6 +14,7 @@ from virtwatch_agent.collect.libvirt.events import (
     listed_state,
     watchdog,
 )
+from virtwatch_agent.inventory import gaps
 from virtwatch_agent.observations import DomainState
 from virtwatch_api.catalogue.events import EVENT
 
@@ -135,7 +136,7 @@ def test_the_catalogue_names_every_reason_that_a_stop_can_have() -> None:
     [
         ("vm.started", "reason", {*events._STARTED, *events._RUNNING_REASON} - {"wakeup"}),
         ("vm.stopped", "reason", {*events._STOPPED, *events._SHUTOFF_REASON, LOST}),
-        ("vm.crashed", "reason", {*events._CRASHED, *events._CRASHED_REASON, *events.CRASHES}),
+        ("vm.crashed", "reason", {*events._CRASHED, *events._CRASHED_REASON, *gaps.CRASHES}),
         ("vm.paused", "reason", {*events._SUSPENDED, *events._PAUSED_REASON, "suspended", events.UNKNOWN}),
         ("vm.resumed", "reason", {*events._RESUMED, "wakeup", events.UNKNOWN} - {""}),
         ("vm.io_error", "action", {*events._IO_ERROR_ACTION, events.UNKNOWN}),
