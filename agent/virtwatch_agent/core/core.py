@@ -12,7 +12,7 @@ from collections.abc import Callable
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.flapping import ALERT_BURST
-from virtwatch_agent.core.learning import Learning
+from virtwatch_agent.core.learning import Learner, Learning
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.learned import LearnedStore
 from virtwatch_agent.journal.store import Journal, JournalInUseError
@@ -121,12 +121,16 @@ class Core:
             self._guarded(self._dispatch.settle)
         self._guarded(self._outcome.flush)
         self._guarded(self._dispatch.settle)  # publishes what is on disk now
-        self._guarded(lambda: self._learning.close(self._dispatch.judged, now=self._clock.time()))
+        self._guarded(lambda: self._learning.close(self._learners, now=self._clock.time()))
         self._outcome.close()
+
+    @property
+    def _learners(self) -> list[Learner]:
+        return [*self._dispatch.judged, self._outcome.observed]
 
     def _learn(self) -> None:
         taught, self._dispatch.taught = self._dispatch.taught, False
-        self._learning.look(self._dispatch.judged, now=self._clock.time(), at_once=taught)
+        self._learning.look(self._learners, now=self._clock.time(), at_once=taught)
 
     def _take_back(self) -> bool:
         """Take back what was known before, once no other process has it; False when this one ends first."""

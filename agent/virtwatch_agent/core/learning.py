@@ -1,13 +1,32 @@
 """Lets what rules have learned outlast a restart: taught to targets when they come, saved while they are judged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from virtwatch_agent.journal.learned import Learned, LearnedStore
-from virtwatch_agent.judge.target import Target
+from virtwatch_api.policy import PolicyKey
 from virtwatch_api.targets import TargetRef
+from virtwatch_rules.alerts import Document
 
 _SOON_S = 5.0  # between two looks at what must be saved soon: events that a pattern waits for
 _LATER_S = 300.0  # and at baselines, which are larger, and change slowly
+
+
+class Learner(Protocol):
+    """Know something that takes time to learn."""
+
+    @property
+    def ref(self) -> TargetRef:
+        """Return under which name it is kept."""
+        ...
+
+    def learned(self, *, within: float) -> Iterator[tuple[PolicyKey, str, Document]]:
+        """Yield what is to be kept: policy, rule, document. `within` (seconds) of it at most may be lost."""
+        ...
+
+    def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
+        """Take back what was kept."""
+        ...
 
 
 class Learning:
@@ -26,7 +45,7 @@ class Learning:
             self._kept.setdefault(item.target, []).append(item)
         self._soon, self._later = now, now
 
-    def look(self, targets: Iterable[Target], *, now: float, at_once: bool = False) -> None:
+    def look(self, targets: Iterable[Learner], *, now: float, at_once: bool = False) -> None:
         """Teach targets that are new, and save what has changed when it is time."""
         targets = list(targets)
         self._teach(targets)
@@ -37,12 +56,12 @@ class Learning:
             self._soon = now
             self._save(targets, within=_SOON_S, now=now)
 
-    def close(self, targets: Iterable[Target], *, now: float) -> None:
+    def close(self, targets: Iterable[Learner], *, now: float) -> None:
         """Save all that was learned."""
         self._save(list(targets), within=float("inf"), now=now)
         self._store.close()
 
-    def _teach(self, targets: list[Target]) -> None:
+    def _teach(self, targets: list[Learner]) -> None:
         there = {target.ref for target in targets}
         for target in targets:
             if target.ref not in self._taught:
@@ -50,7 +69,7 @@ class Learning:
                     target.teach(item.policy, item.rule, item.document)
         self._taught = there
 
-    def _save(self, targets: list[Target], *, within: float, now: float) -> None:
+    def _save(self, targets: list[Learner], *, within: float, now: float) -> None:
         changed = []
         for target in targets:
             for policy, rule, document in target.learned(within=within):

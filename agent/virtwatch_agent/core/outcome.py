@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.flapping import Flapping
 from virtwatch_agent.core.ledger import Ledger
+from virtwatch_agent.core.observed import Observed
 from virtwatch_agent.core.status import Conditions, View, build_status
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
@@ -26,7 +27,6 @@ from virtwatch_api.targets import TargetRef
 logger = logging.getLogger(__name__)
 
 _REFRESH = 60.0  # seconds after which a status with nothing new but its cost is published again
-_DAY = 86_400.0
 _ROUNDED = 6  # digits of a time: what a journal entry keeps
 
 
@@ -61,7 +61,7 @@ class Outcome:
         self._held: NodeStatus | None = None  # says what is being written, and waits for it
         self._noted: dict[str, frozenset[str]] = {}
         self._noted_before = 0
-        self._would_have_fired: dict[PolicyKey, deque[float]] = {}
+        self.observed = Observed()
         self._conditions = Conditions()
         self._export_lost = False
         self._coarse = ""
@@ -88,7 +88,7 @@ class Outcome:
         now = self._clock.time()
         if not verdict.enforced:
             if change.action is Action.FIRED:
-                self._would_have_fired.setdefault(verdict.key.policy, deque(maxlen=100_000)).append(now)
+                self.observed.fired(verdict.key.policy, at=now)
             return
         passed = self._flapping.pass_on(target, verdict, now=self._clock.monotonic())
         if passed is not None:
@@ -176,6 +176,8 @@ class Outcome:
         self.changed |= problem != self._ledger.problem or self._noted_before != self._ledger.noted
         self.changed |= bool(self._telemetry.problem) != self._export_lost
         self._export_lost = bool(self._telemetry.problem)
+        self.changed |= self.observed.taught
+        self.observed.taught = False
         self._tell_coarse(context.windows.problem)
         self._noted_before = self._ledger.noted
         taken = self._ledger.begin()
@@ -226,12 +228,12 @@ class Outcome:
         """Write what is left and close the journal."""
         self._ledger.close()
 
+    def _would_have_fired(self, context: Context, now: float) -> Mapping[PolicyKey, int]:
+        if not context.known:
+            return {}  # which policies there are is yet to be heard: what was counted before a restart is kept
+        return self.observed.last_day(now=now, policies=[item.policy for item in context.thresholds])
+
     def _view(self, targets: Sequence[Target], context: Context, now: float) -> View:
-        for policy in self._would_have_fired.keys() - {item.policy for item in context.thresholds}:
-            del self._would_have_fired[policy]
-        for times in self._would_have_fired.values():
-            while times and times[0] < now - _DAY:
-                times.popleft()
         cpu, memory = self._measure()
         return View(
             ledger=self._ledger,
@@ -245,7 +247,7 @@ class Outcome:
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,
             windows_problem=context.windows.problem,
-            would_have_fired={policy: len(times) for policy, times in self._would_have_fired.items()},
+            would_have_fired=self._would_have_fired(context, now),
             health=AgentHealth(
                 version=__version__,
                 started=self._started,

@@ -171,6 +171,15 @@ class Agent:
     def acknowledge(self, epoch: str, sequence: int) -> "Agent":
         return self.say(NodeChanged({}, Acknowledged(epoch, sequence)))
 
+    def until_ticked(self) -> None:
+        """Wait for two turns of the core's own time: what it does each second is done."""
+        for _ in range(2):
+            begun = self.core.alive_at
+            end = time.monotonic() + 10.0
+            while self.core.alive_at < begun + 1.0:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+
     @property
     def status(self) -> NodeStatus:
         return self.outside.statuses[-1]

@@ -78,7 +78,7 @@ def test_what_happened_before_a_restart_counts(agent: Agent) -> None:
     agent.judge_by(policy(CRASHES))
     boot(agent, 5)
     agent.until(lambda status: status.virtual_machines == 5)
-    time.sleep(1.1)  # what was learned is taught at the next tick
+    agent.until_ticked()  # what was learned is taught
     crash(agent, 4)
 
     assert agent.until(lambda status: bool(status.firing)).firing[0].evidence.count == 5
