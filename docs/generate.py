@@ -107,7 +107,7 @@ def _signals() -> Iterable[str]:
                     "0 to 1" if s.range.share else f"from {s.range.least:g}",
                     "yes" if s.per_device else "",
                     _source(s),
-                    s.description,
+                    f"{s.description} {s.limits}".strip(),
                     s.bad_value,
                     s.remedy,
                 )

@@ -89,6 +89,7 @@ class Sample:
     `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
     seconds, for rates. `due` is when it was due, monotonic seconds; None means when it was taken. `unavailable` says,
     by key of a reading that the target cannot give, why, in a sentence.
+    `slept` is for how many seconds this machine was suspended, where the counters are another machine's.
     """
 
     target: TargetRef
@@ -100,6 +101,7 @@ class Sample:
     values: Mapping[Series, float]
     due: float | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    slept: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def _details(signal: Signal) -> list[tuple[str, str]]:
         ("Bounds", f"for example {scale(signal.name).example}"),
         ("Collected", collected),
         ("A bad value means", signal.bad_value),
+        ("Limits", signal.limits),
         ("What to do", signal.remedy),
     ]
 
@@ -116,6 +117,7 @@ def _document(signal: Signal) -> dict[str, object]:
         "implemented": signal.formula is not None,
         "description": signal.description,
         "badValue": signal.bad_value,
+        "limits": signal.limits,
         "remedy": signal.remedy,
     }
 

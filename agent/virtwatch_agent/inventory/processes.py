@@ -17,6 +17,7 @@ _NAMES = (b"qemu-system-", b"qemu-kvm")
 _POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")  # systemd's driver writes underscores
 _VCPU = re.compile(r"CPU (\d+)/")  # QEMU names its vCPU threads "CPU 0/KVM" or "CPU 0/TCG"
 _TICKS = os.sysconf("SC_CLK_TCK")
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of its flags
 _CMDLINE_DEADLINE_S = 1.0
 _STUCK_RETRY_S = 30.0  # before a command line that could not be read in time is tried again
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -55,6 +56,7 @@ class _Candidate:
     named: bool  # it is called as QEMU is; what is not is believed by its command line alone
     uuid: str | None = None  # "" where its command line names none; None until that was read
     tried_at: float = float("-inf")  # monotonic seconds
+    kernel: bool = False  # a thread of the kernel, which has no command line
 
 
 class ProcessTable:
@@ -110,9 +112,12 @@ class ProcessTable:
         """Read the command lines that were not read yet: nobody can rename what stands there."""
         now = self._clock()
         for found in self._candidates.values():
-            if found.uuid is None and now - found.tried_at >= _STUCK_RETRY_S:
-                found.tried_at = now
-                found.uuid = _uuid(found.folder)
+            if found.uuid is None and not found.kernel and now - found.tried_at >= _STUCK_RETRY_S:
+                line = _cmdline(found.folder)
+                if line is None:
+                    found.tried_at = now
+                elif line:  # that of a program that is just being started is empty for a moment
+                    found.uuid = _uuid(line)
 
     def _process(self, found: _Candidate) -> QemuProcess | None:
         try:
@@ -148,8 +153,9 @@ def _candidate(folder: Path, known: _Candidate | None) -> _Candidate | None:
     """Return a process as it is now; what was read of it stays true until it starts another program."""
     try:
         comm = (folder / "comm").read_bytes()
-        if (ticks := _ticks(folder)) is None:
+        if (status := _status(folder)) is None:
             return None
+        ticks, kernel = status
         if known is not None and (known.ticks, known.comm) == (ticks, comm):
             return known
         pods = _POD.findall((folder / "cgroup").read_bytes())
@@ -158,24 +164,26 @@ def _candidate(folder: Path, known: _Candidate | None) -> _Candidate | None:
         return None  # it ended while we looked
     # The innermost pod is the one that counts: this node may itself run in a pod.
     pod_uid = pods[-1].decode().replace("_", "-") if pods else None
-    return _Candidate(folder, ticks, comm, pod_uid, named=comm.startswith(_NAMES))
+    return _Candidate(folder, ticks, comm, pod_uid, named=comm.startswith(_NAMES), kernel=kernel)
 
 
 def _ticks(folder: Path) -> int | None:
     """Return when a process started, in ticks since boot; None when it is gone or a zombie."""
+    return None if (status := _status(folder)) is None else status[0]
+
+
+def _status(folder: Path) -> tuple[int, bool] | None:
+    """Return when a process started, in ticks since boot, and whether it is the kernel's; None when it is gone."""
     try:
         fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError as error:
         refuse_exhaustion(error)
         return None
-    return None if fields[0] in b"ZX" else int(fields[19])
+    return None if fields[0] in b"ZX" else (int(fields[19]), bool(int(fields[6]) & _KERNEL_THREAD))
 
 
-def _uuid(folder: Path) -> str | None:
-    """Return the UUID that a QEMU was started with; "" when a process is no QEMU, None when nobody can tell."""
-    line = _cmdline(folder)
-    if line is None:
-        return None
+def _uuid(line: bytes) -> str:
+    """Return the UUID that a command line starts a QEMU with; "" when it starts none."""
     given = dict(pairwise(line.split(b"\0")))
     return given[b"-uuid"].decode(errors="replace") if b"-uuid" in given and b"-name" in given else ""
 
@@ -202,6 +210,6 @@ def _cmdline(folder: Path) -> bytes | None:
             return line
         case [OSError() as error]:
             refuse_exhaustion(error)
-            return b""  # it ended while we looked
+            return b"\0"  # it ended while we looked, or nobody may read it
         case _:
             return None

@@ -24,6 +24,7 @@ class _Look:
 
     incarnation: str
     clock: float
+    counted: float  # seconds of the clock by which the counters run
     values: Grouped
     unavailable: Mapping[str, str]
 
@@ -60,7 +61,11 @@ class Deriver:
         if last is not None and sample.clock <= last.clock:
             return None
         look = self._last[sample.source] = _Look(
-            sample.incarnation, sample.clock, _grouped(sample.values), sample.unavailable
+            sample.incarnation,
+            sample.clock,
+            sample.clock + sample.slept,
+            _grouped(sample.values),
+            sample.unavailable,
         )
         points: list[Point] = []
         told = set()
@@ -134,7 +139,7 @@ def _evaluate(formula: Formula, look: _Look, last: _Look | None) -> Mapping[str,
 def _seconds(clock: str | None, look: _Look, last: _Look) -> float:
     """Return the seconds between two looks, by the target's own word where the formula names a reading of it."""
     if clock is None:
-        return look.clock - last.clock
+        return look.counted - last.counted
     return _growth(clock, look, last).get("", 0.0)
 
 

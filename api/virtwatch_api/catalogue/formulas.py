@@ -60,7 +60,8 @@ Formula = Rate | RateRatio | Value
 class Signal:
     """Describe one signal: its name, fixed unit, what it belongs to, and its formula; without one it is planned.
 
-    `bad_value` says what a bad value means, `remedy` what to do about it; each is a sentence for people.
+    `bad_value` says what a bad value means, `remedy` what to do about it; each is a sentence for people. `limits` says
+    what it does not show, and what shows that.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Signal:
     range: Range = NOT_NEGATIVE
     bad_value: str = ""
     remedy: str = ""
+    limits: str = ""
 
     # What follows from the formula: asked with each edit, for each rule of each target.
     readings: frozenset[str] = field(init=False, repr=False, compare=False)  # that the formula needs

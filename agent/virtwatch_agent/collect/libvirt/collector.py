@@ -23,6 +23,7 @@ from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 from virtwatch_agent.collect.libvirt.sampler import Sampler
 from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.inventory.launchers import Launchers
+from virtwatch_agent.inventory.macvtaps import Macvtaps
 from virtwatch_agent.inventory.processes import ProcessTable
 from virtwatch_agent.inventory.sockets import Places, SocketWatch
 from virtwatch_agent.observations import Observation
@@ -80,6 +81,7 @@ class LibvirtCollector(Collector):
             deliver=self._say,
             processes=ProcessTable(settings.proc, settings.sys / "fs" / "cgroup"),
             keepalive=settings.keepalive,
+            macvtaps=Macvtaps(settings.proc, settings.sys),
         )
         self._domains = Domains(runtime, self._forget)
         self._cost = cost or CostMeter(clock)

@@ -11,14 +11,16 @@ from virtwatch_agent.collect.kernel.reader import Nic
 class Devices:
     """Hold what collection needs: the NICs, the disks by target, and which alias means which disk.
 
-    `volumes` are the disks that lie on a block device. `stats_period` is how often (seconds) the guest is asked for its
-    memory figures, 0 where nobody asks. `vcpus` and `memory` (bytes) are what the domain was given.
+    `volumes` are the thin disks that lie on a block device, and that device; `raw_volumes` the disks that are one,
+    whole. `stats_period` is how often (seconds) the guest is asked for its memory figures, 0 where nobody asks. `vcpus`
+    and `memory` (bytes) are what the domain was given.
     """
 
     nics: tuple[Nic, ...] = ()
     disks: tuple[str, ...] = ()
     disk_of_alias: Mapping[str, str] = field(default_factory=dict)
-    volumes: frozenset[str] = frozenset()
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    raw_volumes: frozenset[str] = frozenset()
     stats_period: float = 0.0
     vcpus: int = 0
     memory: float = 0.0
@@ -42,7 +44,7 @@ def parse_devices(xml: str) -> Devices:
         for disk in root.iterfind("devices/disk")
         if (target := disk.find("target")) is not None
     ]
-    volumes = {target.get("dev", "") for target in root.iterfind("devices/disk[@type='block']/target")}
+    volumes, raw_volumes = _volumes(root)
     vcpu, memory = root.find("vcpu"), root.find("currentMemory")
     if memory is None:
         memory = root.find("memory")
@@ -51,8 +53,21 @@ def parse_devices(xml: str) -> Devices:
         nics=tuple(nic for nic in nics if nic.interface),
         disks=tuple(name for name, _ in disks if name),
         disk_of_alias={alias: name for name, alias in disks if alias and name},
-        volumes=frozenset(volumes),
+        volumes=volumes,
+        raw_volumes=raw_volumes,
         vcpus=int(vcpu.get("current") or vcpu.text or 0) if vcpu is not None else 0,
         memory=float(memory.text or 0) * 1024 if memory is not None else 0.0,  # a live domain's is in KiB
         stats_period=float(period.get("period", "0")) if period is not None else 0.0,
     )
+
+
+def _volumes(root: ET.Element) -> tuple[dict[str, str], frozenset[str]]:
+    volumes, raw = {}, set()
+    for disk in root.iterfind("devices/disk[@type='block']"):
+        target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
+        name = target.get("dev", "") if target is not None else ""
+        if driver is None or driver.get("type", "raw") == "raw":
+            raw.add(name)
+        else:
+            volumes[name] = source.get("dev", "") if source is not None else ""
+    return volumes, frozenset(raw)

@@ -1,6 +1,7 @@
 """What the parts of the collector share: a libvirt that is watched, and the means to do it."""
 
 import sched
+from collections.abc import Container
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ class Runtime:
     deliver: Deliver
     processes: ProcessTable
     keepalive: Keepalive
+    macvtaps: Container[str] = ()  # the names of interfaces that are macvtaps
 
 
 @dataclass(eq=False, slots=True)

@@ -70,7 +70,8 @@ class Endpoints:
         for address in addresses:
             endpoint = self._endpoints.get(address)
             if endpoint is None:
-                inspector = Inspector(address, self._runtime.processes, NetworkCounters())
+                runtime = self._runtime
+                inspector = Inspector(address, runtime.processes, NetworkCounters(), runtime.macvtaps)
                 endpoint = self._endpoints[address] = Endpoint(address, inspector, new=self._looked)
             self._open(endpoint)
         for address in self._endpoints.keys() - addresses:

@@ -3,12 +3,12 @@
 Monitor-free calls only; they run in the call pool.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 
 import libvirt
 
-from virtwatch_agent.collect.kernel.reader import KernelReader, NetworkCounters, ProcessGoneError
+from virtwatch_agent.collect.kernel.reader import KernelReader, NetworkCounters, Nic, ProcessGoneError
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
 from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
 from virtwatch_agent.collect.libvirt.events import listed_state
@@ -52,6 +52,7 @@ class Inspector:
     address: LibvirtAddress
     processes: ProcessTable
     counters: NetworkCounters
+    macvtaps: Container[str]
 
     def list_all(self, connection: Connection) -> Listing:
         """Look at every domain; libvirtError when the connection fails."""
@@ -118,8 +119,10 @@ class Inspector:
     def _reader(self, uuid: str, devices: Devices | None, problems: list[str]) -> KernelReader | None:
         try:
             process = self.processes.find(uuid, self.address.pod_uid)
-            nics = devices.nics if devices is not None else ()
-            return None if process is None else KernelReader(process, nics, self.counters)
+            if process is None:
+                return None
+            nics = [self._as_it_is(nic) for nic in devices.nics] if devices is not None else []
+            return KernelReader(process, nics, self.counters)
         except ProcessGoneError:
             return None
         except DescriptorsExhaustedError as error:
@@ -127,3 +130,7 @@ class Inspector:
         except OSError as error:
             problems.append(f"the kernel's files about it cannot be read, so it has no figures of the kernel: {error}")
         return None
+
+    def _as_it_is(self, nic: Nic) -> Nic:
+        """Return a NIC as its device is, whatever the XML calls it."""
+        return replace(nic, host_view=True) if not nic.host_view and nic.interface in self.macvtaps else nic

@@ -91,7 +91,7 @@ def _ask_bulk(
             continue
         read = found[uuid] = {}
         if Source.BLOCK in sources:
-            read[Source.BLOCK] = readings.block(stats, devices[uuid].volumes)
+            read[Source.BLOCK] = readings.block(stats, devices[uuid].volumes, devices[uuid].raw_volumes)
         if Source.BALLOON in sources:
             read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices[uuid].stats_period)
         if Source.ERRORS in sources:
@@ -133,8 +133,13 @@ def _ask_one(
         values = read[Source.BLOCK] = {}
         for disk in devices.disks:
             with _only_this_figure():
-                volume = disk in devices.volumes
-                values |= readings.block_stats(disk, domain.blockStats(disk), domain.blockInfo(disk), on_volume=volume)
+                values |= readings.block_stats(
+                    disk,
+                    domain.blockStats(disk),
+                    domain.blockInfo(disk),
+                    on_volume=disk in devices.volumes,
+                    raw_volume=disk in devices.raw_volumes,
+                )
     return read
 
 

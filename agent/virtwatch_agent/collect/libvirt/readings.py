@@ -1,6 +1,6 @@
 """From libvirt's figures to readings of the catalogue: pure. What libvirt does not say is absent, never 0."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping
 
 from virtwatch_agent.observations import Series
 
@@ -36,8 +36,10 @@ _MEMORY_STATS = {"actual": "current", "last_update": "last-update"}
 _NIC = ("bytes", "packets", "errors", "drops")
 
 
-def block(stats: Mapping[str, int | str], volumes: Set[str] = frozenset()) -> dict[Series, float]:
-    """Read the BLOCK group of one domain; `volumes` are the disks that lie on a block device."""
+def block(
+    stats: Mapping[str, int | str], volumes: Container[str] = (), raw_volumes: Container[str] = ()
+) -> dict[Series, float]:
+    """Read the BLOCK group of one domain; `volumes` are thin disks on a block device, `raw_volumes` are one, whole."""
     values: dict[Series, float] = {}
     for number in range(int(stats.get("block.count", 0))):
         device = str(stats.get(f"block.{number}.name", ""))
@@ -47,26 +49,31 @@ def block(stats: Mapping[str, int | str], volumes: Set[str] = frozenset()) -> di
             if (figure := stats.get(f"block.{number}.{suffix}")) is not None:
                 values[reading, device] = float(figure) * factor
         sizes = [float(stats.get(f"block.{number}.{name}", -1)) for name in ("capacity", "allocation", "physical")]
-        values |= _room(device, *sizes, on_volume=device in volumes)
+        values |= _room(device, *sizes, on_volume=device in volumes, raw_volume=device in raw_volumes)
     return values
 
 
-def _room(device: str, capacity: float, allocation: float, physical: float, *, on_volume: bool) -> dict[Series, float]:
+def _room(
+    device: str, capacity: float, allocation: float, physical: float, *, on_volume: bool, raw_volume: bool = False
+) -> dict[Series, float]:
     """Say how much a disk occupies, and of how much; libvirt's words mean different things for files and volumes.
 
-    A file occupies its blocks (`physical`), wherever in it they lie, and may grow to what the guest sees. On a block
-    device the highest offset that was written (`allocation`) counts, of the device's size (`physical`); it is 0 until
-    QEMU writes for the first time after its start, which says nothing.
+    A file occupies its blocks (`physical`), wherever in it they lie, and may grow to what the guest sees. Of a thin
+    disk on a block device the highest offset that was written (`allocation`) counts, of the device's size
+    (`physical`); it is 0 until QEMU writes for the first time after its start, which says nothing. A raw device cannot
+    fill.
     """
     values: dict[Series, float] = {("disk.capacity", device): capacity} if capacity >= 0 else {}
+    if raw_volume:
+        return values
     if on_volume or physical <= 0:
         occupied, room = allocation, physical if physical > 0 else capacity
-        known = occupied > 0
     else:
-        occupied, room, known = physical, max(capacity, physical), True
-    if known and room > 0:
-        values["disk.allocation", device] = occupied
+        occupied, room = physical, max(capacity, physical)
+    if room > 0:
         values["disk.room", device] = room
+        if occupied > 0 or (not on_volume and physical > 0):
+            values["disk.allocation", device] = occupied
     return values
 
 
@@ -96,7 +103,7 @@ def memory_stats(stats: Mapping[str, int], maximum: int, *, now: float, period: 
 
 
 def block_stats(
-    device: str, stats: tuple[int, ...], info: tuple[int, ...], *, on_volume: bool = False
+    device: str, stats: tuple[int, ...], info: tuple[int, ...], *, on_volume: bool = False, raw_volume: bool = False
 ) -> dict[Series, float]:
     """Read virDomainBlockStats (requests and bytes, read and written) and virDomainGetBlockInfo of one disk."""
     names = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes")
@@ -104,7 +111,7 @@ def block_stats(
     values = {
         (_BLOCK[name][0], device): float(figure) for name, figure in zip(names, stats, strict=False) if figure >= 0
     }
-    return values | _room(device, *map(float, info[:3]), on_volume=on_volume)
+    return values | _room(device, *map(float, info[:3]), on_volume=on_volume, raw_volume=raw_volume)
 
 
 def disk_errors(disks: Iterable[str], errors: Mapping[str, int]) -> dict[Series, float]:

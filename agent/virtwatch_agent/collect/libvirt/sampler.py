@@ -1,7 +1,7 @@
 """Ask what is due: the kernel's files at once, libvirt through the pool. All on the collector's thread."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,12 +16,14 @@ from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.domains import Attached, Domains
 from virtwatch_agent.collect.libvirt.driver import read_cheaply
 from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
+from virtwatch_agent.collect.libvirt.high_water import HighWater
 from virtwatch_agent.collect.libvirt.monitor import Answer
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
 from virtwatch_agent.collect.libvirt.states import States
 from virtwatch_agent.collect.libvirt.stuck import Stuck
 from virtwatch_agent.collect.libvirt.unread import Unread
 from virtwatch_agent.collect.schedule import Schedule
+from virtwatch_agent.collect.suspended import Suspended
 from virtwatch_agent.observations import Domain, Sample, Series
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import vm_ref
@@ -35,8 +37,20 @@ _VCPU_CHECK = 60.0  # seconds between looks for plugged vCPUs, which libvirt doe
 class Sampler:
     """Turn plans into samples."""
 
-    def __init__(self, runtime: Runtime, domains: Domains, *, patience: float, cost: CostMeter) -> None:
-        """Call a monitor stuck that has been occupied for `patience` seconds; `cost` takes how late samples are."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        domains: Domains,
+        *,
+        patience: float,
+        cost: CostMeter,
+        slept: Callable[[], float] | None = None,
+    ) -> None:
+        """Call a monitor stuck that has been occupied for `patience` seconds; `cost` takes how late samples are.
+
+        `slept` returns for how many seconds this machine has been suspended since it booted.
+        """
+        self._slept = slept or Suspended().seconds
         self._cost = cost
         self._runtime = runtime
         self._domains = domains
@@ -46,6 +60,7 @@ class Sampler:
         self._extras = Extras(runtime.processes)
         self._failing: set[str] = set()
         self._unread = Unread(runtime)
+        self._high_water = HighWater()
         runtime.timers.enter(_VCPU_CHECK, 0, self._check_vcpus)
 
     def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
@@ -203,6 +218,8 @@ class Sampler:
     ) -> None:
         found = self._domains.find(uuid)
         if found is not None and found[1].endpoint is endpoint:
+            if source is Source.BLOCK:
+                values = self._high_water.keep(uuid, found[1].devices.volumes, values)
             self._deliver(found[0], found[1], source, Found(values), at=at, clock=clock)
 
     def _deliver(
@@ -229,6 +246,7 @@ class Sampler:
                 found.values,
                 due,
                 found.unavailable,
+                slept=0.0 if attached.endpoint.local else self._slept(),
             )
             self._runtime.deliver(sample)
 

@@ -171,6 +171,11 @@ _DISK = (
         range=SHARE,
         bad_value="A thin disk is about to be full; the VM then pauses on an I/O error.",
         remedy="Extend the volume, or free space in the guest and trim it.",
+        limits=(
+            "A raw volume has no value: it cannot fill. For a thin disk on a volume QEMU counts from its start; the "
+            "agent remembers what it saw before. After a start that it did not see, the value may be too low until the "
+            "disk grows again."
+        ),
     ),
 )
 

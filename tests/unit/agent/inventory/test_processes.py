@@ -123,6 +123,26 @@ def test_a_command_line_that_took_too_long_is_read_again(proc, monkeypatch):
     assert table.find(UUID, None) is not None
 
 
+def test_a_command_line_that_was_empty_for_a_moment_is_read_again(proc):
+    folder = add(proc, 42)
+    line = (folder / "cmdline").read_bytes()
+    (folder / "cmdline").write_bytes(b"")  # the kernel has named the new program, and not set up its arguments yet
+    table = ProcessTable(proc)
+    assert table.find(UUID, None) is None
+
+    (folder / "cmdline").write_bytes(line)
+    assert table.find(UUID, None).folder == folder
+
+
+def test_a_thread_of_the_kernel_is_asked_for_no_command_line(proc, monkeypatch):
+    folder = add(proc, 42, comm="kworker/0:1")
+    fields = (folder / "stat").read_text().split(" ")
+    fields[9] = str(0x00200000 | 0x40)
+    (folder / "stat").write_text(" ".join(fields))
+    monkeypatch.setattr(processes, "_cmdline", lambda folder: pytest.fail(f"{folder} was read"))
+    assert ProcessTable(proc).find(UUID, None) is None
+
+
 def test_no_descriptor_left_is_not_a_process_that_ended(proc, monkeypatch):
     add(proc, 42)
     table = ProcessTable(proc)

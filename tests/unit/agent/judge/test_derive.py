@@ -10,9 +10,14 @@ from virtwatch_api.targets import vm_ref
 
 
 def sample(
-    clock: float, values: dict[Series, float], *, source: Source = Source.KERNEL, incarnation: str = "1"
+    clock: float,
+    values: dict[Series, float],
+    *,
+    source: Source = Source.KERNEL,
+    incarnation: str = "1",
+    slept: float = 0.0,
 ) -> Sample:
-    return Sample(vm_ref("u"), source, incarnation, started=clock, at=clock, clock=clock, values=values)
+    return Sample(vm_ref("u"), source, incarnation, started=clock, at=clock, clock=clock, values=values, slept=slept)
 
 
 def derive(signal: str, *samples: Sample) -> list[Point]:
@@ -29,6 +34,17 @@ def test_a_rate_needs_two_samples_and_divides_by_the_seconds_between_them() -> N
     )
 
     assert points == [Point("vm.network.receive.rate", "tap0", 500.0)]
+
+
+def test_counters_of_another_machine_went_on_while_this_one_slept() -> None:
+    points = derive(
+        "vm.cpu.utilization",
+        sample(10, {("cpu.time", "0"): 0.0, ("cpu.count", ""): 1.0}),
+        sample(15, {("cpu.time", "0"): 600.0, ("cpu.count", ""): 1.0}, slept=1195.0),
+        sample(20, {("cpu.time", "0"): 602.5, ("cpu.count", ""): 1.0}, slept=1195.0),
+    )
+
+    assert [point.value for point in points] == [0.5, 0.5]
 
 
 def test_cpu_utilization_is_the_mean_of_all_vcpus() -> None:

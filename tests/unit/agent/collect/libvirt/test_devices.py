@@ -30,9 +30,11 @@ def test_text_that_is_no_xml_is_named_as_such():
 
 def test_volumes_and_the_guests_report_period_are_known():
     devices = parse_devices(
-        "<domain><devices><disk type='block' device='disk'><target dev='vdb'/></disk>"
+        "<domain><devices>"
+        "<disk type='block' device='disk'><driver name='qemu' type='qcow2'/><source dev='/dev/pvc'/><target dev='vdb'/>"
+        "</disk><disk type='block'><driver name='qemu' type='raw'/><source dev='/dev/raw'/><target dev='vdc'/></disk>"
         "<memballoon model='virtio'><stats period='10'/></memballoon></devices></domain>"
     )
-    assert devices.volumes == {"vdb"}
+    assert (devices.volumes, devices.raw_volumes) == ({"vdb": "/dev/pvc"}, {"vdc"})
     assert devices.stats_period == 10.0
     assert parse_devices(XML).stats_period == 0.0

@@ -89,7 +89,7 @@ GIB = 1 << 30
     [
         (False, GIB, GIB, 8192, (8192, GIB)),  # a raw file with one write to its last sector
         (True, 100 * GIB, 2.9 * GIB, 3 * GIB, (2.9 * GIB, 3 * GIB)),  # qcow2 of 100 GiB on a volume of 3
-        (True, 100 * GIB, 0, 3 * GIB, None),  # the same after a restart: nobody knows until QEMU writes
+        (True, 100 * GIB, 0, 3 * GIB, (None, 3 * GIB)),  # the same after a restart: nobody knows until QEMU writes
         (False, GIB, GIB // 2, 0, (GIB // 2, GIB)),  # over the network: libvirt knows no physical size
         (False, GIB, 0, 2 * GIB, (2 * GIB, 2 * GIB)),  # a qcow2 with snapshots is larger than what the guest sees
     ],
@@ -100,6 +100,12 @@ def test_a_disk_is_as_full_as_the_storage_under_it(on_volume, capacity, allocati
     values = readings.block(stats, {"vda"} if on_volume else set())
     found = (values.get(("disk.allocation", "vda")), values.get(("disk.room", "vda")))
     assert found == (expected or (None, None))
+
+
+def test_a_raw_volume_cannot_fill():
+    stats = {"block.count": 1, "block.0.name": "vda", "block.0.path": "/dev/pvc", "block.0.capacity": GIB}
+    stats |= {"block.0.allocation": GIB, "block.0.physical": GIB}
+    assert readings.block(stats, raw_volumes={"vda"}) == {("disk.capacity", "vda"): GIB}
 
 
 def test_figures_that_the_guest_reports_no_more_are_no_data():

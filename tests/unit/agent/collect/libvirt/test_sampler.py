@@ -30,6 +30,7 @@ class Node:
 
     readers: dict[str, Reader]
     now: float = 100.0
+    slept: float = 0.0
     told: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class Node:
             pool=None,
             processes=None,
         )
-        self.sampler = Sampler(runtime, self, patience=3.0, cost=CostMeter(self))  # type: ignore[arg-type]
+        self.sampler = Sampler(runtime, self, patience=3.0, cost=CostMeter(self), slept=lambda: self.slept)  # type: ignore[arg-type]
         for uuid in self.readers:
             self.sampler.plan(uuid, {Source.KERNEL: 1.0})
 
@@ -107,3 +108,11 @@ def test_a_vm_that_goes_unread_leaves_no_problem() -> None:
     node.sampler.forget("a")
 
     assert node.problems[-1] == ""
+
+
+def test_only_another_machines_counters_go_on_while_this_one_sleeps() -> None:
+    for local, counted in ((True, 0.0), (False, 3600.0)):
+        node = Node({"a": Reader(GOOD)}, slept=3600.0)
+        node.endpoint.local = local
+        node.pass_(2.0)
+        assert [one.slept for one in node.told] == [counted]
