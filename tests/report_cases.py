@@ -107,11 +107,15 @@ def full_status() -> NodeStatus:
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),
         ),
         virtual_machines=3,
-        agent=AgentHealth("0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5, 0.25, 0.1, 1.5),
+        agent=AgentHealth(
+            "0.1.0", 1_799_000_000.25, 0.012, 61_000_000, 12_345, 2, 1_800_000_001.5, 0.25, 0.1, 1.5, 0.75, 9_876, 1
+        ),
         read_up_to=4711,
         adopted=(Adopted("7a1c2b.12", 98),),
         conditions=tuple(
             Condition(kind, status, "Because", "It is so.", 1_799_999_000.0, 1)
-            for kind, status in zip(ConditionType, (True, False, None, True, True, False, True, True), strict=True)
+            for kind, status in zip(
+                ConditionType, (True, False, None, True, True, False, True, True, False), strict=True
+            )
         ),
     )

@@ -64,7 +64,7 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"), outages=outages
     )
     telemetry = AgentTelemetry(providers, time)
-    cost = CostMeter(time)
+    cost = CostMeter(time, budget=settings.cpu_budget)
     libvirt = LibvirtCollector(_collect(settings), time, cost)
     core = Core(
         node=settings.node,
@@ -85,12 +85,19 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
         threads=ProcThreads(settings.proc),
         clock=time,
         new_epoch=lambda: uuid.uuid4().hex[:12],
-        measure=measure_process,
+        cost=cost.read,
         export_interval=settings.export_interval,
         burst=settings.transition_burst,
     )
     telemetry.observe("process.cpu.time", "s", lambda: measure_process()[0], instrument=Instrument.COUNTER)
     telemetry.observe("process.memory.usage", "By", lambda: measure_process()[1])
+    telemetry.observe("virtwatch.agent.scan.duration", "s", lambda: cost.read().scan)
+    telemetry.observe("virtwatch.agent.sample.lateness", "s", lambda: cost.read().lateness)
+    telemetry.observe(
+        "virtwatch.agent.libvirt.calls", "{call}", lambda: cost.read().calls, instrument=Instrument.COUNTER
+    )
+    telemetry.observe("virtwatch.agent.domain.stuck", "{vm}", lambda: cost.read().stuck)
+    telemetry.observe("virtwatch.agent.slowdown", "1", lambda: cost.read().slowdown.monitor)
     health = HealthServer(
         settings.health_port,
         {"/healthz": lambda: {"core": _alive(core)}, "/readyz": lambda: {"policies": _ready(core)}},

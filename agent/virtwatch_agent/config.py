@@ -8,6 +8,7 @@ from pathlib import Path
 
 from virtwatch_agent.core.flapping import ALERT_BURST
 from virtwatch_api.problem import Problem
+from virtwatch_api.quantity import parse_quantity
 from virtwatch_process.settings import Variables
 
 DEFAULT_LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
@@ -17,6 +18,7 @@ DEFAULT_STATE_DIR = "/var/lib/virtwatch"
 DEFAULT_NAMESPACE = "virtwatch-system"
 DEFAULT_HEALTH_PORT = 8080
 DEFAULT_EXPORT_INTERVAL = 15.0  # seconds
+_MOST_CPUS = 1024
 _NODE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -27,7 +29,7 @@ class AgentSettings:
     `node` names this node's NodeMonitor. `pods_dir` is where the kubelet's pods folder is seen, None on a host without
     KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
     `proc` and `sys` are the host's. `namespace` is the operator's, and so the agent's. `libvirt_uris` are connections
-    given by hand. `transition_burst`: see core/flapping.py.
+    given by hand. `cpu_budget` is how many CPUs the agent may use, 0 for any. `transition_burst`: see core/flapping.py.
     """
 
     node: str
@@ -40,6 +42,7 @@ class AgentSettings:
     state_dir: Path
     health_port: int
     export_interval: float
+    cpu_budget: float
     transition_burst: int
 
     @classmethod
@@ -59,9 +62,22 @@ class AgentSettings:
             export_interval=read.seconds(
                 "VIRTWATCH_EXPORT_INTERVAL", DEFAULT_EXPORT_INTERVAL, at_least=1.0, at_most=3600.0
             ),
+            cpu_budget=_cpu_budget(read),
             transition_burst=read.number("VIRTWATCH_TRANSITION_BURST", ALERT_BURST, at_most=1_000_000),
         )
         return read.problems or settings
+
+
+def _cpu_budget(read: Variables) -> float:
+    text = read.text("VIRTWATCH_CPU_BUDGET", "0")
+    try:
+        cpus = parse_quantity(text)
+    except ValueError:
+        cpus = -1.0
+    if not 0 <= cpus <= _MOST_CPUS:
+        read.problem("VIRTWATCH_CPU_BUDGET", f'must be CPUs such as 500m or "0.5", or 0 for any, not "{text}"')
+        return 0.0
+    return cpus
 
 
 def _node(read: Variables) -> str:

@@ -176,6 +176,7 @@ class ConditionType(StrEnum):
     THRESHOLDS_VALID = "ThresholdsValid"
     JUDGED = "Judged"
     WINDOWS_EXACT = "WindowsExact"
+    WITHIN_BUDGET = "WithinBudget"
 
 
 class AgentState(StrEnum):
@@ -206,7 +207,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class AgentHealth:
-    """Hold an agent's own cost: CPU in seconds per second over its life, memory in bytes, `scan` in seconds per look.
+    """Hold an agent's own cost: CPU in seconds per second of the last minutes, memory in bytes.
+
+    `scan` is the longest look at what was due and `lateness` how late the latest sample was, both in seconds and of the
+    last minute; `calls` are those to libvirt since it started, `stuck` the VMs whose monitor does not answer.
 
     `budget` is the CPU that it may use, 0 for any; `slowdown` by how much it lengthens intervals to keep to it.
 
@@ -224,6 +228,9 @@ class AgentHealth:
     scan: float = 0.0
     budget: float = 0.0
     slowdown: float = 1.0
+    lateness: float = 0.0
+    calls: int = 0
+    stuck: int = 0
 
 
 @dataclass(frozen=True, slots=True)

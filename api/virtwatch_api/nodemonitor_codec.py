@@ -78,9 +78,15 @@ def encode_status(status: NodeStatus) -> Json:
 
 
 def _load(agent: AgentHealth) -> Json:
-    milliseconds = {"scanMilliseconds": agent.scan, "cpuBudgetMilliseconds": agent.budget}
+    milliseconds = {
+        "scanMilliseconds": agent.scan,
+        "cpuBudgetMilliseconds": agent.budget,
+        "latenessMilliseconds": agent.lateness,
+    }
+    counts = {"libvirtCalls": agent.calls, "stuckVirtualMachines": agent.stuck}
     return {
         **{name: round(value * 1000) for name, value in milliseconds.items() if value},
+        **{name: count for name, count in counts.items() if count},
         **({"slowdownPercent": round(agent.slowdown * 100)} if agent.slowdown != 1 else {}),
     }
 
@@ -271,6 +277,9 @@ def _status(document: Json) -> NodeStatus:
             scan=agent.get("scanMilliseconds", 0) / 1000,
             budget=agent.get("cpuBudgetMilliseconds", 0) / 1000,
             slowdown=agent.get("slowdownPercent", 100) / 100,
+            lateness=agent.get("latenessMilliseconds", 0) / 1000,
+            calls=agent.get("libvirtCalls", 0),
+            stuck=agent.get("stuckVirtualMachines", 0),
         ),
         conditions=tuple(decode_condition(item) for item in document.get("conditions", [])),
         adopted=tuple(Adopted(item["handover"], item["sequence"]) for item in document.get("adopted", ())),

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
-from virtwatch_agent.collect.sources import Sources, all_sources
+from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.observations import Appeared, ConnectionState, ObjectsListed, Observation, Sample
+from virtwatch_agent.seams import Collector
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS
 from virtwatch_api.targets import TARGET_KINDS, TargetRef, node_ref
 from virtwatch_cli.table import format_table
@@ -53,7 +54,7 @@ class _Look:
         self.problems: dict[str, str] = {}
         self.connected = False
 
-    def meet(self, target: TargetRef, name: str, sources: Sources) -> None:
+    def meet(self, target: TargetRef, name: str, sources: Collector) -> None:
         """Ask everything of a target that is new."""
         wanted = [SIGNAL[signal] for signal in self._names if SIGNAL[signal].target is target.kind]
         wanted = [signal for signal in wanted if signal.formula is not None]
@@ -65,7 +66,7 @@ class _Look:
         asked = {source for signal in wanted for source in signal.sources}
         sources.plan(target, dict.fromkeys(asked, _EVERY_S))
 
-    def take(self, observation: Observation, sources: Sources) -> None:
+    def take(self, observation: Observation, sources: Collector) -> None:
         """Take what was heard."""
         match observation:
             case Appeared(domain):

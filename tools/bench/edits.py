@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tools.bench.figure import Figure, percentile
 from tools.progress import step
+from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.outcome import Outcome
@@ -132,7 +133,7 @@ class _Loop:
             outside,
             _Clock(),
             new_epoch=lambda: "bench",
-            measure=lambda: (0.0, 0.0),
+            cost=lambda: Cost(0.0, 0.0, 0.0),
             started=time.time(),
             burst=10,
             wake=lambda: None,

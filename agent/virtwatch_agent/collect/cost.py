@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from virtwatch_agent.collect.budget import NO_SLOWDOWN, Budget, Slowdown
 from virtwatch_agent.seams import Clock
 
 WINDOW_S = 60.0  # in which the worst look and the latest sample count
@@ -20,7 +21,8 @@ class Cost:
 
     `cpu` is CPU seconds per second of the last minutes and `cpu_total` of its life, `memory` bytes, `scan` and
     `lateness` the worst of the last minute in seconds, `calls` those to libvirt since it started, `open` those in
-    flight, `stuck` the VMs whose monitor does not answer.
+    flight, `stuck` the VMs whose monitor does not answer. `budget` is the CPU that it may use, 0 for any;
+    `slowdown` keeps it.
     """
 
     cpu: float
@@ -31,17 +33,23 @@ class Cost:
     calls: int = 0
     open: int = 0
     stuck: int = 0
+    budget: float = 0.0
+    slowdown: Slowdown = NO_SLOWDOWN
 
 
 class CostMeter:
     """Count; from any thread."""
 
-    def __init__(self, clock: Clock, measure: Callable[[], tuple[float, float]] | None = None) -> None:
-        """`measure` returns the process's CPU seconds and resident bytes."""
+    def __init__(
+        self, clock: Clock, measure: Callable[[], tuple[float, float]] | None = None, *, budget: float = 0.0
+    ) -> None:
+        """`measure` returns the process's CPU seconds and resident bytes; `budget` is CPUs that it may use, 0 any."""
+        self.budget = Budget(budget)
         self._clock = clock
         self._measure = measure or measure_process
         self._lock = threading.Lock()
         self._began = clock.monotonic()
+        self._last_look = (self._began, self._measure()[0])
         self._marks: deque[tuple[float, float]] = deque([(self._began, self._measure()[0])])
         self._scan, self._late = _Worst(), _Worst()
         self._calls: Callable[[], int] = int
@@ -69,7 +77,25 @@ class CostMeter:
         with self._lock:
             cpu = self._recent_cpu(total, now)
             scan, late = self._scan.of(now), self._late.of(now)
-        return Cost(cpu, total, memory, scan, late, self._calls(), self._open(), self._stuck())
+        return Cost(
+            cpu,
+            total,
+            memory,
+            scan,
+            late,
+            self._calls(),
+            self._open(),
+            self._stuck(),
+            self.budget.cpu,
+            self.budget.slowdown,
+        )
+
+    def keep_budget(self) -> Slowdown:
+        """Return by how much to slow down, by what was used since the last time."""
+        total, now = self._measure()[0], self._clock.monotonic()
+        at, before = self._last_look
+        self._last_look = (now, total)
+        return self.budget.look((total - before) / max(now - at, 1e-3))
 
     def _recent_cpu(self, total: float, now: float) -> float:
         if now - self._marks[-1][0] >= _CPU_STEP_S:

@@ -11,6 +11,7 @@ from virtwatch_agent.collect.node.libvirt_state import LibvirtState
 from virtwatch_agent.collect.node.reader import Allocated
 from virtwatch_agent.collect.node.registry import Hypervisors, node_sources
 from virtwatch_agent.collect.objects.collector import ObjectCollector
+from virtwatch_agent.collect.paced import PacedCollector
 from virtwatch_agent.collect.storage.pools import PoolReader
 from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.seams import Clock, Collector, Deliver
@@ -70,7 +71,7 @@ def all_sources(
     proc: Path = Path("/proc"),
     sys: Path = Path("/sys"),
     addresses: Iterable[LibvirtAddress] = (),
-) -> Sources:
+) -> Collector:
     """Join what collects VMs with what reads the node, and the storage pools and networks at `addresses`.
 
     `proc` and `sys` are the host's.
@@ -79,7 +80,7 @@ def all_sources(
         lambda: Allocated(*host.allocated()), lambda: LibvirtState(*host.connections(), host.stuck())
     )
     node = NodeCollector(node_sources(cost, hypervisors, proc=proc, sys=sys), clock, cost)
-    return Sources(
+    joined = Sources(
         {
             TargetKind.VIRTUAL_MACHINE: virtual_machines,
             TargetKind.NODE: node,
@@ -87,3 +88,4 @@ def all_sources(
             TargetKind.NETWORK: ObjectCollector(NetworkReader(sys, clock), addresses, clock),
         }
     )
+    return PacedCollector(joined, cost)

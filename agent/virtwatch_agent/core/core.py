@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.flapping import ALERT_BURST
@@ -40,11 +41,11 @@ class Core:
         threads: HostThreads,
         clock: Clock,
         new_epoch: Callable[[], str],
-        measure: Callable[[], tuple[float, float]],
+        cost: Callable[[], Cost],
         export_interval: float = 15.0,
         burst: int = ALERT_BURST,
     ) -> None:
-        """`measure` returns the process's CPU seconds and resident bytes; `export_interval` in seconds.
+        """`cost` returns what the agent costs now; `export_interval` in seconds.
 
         `burst` is how many transitions of one alert are journaled as they come, before it counts as one that flaps.
         """
@@ -58,7 +59,7 @@ class Core:
             telemetry,
             clock,
             new_epoch=new_epoch,
-            measure=measure,
+            cost=cost,
             started=clock.time(),
             burst=burst,
             wake=self.deliver,

@@ -7,11 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.flapping import Flapping
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.core.observed import Observed
-from virtwatch_agent.core.status import Conditions, View, build_status
+from virtwatch_agent.core.status import Conditions, View, budget_problem, build_status
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
 from virtwatch_agent.judge.target import Target
@@ -41,7 +42,7 @@ class Outcome:
         clock: Clock,
         *,
         new_epoch: Callable[[], str],
-        measure: Callable[[], tuple[float, float]],
+        cost: Callable[[], Cost],
         started: float,
         burst: int,
         wake: Callable[[], None],
@@ -51,7 +52,7 @@ class Outcome:
         self._reporter = reporter
         self._telemetry = telemetry
         self._clock = clock
-        self._measure = measure
+        self._cost = cost
         self._started = started
         # Monotonic seconds: a clock that is set must neither silence a node nor change what it costs.
         self._began = clock.monotonic()
@@ -234,7 +235,7 @@ class Outcome:
         return self.observed.last_day(now=now, policies=[item.policy for item in context.thresholds])
 
     def _view(self, targets: Sequence[Target], context: Context, now: float) -> View:
-        cpu, memory = self._measure()
+        cost = self._cost()
         return View(
             ledger=self._ledger,
             targets=targets,
@@ -251,10 +252,17 @@ class Outcome:
             health=AgentHealth(
                 version=__version__,
                 started=self._started,
-                cpu=cpu / max(self._clock.monotonic() - self._began, 1.0),
-                memory=memory,
+                cpu=cost.cpu,
+                memory=cost.memory,
                 samples=self.samples,
                 errors=self.errors,
                 reported=now,
+                scan=cost.scan,
+                budget=cost.budget,
+                slowdown=cost.slowdown.monitor,
+                lateness=cost.lateness,
+                calls=cost.calls,
+                stuck=cost.stuck,
             ),
+            budget_problem=budget_problem(cost),
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from virtwatch_agent.collect.budget import NO_SLOWDOWN
+from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.target import Target
@@ -55,6 +57,7 @@ class View:
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
     windows_problem: str
+    budget_problem: str
     would_have_fired: Mapping[PolicyKey, int]
     health: AgentHealth
 
@@ -95,7 +98,11 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         applied=tuple(in_turns(_applied(view, by_policy, unavailable), lambda item: item.policy)[:_MAX_LISTED]),
         virtual_machines=_virtual_machines(view),
         agent=view.health,
-        conditions=(*_conditions(view, conditions, now=now), _judged(unavailable, conditions, now=now)),
+        conditions=(
+            *_conditions(view, conditions, now=now),
+            *_budget(view, conditions, now=now),
+            _judged(unavailable, conditions, now=now),
+        ),
         adopted=tuple(Adopted(handover, sequence) for handover, sequence in sorted(view.ledger.adopted.items())),
         read_up_to=view.read_up_to,
     )
@@ -259,6 +266,27 @@ def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[C
     else:
         message = f"watching {watching} VMs; policies are not known yet"
         yield conditions.set(ConditionType.READY, "WaitingForPolicies", message, status=False, now=now)
+
+
+def _budget(view: View, conditions: Conditions, *, now: float) -> Iterable[Condition]:
+    if view.budget_problem:
+        yield conditions.set(ConditionType.WITHIN_BUDGET, "SlowedDown", view.budget_problem, status=False, now=now)
+    elif view.health.budget:
+        kept = "the agent uses no more CPU than it may"
+        yield conditions.set(ConditionType.WITHIN_BUDGET, "Kept", kept, status=True, now=now)
+
+
+def budget_problem(cost: Cost) -> str:
+    """Say how the agent keeps to its CPU budget, empty where it needs no measures."""
+    if cost.slowdown == NO_SLOWDOWN:
+        return ""
+    slowed = f"QEMU's monitors are asked {cost.slowdown.monitor:.1f} times less often than rules want"
+    if cost.slowdown.rest > 1:
+        slowed += f", all else {cost.slowdown.rest:.1f} times"
+    what = "lengthen the intervals of rules, or raise VIRTWATCH_CPU_BUDGET"
+    if cost.slowdown.at_its_end:
+        what = f"that is not enough: {what}"
+    return f"to use no more than {cost.budget:g} CPUs (now {cost.cpu:.2g}), {slowed}; {what}"
 
 
 def _named(problems: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from virtwatch_agent.collect.cost import CostMeter, measure_process
+from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.libvirt.trial import cannot_open
@@ -102,7 +102,7 @@ def watch(
             threads=ProcThreads(found.settings.proc),
             clock=time,
             new_epoch=lambda: uuid.uuid4().hex,
-            measure=measure_process,
+            cost=cost.read,
         )
         reporter.start(core.deliver)
         stack.callback(reporter.stop)

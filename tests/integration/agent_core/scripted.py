@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
@@ -136,7 +137,7 @@ class Agent:
             threads=ProcThreads(Path("/proc")),
             clock=self.clock,
             new_epoch=lambda: f"epoch-{next(_EPOCHS)}",
-            measure=lambda: (0.0, 0.0),
+            cost=lambda: Cost(0.0, 0.0, 0.0),
             burst=NO_FLAPPING,
         )
         self.core.start()

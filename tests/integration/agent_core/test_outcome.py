@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests.integration.agent_core.scripted import Outside
+from virtwatch_agent.collect.cost import Cost, CostMeter
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.store import Journal
-from virtwatch_api.nodemonitor import ConditionType, NodeStatus
+from virtwatch_api.nodemonitor import Condition, ConditionType, NodeStatus
 from virtwatch_api.policy import Function
 from virtwatch_rules.budget import WindowBudget
 
@@ -36,7 +37,12 @@ HOUR = 3600.0
 
 
 def opened(
-    folder: Path, outside: Outside, clock: HandClock, *, measure: Callable[[], tuple[float, float]] = lambda: (0.0, 1.0)
+    folder: Path,
+    outside: Outside,
+    clock: HandClock,
+    *,
+    measure: Callable[[], tuple[float, float]] = lambda: (0.0, 1.0),
+    cost: Callable[[], Cost] | None = None,
 ) -> Outcome:
     outcome = Outcome(
         Journal(folder),
@@ -44,7 +50,7 @@ def opened(
         outside,
         clock,
         new_epoch=lambda: "e",
-        measure=measure,
+        cost=cost or CostMeter(clock, measure).read,
         started=clock.time(),
         burst=10,
         wake=lambda: None,
@@ -120,3 +126,40 @@ def test_windows_that_became_coarser_are_a_condition_and_one_log_line(
 def exact(status: NodeStatus) -> tuple[bool, str]:
     [found] = [item for item in status.conditions if item.type == ConditionType.WINDOWS_EXACT]
     return found.status, found.reason
+
+
+def condition(outside: Outside, type_: ConditionType) -> Condition:
+    [found] = [item for item in outside.statuses[-1].conditions if item.type == type_]
+    return found
+
+
+def test_what_the_agent_costs_and_that_it_slows_down_is_reported(tmp_path: Path) -> None:
+    clock, outside, spent = HandClock(), Outside(), 0.0
+    meter = CostMeter(clock, lambda: (spent, 5e7), budget=0.1)
+    meter.watch(calls=lambda: 42, open_calls=lambda: 1, stuck=lambda: 2)
+    outcome = opened(tmp_path, outside, clock, cost=meter.read)
+    context = Context(WindowBudget())
+    clock.pass_(10.0)
+    meter.looked(0.25)
+    meter.sampled(1.5)
+    outcome.changed = True
+    outcome.settle((), context)
+    outcome.flush()
+    agent = outside.statuses[-1].agent
+    assert (agent.scan, agent.lateness, agent.calls, agent.stuck) == (0.25, 1.5, 42, 2)
+    assert (agent.budget, agent.slowdown) == (0.1, 1.0)
+    assert condition(outside, ConditionType.WITHIN_BUDGET).status is True
+
+    spent = 5.0
+    clock.pass_(10.0)
+    meter.keep_budget()
+    outcome.changed = True
+    outcome.settle((), context)
+    outcome.flush()
+
+    assert outside.statuses[-1].agent.slowdown == 1.5
+    said = condition(outside, ConditionType.WITHIN_BUDGET)
+    assert (said.status, said.reason) == (False, "SlowedDown")
+    assert "no more than 0.1 CPUs" in said.message
+    assert "1.5 times less often" in said.message
+    outcome.close()

@@ -27,6 +27,7 @@ def test_every_setting_can_be_given():
             "VIRTWATCH_STATE_DIR": "/s",
             "VIRTWATCH_HEALTH_PORT": "9000",
             "VIRTWATCH_EXPORT_INTERVAL": "1m",
+            "VIRTWATCH_CPU_BUDGET": "500m",
             "VIRTWATCH_TRANSITION_BURST": "99",
         }
     )
@@ -41,6 +42,7 @@ def test_every_setting_can_be_given():
         state_dir=Path("/s"),
         health_port=9000,
         export_interval=60.0,
+        cpu_budget=0.5,
         transition_burst=99,
     )
 
@@ -69,3 +71,17 @@ def test_a_wrong_setting_is_named_with_what_it_may_hold(name, value, says):
 def test_all_wrong_settings_are_named_at_once():
     problems = AgentSettings.from_environment({"VIRTWATCH_PROC": "proc", "VIRTWATCH_HEALTH_PORT": "x"})
     assert {problem.path for problem in problems} == {"VIRTWATCH_PROC", "VIRTWATCH_HEALTH_PORT"}
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("", 0.0), ("500m", 0.5), ("0.25", 0.25), ("2", 2.0)])
+def test_a_cpu_budget_is_written_as_kubernetes_does(text: str, cpus: float) -> None:
+    settings = AgentSettings.from_environment({"VIRTWATCH_NODE": "n1", "VIRTWATCH_CPU_BUDGET": text})
+    assert isinstance(settings, AgentSettings)
+    assert settings.cpu_budget == cpus
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "5000"])
+def test_a_wrong_cpu_budget_is_said_with_an_example(text: str) -> None:
+    problems = AgentSettings.from_environment({"VIRTWATCH_NODE": "n1", "VIRTWATCH_CPU_BUDGET": text})
+    assert not isinstance(problems, AgentSettings)
+    assert "CPUs such as 500m" in str(problems[0])

@@ -79,7 +79,8 @@ def test_the_crds_are_applied_whole():
 
 def test_every_crd_fits_into_the_annotation_that_kubectl_apply_writes():
     for path in (ROOT / "crds").glob("*.yaml"):
-        assert len(json.dumps(yaml.safe_load(path.read_text()))) < ANNOTATIONS_BYTES / 2, path.name
+        written = json.dumps(yaml.safe_load(path.read_text()), separators=(",", ":"))  # as kubectl does
+        assert len(written) < ANNOTATIONS_BYTES / 2, path.name
 
 
 @pytest.mark.parametrize("who", WORKLOADS)
