@@ -1,0 +1,26 @@
+"""`virtwatch signals --connect`: the value of every signal now, or why there is none."""
+
+import json
+
+from tests.integration.cli.conftest import Virtwatch
+
+
+def test_every_layer_of_a_libvirt_has_values(virtwatch: Virtwatch) -> None:
+    command = virtwatch("signals", "--connect", "test:///default", "-o", "json", "--seconds", "2.5")
+    assert command.exit_code() == 0
+    figures = {
+        (item["target"]["kind"], item["signal"]): item for item in json.loads(command.output) if not item["device"]
+    }
+    assert figures["VirtualMachine", "vm.cpu.utilization"]["value"] > 0
+    assert figures["StoragePool", "pool.available"]["value"] == 100 << 30
+    assert figures["Network", "network.active"]["value"] == 1
+    assert 0 < figures["Node", "node.memory.available.ratio"]["value"] < 1
+    absent = figures["Network", "network.leases"]
+    assert (absent["value"], absent["unavailable"]) == (None, "the network is stopped, or its driver knows no leases")
+
+
+def test_a_wrong_connection_is_answered_at_once(virtwatch: Virtwatch) -> None:
+    command = virtwatch("signals", "vm.cpu.utilization", "--connect", "qemu+unix:///system?socket=/nowhere/sock")
+    assert command.exit_code() == 1
+    assert "cannot be reached" in command.output
+    assert command.output.count("\n") == 1
