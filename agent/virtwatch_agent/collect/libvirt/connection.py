@@ -16,8 +16,13 @@ from virtwatch_agent.collect.libvirt.events import (
     LibvirtEvent,
     MemoryPassEvent,
     RebootEvent,
+    agent_lifecycle,
+    block_job,
+    block_threshold,
     io_error,
+    job_completed,
     lifecycle,
+    memory_failure,
     watchdog,
 )
 from virtwatch_agent.inventory.addresses import LibvirtAddress
@@ -118,10 +123,43 @@ class Connection:
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-                lambda _, domain, __, ___: heard(domain, DevicesEvent()),
+                lambda _, domain, alias, __: heard(domain, DevicesEvent(removed=alias)),
             ),
         ):
             self._callbacks.append(raw.domainEventRegisterAny(None, event, callback, None))
+        self._listen_to_what_may_be_unknown(heard)
+
+    def _listen_to_what_may_be_unknown(self, heard: Callable[[libvirt.virDomain, LibvirtEvent], None]) -> None:
+        """Register for events that an older libvirt does not know: it does without them."""
+
+        def told(domain: libvirt.virDomain, event: LibvirtEvent | None) -> None:
+            if event is not None:
+                heard(domain, event)
+
+        for event, callback in (
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
+                lambda _, domain, device, job, status, __: told(domain, block_job(device, job, status)),
+            ),
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                lambda _, domain, job, __: told(domain, job_completed(job)),
+            ),
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+                lambda _, domain, state, __, ___: told(domain, agent_lifecycle(state)),
+            ),
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
+                lambda _, domain, device, *__: told(domain, block_threshold(device)),
+            ),
+            (
+                libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE,
+                lambda _, domain, __, action, *___: told(domain, memory_failure(action)),
+            ),
+        ):
+            with suppress(libvirt.libvirtError):
+                self._callbacks.append(self.raw.domainEventRegisterAny(None, event, callback, None))
 
     @staticmethod
     def _attempt(call: Callable[[], object]) -> None:

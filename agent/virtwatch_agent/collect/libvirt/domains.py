@@ -4,7 +4,7 @@ All on the collector's thread.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,6 +29,7 @@ from virtwatch_agent.collect.libvirt.events import (
 )
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.collect.libvirt.migrations import Migrations
+from virtwatch_agent.collect.libvirt.snapshots import Snapshots, read_snapshots
 from virtwatch_agent.inventory.addresses import AddressKind
 from virtwatch_agent.inventory.gaps import CRASHES, DomainView
 from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwatched
@@ -42,6 +43,7 @@ _NOTICE = 5.0
 # Seconds between looks whether a VM runs in two pods; when it starts again, its old QEMU and its new one may both be
 # there for a few.
 _OVERLAP = 30.0
+_SNAPSHOTS_S = 15.0  # seconds between looks for snapshots
 _UNREAD_RETRY_S = 10.0  # until a domain whose process could not be read for want of descriptors is looked at again
 
 
@@ -65,6 +67,7 @@ class Domains:
         self._waiting: dict[tuple[Endpoint, str], list[Callable[[], None]]] = {}  # heard during an inspection
         self._doubted: set[tuple[Endpoint, str]] = set()  # listed, but without a process: looked at once more
         self._unread: set[tuple[Endpoint, str]] = set()
+        self._snapshots = Snapshots()
         self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
         self._migrations = Migrations(runtime, self._tracker.counts)
         self.connections = Endpoints(runtime, self)
@@ -113,6 +116,7 @@ class Domains:
             self._seen(endpoint, look)
         if endpoint.calls is not None and endpoint.calls.connection.driver == QEMU:
             self._migrations.opened(endpoint, listed)
+        self._look_for_snapshots(endpoint, endpoint.calls)
         for seconds in _CONFIRM:
             self._runtime.timers.enter(seconds, 0, self._confirm, (endpoint, endpoint.calls))
 
@@ -168,6 +172,8 @@ class Domains:
                 if heard.turn is Turn.STOPPED:
                     self._detach(endpoint, uuid)
             case DevicesEvent():
+                if self._tracker.counts(endpoint.address.name, uuid):
+                    self._emitter.happened(uuid, heard, self._devices(endpoint, uuid), at=at)
                 self.look_again(endpoint, uuid)
             case MemoryPassEvent():
                 self._migrations.passed(endpoint, uuid, at=at)
@@ -318,6 +324,24 @@ class Domains:
         found = self.find(uuid)
         return found is not None and found[0].state is DomainState.PAUSED
 
+    def _look_for_snapshots(self, endpoint: Endpoint, calls: CallQueue | None) -> None:
+        """Compare the snapshots that there are with those before: libvirt tells of none. KubeVirt has its own."""
+        if calls is None or endpoint.calls is not calls or endpoint.address.kind is AddressKind.POD:
+            return
+        uuids = tuple(uuid for uuid in self._tracker.on(endpoint.address.name) if self._counts(endpoint, uuid))
+        calls.submit(
+            Call(run=partial(read_snapshots, calls.connection, uuids), done=self._snapshots_read, failed=lambda _: None)
+        )
+        self._runtime.timers.enter(_SNAPSHOTS_S, 0, self._look_for_snapshots, (endpoint, calls))
+
+    def _snapshots_read(self, found: Mapping[str, frozenset[str]]) -> None:
+        at = self._runtime.clock.time()
+        for uuid, names in found.items():
+            self._emitter.tell(self._snapshots.seen(uuid, names, at=at))
+
+    def _counts(self, endpoint: Endpoint, uuid: str) -> bool:
+        return self._tracker.counts(endpoint.address.name, uuid)
+
     def _confirm(self, endpoint: Endpoint, calls: CallQueue | None) -> None:
         if endpoint.calls is calls:
             for uuid in self._tracker.on(endpoint.address.name):
@@ -329,6 +353,7 @@ class Domains:
         self._emitter.tell(self._tracker.gone(endpoint.address.name, uuid, reason, at=at, inferred=True))
 
     def _detach(self, endpoint: Endpoint, uuid: str) -> None:
+        self._snapshots.forget(uuid)
         self._doubted.discard((endpoint, uuid))
         self._migrations.gone(endpoint, uuid)
         self._tell_unread(uuid, endpoint, "")

@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from virtwatch_agent.collect.libvirt.debounce import IoErrors, Reboots
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.endpoint import Runtime
-from virtwatch_agent.collect.libvirt.events import IoErrorEvent, LibvirtEvent, RebootEvent, WatchdogEvent
+from virtwatch_agent.collect.libvirt.events import (
+    DevicesEvent,
+    IoErrorEvent,
+    LibvirtEvent,
+    PlainEvent,
+    RebootEvent,
+    WatchdogEvent,
+)
 from virtwatch_agent.observations import Observation, TargetEvent, Vanished
 from virtwatch_api.targets import TargetRef, vm_ref
 
@@ -50,6 +57,11 @@ class Emitter:
                 yield TargetEvent("vm.rebooted", vm_ref(uuid), at)
             case WatchdogEvent(action):
                 yield TargetEvent("vm.watchdog", vm_ref(uuid), at, {"action": action})
+            case DevicesEvent(removed=alias) if alias:
+                device = devices.disk_of_alias.get(alias, alias)
+                yield TargetEvent("vm.device_removed", vm_ref(uuid), at, {"device": device})
+            case PlainEvent(type_, attributes):
+                yield TargetEvent(type_, vm_ref(uuid), at, attributes)
             case IoErrorEvent(alias, action, reason):
                 device = devices.disk_of_alias.get(alias, alias)
                 if self._io_errors.heard(uuid, device=device, action=action, at=at):

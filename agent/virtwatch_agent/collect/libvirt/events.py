@@ -4,7 +4,7 @@ The position of a word is libvirt's number for it in libvirt-domain.h (a stable 
 these tables reads "unknown".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,6 +53,13 @@ _CRASHED_REASON = (UNKNOWN, "panicked")
 _IO_ERROR_ACTION = ("none", "pause", "report")
 _WATCHDOG_ACTION = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi")
 
+# virDomainBlockJobType, virConnectDomainEventBlockJobStatus, virDomainEventMemoryFailureActionType
+_BLOCK_JOB = (UNKNOWN, "pull", "copy", "commit", "active_commit", "backup")
+_BLOCK_JOB_STATUS = ("completed", "failed", "canceled", "ready")
+_MEMORY_FAILURE_ACTION = ("ignore", "inject", "fatal", "reset")
+_AGENT_CONNECTED = 1  # VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+_BACKUP = 9  # VIR_DOMAIN_JOB_OPERATION_BACKUP
+
 
 class Turn(Enum):
     """Name the turns in a domain's life."""
@@ -100,10 +107,20 @@ class MemoryPassEvent:
 
 @dataclass(frozen=True, slots=True)
 class DevicesEvent:
-    """A device was plugged or unplugged."""
+    """A device was plugged or unplugged; `removed` is the alias of one that was unplugged."""
+
+    removed: str = ""
 
 
-LibvirtEvent = LifecycleEvent | RebootEvent | IoErrorEvent | WatchdogEvent | MemoryPassEvent | DevicesEvent
+@dataclass(frozen=True, slots=True)
+class PlainEvent:
+    """What is told as libvirt tells it: a type of the catalogue and its attributes."""
+
+    type: str
+    attributes: Mapping[str, str]
+
+
+LibvirtEvent = LifecycleEvent | RebootEvent | IoErrorEvent | WatchdogEvent | MemoryPassEvent | DevicesEvent | PlainEvent
 
 
 def lifecycle(event: int, detail: int) -> LifecycleEvent | None:
@@ -135,6 +152,38 @@ def io_error(alias: str, action: int, reason: str) -> IoErrorEvent:
 def watchdog(action: int) -> WatchdogEvent:
     """Read VIR_DOMAIN_EVENT_ID_WATCHDOG."""
     return WatchdogEvent(_word(_WATCHDOG_ACTION, action))
+
+
+def block_job(device: str, job: int, status: int) -> PlainEvent | None:
+    """Read VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2; None for a disk's part of a backup, whose end is told as such."""
+    outcome, name = _word(_BLOCK_JOB_STATUS, status), _word(_BLOCK_JOB, job)
+    if UNKNOWN in (outcome, name) or name == "backup":
+        return None
+    return PlainEvent(f"vm.block_job_{outcome}", {"device": device, "job": name})
+
+
+def job_completed(job: Mapping[str, object]) -> PlainEvent | None:
+    """Read VIR_DOMAIN_EVENT_ID_JOB_COMPLETED; None for jobs that other events tell of (migration, save, dump)."""
+    if job.get("operation") != _BACKUP:
+        return None
+    if job.get("success", True):
+        return PlainEvent("vm.backup_completed", {})
+    return PlainEvent("vm.backup_failed", {"reason": str(job.get("errmsg") or UNKNOWN)})
+
+
+def agent_lifecycle(state: int) -> PlainEvent:
+    """Read VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE."""
+    return PlainEvent("vm.agent_connected" if state == _AGENT_CONNECTED else "vm.agent_disconnected", {})
+
+
+def block_threshold(device: str) -> PlainEvent | None:
+    """Read VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD; libvirt tells it of the disk, and again of the node behind it."""
+    return None if "[" in device else PlainEvent("vm.block_threshold", {"device": device})
+
+
+def memory_failure(action: int) -> PlainEvent:
+    """Read VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE."""
+    return PlainEvent("vm.memory_failure", {"action": _word(_MEMORY_FAILURE_ACTION, action)})
 
 
 def listed_state(state: int, reason: int) -> tuple[DomainState, str]:

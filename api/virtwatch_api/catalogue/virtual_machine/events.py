@@ -93,16 +93,54 @@ EVENTS: tuple[EventType, ...] = (
         "vm.telemetry_stuck", _W, "The VM's monitor does not answer; its last values grow old.", Attribute("reason")
     ),
     _event("vm.telemetry_recovered", _I, "The VM's monitor answers again."),
-    _planned("vm.block_threshold", _W, "A disk grew past its threshold.", _DEVICE),
-    _planned("vm.agent_connected", _I, "The guest agent connected.", otel_name="libvirt.domain.agent.connected"),
-    _planned("vm.agent_disconnected", _W, "The guest agent went away.", otel_name="libvirt.domain.agent.disconnected"),
-    _planned(
+    _event("vm.block_threshold", _W, "A disk grew past its threshold.", _DEVICE),
+    _event("vm.agent_connected", _I, "The guest agent connected.", otel_name="libvirt.domain.agent.connected"),
+    _event("vm.agent_disconnected", _W, "The guest agent went away.", otel_name="libvirt.domain.agent.disconnected"),
+    _event(
         "vm.memory_failure",
         _E,
         "The host's memory failed under the VM.",
         Attribute("action", ("ignore", "inject", "fatal", "reset", "unknown")),
     ),
-    _planned("vm.device_removed", _I, "A device was unplugged.", _DEVICE),
+    _event("vm.device_removed", _I, "A device was unplugged.", _DEVICE),
+    *(
+        _event(
+            f"vm.block_job_{outcome}",
+            severity,
+            f"A block job of a disk {what}; libvirt does not tell when one starts.",
+            _DEVICE,
+            Attribute("job", ("pull", "copy", "commit", "active_commit")),
+            otel_name=f"libvirt.domain.block_job.{outcome}",
+        )
+        for outcome, severity, what in (
+            ("ready", _I, "has caught up and waits to be pivoted or ended"),
+            ("completed", _I, "succeeded"),
+            ("canceled", _I, "was canceled"),
+            ("failed", _W, "failed"),
+        )
+    ),
+    _event("vm.backup_completed", _I, "A backup succeeded.", otel_name="libvirt.domain.backup.completed"),
+    _event(
+        "vm.backup_failed",
+        _W,
+        "A backup failed or was canceled; reason is libvirt's.",
+        Attribute("reason"),
+        otel_name="libvirt.domain.backup.failed",
+    ),
+    _event(
+        "vm.snapshot_created",
+        _I,
+        "A snapshot of libvirt's was created; found by comparing every 15 s.",
+        Attribute("snapshot"),
+        otel_name="libvirt.domain.snapshot.created",
+    ),
+    _event(
+        "vm.snapshot_deleted",
+        _I,
+        "A snapshot of libvirt's was deleted; found by comparing every 15 s.",
+        Attribute("snapshot"),
+        otel_name="libvirt.domain.snapshot.deleted",
+    ),
     _event(
         "vm.migration_started",
         _I,
