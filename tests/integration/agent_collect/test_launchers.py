@@ -102,7 +102,10 @@ def test_a_killed_qemu_is_a_crash_and_its_vm_vanishes(
         "it to vanish",
     )
     told = [(event.type, event.attributes) for event in collected.events(guest.uuid)]
-    assert told == [("vm.crashed", {"reason": "failed"}), ("vm.stopped", {"reason": "failed"})]
+    assert told == [
+        ("vm.crashed", {"reason": "failed", "cause": "qemu_exit"}),
+        ("vm.stopped", {"reason": "failed", "cause": "qemu_exit"}),
+    ]
 
 
 def test_the_left_over_socket_of_an_ended_pod_is_no_problem(

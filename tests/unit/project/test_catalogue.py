@@ -66,4 +66,4 @@ def test_every_source_says_its_cost_and_why_it_may_be_absent(source: Source) -> 
 
 @pytest.mark.parametrize("signal", IMPLEMENTED, ids=lambda signal: signal.name)
 def test_of_every_signal_it_can_be_said_why_it_is_absent(signal: Signal) -> None:
-    assert why_absent(signal.name, {}) in reasons(signal.name)
+    assert why_absent(signal.name, {}, {}) in reasons(signal.name)

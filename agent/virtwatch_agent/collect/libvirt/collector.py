@@ -24,6 +24,7 @@ from virtwatch_agent.collect.libvirt.sampler import Sampler
 from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.inventory.launchers import Launchers
 from virtwatch_agent.inventory.macvtaps import Macvtaps
+from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.inventory.processes import ProcessTable
 from virtwatch_agent.inventory.sockets import Places, SocketWatch
 from virtwatch_agent.observations import Observation
@@ -82,6 +83,7 @@ class LibvirtCollector(Collector):
             processes=ProcessTable(settings.proc, settings.sys / "fs" / "cgroup"),
             keepalive=settings.keepalive,
             macvtaps=Macvtaps(settings.proc, settings.sys),
+            oom_kills=OomKills(settings.proc),
         )
         self._domains = Domains(runtime, self._forget)
         self._cost = cost or CostMeter(clock)

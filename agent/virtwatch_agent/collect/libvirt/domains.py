@@ -32,6 +32,7 @@ from virtwatch_agent.collect.libvirt.migrations import Migrations
 from virtwatch_agent.collect.libvirt.snapshots import Snapshots, read_snapshots
 from virtwatch_agent.inventory.addresses import AddressKind
 from virtwatch_agent.inventory.gaps import CRASHES, DomainView
+from virtwatch_agent.inventory.oom import LOOK_EVERY_S
 from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwatched
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Domains:
         self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
         self._migrations = Migrations(runtime, self._tracker.counts)
         self.connections = Endpoints(runtime, self)
+        self._look_for_oom_kills()
 
     def find(self, uuid: str) -> tuple[Domain, Attached] | None:
         """Return a domain and what it is sampled with."""
@@ -341,6 +343,10 @@ class Domains:
 
     def _counts(self, endpoint: Endpoint, uuid: str) -> bool:
         return self._tracker.counts(endpoint.address.name, uuid)
+
+    def _look_for_oom_kills(self) -> None:
+        self._runtime.oom_kills.look()
+        self._runtime.timers.enter(LOOK_EVERY_S, 0, self._look_for_oom_kills)
 
     def _confirm(self, endpoint: Endpoint, calls: CallQueue | None) -> None:
         if endpoint.calls is calls:

@@ -1,6 +1,7 @@
 """What is said of domains, each thing once; what is known of a QEMU is forgotten when it is gone."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from virtwatch_agent.collect.libvirt.debounce import IoErrors, Reboots
 from virtwatch_agent.collect.libvirt.devices import Devices
@@ -37,7 +38,7 @@ class Emitter:
         Together, for an agent that is killed between a VM's new state and what led to it would miss the latter, or tell
         it again: after its restart it infers what happened from the state that it remembers.
         """
-        if worth_saying := [item for item in observations if self._worth_saying(item)]:
+        if worth_saying := [self._with_cause(item) for item in observations if self._worth_saying(item)]:
             self._runtime.deliver(*worth_saying)
 
     def happened(self, uuid: str, heard: LibvirtEvent, devices: Devices, *, at: float) -> None:
@@ -69,6 +70,14 @@ class Emitter:
                     yield TargetEvent(
                         "vm.io_error", vm_ref(uuid), at, {name: word for name, word in said.items() if word}
                     )
+
+    def _with_cause(self, observation: Observation) -> Observation:
+        """Say of a QEMU that ended by itself whether the kernel ended it."""
+        match observation:
+            case TargetEvent("vm.stopped" | "vm.crashed", _, _, {"reason": "failed" | "crashed"} as attributes, False):
+                cause = "oom" if self._runtime.oom_kills.recent() else "qemu_exit"
+                return replace(observation, attributes={**attributes, "cause": cause})
+        return observation
 
     def _worth_saying(self, observation: Observation) -> bool:
         match observation:

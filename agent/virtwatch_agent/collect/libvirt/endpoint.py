@@ -11,6 +11,7 @@ from virtwatch_agent.collect.libvirt.connection import Keepalive
 from virtwatch_agent.collect.libvirt.inspection import Inspector
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
 from virtwatch_agent.inventory.addresses import AddressKind, LibvirtAddress
+from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.inventory.processes import ProcessTable
 from virtwatch_agent.seams import Clock, Deliver
 
@@ -26,6 +27,7 @@ class Runtime:
     deliver: Deliver
     processes: ProcessTable
     keepalive: Keepalive
+    oom_kills: OomKills
     macvtaps: Container[str] = ()  # the names of interfaces that are macvtaps
 
 

@@ -26,6 +26,7 @@ def _reason(*values: str) -> Attribute:
 
 
 _DEVICE = Attribute("device")
+_CAUSE = Attribute("cause", ("oom", "qemu_exit"))
 
 EVENTS: tuple[EventType, ...] = (
     _event(
@@ -37,14 +38,18 @@ EVENTS: tuple[EventType, ...] = (
     _event(
         "vm.stopped",
         _I,
-        "The VM stopped; reason is lost where nobody said why.",
+        "The VM stopped: shutdown is by its guest, destroyed by a person or controller, failed is an end of QEMU; lost "
+        "where nobody said why. cause is of failed and crashed.",
         _reason("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot", "lost"),
+        _CAUSE,
     ),
     _event(
         "vm.crashed",
         _E,
-        "The guest panicked, or its QEMU ended by itself.",
+        "The guest panicked, or its QEMU ended by itself. cause, of the latter, is oom where the host just killed a "
+        "process for lack of memory, else qemu_exit.",
         _reason("panicked", "crashloaded", "crashed", "failed"),
+        _CAUSE,
     ),
     _event(
         "vm.paused",

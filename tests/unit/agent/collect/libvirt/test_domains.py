@@ -13,6 +13,7 @@ from virtwatch_agent.collect.libvirt.events import LifecycleEvent, Turn
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.inventory.gaps import DomainView
+from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, TargetEvent, Unwatched
 
 RUNNING, PAUSED = DomainState.RUNNING, DomainState.PAUSED
@@ -32,6 +33,7 @@ class Node:
             deliver=lambda *observations: self.all.extend(observations),
             processes=None,
             keepalive=None,
+            oom_kills=OomKills(Path("/nowhere")),
         )
         self.domains = Domains(self.runtime, lambda _: None)
 

@@ -1,5 +1,6 @@
 # What is said of an I/O error that libvirt tells, or does not tell; time is the test's.
 import sched
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.emitter import Emitter
 from virtwatch_agent.collect.libvirt.endpoint import Runtime
 from virtwatch_agent.collect.libvirt.events import IoErrorEvent, RebootEvent
+from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.observations import Appeared, Domain, DomainState, TargetEvent, Vanished
 from virtwatch_api.targets import vm_ref
 
@@ -28,6 +30,7 @@ class Told:
             deliver=self.take,
             processes=None,
             keepalive=None,
+            oom_kills=OomKills(Path("/nowhere")),
         )
         self.timers = runtime.timers
         self.teller = Emitter(runtime, self.forgotten.append, is_paused=lambda _: self.paused)
