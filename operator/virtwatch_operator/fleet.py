@@ -27,6 +27,14 @@ class _Heard:
     reports: Mapping[PolicyKey, Report]
 
 
+@dataclass(frozen=True, slots=True)
+class LastWord:
+    """Hold what a node said last of each policy, and when, in seconds since 1970."""
+
+    at: float
+    reports: Mapping[PolicyKey, Report]
+
+
 class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
@@ -105,6 +113,14 @@ class Fleet:
         with self._lock:
             heard = self._nodes.get(node)
         return heard.monitor if heard else None
+
+    def last_word(self, node: str) -> LastWord | None:
+        """Return what a node said last; None where it has said nothing."""
+        with self._lock:
+            heard = self._nodes.get(node)
+        if heard is None or not _speaks(heard):
+            return None
+        return LastWord(heard.at, {key: self._believed(node, report) for key, report in heard.reports.items()})
 
     def known(self, node: str) -> bool:
         """Tell whether a node has a NodeMonitor."""

@@ -33,6 +33,7 @@ from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
 from virtwatch_operator.nodes.machines import VirtualMachines, slim
 from virtwatch_operator.nodes.nodes import NodeReconciler
+from virtwatch_operator.nodes.silent import NODE_SILENT, SilentNodes
 from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
@@ -119,6 +120,14 @@ class Leader:
             delayed=self._metrics.delay,
         )
         self._watches = self._make_watches(settings.namespace)
+        self._silent = SilentNodes(
+            fleet=self._fleet,
+            pods=self._pods,
+            book=self._book,
+            known=self._fleet_heard_lately,
+            hand=self._sinks.hand,
+            instance=settings.pod,
+        )
         self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, tracer)
@@ -267,6 +276,7 @@ class Leader:
             notify_of=self._notify_of,
             rule_of=self._rule_of,
             may_last=self._may_last,
+            unknown=self._is_unknown,
             count=self._metrics.notification,
             changed=self._channel_changed,
             outages=self._outages,
@@ -302,6 +312,7 @@ class Leader:
         while not self._stopping.wait(_TICK_S):
             self._pods.tick()
             self._fleet.notice_presence()
+            self._silent.look()
             self._sinks.tick()
             now = time.monotonic()
             try:
@@ -396,6 +407,9 @@ class Leader:
     def _fleet_known(self) -> bool:
         return all(self._watches[name].synced for name in ("nodemonitors", "virtual machines", "agents' pods"))
 
+    def _fleet_heard_lately(self) -> bool:
+        return self._fleet_known() and all(self._watches[name].fresh for name in ("nodemonitors", "agents' pods"))
+
     def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
         # Whether an alert began or came from another node, and whether this one may speak of it, cannot be told before.
         return self._fleet.monitor(node) if self._fleet_known() else None
@@ -409,15 +423,24 @@ class Leader:
             self._statuses.add(facts.key)
 
     def _firing(self) -> Iterator[Lasting]:
+        silent = self._fleet.presence.silent  # whether their alerts still fire nobody knows
         for facts in self._book.all():
-            for report in self._fleet.reports(facts.key).values():
+            for node, report in self._fleet.reports(facts.key).items():
+                if node in silent:
+                    continue
                 yield from (Lasting(alert, facts.uid) for alert in report.firing)
 
     def _may_last(self, transition: Transition) -> bool:
         """Tell whether an alert's node is there, or another one that knows it; until all are known, it may be."""
+        if transition.alert.rule == NODE_SILENT:
+            return not self._fleet_heard_lately() or transition.subject.node in self._fleet.presence.silent
         if not self._watches["nodemonitors"].synced or self._fleet.known(transition.subject.node):
             return True
         return bool(self._fleet.knowing(transition.alert))
+
+    def _is_unknown(self, transition: Transition) -> bool:
+        """Tell whether nobody knows if an alert still fires: its node is silent."""
+        return transition.alert.rule != NODE_SILENT and transition.subject.node in self._fleet.presence.silent
 
     def _channel_changed(self, key: ChannelKey) -> None:
         for facts in self._book.all():

@@ -8,7 +8,9 @@ from virtwatch_operator.announce.sinks import News
 from virtwatch_operator.events.bodies import announcements
 from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.events.reminders import Reminders
+from virtwatch_operator.events.silent_bodies import silent_announcements
 from virtwatch_operator.events.storm_recorder import StormRecorder
+from virtwatch_operator.nodes.silent import NODE_SILENT
 
 
 class EventSink:
@@ -34,7 +36,8 @@ class EventSink:
         return 1
 
     def _tell(self, news: News) -> None:
-        for announcement in announcements(news.transition, news.origin):
+        write = silent_announcements if news.transition.alert.rule == NODE_SILENT else announcements
+        for announcement in write(news.transition, news.origin):
             with self._tracer.start_as_current_span("event", context=news.context) as span:
                 outcome = self._recorder.post(announcement, at=news.transition.at)
                 span.set_attributes({"k8s.event.name": announcement.name, "virtwatch.event.outcome": outcome.value})

@@ -42,8 +42,8 @@ class Rules:
 class Deliverer:
     """Send what one channel is due at a time.
 
-    `may_last` tells whether anybody is left who would say that an alert is over. `reported` is called with a channel of
-    which there is something to say.
+    `may_last` tells whether anybody is left who would say that an alert is over, `unknown` whether its node is silent
+    now. `reported` is called with a channel of which there is something to say.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Deliverer:
         senders: Callable[[ChannelType], Sender],
         rules: Rules,
         may_last: Callable[[Transition], bool],
+        unknown: Callable[[Transition], bool],
         reported: Callable[[ChannelKey], None],
         count: Callable[[str, str], None],
         tracer: Tracer,
@@ -68,6 +69,7 @@ class Deliverer:
         self._senders = senders
         self._rules = rules
         self._may_last = may_last
+        self._is_unknown = unknown
         self._reported = reported
         self._count = count
         self._tracer = tracer
@@ -81,7 +83,7 @@ class Deliverer:
         outbox = self._store.get(key)
         if unwanted(outbox, channel) or self._orphans(outbox) or self._hushed(outbox):
             return True
-        return bool(due(outbox, channel, now=self._clock(), silenced=self._silenced))
+        return bool(due(outbox, channel, now=self._clock(), silenced=self._silenced, unknown=self._unknown))
 
     def failing(self, key: ChannelKey) -> bool:
         """Tell whether a channel's last attempt failed."""
@@ -97,7 +99,7 @@ class Deliverer:
         if channel is None:
             return
         outbox = self._tidied(key, channel)
-        batch = due(outbox, channel, now=self._clock(), silenced=self._silenced)
+        batch = due(outbox, channel, now=self._clock(), silenced=self._silenced, unknown=self._unknown)
         if not batch:
             return
         message = write(batch, outbox, channel, now=self._clock(), trace_url=self._rules.trace_url)
@@ -167,6 +169,9 @@ class Deliverer:
 
     def _silenced(self, item: Entry) -> bool:
         return self._silences.until(item.transition) > self._clock()
+
+    def _unknown(self, item: Entry) -> bool:
+        return self._is_unknown(item.transition)
 
     def _hushed(self, outbox: Outbox) -> list[Entry]:
         """Return what came and went while it was silenced."""

@@ -14,11 +14,16 @@ MAX_RETRY_S = 900.0
 
 
 def due(
-    outbox: Outbox, channel: Channel, *, now: float, silenced: Callable[[Entry], bool] = lambda _: False
+    outbox: Outbox,
+    channel: Channel,
+    *,
+    now: float,
+    silenced: Callable[[Entry], bool] = lambda _: False,
+    unknown: Callable[[Entry], bool] = lambda _: False,
 ) -> Sequence[Entry]:
     """Return what is to be sent now in one message, worst first; nothing while the channel has to wait.
 
-    `silenced` is asked only about what would be sent.
+    `silenced` is asked only about what would be sent. Of what is `unknown` nobody is told again that it fires.
     """
     if now < outbox.retry.at:
         return ()
@@ -28,7 +33,7 @@ def due(
     if len(recent) >= channel.max_per_hour:
         return ()
     waiting = [item for item in outbox.waiting if told_of(item, channel)]
-    repeats = [item for item in outbox.alerts.values() if item.repeats(now)]
+    repeats = [item for item in outbox.alerts.values() if item.repeats(now) and not unknown(item)]
     found = [item for item in (*waiting, *repeats) if _may_speak(item, channel.quiet_hours, now=now)]
     if not found or (not repeats and now < min(item.queued for item in found) + channel.group_wait):
         return ()

@@ -26,6 +26,7 @@ class Rollup:
     counts: Counts
     would_have_fired: int
     active: tuple[FiringAlert, ...]  # at most MAX_ACTIVE, worst first
+    silent: frozenset[str] = frozenset()  # nodes of such alerts: whether these still fire nobody can tell
 
 
 def roll_up(
@@ -67,6 +68,7 @@ def roll_up(
         counts=counts,
         would_have_fired=sum(item.would_have_fired for item in applied),
         active=active[:MAX_ACTIVE],
+        silent=presence.silent & {item.subject.node for item in active},
     )
 
 
@@ -156,7 +158,7 @@ def _quiet(
     if firing:
         critical = max(counts.critical, sum(alert.severity is Severity.CRITICAL for alert in active))
         total = f"{count(firing, 'alert')} {'fires' if firing == 1 else 'fire'}, {critical} critical."
-        return fails("Quiet", "Firing", f"{total}{_worst(active)}")
+        return fails("Quiet", "Firing", f"{total}{_unknown(active, presence)}{_worst(active)}")
     if facts.in_force is None:
         return unknown("Quiet", "NothingInForce", "Nothing is judged: no generation is valid yet.")
     if unseen and facts.in_force.enforcement is Enforcement.ENFORCE:
@@ -171,6 +173,16 @@ def _quiet(
             return holds("Quiet", "Observing", "Nothing is announced: enforcement is Observe.")
         case Enforcement.ENFORCE:
             return holds("Quiet", "NoAlert", "No alert fires.")
+
+
+def _unknown(active: tuple[FiringAlert, ...], presence: Presence) -> str:
+    """Say of how many nobody can tell whether they still fire."""
+    found = [item.subject.node for item in active if item.subject.node in presence.silent]
+    if not found:
+        return ""
+    silent = frozenset(found)
+    verb = "is" if len(silent) == 1 else "are"
+    return f" Of {len(found)} of them nobody can tell whether they still do: {names(silent)} {verb} silent."
 
 
 def _worst(active: tuple[FiringAlert, ...]) -> str:

@@ -29,11 +29,11 @@ def policy_status(rollup: Rollup, *, generation: int, previous: Json, now: float
             "critical": rollup.counts.critical,
             "wouldHaveFired24h": rollup.would_have_fired,
         },
-        "activeAlerts": [_active(item) for item in rollup.active],
+        "activeAlerts": [_active(item, unknown=item.subject.node in rollup.silent) for item in rollup.active],
     }
 
 
-def _active(item: FiringAlert) -> Json:
+def _active(item: FiringAlert, *, unknown: bool) -> Json:
     evidence = item.evidence
     # An event has no value: what happened stands for it.
     value = value_text(evidence) or evidence.text or evidence.subject
@@ -47,5 +47,6 @@ def _active(item: FiringAlert) -> Json:
         **({"threshold": bound_text(evidence)} if evidence.bound is not None else {}),
         **({"culprit": evidence.culprit} if evidence.culprit else {}),
         "since": since(item.since),
+        **({"unknown": True} if unknown else {}),
         **({"traceID": trace} if trace else {}),
     }

@@ -1,0 +1,162 @@
+"""What becomes of the alerts of a node that falls silent: they are unknown, and one alert of each policy says so."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from opentelemetry.context import Context
+
+from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.nodemonitor import Evidence, FiringAlert, Transition
+from virtwatch_api.policy import Enforcement, PolicyKey, Severity
+from virtwatch_api.targets import Subject, node_ref
+from virtwatch_operator.announce.sinks import Handed, News, Origin
+from virtwatch_operator.fleet import Fleet
+from virtwatch_operator.nodes.agents import AgentPods
+from virtwatch_operator.policies import PolicyBook
+from virtwatch_operator.rollup.reports import Report
+from virtwatch_operator.rollup.wording import count
+
+# No rule that users write can have this name.
+NODE_SILENT = "NodeSilent"
+# A pod that is not ready has had its grace; silence alone may be the API server's, which agents end within 15 s.
+_DOWN_S = 5.0
+_LATE_S = 30.0
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Hold what was told of a silent node: for which policies, and when it had reported last."""
+
+    transitions: Mapping[PolicyKey, Transition]
+    last: int
+
+
+class SilentNodes:
+    """Tell once of each node that falls silent, and once that it reports again. For one thread.
+
+    `known` tells whether all nodes, and the pods of their agents, have been heard of lately; `hand` is the sinks'.
+    """
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        pods: AgentPods,
+        book: PolicyBook,
+        known: Callable[[], bool],
+        hand: Callable[[Sequence[Handed]], None],
+        instance: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._fleet = fleet
+        self._pods = pods
+        self._book = book
+        self._known = known
+        self._hand = hand
+        self._instance = instance
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._since: dict[str, float] = {}
+        self._told: dict[str, _Told] = {}
+
+    def look(self) -> None:
+        """Tell of the nodes that have been silent for a while, and of those that are no more; return at once."""
+        if not self._known():
+            return
+        now, silent = self._clock(), self._fleet.presence.silent
+        self._since = {node: self._since.get(node, now) for node in silent}
+        for node in silent - self._told.keys():
+            if now - self._since[node] >= (_DOWN_S if self._pods.down(node) else _LATE_S):
+                self._begin(node)
+        for node in self._told.keys() - silent:
+            self._end(node, self._told.pop(node))
+
+    def _begin(self, node: str) -> None:
+        said = self._fleet.last_word(node)
+        if said is None:
+            return
+        last = int(said.at)
+        why = self._pods.observed(node).message if self._pods.down(node) else "it writes no reports any more"
+        told = {key: self._transition(node, key, report, why, last) for key, report in self._concerned(said.reports)}
+        self._told[node] = _Told(told, last)
+        self._tell(node, "silent", told)
+
+    def _end(self, node: str, told: _Told) -> None:
+        if not self._fleet.known(node):
+            return  # it is gone, and so is what was unknown; channels are told by who looks after their alerts
+        now = self._wall_clock()
+        ends = {key: _ended(item, at=now) for key, item in told.transitions.items()}
+        self._tell(node, "reports", ends)
+
+    def _tell(self, node: str, epoch: str, transitions: Mapping[PolicyKey, Transition]) -> None:
+        batch = []
+        for key, transition in transitions.items():
+            facts = self._book.get(key)
+            if facts is not None:
+                origin = Origin(node, epoch, facts.uid, self._instance)
+                batch.append(Handed(News(transition, origin, Context()), _nothing))
+        self._hand(batch)
+
+    def _concerned(self, reports: Mapping[PolicyKey, Report]) -> Iterator[tuple[PolicyKey, Report]]:
+        """Yield the policies that alert on what the node watched."""
+        for key, report in sorted(reports.items(), key=lambda item: str(item[0])):
+            facts = self._book.get(key)
+            in_force = facts.in_force if facts is not None else None
+            if in_force is None or in_force.enforcement is not Enforcement.ENFORCE:
+                continue
+            if report.firing or (report.applied is not None and report.applied.virtual_machines):
+                yield key, report
+
+    def _transition(self, node: str, key: PolicyKey, report: Report, why: str, last: int) -> Transition:
+        severities = [item.severity for item in report.firing]
+        return Transition(
+            sequence=last,  # the same for each leader, so that none tells it again
+            alert=AlertKey(key, NODE_SILENT, node_ref(node)),
+            action=Action.FIRED,
+            reason=Reason.NO_DATA,
+            severity=max(severities, key=lambda severity: severity.rank, default=Severity.WARNING),
+            previous=None,
+            at=self._wall_clock(),
+            since=float(last),
+            subject=Subject(node, node_ref(node), node),
+            evidence=Evidence("", text=f"{why}. {_unknown(report)}"),
+        )
+
+
+def _ended(item: Transition, *, at: float) -> Transition:
+    return Transition(
+        sequence=item.sequence,
+        alert=item.alert,
+        action=Action.RESOLVED,
+        reason=Reason.RECOVERED,
+        severity=None,
+        previous=item.severity,
+        at=at,
+        since=item.since,
+        subject=item.subject,
+        evidence=Evidence("", text="the node reports again"),
+    )
+
+
+def _unknown(report: Report) -> str:
+    watched = report.applied.virtual_machines if report.applied is not None else 0
+    first = f"Nobody watches {count(watched, 'VM')} of this policy there" if watched else ""
+    if not report.firing:
+        return f"{first}; none of its alerts fired there"
+    names = ", ".join(_name(item) for item in report.firing[:_NAMED])
+    more = f" and {len(report.firing) - _NAMED} more" if len(report.firing) > _NAMED else ""
+    # What a node reports may be cut to the worst.
+    fired = f"unknown whether they still fire: {names}{more}"
+    return f"{first}; {fired}" if first else fired.capitalize()
+
+
+def _name(item: FiringAlert) -> str:
+    device = f" {item.alert.device}" if item.alert.device else ""
+    return f"{item.subject.described} ({item.alert.rule}{device})"
+
+
+def _nothing() -> None:
+    """Nobody waits for it: what was not told when a leader dies the next one tells."""
