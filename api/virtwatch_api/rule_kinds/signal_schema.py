@@ -161,23 +161,21 @@ def bound_rules(
 
 def _among(some: Sequence[Signal], found: Sequence[Signal]) -> str:
     """Return the CEL text that says that the signal is one of `some`: by the ends of names, which is short."""
-    ends = sorted({item.name[item.name.rindex(".") :] for item in some})
-    fits = [item for item in found if item.name.endswith(tuple(ends))]
+    ends = sorted({item.name.rpartition(".")[2] for item in some})
+    fits = [item for item in found if item.name.rpartition(".")[2] in ends]
     others = [item.name for item in fits if item not in some]
-    ending = " || ".join(f"self.signal.endsWith('{end}')" for end in ends)
-    return f"({ending})" + (f" && !(self.signal in {words(others)})" if others else "")
+    ending = f"self.signal.matches('[.]({'|'.join(ends)})$')"
+    return ending + (f" && !(self.signal in {words(others)})" if others else "")
 
 
 def _all(
     places: Sequence[str], says: Callable[[str], str], sides: Sequence[str] = ("above", "below", "recover")
 ) -> str:
     """Return the CEL text that says something of each bound that is there; a comparison has no recover."""
-    held = []
-    for place in places:
-        there = "" if place == "self" else f"has({place}) && "
-        held += [
-            f"({there}has({place}.{side}) ? [string({place}.{side})] : [])"
-            for side in sides
-            if place != "self" or side != "recover"
-        ]
-    return f"({' + '.join(held)}).all(t, {says('t')})"
+    held = [
+        f"?{place.replace('.', '.?')}.?{side}"
+        for place in places
+        for side in sides
+        if place != "self" or side != "recover"
+    ]
+    return f"[{', '.join(held)}].map(t, string(t)).all(t, {says('t')})"

@@ -24,10 +24,11 @@ class Target:
         self.ref = VM
         self.judged = Judged(*rules, interval=60.0)  # type: ignore[arg-type]
         self.evaluator = self.judged.evaluator
+        self.learned, self.teach = self.evaluator.learned, self.evaluator.teach
 
 
 def look(learning: Learning, target: Target, at: float) -> None:
-    learning.look([target], now=at)  # type: ignore[list-item]
+    learning.look([target], now=at)
 
 
 def restarted(folder: Path, *rules: object, now: float) -> Target:
@@ -58,7 +59,7 @@ def test_a_baseline_is_saved_each_five_minutes_and_at_the_end(tmp_path: Path) ->
     for minute in range(10):
         target.judged.see(minute * 60.0, {"vm.cpu.utilization": 0.1})
         look(learning, target, T0 + minute * 60.0)
-    learning.close([target], now=T0 + 600)  # type: ignore[list-item]
+    learning.close([target], now=T0 + 600)
 
     after = restarted(tmp_path, UNUSUAL, now=T0 + 700)
     ((_, _, document),) = after.evaluator.learned()
