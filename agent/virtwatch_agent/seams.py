@@ -45,6 +45,12 @@ class Collector(Protocol):
         """Say how often (seconds) each source is asked for a target; a source that is absent is not asked."""
         ...
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Say which sources are asked at a random instant of so many seconds; others, and by default, regularly.
+
+        An interval that is longer gives each target its turn in one of these stretches. Called before `plan`.
+        """
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers by what the API says (UIDs); no other pod's libvirt is opened."""
         ...

@@ -15,8 +15,8 @@ from virtwatch_api.rule_kinds.registry import RULE_KINDS, kind_of
 from virtwatch_api.thresholdset import ThresholdSet
 
 TARGETS = frozenset(TargetKind)
-MODES = frozenset({Mode.CONTINUOUS, Mode.HYBRID})
-SHARES = False  # whether a policy may look at a share of the VMs only
+MODES = frozenset(Mode)
+SHARES = True  # whether a policy may look at a share of the VMs only
 
 
 def rule_kinds() -> frozenset[str]:

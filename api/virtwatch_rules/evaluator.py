@@ -1,6 +1,7 @@
 """The rules of one target: observations and times come in, verdicts go out; agent, operator and command use it."""
 
 import json
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from virtwatch_rules.store import Store
 from virtwatch_rules.verdict import AlertName, Explained, Record, Verdict
 
 _CONTINUOUS_S = 1.0
+_ROUNDING = 1e-9
 _UNPLUGGED_S = 30.0  # without a device whose target has others: a file that cannot be read once is not enough
 _MOST_LEARNED = 6  # documents that go along with one target beside its alerts
 MOST_MEMORY = 16_384  # characters of each, as NodeMonitor has room for
@@ -55,6 +57,8 @@ def base_interval(collection: Collecting) -> float:
     """Return the seconds between looks that a policy asks for; its rules may need more."""
     if collection.mode is Mode.CONTINUOUS:
         return min(_CONTINUOUS_S, collection.interval)
+    if collection.mode is Mode.SAMPLED:
+        return collection.interval * math.ceil(1 / collection.share - _ROUNDING)  # until a VM has its turn again
     return collection.interval
 
 
@@ -315,6 +319,7 @@ class Evaluator:
             return False
         self._awake[judge] = None
         self._ask(judge, before, judge.wants)
+        self.asks += thresholds.collection != item.effective.thresholds.collection
         item.effective = effective
         return True
 

@@ -44,6 +44,10 @@ class PacedCollector(Collector):
                 self._plans.pop(target, None)
             self._collector.plan(target, _slowed(intervals, self._slowdown))
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Pass on which sources are asked at random instants."""
+        self._collector.scatter(target, within)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers."""
         self._collector.launchers(pods)

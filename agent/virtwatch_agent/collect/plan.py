@@ -1,11 +1,14 @@
 """What the rules add up to: how often each source is asked for a target."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 from virtwatch_api.catalogue.absence import PROBED_EVENT
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.policy import Mode
+from virtwatch_api.resolution import EffectiveRule
+from virtwatch_rules.inputs import Input
 
 # What is read for telemetry though no rule asks for it: what costs next to nothing.
 EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
@@ -32,3 +35,17 @@ def demand(
     if PROBED_EVENT in events and not any(source.asks_monitor for source in wanted):
         wanted[Source.BALLOON] = _PROBE_S
     return wanted
+
+
+def scattered(asked: Iterable[tuple[EffectiveRule, Input]], wanted: Mapping[Source, float]) -> Mapping[Source, float]:
+    """Say which sources are asked at a random instant, and of how many seconds: those that only Sampled rules need."""
+    regular: set[Source] = set()
+    within: dict[Source, float] = {}
+    for effective, item in asked:
+        collection = effective.thresholds.collection
+        for source in SIGNAL[item.signal].sources:
+            if collection.mode is not Mode.SAMPLED:
+                regular.add(source)
+            else:
+                within[source] = min(collection.interval, wanted[source], within.get(source, collection.interval))
+    return {source: seconds for source, seconds in within.items() if source not in regular}

@@ -1,11 +1,13 @@
 """When each source of each target is due: pure.
 
 The domains of one connection are due together, so that one bulk call serves them all; connections are spread over the
-interval, so that they do not crowd one instant.
+interval, so that they do not crowd one instant. What is scattered is due at one random instant of each stretch of time,
+so that load which comes and goes at a fixed rate cannot hide between samples; it answers for the end of its stretch.
 """
 
 import heapq
 import math
+import random
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,24 +23,39 @@ _SHORTEST = 0.5
 _SLOTS = 16
 
 
+# Share of a stretch that lies at least between two samples of it.
+_APART = 0.2
+_SEED = random.random()
+
+
 @dataclass(slots=True)
 class _Entry:
     group: str
     interval: float
     due: float
-    taken: float | None = None  # when it was due last
+    within: float | None = None  # the stretch of time in which a random instant is chosen
+    turn: int = 0  # in which stretches of an interval that holds more than one
+    answers: float | None = None  # the instant that is judged by what is read when it is due
+    taken: float | None = None  # what it answered last
 
 
 def _spread(group: str) -> float:
     return zlib.crc32(group.encode()) % _SLOTS / _SLOTS
 
 
+def _draw(name: str) -> float:
+    """Return a number from 0 to 1 that nobody can foresee, the same for the same name."""
+    return random.Random(f"{_SEED} {name}").random()
+
+
 class Schedule:
     """Keep due times; times are monotonic seconds."""
 
-    def __init__(self, phase: Callable[[str], float] = _spread) -> None:
-        """Ask `phase` where in the interval a group is due, from 0 to 1."""
+    def __init__(self, phase: Callable[[str], float] = _spread, draw: Callable[[str], float] = _draw) -> None:
+        """Ask `phase` where in the interval a group is due, from 0 to 1, and `draw` where in a stretch of time."""
         self._phase = phase
+        self._draw = draw
+        self._within: dict[_Key, float] = {}
         self._entries: dict[_Key, _Entry] = {}
         self._heap: list[tuple[float, TargetRef, Source]] = []
 
@@ -50,17 +67,31 @@ class Schedule:
             if interval is None:
                 self._entries.pop(key, None)
             elif entry is None:
-                self._entries[key] = _Entry(group, interval, now)
+                entry = self._entries[key] = _Entry(group, interval, now, self._within.get(key))
+                self._take_turn(entry, target, now)
                 self._push(key, now)
-            elif (entry.group, entry.interval) != (group, interval):
-                entry.group, entry.interval = group, interval
-                entry.due = min(entry.due, self._next(entry, now))
+            elif (entry.group, entry.interval, entry.within) != (group, interval, self._within.get(key)):
+                entry.group, entry.interval, entry.within = group, interval, self._within.get(key)
+                if entry.within is not None:
+                    self._take_turn(entry, target, now)
+                due, answers = self._next(entry, now)
+                if due < entry.due or entry.within is not None or entry.answers is not None:
+                    entry.due, entry.answers = due, answers
                 self._push(key, entry.due)
+
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Ask these sources of a target at a random instant of so many seconds, from the next `plan` on."""
+        for source in Source:
+            if source in within:
+                self._within[target, source] = within[source]
+            else:
+                self._within.pop((target, source), None)
 
     def drop(self, target: TargetRef) -> None:
         """Ask nothing of a target any more."""
         for source in Source:
             self._entries.pop((target, source), None)
+            self._within.pop((target, source), None)
 
     def hasten(self, target: TargetRef, source: Source, at: float) -> None:
         """Let a planned source be due earlier, once."""
@@ -80,7 +111,8 @@ class Schedule:
         while (first := self.next_due()) is not None and first <= now:
             _, target, source = heapq.heappop(self._heap)
             entry = self._entries[target, source]
-            entry.taken, entry.due = entry.due, self._next(entry, now)
+            entry.taken = entry.due if entry.answers is None else entry.answers
+            entry.due, entry.answers = self._next(entry, now)
             self._push((target, source), entry.due)
             taken.append((target, source))
         return taken
@@ -90,11 +122,32 @@ class Schedule:
         entry = self._entries.get((target, source))
         return None if entry is None else entry.taken
 
-    def _next(self, entry: _Entry, now: float) -> float:
-        """Return the group's next instant of this interval that is not too soon."""
+    def _take_turn(self, entry: _Entry, target: TargetRef, now: float) -> None:
+        """Choose the stretches of a target, and let what is read now answer for the end of the last one."""
+        if entry.within is None:
+            return
+        entry.turn = zlib.crc32(str(target).encode()) % _turns(entry)
+        last = _last_turn(entry, int(now // entry.within) - 1)
+        entry.answers = (last + 1) * entry.within
+
+    def _next(self, entry: _Entry, now: float) -> tuple[float, float | None]:
+        """Return when a source is due next, and the instant that it then answers, None for the same."""
+        if entry.within is not None:
+            return self._next_random(entry, entry.within, now)
         phase = self._phase(entry.group) * entry.interval
         earliest = now + _SHORTEST * entry.interval
-        return phase + math.ceil((earliest - phase) / entry.interval) * entry.interval
+        return phase + math.ceil((earliest - phase) / entry.interval) * entry.interval, None
+
+    def _next_random(self, entry: _Entry, within: float, now: float) -> tuple[float, float]:
+        """Return a random instant of the target's next stretch, one for all of its group, and the stretch's end."""
+        turns = _turns(entry)
+        number = _last_turn(entry, int(now // within))
+        while True:
+            end = (number + 1) * within
+            at = max((number + self._draw(f"{entry.group} {within} {number}")) * within, now + _APART * within)
+            if at < end and (entry.taken is None or end > entry.taken + within / 2):
+                return at, end
+            number += turns
 
     def _push(self, key: _Key, due: float) -> None:
         heapq.heappush(self._heap, (due, *key))
@@ -107,3 +160,13 @@ class Schedule:
             if entry is not None and entry.due == due:
                 return
             heapq.heappop(self._heap)
+
+
+def _turns(entry: _Entry) -> int:
+    """Return how many stretches pass until a target has its turn again."""
+    return max(1, round(entry.interval / entry.within)) if entry.within is not None else 1
+
+
+def _last_turn(entry: _Entry, number: int) -> int:
+    """Return the newest stretch up to this one that is the target's."""
+    return number - (number - entry.turn) % _turns(entry)

@@ -35,6 +35,10 @@ class Sources(Collector):
         """Say how often (seconds) each source is asked for a target; a source that is absent is not asked."""
         self._collectors[target.kind].plan(target, intervals)
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Say which sources are asked at a random instant of so many seconds."""
+        self._collectors[target.kind].scatter(target, within)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers."""
         for collector in self._collectors.values():

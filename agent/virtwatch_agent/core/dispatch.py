@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from virtwatch_agent.collect.plan import EXPORTED, demand
+from virtwatch_agent.collect.plan import EXPORTED, demand, scattered
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.inventory import Inventory
@@ -386,7 +386,9 @@ class Dispatch:
             judge = target.evaluator
             exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)
             intervals = judge.intervals
-            self._collector.plan(target.ref, demand(intervals, judge.event_types, exported=exported))
+            wanted = demand(intervals, judge.event_types, exported=exported)
+            self._collector.scatter(target.ref, scattered(judge.asked(), wanted))
+            self._collector.plan(target.ref, wanted)
             self._culprits.watch(target, intervals)
 
     def _resolve(self, target: Target) -> Resolution:

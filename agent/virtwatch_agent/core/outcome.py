@@ -107,7 +107,8 @@ class Outcome:
                 severity=change.severity,
                 previous=change.previous,
                 at=round(now, _ROUNDED),
-                since=round(change.since, _ROUNDED),
+                # What was read at a random instant is judged for the end of its interval, which is yet to come.
+                since=round(min(change.since, now), _ROUNDED),
                 subject=verdict.subject or target.subject,
                 evidence=verdict.evidence,
                 traceparent=traceparent,

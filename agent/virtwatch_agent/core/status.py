@@ -79,7 +79,7 @@ class Conditions:
 
 def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatus:
     """Build the status; `now` in seconds since 1970."""
-    firing, pending = _alerts(view.targets)
+    firing, pending = _alerts(view.targets, now)
     here = {alert.alert for alert in firing}
     firing.extend(alert for alert in _gone_unlisted(view.ledger) if alert.alert not in here)
     by_policy = _by_policy(firing, pending)
@@ -127,7 +127,7 @@ def in_turns(items: Iterable[T], policy: Callable[[T], PolicyKey]) -> list[T]:
     return [item for _, _, item in sorted(ordered, key=lambda entry: entry[:2])]
 
 
-def _alerts(targets: Iterable[Target]) -> tuple[list[FiringAlert], list[PolicyKey]]:
+def _alerts(targets: Iterable[Target], now: float) -> tuple[list[FiringAlert], list[PolicyKey]]:
     firing: list[FiringAlert] = []
     pending: list[PolicyKey] = []
     for target in targets:
@@ -139,7 +139,7 @@ def _alerts(targets: Iterable[Target]) -> tuple[list[FiringAlert], list[PolicyKe
                     FiringAlert(
                         alert=record.key,
                         severity=record.state.severity,
-                        since=record.state.since or 0.0,
+                        since=min(record.state.since or 0.0, now),
                         subject=record.subject,
                         evidence=record.evidence,
                         traceparent=record.traceparent,

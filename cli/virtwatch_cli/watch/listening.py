@@ -39,6 +39,10 @@ class ListeningCollector(Collector):
         """Pass a plan on."""
         self._collector.plan(target, intervals)
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Pass on which sources are asked at random instants."""
+        self._collector.scatter(target, within)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Pass on which pods are launchers."""
         self._collector.launchers(pods)

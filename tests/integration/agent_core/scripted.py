@@ -25,7 +25,7 @@ from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor import Acknowledged, ConditionType, NodeStatus, Transition
 from virtwatch_api.policy import Policy
 from virtwatch_api.policy_codec import parse_policy
-from virtwatch_api.targets import vm_ref
+from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 
 UUID = "6a1c1f0e-0000-4000-8000-000000000001"
@@ -64,6 +64,7 @@ class Outside:
 
     def __init__(self) -> None:
         self.statuses: list[NodeStatus] = []
+        self.scattered: dict[TargetRef, Mapping[Source, float]] = {}
         self.plans: dict[str, Mapping[Source, float]] = {}
         self.spans: list[Transition] = []
         self.applied_sets: list[tuple[str, int]] = []
@@ -76,6 +77,9 @@ class Outside:
 
     def launchers(self, pods: frozenset[str]) -> None:
         self.known_launchers = pods
+
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        self.scattered[target] = dict(within)
 
     def plan(self, uuid: str, intervals: Mapping[Source, float]) -> None:
         self.plans[uuid] = dict(intervals)

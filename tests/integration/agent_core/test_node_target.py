@@ -62,3 +62,21 @@ def test_an_annotation_on_the_node_overrides_a_rule(tmp_path) -> None:
     sees(agent, 10.0)
     sees(agent, 4.0)
     assert firing(agent.until(lambda status: bool(status.firing))) == [("full", "Warning")]
+
+
+def test_a_sampled_rule_is_read_at_random_and_an_edit_of_its_mode_changes_that(tmp_path) -> None:
+    agent = Agent(tmp_path)
+    agent.judge_by(policy(FULL, **NODE, collection={"mode": "Sampled", "interval": "10s"}))
+    agent.until(lambda status: status.applied != ())
+    assert agent.outside.scattered[node_ref("n1")] == {Source.NODE: 10.0}
+
+    ends = time.monotonic() + 10.0  # the sample counts for the end of its interval
+    values = {("node.memory.available", ""): 10.0, ("node.memory.total", ""): 100.0}
+    agent.say(Sample(node_ref("n1"), Source.NODE, "node", 0.0, time.time(), time.monotonic(), values, ends))
+    status = agent.until(lambda status: bool(status.firing))
+    assert firing(status) == [("full", "Warning")]
+    assert status.firing[0].since <= time.time()
+    assert status.transitions[-1].since <= time.time()
+
+    agent.judge_by(policy(FULL, **NODE, collection={"mode": "Hybrid", "interval": "10s"}))
+    agent.until(lambda _: agent.outside.scattered[node_ref("n1")] == {})

@@ -308,3 +308,11 @@ def test_what_can_never_be_used_ends_it_with_a_sentence(
     assert said in command.output
     assert "Watching" not in command.output
     assert "Traceback" not in command.output
+
+
+def test_a_policy_in_mode_sampled_is_judged(virtwatch: Virtwatch, policy: Path) -> None:
+    _edit(policy, "collection: {interval: 1s}", 'collection: {mode: Sampled, interval: 1s, share: "0.5"}')
+
+    command = virtwatch("watch", "-f", policy, *DRIVER)
+
+    assert "cpu-busy" in command.line("Warning test")

@@ -210,13 +210,18 @@ def test_an_event_that_nothing_emits_yet_is_named_wherever_it_is(name):
 
 def test_everything_that_is_not_there_yet_is_said_at_once():
     document = copy.deepcopy(DOCUMENT)
-    document["spec"]["collection"] = {"mode": "Sampled", "share": "0.5"}
-    document["spec"]["rules"].append({"name": "later", "severity": "Warning", "pattern": BY_POOL})
-    assert [problem.path for problem in _problems(document)] == [
-        "spec.collection.mode",
-        "spec.collection.share",
-        "spec.rules[1].pattern.count.by",
+    document["spec"]["rules"] += [
+        {"name": name, "severity": "Warning", "pattern": BY_POOL} for name in ("later", "later-still")
     ]
+    assert [problem.path for problem in _problems(document)] == [
+        "spec.rules[1].pattern.count.by",
+        "spec.rules[2].pattern.count.by",
+    ]
+
+
+@pytest.mark.parametrize("mode", [{"mode": "Sampled", "share": "0.5"}, {"mode": "Continuous"}, {"mode": "Hybrid"}])
+def test_every_mode_is_compiled(mode):
+    assert _compiled(_edited("spec.collection", mode)).collection.mode == mode["mode"]
 
 
 @pytest.mark.parametrize("kind", sorted(set(TargetKind) - TARGETS))

@@ -106,6 +106,10 @@ class LibvirtCollector(Collector):
         """Say how often (seconds) each source is asked for a VM; a source that is absent is not asked."""
         self._tasks.put(lambda: self._sampler.plan(target.id, intervals))
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Say which sources are asked at a random instant of so many seconds."""
+        self._tasks.put(lambda: self._sampler.scatter(target.id, within))
+
     def allocated(self) -> tuple[int, float]:
         """Return the vCPUs and the bytes of memory of the running domains of this host; from any thread."""
         devices = [attached.devices for _, attached in self._domains.all() if attached.endpoint.local]

@@ -70,6 +70,10 @@ class Sampler:
             self._states.planned(uuid, intervals, now=now)
             self._schedule.plan(vm_ref(uuid), group, intervals, now=now)
 
+    def scatter(self, uuid: str, within: Mapping[Source, float]) -> None:
+        """Ask these sources of a domain at a random instant of so many seconds."""
+        self._schedule.scatter(vm_ref(uuid), within)
+
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU, which is gone."""
         self._stuck.forget(uuid)

@@ -45,6 +45,11 @@ class NodeCollector(Collector):
             self._schedule.plan(target, target.id, intervals, now=self._clock.monotonic())
         self._wake.set()
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Say which sources are read at a random instant of so many seconds."""
+        with self._lock:
+            self._schedule.scatter(target, within)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them."""
 

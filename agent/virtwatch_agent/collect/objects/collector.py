@@ -101,6 +101,10 @@ class ObjectCollector(Collector):
         """Say how often (seconds) an object is read."""
         self._tasks.put(lambda: self._schedule.plan(target, target.id, intervals, now=self._clock.monotonic()))
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
+        """Say that an object is read at a random instant of so many seconds."""
+        self._tasks.put(lambda: self._schedule.scatter(target, within))
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them: a launcher's libvirt has no such objects."""
 

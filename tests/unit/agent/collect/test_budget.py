@@ -54,6 +54,8 @@ class Plans:
     def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
         self.plans.append(intervals)
 
+    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None: ...
+
     def launchers(self, pods: frozenset[str]) -> None: ...
 
     def stop(self) -> None:

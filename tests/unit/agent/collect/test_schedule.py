@@ -1,5 +1,6 @@
 # Due times with a clock that the test moves.
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,3 +129,60 @@ def test_whatever_happens_only_planned_domains_are_due_and_never_twice_at_once(s
                 assert set(due) <= planned
                 assert schedule.due(now) == []
         assert (schedule.next_due() is None) == (not planned)
+
+
+def scattered(names: str, *, interval: float, within: float, group: str = "host") -> Schedule:
+    schedule = Schedule()
+    for name in names:
+        schedule.scatter(name, {Source.KERNEL: within})
+        plan(schedule, name, now=0.0, group=group, kernel=interval)
+    return schedule
+
+
+def test_each_interval_has_one_sample_at_a_random_instant_and_it_answers_its_end():
+    schedule, answers, instants = scattered("a", interval=10.0, within=10.0), [], []
+    while (due := schedule.next_due()) <= 4000.0:
+        schedule.due(due)
+        instants.append(due)
+        answers.append(schedule.was_due("a", Source.KERNEL))
+
+    assert answers == [10.0 * number for number in range(len(answers))]
+    assert all(0.0 <= end - at <= 10.0 for at, end in zip(instants[1:], answers[1:], strict=True))
+    assert min(later - earlier for earlier, later in pairwise(instants[1:])) >= 2.0 - 1e-9
+    quarters = Counter(int(at % 10.0 / 2.5) for at in instants[1:])
+    assert min(quarters.values()) > 60  # of 100 each
+
+
+def test_load_that_comes_at_the_rate_of_sampling_cannot_hide():
+    def loaded(at: float) -> bool:
+        return at % 10.0 < 2.0  # a fifth of the time, in step with the interval
+
+    regular = Schedule(phase=lambda _: 0.5)
+    plan(regular, "a", now=5.0, kernel=10.0)
+    assert not any(loaded(at) for at, _, _ in run(regular, until=4000.0))
+
+    seen = [loaded(at) for at, _, _ in run(scattered("a", interval=10.0, within=10.0), until=4000.0)]
+    assert 0.1 < sum(seen) / len(seen) < 0.3
+
+
+def test_a_share_gives_each_vm_its_turn_and_looks_at_some_in_each_interval():
+    names = "abcdefghijklmnopqrstuvwxyz"
+    found = [item for item in run(scattered(names, interval=40.0, within=10.0), until=4000.0) if item[0] > 0.0]
+
+    for name in names:
+        turns = [int(at // 10.0) for at, uuid, _ in found if uuid == name]
+        assert {later - earlier for earlier, later in pairwise(turns)} == {4}  # within 1/share intervals
+    looked = Counter(int(at // 10.0) for at, _, _ in found)
+    assert max(looked.values()) < len(names) / 2
+    assert len({at for at, _, _ in found}) <= len(looked) + len(names)  # those of one turn share one bulk call
+
+
+def test_what_is_scattered_can_be_regular_again():
+    schedule = scattered("a", interval=10.0, within=10.0)
+    run(schedule, until=100.0)
+    schedule.scatter("a", {})
+    plan(schedule, "a", now=100.0, kernel=10.0)
+    run(schedule, until=120.0)
+    later = [at for at, _, _ in run(schedule, until=200.0)]
+    assert {round(second - first, 6) for first, second in pairwise(later)} == {10.0}
+    assert schedule.was_due("a", Source.KERNEL) == later[-1]
