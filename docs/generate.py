@@ -28,9 +28,12 @@ _METRICS = """\
 What OTLP carries for each VM and for the node: readings, raw, and the signals that say more than one reading does; of
 the sources `balloon` and `block`, which cost more, what a rule in force for the VM needs. The Resource is the VM:
 `libvirt.domain.uuid`, `libvirt.domain.name`; on KubeVirt `k8s.namespace.name`, `kubevirt.vm.name`, `kubevirt.vmi.uid`,
-`k8s.pod.uid`, `k8s.node.name`; or the node: `k8s.node.name`, `virtwatch.target.kind=Node`. A signal's value is that of
-the export interval. The series of a VM or device that is gone, and of a signal that has no value, end at once (OTLP's
-`NO_RECORDED_VALUE`)."""
+`k8s.pod.uid`, `k8s.node.name`; or the node: `k8s.node.name`, `virtwatch.target.kind=Node`. The series of a VM or device
+that is gone, and of a signal that has no value, end at once (OTLP's `NO_RECORDED_VALUE`).
+
+A gauge of a signal is its value over the export interval. A *summary* is an exponential histogram, cumulative, of every
+value that was derived: the peak between two exports survives. For a backend that takes none, set
+`OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram`: summaries are gauges then."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
 `where` matches attributes by equality; where values are listed, an attribute has no others. What a live migration does
@@ -134,7 +137,7 @@ def _signals() -> Iterable[str]:
     metrics += [
         (
             f"`{s.metric}`",
-            "gauge",
+            s.instrument.value,
             f"`{s.unit}`",
             ", ".join(
                 (*(f"`{key}={value}`" for key, value in s.attributes), *((f"`{s.device}`",) if s.device else ()))

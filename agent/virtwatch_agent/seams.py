@@ -3,7 +3,7 @@
 What is plugged in differs between a cluster, a terminal and a test, the core does not.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Protocol
 
 from virtwatch_agent.observations import Observation, Sample, TargetEvent
@@ -12,6 +12,7 @@ from virtwatch_api.nodemonitor import NodeStatus, Transition
 from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.contention import Look
+from virtwatch_rules.inputs import Point
 
 
 class Deliver(Protocol):
@@ -106,8 +107,18 @@ class Telemetry(Protocol):
         """Return a sentence about what is not delivered now and what to do, empty when all is well."""
         ...
 
-    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None = None) -> None:
-        """Take readings of a target for the next metrics export; `pod_uid` is of the pod that runs it."""
+    @property
+    def summaries(self) -> frozenset[str]:
+        """Name the signals of which every value is exported, whether or not a rule asks for it."""
+        ...
+
+    def sample(
+        self, subject: Subject, sample: Sample, *, pod_uid: str | None = None, points: Iterable[Point] = ()
+    ) -> None:
+        """Take readings of a target, and the points derived of them, for the next metrics export.
+
+        `pod_uid` is of the pod that runs it.
+        """
         ...
 
     def forget(self, target: TargetRef) -> None:

@@ -8,6 +8,7 @@ from opentelemetry.util.re import parse_env_headers
 
 DEFAULT_INTERVAL = 60.0  # seconds, the SDK's
 DEFAULT_TIMEOUT = 10.0  # seconds, as the SDK's exporters take it
+_AGGREGATION = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
 _PROTOCOL = "http/protobuf"
 
 
@@ -53,6 +54,7 @@ class Settings:
 
     destinations: Mapping[Signal, Destination]
     metric_interval: float = DEFAULT_INTERVAL  # seconds between two exports of metrics
+    exponential_histograms: bool = True  # whether the backend takes them
     remarks: tuple[str, ...] = ()
 
 
@@ -65,6 +67,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     return Settings(
         destinations={signal: destination for signal, destination in found.items() if destination is not None},
         metric_interval=_interval(env, remarks),
+        exponential_histograms=env.get(_AGGREGATION, "").strip().lower() != "explicit_bucket_histogram",
         remarks=tuple(dict.fromkeys(remarks)),
     )
 

@@ -3,7 +3,7 @@
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from virtwatch_api.policy import (
 from virtwatch_api.targets import Subject, TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.contention import Look
+from virtwatch_rules.inputs import Point
 
 VMS, POLICIES, EDITS = 200, 500, 15
 GOAL_MS = 50.0
@@ -206,6 +207,8 @@ class _Outside:
     problem = ""
     cost = 0.0
 
+    summaries: frozenset[str] = frozenset()
+
     def look(self, *, at: float) -> Look:
         return Look(at, {})
 
@@ -227,7 +230,9 @@ class _Outside:
 
     def publish(self, status: NodeStatus) -> None: ...
 
-    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None = None) -> None: ...
+    def sample(
+        self, subject: Subject, sample: Sample, *, pod_uid: str | None = None, points: Iterable[Point] = ()
+    ) -> None: ...
 
     def forget(self, target: TargetRef) -> None: ...
 

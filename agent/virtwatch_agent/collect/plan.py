@@ -13,7 +13,13 @@ from virtwatch_rules.inputs import Input
 # What is read for telemetry though no rule asks for it: what costs next to nothing.
 EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
     TargetKind.VIRTUAL_MACHINE: (Source.KERNEL,),
-    TargetKind.NODE: (Source.NODE,),
+    TargetKind.NODE: (
+        Source.NODE,
+        Source.NODE_DISKS,
+        Source.NODE_PRESSURE,
+        Source.NODE_PAGES,
+        Source.NODE_LIBVIRT,
+    ),
     TargetKind.STORAGE_POOL: (Source.STORAGE,),
     TargetKind.NETWORK: (Source.NETWORK,),
 }

@@ -162,17 +162,11 @@ class Dispatch:
 
     def _sample(self, sample: Sample) -> None:
         if sample.target == self._node.ref:
-            self._outcome.samples += 1
-            sample = self._timeline.placed(sample)
-            self._telemetry.sample(self._node.subject, sample)
             self._judge(self._node, sample)
             return
         if sample.target.kind in OBJECTS:
             target = self._objects.targets.get(sample.target)
             if target is not None and target.present:
-                sample = self._timeline.placed(sample)
-                self._outcome.samples += 1
-                self._telemetry.sample(target.subject, sample)
                 self._judge(target, sample)
             return
         machine = self._inventory.machines.get(sample.target.id)
@@ -180,15 +174,17 @@ class Dispatch:
             return
         if sample.source.asks_monitor:
             self._see_again(machine, "vm.telemetry_stuck", at=sample.at)
+        self._culprits.sample(sample)
+        self._judge(machine, sample, pod_uid=machine.domain.pod_uid)
+
+    def _judge(self, target: Target, sample: Sample, *, pod_uid: str | None = None) -> None:
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
-        self._telemetry.sample(machine.subject, sample, pod_uid=machine.domain.pod_uid)
-        self._culprits.sample(sample)
-        self._judge(machine, sample)
-
-    def _judge(self, target: Target, sample: Sample) -> None:
-        due = self._timeline.at(sample.clock if sample.due is None else sample.due)
-        self._emit(target, target.sample(sample, due=due))
+        look = target.measure(sample, due=self._timeline.at(sample.clock if sample.due is None else sample.due))
+        points = () if look is None else look.points
+        self._telemetry.sample(target.subject, sample, pod_uid=pod_uid, points=points)
+        if look is not None:
+            self._emit(target, target.judge(look, sample))
 
     def _event(self, event: TargetEvent) -> None:
         if event.target.kind in OBJECTS:
@@ -365,6 +361,7 @@ class Dispatch:
 
     def _apply(self, target: Target) -> None:
         """Put the rules in force for a target and let be collected what they need."""
+        target.export(self._telemetry.summaries)
         self._put_in_force(target)
         self._plan(target)
 

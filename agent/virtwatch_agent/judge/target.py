@@ -21,6 +21,7 @@ from virtwatch_rules.alerts import Document
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.evaluator import Evaluator
 from virtwatch_rules.event import LAST_AT
+from virtwatch_rules.inputs import Measured
 from virtwatch_rules.verdict import Verdict as Said
 
 
@@ -32,6 +33,7 @@ class Target(ABC):
         self.ref = ref
         self.evaluator = Evaluator(budget)
         self._deriver = Deriver()
+        self._exported: frozenset[str] = frozenset()
         self._availability = Availability()
 
     @property
@@ -114,13 +116,21 @@ class Target(ABC):
         changed = resolution.changed if resolution.before is evaluator.rules else None
         yield from self._verdicts(evaluator.apply(resolution.rules, policies, at=now, changed=changed))
         if evaluator.asks != asked:
-            self._deriver.want(evaluator.intervals)
+            self._deriver.want({*evaluator.intervals, *self._exported})
 
-    def sample(self, sample: Sample, *, due: float) -> Iterator[Verdict]:
-        """Judge a sample that was due at `due`, seconds since 1970."""
-        look = self._deriver.measure(sample, due=due)
-        if look is not None:
-            yield from self._verdicts(self.evaluator.measured(look), cause=sample)
+    def export(self, signals: frozenset[str]) -> None:
+        """Derive these signals though no rule asks for them."""
+        if signals != self._exported:
+            self._exported = signals
+            self._deriver.want({*self.evaluator.intervals, *signals})
+
+    def measure(self, sample: Sample, *, due: float) -> Measured | None:
+        """Return what a sample tells that was due at `due`, seconds since 1970."""
+        return self._deriver.measure(sample, due=due)
+
+    def judge(self, look: Measured, sample: Sample) -> Iterator[Verdict]:
+        """Judge what a sample told."""
+        yield from self._verdicts(self.evaluator.measured(look), cause=sample)
 
     def event(self, event: TargetEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""

@@ -8,6 +8,7 @@ from opentelemetry.trace import set_span_in_context
 
 from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_agent.seams import Clock, Telemetry
+from virtwatch_agent.telemetry.figures import SUMMARIES
 from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, target_attributes
 from virtwatch_agent.telemetry.transition_spans import ROOT, emit_applied, emit_transition
 from virtwatch_api.catalogue.events import EVENT, EventSeverity
@@ -16,6 +17,7 @@ from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import Severity
 from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.inputs import Point
 from virtwatch_telemetry.providers import Providers
 from virtwatch_telemetry.settings import Signal
 from virtwatch_telemetry.traceparent import parent
@@ -38,12 +40,16 @@ class AgentTelemetry(Telemetry):
         self._events = providers.logger(SCOPE)
         self._meter = providers.meter(SCOPE)
         self._metrics: MetricsExport | None = None
+        self._summaries: frozenset[str] = frozenset()
         if channel := providers.channel(Signal.METRICS):
             # Imported only here: without an endpoint, protobuf need not be loaded.
             from virtwatch_agent.telemetry import metrics_export
 
-            interval = providers.settings.metric_interval
-            self._metrics = metrics_export.MetricsExport(channel, interval=interval, resource=providers.resource)
+            settings = providers.settings
+            self._summaries = SUMMARIES if settings.exponential_histograms else frozenset()
+            self._metrics = metrics_export.MetricsExport(
+                channel, interval=settings.metric_interval, resource=providers.resource, summaries=self._summaries
+            )
             self._metrics.start()
             providers.on_shutdown.append(self._metrics.stop)
 
@@ -65,10 +71,17 @@ class AgentTelemetry(Telemetry):
         else:
             self._meter.create_observable_gauge(name, [ask], unit)
 
-    def sample(self, subject: Subject, sample: Sample, *, pod_uid: str | None = None) -> None:
-        """Take readings of a target for the next metrics export."""
+    @property
+    def summaries(self) -> frozenset[str]:
+        """Name the signals of which every value is exported."""
+        return self._summaries
+
+    def sample(
+        self, subject: Subject, sample: Sample, *, pod_uid: str | None = None, points: Iterable[Point] = ()
+    ) -> None:
+        """Take readings of a target, and the points derived of them, for the next metrics export."""
         if self._metrics is not None:
-            self._metrics.sample(subject, sample, pod_uid=pod_uid)
+            self._metrics.sample(subject, sample, pod_uid=pod_uid, points=points)
 
     def forget(self, target: TargetRef) -> None:
         """End the series of a target that is gone."""

@@ -19,7 +19,8 @@ class Figure:
     device: str | None
 
 
-DERIVED = tuple(signal.name for signal in SIGNALS if signal.derived)
+DERIVED = frozenset(signal.name for signal in SIGNALS if signal.derived)
+SUMMARIES = frozenset(signal.name for signal in SIGNALS if signal.derived and signal.instrument is Instrument.SUMMARY)
 
 
 def _reading(item: Reading) -> Figure:

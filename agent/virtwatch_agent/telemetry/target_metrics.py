@@ -5,10 +5,9 @@ ended.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     DataPointFlags,
@@ -21,8 +20,10 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.observations import Sample, Series
-from virtwatch_agent.telemetry.figures import DERIVED, FIGURES, Figure
+from virtwatch_agent.telemetry.attributes import key_values
+from virtwatch_agent.telemetry.figures import DERIVED, FIGURES, SUMMARIES, Figure
 from virtwatch_agent.telemetry.identity import SCOPE
+from virtwatch_agent.telemetry.summaries import Counted, Summaries
 from virtwatch_api.catalogue.readings import READING, Source
 from virtwatch_telemetry.events import nanoseconds
 
@@ -31,33 +32,43 @@ class TargetMetrics:
     """Hold the messages of one target, one for each source, since sources are asked at intervals of their own.
 
     Derived signals are computed here from one exported sample to the next: a rate is the mean of the export interval,
-    whatever rules ask for in between.
+    whatever rules ask for in between. Of `summaries` the values in between are counted instead, as they come.
     """
 
-    def __init__(self, resource: Mapping[str, str]) -> None:
-        kept = ResourceMetrics(resource=Resource(attributes=_attributes(resource.items())))
+    def __init__(self, resource: Mapping[str, str], summaries: Set[str] = SUMMARIES) -> None:
+        kept = ResourceMetrics(resource=Resource(attributes=key_values(resource.items())))
         self._resource: bytes = kept.SerializeToString()
         self._sources: dict[Source, _SourceMetrics] = {}
         self._deriver = Deriver()
-        self._deriver.want(DERIVED)
+        self._deriver.want(DERIVED - summaries)
+        self._summaries = Summaries()
 
-    def render(self, samples: Iterable[Sample]) -> bytes:
-        """Return a serialised request with the points of these samples, at most one of each source."""
-        return self._request([self._render(sample) for sample in samples])
+    def render(self, samples: Collection[Sample], counted: Sequence[Counted] = ()) -> bytes:
+        """Return a serialised request with the points of these samples, at most one of each source.
+
+        `counted` are the values of summaries, oldest first.
+        """
+        parts = [self._render(sample) for sample in samples]
+        if counted:
+            parts.append(self._summaries.render(counted, at=nanoseconds(max(sample.at for sample in samples))))
+        return self._request(parts)
 
     def end(self, at: float) -> bytes:
         """Return a serialised request that ends all series `at` seconds since 1970; the messages are empty then."""
         parts = [source.end(nanoseconds(at)) for source in self._sources.values()]
+        parts.append(self._summaries.end(nanoseconds(at)))
         self._sources.clear()
         return self._request(parts)
 
     def _render(self, sample: Sample) -> bytes:
         look = self._deriver.measure(sample, due=sample.at)
         source = self._sources.setdefault(sample.source, _SourceMetrics())
+        devices = {device for _, device in sample.values}
+        ended = self._summaries.keep(sample.source, devices, at=nanoseconds(sample.at))
         if look is None:  # of a source without derived signals
-            return source.render(sample, sample.values, frozenset())
+            return ended + source.render(sample, sample.values, frozenset())
         derived = {(name, device): value for name, device, value in look.points if value is not None}
-        return source.render(sample, {**sample.values, **derived}, look.signals)
+        return ended + source.render(sample, {**sample.values, **derived}, look.signals)
 
     def _request(self, parts: list[bytes]) -> bytes:
         if not any(parts):
@@ -74,7 +85,7 @@ class _SourceMetrics:
         self._message = ResourceMetrics()
         self._points: dict[Series, NumberDataPoint] = {}
         self._incarnation: str | None = None
-        self._start = 0
+        self._start = self._seen = 0
 
     def render(self, sample: Sample, values: Mapping[Series, float], told: Collection[str]) -> bytes:
         """Write the values of a sample and what was derived from it; `told` are the signals that it can tell of."""
@@ -90,8 +101,11 @@ class _SourceMetrics:
         points = self._points
         for series, value in values.items():
             point = points[series]
+            if value < point.as_double and point.start_time_unix_nano:  # a counter that went back began anew since
+                point.start_time_unix_nano = point.time_unix_nano
             point.time_unix_nano = at
             point.as_double = value
+        self._seen = at
         return ended + (self._message.SerializeToString() if points else b"")
 
     def end(self, at: int) -> bytes:
@@ -106,8 +120,13 @@ class _SourceMetrics:
         before = self._points
         ended = self._ended(before.keys() - set(given) - set(waiting), at)
         self._message, self._points = _build([*given, *waiting], self._start)
-        for item in waiting:
-            self._points[item].CopyFrom(before[item])
+        if self._start == at:  # an incarnation that begins
+            return ended
+        for item, point in self._points.items():
+            if item in before:
+                point.CopyFrom(before[item])
+            elif point.start_time_unix_nano:  # a device that came since
+                point.start_time_unix_nano = self._seen
         return ended
 
     def _ended(self, gone: Iterable[Series], at: int) -> bytes:
@@ -141,14 +160,10 @@ def _metric(scope: ScopeMetrics, figure: Figure) -> Metric:
 
 
 def _point(metric: Metric, figure: Figure, device: str, start: int) -> NumberDataPoint:
-    attributes = _attributes([*figure.attributes, *([(figure.device, device)] if figure.device else [])])
+    attributes = key_values([*figure.attributes, *([(figure.device, device)] if figure.device else [])])
     points = metric.sum.data_points if figure.counter else metric.gauge.data_points
     point: NumberDataPoint = points.add(attributes=attributes, start_time_unix_nano=start if figure.counter else 0)
     return point
-
-
-def _attributes(attributes: Iterable[tuple[str, str]]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes]
 
 
 _RESOURCE_METRICS = bytes([ExportMetricsServiceRequest.RESOURCE_METRICS_FIELD_NUMBER << 3 | 2])

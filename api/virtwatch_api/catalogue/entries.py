@@ -15,10 +15,14 @@ class TargetKind(StrEnum):
 
 
 class Instrument(StrEnum):
-    """Name the OTel instrument that carries a reading."""
+    """Name the OTel instrument that carries a reading or a signal.
+
+    A summary is an exponential histogram of all values since the last export: the peak in between survives.
+    """
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    SUMMARY = "summary"
 
 
 class Source(StrEnum):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from virtwatch_api.catalogue.entries import NOT_NEGATIVE, Range, Source, TargetKind
+from virtwatch_api.catalogue.entries import NOT_NEGATIVE, Instrument, Range, Source, TargetKind
 from virtwatch_api.catalogue.readings import READING
 from virtwatch_api.figures import format_value
 
@@ -61,7 +61,7 @@ class Signal:
     """Describe one signal: its name, fixed unit, what it belongs to, and its formula; without one it is planned.
 
     `bad_value` says what a bad value means, `remedy` what to do about it; each is a sentence for people. `limits` says
-    what it does not show, and what shows that.
+    what it does not show, and what shows that. `instrument` is how it is exported, where it is.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Signal:
     bad_value: str = ""
     remedy: str = ""
     limits: str = ""
+    instrument: Instrument = Instrument.GAUGE
 
     # What follows from the formula: asked with each edit, for each rule of each target.
     readings: frozenset[str] = field(init=False, repr=False, compare=False)  # that the formula needs

@@ -10,8 +10,9 @@ from lab.prometheus.server import PrometheusServer
 from lab.rundir import RunDir, clean
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry import AgentTelemetry
-from virtwatch_api.catalogue.readings import READINGS, Instrument, Reading
+from virtwatch_api.catalogue.readings import READINGS, Instrument, Reading, Source
 from virtwatch_api.targets import Subject, vm_ref
+from virtwatch_rules.inputs import Point
 from virtwatch_telemetry import set_up
 
 DEADLINE_S = 30.0
@@ -55,8 +56,10 @@ def leave(telemetry: AgentTelemetry, uuid: str, readings: tuple[Reading, ...] = 
 
 def name(reading: Reading) -> str:
     """Name a reading's metric as Prometheus does: with its unit, and what tells a counter."""
-    suffix = "_total" if reading.instrument is Instrument.COUNTER else ""
-    return reading.metric.replace(".", "_") + UNITS.get(reading.unit, "") + suffix
+    words = reading.metric.replace(".", "_")
+    if reading.instrument is Instrument.COUNTER:
+        return words.removesuffix("_total") + UNITS.get(reading.unit, "") + "_total"
+    return words + UNITS.get(reading.unit, "_ratio" if reading.unit == "1" else "")
 
 
 def names(prometheus: PrometheusServer, uuid: str) -> set[str]:
@@ -75,6 +78,25 @@ def test_every_metric_arrives_under_its_prometheus_name(
     found = prometheus.query(f'libvirt_domain_vcpu_time_seconds_total{{libvirt_domain_uuid="{VM}"}}')
     assert found[0]["value"][1] == "1.5"
     assert found[0]["metric"]["kubevirt_vm_name"] == "web-1"
+
+
+def test_the_peak_of_a_summary_survives_until_prometheus(
+    prometheus: PrometheusServer, telemetry: AgentTelemetry
+) -> None:
+    vm = "6a1c0f5e-0000-4000-8000-000000000003"
+    subject, now = Subject("shop_3", vm_ref(vm), "node-1", "shop", "web-3", "vmi"), time.time()
+    for used in (0.1, 0.95, 0.1):
+        sample = Sample(vm_ref(vm), Source.KERNEL, "first", now, now, now, {("cpu.time", "0"): 1.5})
+        telemetry.sample(subject, sample, points=[Point("vm.cpu.utilization", "", used)])
+
+    def value(query: str) -> float:
+        found = prometheus.query(query)
+        return float(found[0]["value"][1]) if found else 0.0
+
+    summary = f'libvirt_domain_cpu_utilization{{libvirt_domain_uuid="{vm}"}}'
+    wait_for(lambda: value(f"histogram_count({summary})") == 3, what="three values", deadline=DEADLINE_S)
+    assert value(f"histogram_quantile(1, {summary})") == pytest.approx(0.95, rel=0.03)
+    assert value(f"histogram_avg({summary})") == pytest.approx(1.15 / 3)
 
 
 def test_the_series_of_a_forgotten_vm_end_at_once(prometheus: PrometheusServer, telemetry: AgentTelemetry) -> None:

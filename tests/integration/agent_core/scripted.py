@@ -61,6 +61,7 @@ class Outside:
     """Stand for collector, thresholds, reporter, telemetry; keep what the core says."""
 
     problem = ""
+    summaries: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.statuses: list[NodeStatus] = []

@@ -19,6 +19,7 @@ from virtwatch_api.nodemonitor import Evidence, Transition
 from virtwatch_api.policy import Collection, Enforcement, PolicyKey, PolicyKind, Severity, Target
 from virtwatch_api.targets import Subject, node_ref, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.inputs import Point
 from virtwatch_telemetry import set_up
 
 DEADLINE = 20.0
@@ -149,7 +150,7 @@ def test_a_sample_is_sent_once_and_the_last_one_of_an_interval_wins(sink, connec
 def test_derived_signals_arrive_beside_the_readings_and_end_with_the_vm(sink, connect):
     telemetry, _ = connect()
     subject = _subject(1)
-    name = "libvirt.domain.cpu.utilization"
+    name = "libvirt.domain.cpu.worst.utilization"
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
     sink.wait(lambda it: _points(it, subject.target.id, "libvirt.domain.vcpu.time"), DEADLINE)
     _leave(telemetry, subject, {("cpu.time", "0"): 6.0}, at=110.0)
@@ -158,6 +159,38 @@ def test_derived_signals_arrive_beside_the_readings_and_end_with_the_vm(sink, co
     sink.wait(lambda it: len(_points(it, subject.target.id, name)) == 2, DEADLINE)
     told, end = _points(sink, subject.target.id, name)
     assert (told.as_double, told.flags, end.flags) == (0.5, 0, 1)
+
+
+def _summaries(sink, name):
+    found = [item.message.exponential_histogram for item in sink.metrics if item.message.name == name]
+    return [point for histogram in found for point in histogram.data_points]
+
+
+def test_a_peak_between_two_exports_arrives(sink, connect):
+    telemetry, providers = connect(OTEL_METRIC_EXPORT_INTERVAL="3600000")
+    subject, signal = _subject(1), "vm.cpu.utilization"
+    assert signal in telemetry.summaries
+    for at, value in enumerate((0.1, 1.0, 0.1), start=100):
+        points = [Point(signal, "", value), Point("vm.memory.rss", "", 5.0)]
+        telemetry.sample(subject, _sample(subject, {("cpu.time", "0"): 1.0}, at=at), points=points)
+    providers.shutdown()
+    (point,) = _summaries(sink, "libvirt.domain.cpu.utilization")
+    assert (point.count, round(point.sum, 9)) == (3, 1.2)
+    assert (point.start_time_unix_nano, point.time_unix_nano) == (100 * 10**9, 102 * 10**9)
+    highest = point.positive.offset + len(point.positive.bucket_counts)
+    assert 2 ** (2**-point.scale * highest) == 1.0
+
+
+def test_a_backend_without_exponential_histograms_gets_gauges(sink, connect):
+    telemetry, _ = connect(OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="explicit_bucket_histogram")
+    subject, name = _subject(1), "libvirt.domain.cpu.utilization"
+    assert telemetry.summaries == frozenset()
+    _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
+    sink.wait(lambda it: _points(it, subject.target.id, "libvirt.domain.vcpu.time"), DEADLINE)
+    _leave(telemetry, subject, {("cpu.time", "0"): 6.0}, at=110.0)
+    sink.wait(lambda it: _points(it, subject.target.id, name), DEADLINE)
+    assert _points(sink, subject.target.id, name)[0].as_double == 0.5
+    assert _summaries(sink, name) == []
 
 
 def test_the_nodes_figures_are_a_resource_of_their_own(sink, connect):

@@ -7,6 +7,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry.figures import FIGURES
 from virtwatch_agent.telemetry.identity import target_resource
+from virtwatch_agent.telemetry.summaries import Counted
 from virtwatch_agent.telemetry.target_metrics import TargetMetrics
 from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
 from virtwatch_api.targets import Subject, node_ref, vm_ref
@@ -15,6 +16,7 @@ _UUID = "3f1c0f5e-0000-4000-8000-000000000001"
 _RESOURCE = {"libvirt.domain.uuid": _UUID, "service.instance.id": _UUID}
 _CPU, _RSS = ("cpu.time", "0"), ("memory.rss", "")
 _DISK = ("disk.read.bytes", "vda")
+_NO_SUMMARIES = frozenset()
 _RAW = {reading.metric for reading in READINGS}
 
 
@@ -184,7 +186,7 @@ def test_a_vms_resource_never_tells_of_the_agents_host_pod_or_process():
 
 
 def test_a_derived_signal_is_the_mean_of_the_export_interval():
-    target = TargetMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE, _NO_SUMMARIES)
     target.render([_sample({("cpu.time", "0"): 10.0, ("cpu.time", "1"): 20.0}, at=100.0)])
     points, _ = _all(target.render([_sample({("cpu.time", "0"): 20.0, ("cpu.time", "1"): 20.0}, at=120.0)]))
     used = points["libvirt.domain.cpu.utilization", ()]
@@ -200,7 +202,7 @@ _LATENCY = ("libvirt.domain.disk.latency", (("disk.io.direction", "read"), ("sys
 
 
 def test_the_latency_of_a_disk_that_becomes_idle_ends_as_a_series():
-    target = TargetMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE, _NO_SUMMARIES)
     told = []
     for at, operations, seconds in ((100.0, 5.0, 1.0), (115.0, 9.0, 1.2), (130.0, 9.0, 1.2), (145.0, 10.0, 1.3)):
         points, _ = _all(target.render([_sample(_disk(operations, seconds), at=at, source=Source.BLOCK)]))
@@ -210,7 +212,7 @@ def test_the_latency_of_a_disk_that_becomes_idle_ends_as_a_series():
 
 
 def test_no_rate_is_derived_across_a_restart_and_its_series_ends():
-    target = TargetMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE, _NO_SUMMARIES)
     target.render([_sample({_CPU: 10.0}, at=100.0)])
     target.render([_sample({_CPU: 12.0}, at=115.0)])
     points, _ = _all(target.render([_sample({_CPU: 900.0}, at=130.0, incarnation="second")]))
@@ -219,7 +221,7 @@ def test_no_rate_is_derived_across_a_restart_and_its_series_ends():
 
 
 def test_a_rate_by_the_guests_clock_stays_until_the_guest_reports_again():
-    target = TargetMetrics(_RESOURCE)
+    target = TargetMetrics(_RESOURCE, _NO_SUMMARIES)
     told = []
     for at, updated, swapped in ((100.0, 90.0, 0.0), (115.0, 110.0, 40.0), (118.0, 110.0, 40.0), (130.0, 120.0, 40.0)):
         values = {("memory.guest.updated", ""): updated, ("memory.swap_in", ""): swapped, ("memory.swap_out", ""): 0.0}
@@ -249,3 +251,72 @@ def test_the_node_is_a_resource_that_is_not_the_agents_own():
         "virtwatch.target.kind": "Node",
         "service.instance.id": "Node/n1",
     }
+
+
+def test_a_counter_that_went_back_begins_anew_after_the_sample_before():
+    target = TargetMetrics(_RESOURCE)
+    for at, value in ((100.0, 50.0), (115.0, 60.0)):
+        target.render([_sample({_CPU: value, _RSS: value}, at=at)])
+    points, _ = _read(target.render([_sample({_CPU: 3.0, _RSS: 3.0}, at=130.0)]))
+    assert points[_CPU_POINT].start_time_unix_nano == 115 * 10**9
+    assert points[_RSS_POINT].start_time_unix_nano == 0
+    points, _ = _read(target.render([_sample({_CPU: 4.0, _RSS: 4.0}, at=145.0)]))
+    assert points[_CPU_POINT].start_time_unix_nano == 115 * 10**9
+
+
+def test_the_counters_of_a_device_that_comes_later_begin_after_the_sample_before():
+    target = TargetMetrics(_RESOURCE)
+    later = ("libvirt.domain.disk.io", (("disk.io.direction", "read"), ("system.device", "vdb")))
+    target.render([_sample({_DISK: 1.0}, at=100.0, source=Source.BLOCK)])
+    target.render([_sample({_DISK: 2.0}, at=115.0, source=Source.BLOCK)])
+    values = {_DISK: 3.0, ("disk.read.bytes", "vdb"): 7.0}
+    points, _ = _read(target.render([_sample(values, at=130.0, source=Source.BLOCK)]))
+    starts = [points[series].start_time_unix_nano // 10**9 for series in (_DISK_POINT, later)]
+    assert starts == [100, 115]
+
+
+def _histograms(body):
+    """Return {metric, sorted attributes: point} of the exponential histograms."""
+    request = ExportMetricsServiceRequest.FromString(body)
+    return {
+        (metric.name, tuple(sorted((item.key, item.value.string_value) for item in point.attributes))): point
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.exponential_histogram.data_points
+    }
+
+
+def _counted(*values, signal="vm.cpu.utilization", device="", incarnation="first", at=98.0):
+    return [Counted(incarnation, (signal, device), value, at) for value in values]
+
+
+_USED = ("libvirt.domain.cpu.utilization", ())
+
+
+def test_a_summary_holds_every_value_so_that_the_peak_survives():
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0}, at=100.0)], _counted(0.1, 0.1, 0.0))
+    point = _histograms(target.render([_sample({_CPU: 1.0}, at=115.0)], _counted(0.1, 0.95, 0.1)))[_USED]
+    assert (point.count, point.zero_count, round(point.sum, 9)) == (6, 1, 1.35)
+    assert (point.start_time_unix_nano, point.time_unix_nano, point.flags) == (98 * 10**9, 115 * 10**9, 0)
+    last = point.positive.offset + len(point.positive.bucket_counts) - 1
+    base = 2 ** (2**-point.scale)
+    assert base**last < 0.95 <= base ** (last + 1)
+    assert base < 1.03
+    assert sum(point.positive.bucket_counts) + point.zero_count == point.count
+
+
+def test_a_summary_begins_anew_with_an_incarnation_and_ends_with_its_device_and_target():
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0}, at=100.0)], _counted(0.5))
+    mixed = [*_counted(0.6), *_counted(0.7, incarnation="second", at=114.0)]
+    point = _histograms(target.render([_sample({_CPU: 1.0}, at=115.0, incarnation="second")], mixed))[_USED]
+    assert (point.count, point.start_time_unix_nano) == (1, 114 * 10**9)
+    disk = _counted(0.1, signal="vm.disk.read.latency", device="vda", incarnation="second")
+    block = _disk(1.0, 1.0)
+    target.render([_sample(block, at=120.0, source=Source.BLOCK, incarnation="second")], disk)
+    other = {("disk.read.operations", "vdb"): 1.0}
+    ended = _histograms(target.render([_sample(other, at=130.0, source=Source.BLOCK, incarnation="second")]))
+    assert [(series, point.flags) for series, point in ended.items()] == [(_LATENCY, 1)]
+    assert {series: point.flags for series, point in _histograms(target.end(140.0)).items()} == {_USED: 1}

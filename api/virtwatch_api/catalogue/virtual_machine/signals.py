@@ -1,6 +1,6 @@
 """The signals of a VM: what each is, what a bad value means, and what to do about it."""
 
-from virtwatch_api.catalogue.entries import NOT_NEGATIVE, SHARE, Range
+from virtwatch_api.catalogue.entries import NOT_NEGATIVE, SHARE, Instrument, Range
 from virtwatch_api.catalogue.formulas import Across, Rate, RateRatio, Signal, Value
 
 
@@ -19,6 +19,7 @@ _CPU = (
         range=SHARE,
         bad_value="The guest uses almost all the CPU that it has.",
         remedy="Find the busy process in the guest; give the VM more vCPUs if the load is wanted.",
+        instrument=Instrument.SUMMARY,
     ),
     Signal(
         "vm.cpu.worst.utilization",
@@ -38,6 +39,7 @@ _CPU = (
         bad_value="The host has too few free CPUs: other VMs or processes take them. What the VM's own limit takes is "
         "vm.cpu.throttled.ratio.",
         remedy="Move VMs to other nodes, lower the CPU overcommit, or give the VM dedicated CPUs.",
+        instrument=Instrument.SUMMARY,
     ),
     Signal(
         "vm.cpu.worst.delay.ratio",
@@ -144,6 +146,7 @@ def _disk(direction: str) -> tuple[Signal, ...]:
             RateRatio(f"disk.{direction}.time", f"disk.{direction}.operations"),
             bad_value="The storage is slow or overloaded.",
             remedy="Check the storage behind the disk, and which other VMs use it.",
+            instrument=Instrument.SUMMARY,
         ),
     )
 

@@ -59,7 +59,8 @@ def restarted(*, last_event: float | None = None, absent_since: float | None = N
 
 
 def judged(machine: VirtualMachine, sample: Sample) -> Iterator[Verdict]:
-    return machine.sample(sample, due=sample.at)
+    look = machine.measure(sample, due=sample.at)
+    return iter(()) if look is None else machine.judge(look, sample)
 
 
 def put_in_force(machine: VirtualMachine, body: RuleBody, *, clock: float, now: float) -> list[object]:
