@@ -1,7 +1,5 @@
 """Alerts reach people: by webhook and Alertmanager, once, whatever fails or dies in between."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,7 +11,6 @@ from tests.integration.operator.receivers import Webhook, webhook
 from tests.otlp_sink import Sink
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import Severity
-from virtwatch_api.targets import vm_ref
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import resource, virtwatch
 
@@ -191,31 +188,6 @@ def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook, sink: Sink):
     ]
     assert not any(CANARY in text for text in shown)
     assert condition(place, path, "Accepted")[0] == "True"
-
-
-def test_what_is_silenced_is_told_at_the_end_if_it_still_holds(place: Place, hook: Webhook):
-    place.operator()
-    path = channel(place, hook)
-    key = notifying(place)
-    agents = [place.agent("n1"), place.agent("n2")]
-    for agent in agents:
-        agent.subject = type(agent.subject)("builder", vm_ref(f"uuid-{agent.node}"), agent.node)
-    assert silence(place, "node/" + agents[0].node, "1h") == 0
-    for agent in agents:
-        agent.happen(key)
-        agent.publish()
-    eventually(lambda: hook.posted, what="the message of the other node")
-    eventually(lambda: status(place, path).get("waiting") == 1, what="the silenced one to wait")
-    assert agents[0].node not in str(hook.messages)
-    assert silence(place, "node/" + agents[0].node, "--end") == 0
-    eventually(lambda: len(hook.posted) == 2, what="the message at the end of the silence")
-    assert agents[0].node in str(hook.messages[1])
-
-
-def silence(place: Place, *arguments: str) -> int:
-    command = [sys.executable, "-m", "virtwatch_cli", "silence", *arguments]
-    command += ["--kubeconfig", str(place.cluster.kubeconfig)]
-    return subprocess.run(command, check=False, timeout=60).returncode
 
 
 def test_an_alert_whose_node_is_gone_ends_unless_another_node_has_it(place: Place, hook: Webhook):
