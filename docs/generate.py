@@ -18,7 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
 WARNING = Path("manifests/base/unsupported-validatingadmissionpolicy.yaml")
 _WRITTEN_BY = "<!-- Written by `make docs`; edit api/virtwatch_api/catalogue, or crds/, instead. -->"
-_CRDS = ("monitorpolicies", "clustermonitorpolicies", "notificationchannels", "nodemonitors", "thresholdsets")
+_CRDS = (
+    "monitorpolicies",
+    "clustermonitorpolicies",
+    "notificationchannels",
+    "nodemonitors",
+    "thresholdsets",
+    "explanations",
+)
 _SHARED = {"spec.rules": "as in a MonitorPolicy"}
 _SIGNALS = """\
 What a rule judges. A signal's unit is fixed; ratios are shares of 1. A signal of a device (vCPU, disk, NIC) is judged,

@@ -16,6 +16,7 @@ from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.kubernetes.explanations import Explanations
 from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
 from virtwatch_agent.kubernetes.thresholds import KubernetesThresholds
 from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
@@ -105,10 +106,15 @@ def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop
     health.start()
     reporter.start()
     core.start()
+    explanations = Explanations(
+        client=client, node=settings.node, operator_namespace=settings.namespace, outages=outages
+    )
+    explanations.start(core.deliver)
     logger.info("virtwatch agent %s watches node %s", __version__, settings.node)
     stop.wait()
 
     def end() -> None:
+        explanations.stop()
         core.stop()
         reporter.stop()
         health.stop()

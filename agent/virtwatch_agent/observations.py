@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.policy import PolicyKey
+from virtwatch_api.question import Question
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_api.targets import Subject, TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
@@ -239,6 +241,27 @@ class StandingsAsked:
     answer: Callable[[Sequence[Standing]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold an explanation as of `at` (seconds since 1970): sentences for people, documents for machines."""
+
+    at: float
+    note: str
+    lines: Sequence[str]
+    rules: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Hold a question of somebody of the cluster.
+
+    Where its target is here, `answer` is called on the core's thread and must not block.
+    """
+
+    question: Question
+    answer: Callable[[Answer], None]
+
+
 Observation = (
     Appeared
     | Vanished
@@ -253,4 +276,5 @@ Observation = (
     | IdentitiesChanged
     | NodeChanged
     | StandingsAsked
+    | Asked
 )

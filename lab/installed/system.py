@@ -119,6 +119,10 @@ class System:
         """Return when the condition holds; fail after the deadline, or when the agent ends."""
         wait_for(condition, what=what, deadline=deadline, process=self.agent)
 
+    def wait_without_agent(self, condition: Callable[[], bool], *, what: str) -> None:
+        """Return when the condition holds, while the agent does not run."""
+        wait_for(condition, what=what, deadline=READY_DEADLINE_S, process=self.operator)
+
 
 def monitor_policy(name: str, namespace: str, *rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """Return a MonitorPolicy."""

@@ -23,6 +23,7 @@ from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.sinks import Sinks
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.events.reminders import Lasting
+from virtwatch_operator.explanations.keeper import ExplanationKeeper
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
 from virtwatch_operator.handlers.serve import KopfThread
@@ -132,6 +133,12 @@ class Leader:
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, tracer)
         self._node_keys: frozenset[str] | None = None
+        self._explanations = ExplanationKeeper(
+            client=self._connect(),
+            operator_namespace=settings.namespace,
+            objects=self._watches["explanations"].objects,
+            node_labels=self._labels_of,
+        )
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
         self._listening = Listening(
@@ -155,11 +162,13 @@ class Leader:
             if self._stopping.wait(_POLL_S):
                 return
         self._kopf.start()
+        self._explanations.start()
         self._tick()
 
     def halt(self) -> None:
         """Begin nothing more; return at once."""
         self._stopping.set()
+        self._explanations.halt()
         for workers in self._workers:
             workers.halt()
 
@@ -219,6 +228,7 @@ class Leader:
                     metadata_only=True,
                     keep=slim,
                 ),
+                watch("explanations", virtwatch("explanations"), lambda *_: None, required=False),
                 watch(
                     "agents' pods",
                     pods,
@@ -441,6 +451,10 @@ class Leader:
     def _is_unknown(self, transition: Transition) -> bool:
         """Tell whether nobody knows if an alert still fires: its node is silent."""
         return transition.alert.rule != NODE_SILENT and transition.subject.node in self._fleet.presence.silent
+
+    def _labels_of(self, node: str) -> Mapping[str, str]:
+        monitor = self._fleet.monitor(node)
+        return monitor.labels if monitor is not None else {}
 
     def _channel_changed(self, key: ChannelKey) -> None:
         for facts in self._book.all():

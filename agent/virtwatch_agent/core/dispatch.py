@@ -8,6 +8,7 @@ from dataclasses import replace
 from virtwatch_agent.collect.plan import EXPORTED, demand, scattered
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.culprits import Culprits
+from virtwatch_agent.core.explaining import answer_about
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.objects import OBJECTS, Objects
 from virtwatch_agent.core.outcome import Outcome
@@ -24,6 +25,7 @@ from virtwatch_agent.judge.verdict import Verdict, on_stranger
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import (
     Appeared,
+    Asked,
     ConnectionState,
     DomainState,
     FoundStopped,
@@ -41,7 +43,9 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Telemetry
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Handover
+from virtwatch_api.question import Question
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_rules.alerts import LEARNED
@@ -140,8 +144,8 @@ class Dispatch:
                 self._identities(observation)
             case NodeChanged():
                 self._node_changed(observation)
-            case StandingsAsked(answer):
-                answer(self._standings())
+            case StandingsAsked() | Asked():
+                self._asked(observation)
 
     def _of_domain(
         self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen
@@ -325,6 +329,23 @@ class Dispatch:
             now = self._timeline.at(self._clock.monotonic())
             if machine.present and (event := machine.migration.told_by_api(machine.identity, machine.ref, at=now)):
                 self._event(event)
+
+    def _asked(self, asked: StandingsAsked | Asked) -> None:
+        match asked:
+            case StandingsAsked(answer):
+                answer(self._standings())
+            case Asked(question, reply):
+                if (target := self._asked_about(question)) is not None:
+                    reply(answer_about(target, self._context, at=self._timeline.at(self._clock.monotonic())))
+
+    def _asked_about(self, question: Question) -> Target | None:
+        if question.kind is TargetKind.NODE:
+            return self._node if question.target == self._node.ref.id else None
+        for machine in self._inventory.machines.values():
+            subject = machine.subject
+            if machine.present and (subject.namespace, subject.name) == (question.namespace, question.target):
+                return machine
+        return None
 
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._context.node_labels:

@@ -1,6 +1,6 @@
 """Say by which rules a target is judged and why, how its alerts stand, what comes next, and what is asked for it.
 
-Looks at the target for a few seconds, or reads a recording (--samples).
+Looks at the target for a few seconds, reads a recording (--samples), or asks the cluster (--cluster).
 """
 
 import argparse
@@ -22,7 +22,9 @@ KINDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the target, policies, and where its values come from."""
     parser.add_argument("target", type=_target, metavar="KIND/NAME", help="as in vm/web-1, vm/shop/web-1 or node/n1")
-    watch.add_policies(parser)
+    watch.add_policies(parser, required=False)
+    parser.add_argument("--cluster", action="store_true", help="ask the agent of the target's node, by an Explanation")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="how to reach the cluster (default: $KUBECONFIG)")
     watch.add_connections(parser)
     parser.add_argument("--samples", action="extend", nargs="+", type=Path, metavar="FILE", help="recordings to read")
     parser.add_argument(
@@ -43,12 +45,32 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 1
     kind, name = arguments.target
+    if arguments.cluster:
+        return _ask(kind, name, arguments)
+    if not arguments.file:
+        print("error: name the policies (-f FILE), or ask the cluster (--cluster)", file=sys.stderr)
+        return 1
     try:
         if arguments.samples:
             answer = recorded(kind, name, arguments.file, arguments.samples)
         else:
             answer = live(kind, name, arguments.file, tuple(arguments.connect or ()), seconds=arguments.seconds)
     except ExplainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(as_json(answer) if arguments.output == "json" else as_text(answer))
+    return 0
+
+
+def _ask(kind: TargetKind, name: str, arguments: argparse.Namespace) -> int:
+    try:
+        from virtwatch_cli.explain.cluster import AskError, as_json, as_text, ask
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is missing: pip install 'virtwatch[cluster]'", file=sys.stderr)
+        return 1
+    try:
+        answer = ask(kind, name, kubeconfig=arguments.kubeconfig)
+    except AskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(as_json(answer) if arguments.output == "json" else as_text(answer))

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_policies(parser: argparse.ArgumentParser) -> None:
+def add_policies(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Take policy files."""
     parser.add_argument(
         "-f",
@@ -39,7 +39,7 @@ def add_policies(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         type=Path,
-        required=True,
+        required=required,
         metavar="PATH",
         help="policy files, or folders of them",
     )

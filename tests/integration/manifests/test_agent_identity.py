@@ -131,3 +131,23 @@ def test_the_admission_policy_holds_where_rbac_was_too_generous(agent, installed
     finally:
         for path, _ in paths:
             installed.admin.delete(path)
+
+
+@pytest.mark.parametrize(("node", "allowed"), [(OWN, True), (OTHER, False), ("", False)])
+def test_it_answers_the_explanations_that_were_sent_to_its_node(agent, installed, node, allowed):
+    name = f"asked-{node or 'nobody'}"
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "Explanation",
+        "metadata": {"name": name, "namespace": NAMESPACE, **({"labels": {"virtwatch.io/node": node}} if node else {})},
+        "spec": {"target": {"name": "web-1"}},
+    }
+    path = virtwatch("explanations", namespace=NAMESPACE, name=name, subresource="status")
+    installed.admin.create(virtwatch("explanations", namespace=NAMESPACE), body)
+    answer = {**body, "metadata": {"name": name, "namespace": NAMESPACE}, "status": {"answeredBy": "Agent"}}
+    del answer["spec"]
+    if allowed:
+        assert agent.apply(path, answer, manager=AGENT)["status"]["answeredBy"] == "Agent"
+    else:
+        with pytest.raises(Forbidden, match="that were sent to its own node alone"):
+            agent.apply(path, answer, manager=AGENT)

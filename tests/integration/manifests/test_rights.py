@@ -20,12 +20,16 @@ AGENT_RIGHTS = {
     *rights(OURS, ("thresholdsets", "nodemonitors"), READ),
     *rights(OURS, ("nodemonitors/status",), ("patch",)),
     *rights(KUBEVIRT, ("virtualmachineinstances",), READ),
+    *rights(OURS, ("explanations",), READ),
+    *rights(OURS, ("explanations/status",), ("patch",)),
 }
 OPERATOR_RIGHTS = {
     *rights(OURS, POLICIES, READ),
     *rights(OURS, tuple(f"{name}/status" for name in POLICIES), ("patch", "update")),
     *rights(OURS, ("thresholdsets",), (*READ, "create", "update")),
     *rights(OURS, ("nodemonitors",), (*READ, "create", "patch")),
+    *rights(OURS, ("explanations",), (*READ, "patch", "delete")),
+    *rights(OURS, ("explanations/status",), ("patch",)),
     *rights("events.k8s.io", ("events",), ("get", "create", "patch")),
     *rights("", ("namespaces",), READ),
     *rights("", ("nodes",), ("get",)),

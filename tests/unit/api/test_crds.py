@@ -32,6 +32,7 @@ from virtwatch_api.policy import (
     Severity,
 )
 from virtwatch_api.policy_codec import MAX_NOTIFY, parse_policy
+from virtwatch_api.question import MAX_RULES_OF_ANSWER, MAX_TEXT_OF_ANSWER
 from virtwatch_api.rule_kinds.anomaly import SENSITIVITIES
 from virtwatch_api.rule_kinds.kind import MAX_PARTS
 from virtwatch_api.rule_kinds.registry import MAX_NAME, MAX_RULES, URL
@@ -46,6 +47,7 @@ CRDS = {
     for document in [yaml.safe_load(path.read_text())]
 }
 KINDS = sorted(CRDS)
+PLAIN = ("ThresholdSet", "Explanation")  # kinds without conditions, that hold what the schema does not describe
 POLICIES = ("ClusterMonitorPolicy", "MonitorPolicy")
 VALIDATIONS = "x-kubernetes-validations"
 
@@ -90,7 +92,7 @@ def events_of(kind: str) -> list[EventType]:
 # The kinds as a whole
 
 
-def test_there_are_five_kinds_of_one_group():
+def test_there_are_six_kinds_of_one_group():
     names = {kind: document["spec"]["names"] for kind, document in CRDS.items()}
 
     assert {kind: (name["plural"], name["shortNames"]) for kind, name in names.items()} == {
@@ -99,6 +101,7 @@ def test_there_are_five_kinds_of_one_group():
         "NotificationChannel": ("notificationchannels", ["nchan"]),
         "ThresholdSet": ("thresholdsets", ["tset"]),
         "NodeMonitor": ("nodemonitors", ["nmon"]),
+        "Explanation": ("explanations", ["expl"]),
     }
     assert all(name["categories"] == ["virtwatch"] for name in names.values())
     assert {document["metadata"]["name"] for document in CRDS.values()} == {
@@ -155,8 +158,8 @@ def test_every_field_is_described_and_bounded(kind):
             assert "maxItems" in node, path
             assert "x-kubernetes-list-type" in node, path
         elif node["type"] == "object":
-            # What a ThresholdSet holds of its policy, both sides parse.
-            opaque = kind == "ThresholdSet" and node.get("x-kubernetes-preserve-unknown-fields")
+            # What a ThresholdSet holds of its policy, both sides parse; what an Explanation answers, machines read.
+            opaque = kind in PLAIN and node.get("x-kubernetes-preserve-unknown-fields")
             assert "properties" in node or "maxProperties" in node or opaque, path
         elif node["type"] == "integer":
             assert "minimum" in node, path
@@ -164,7 +167,7 @@ def test_every_field_is_described_and_bounded(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_conditions_are_those_of_kubernetes_in_a_map_by_type(kind):
-    if kind == "ThresholdSet":
+    if kind in PLAIN:
         return
     conditions = schema(kind, "status.conditions")
 
@@ -197,6 +200,7 @@ WORDS: dict[str, list[str]] = {
     "status": ["True", "False", "Unknown"],
     "outcome": ["Delivered", "Failed"],
     "by": list(CountBy),
+    "answeredBy": ["Agent", "Operator"],
 }
 
 
@@ -213,6 +217,8 @@ def test_every_enumeration_is_the_models(kind):
             expected = [item.name for item in events_of(kind)]
         elif (kind, name) == ("NotificationChannel", "type"):
             expected = list(ChannelType)
+        elif (kind, name) == ("Explanation", "kind"):
+            expected = [TargetKind.VIRTUAL_MACHINE, TargetKind.NODE]
         elif name == "kind" and parent == "target":
             expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(TargetKind)
         elif name == "kind" and parent == "subject":
@@ -389,7 +395,9 @@ def _without_descriptions(node: Any) -> Any:
         ("NodeMonitor", "status.applied", "maxItems", MAX_APPLIED),
         ("NodeMonitor", "status.applied.[].rejected", "maxLength", MAX_TEXT),
         ("NodeMonitor", "status.firing.[].evidence.text", "maxLength", MAX_TEXT),
-        *((kind, "status.conditions.[].message", "maxLength", MAX_MESSAGE) for kind in KINDS if kind != "ThresholdSet"),
+        ("Explanation", "status.text", "maxLength", MAX_TEXT_OF_ANSWER),
+        ("Explanation", "status.rules", "maxItems", MAX_RULES_OF_ANSWER),
+        *((kind, "status.conditions.[].message", "maxLength", MAX_MESSAGE) for kind in KINDS if kind not in PLAIN),
     ],
 )
 def test_bounds_are_the_models(kind, path, key, bound):
