@@ -13,10 +13,11 @@ _BEGINS = {
     "vm.migration_started": ("the VM migrates", _MIGRATION_S),
     "vm.migration_completed": ("the VM settles after its migration", _AFTER_S),
     "vm.migration_failed": ("the VM settles after its migration", _AFTER_S),
-    "vm.backup_started": ("the VM is backed up", 12 * 3600.0),
+    # That they begin nobody says.
     "vm.backup_completed": ("the VM settles after its backup", _AFTER_S),
-    "vm.snapshot_started": ("a snapshot of the VM is taken", 3600.0),
-    "vm.snapshot_completed": ("the VM settles after its snapshot", _AFTER_S),
+    "vm.backup_failed": ("the VM settles after its backup", _AFTER_S),
+    "vm.snapshot_created": ("the VM settles after its snapshot", _AFTER_S),
+    "vm.snapshot_deleted": ("the VM settles after its snapshot", _AFTER_S),
 }
 PAUSING = frozenset(_BEGINS)
 

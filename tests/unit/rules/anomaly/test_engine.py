@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.judged import POLICY, T0, Judged
+from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.policy import AnomalyRule, Severity
+from virtwatch_rules.anomaly.pause import PAUSING
 
 CPU, NET = "vm.cpu.utilization", "vm.memory.rss"
 WRITE = "vm.disk.write.rate"
@@ -144,3 +146,7 @@ def test_what_cannot_be_read_is_learned_anew(week: Mapping[str, Any], damage: Ma
     again.judged.evaluator.teach(POLICY, "r", {**week, **damage})
     assert again.run(1200, cpu=0.4) == []
     assert again.step().startswith("learns for 7 days")
+
+
+def test_every_event_that_pauses_learning_is_one_that_agents_emit() -> None:
+    assert {name for name in PAUSING if not EVENT[name].implemented} == set()
