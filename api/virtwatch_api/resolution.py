@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from virtwatch_api.policy import Enforcement, PolicyKind, Rule
+from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Rule
 from virtwatch_api.rule_kinds.registry import kind_of
 from virtwatch_api.targets import TARGET_KINDS, TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
@@ -20,6 +20,10 @@ class EffectiveRule:
     rule: Rule
     thresholds: ThresholdSet
     why: str
+    key: tuple[PolicyKey, str] = field(init=False, repr=False, compare=False)  # policy and name: whose rule it is
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.thresholds.policy, self.rule.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,13 +90,14 @@ class Judge(ABC):
     `save_within` is how many seconds of what it learned may be lost.
     """
 
-    save_within = 300.0
+    __slots__ = ("alerts", "minds_silence", "tick_at", "wants")
 
-    minds_silence = False  # keeps watching a device that is gone: that it has no data is what it fires on
+    save_within = 300.0
 
     def __init__(self, wants: Wants) -> None:
         self.wants = wants
         self.alerts: dict[str, Alert] = {}
+        self.minds_silence = False  # keeps watching a device that is gone: that it has no data is what it fires on
         self.tick_at = NEVER
 
     @abstractmethod

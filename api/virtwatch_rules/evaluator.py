@@ -128,8 +128,8 @@ class Evaluator:
         pairs = [(before.get(name), rules.get(name)) for name in names]
         left = [item for item, now in pairs if item is not None and item is not now]
         came = [item for was, item in pairs if item is not None and item is not was]
-        standing = {(item.thresholds.policy, item.rule.name): item for item in came}
-        for key in [(item.thresholds.policy, item.rule.name) for item in left]:
+        standing = {item.key: item for item in came}
+        for key in [item.key for item in left]:
             effective = standing.get(key)
             if key in self._in_force and (effective is None or not self._renew(self._in_force[key], effective)):
                 yield from self._retire(key, _gone(key[0], policies), at=at)

@@ -26,6 +26,7 @@ from virtwatch_rules.wording import (
 SHORTEST_S = 1.0
 # A band ends so much (of its bound) before the bound: an average is known within one rounding until it is asked for.
 _MARGIN = 1e-9
+_NOWHERE: frozenset[str] = frozenset()
 
 
 def grid(signal: str, aggregate: Aggregate, timing: Timing, interval: float) -> float:
@@ -55,14 +56,19 @@ def true_band(level: Level, edge: float) -> tuple[float, float]:
 
 
 class ThresholdJudge(Judge):
-    """Judge one signal of one target, each device for itself."""
+    """Judge one signal of one target, each device for itself.
+
+    There is one for each rule of each target: what it holds is small while all is well.
+    """
+
+    __slots__ = ("_anew", "_watches", "rule")
 
     def __init__(self, rule: ThresholdRule, wants: Wants) -> None:
         super().__init__(wants)
         self.rule = rule
-        self._watches: dict[str, Watch] = {}
+        self._watches: tuple[Watch, ...] = ()  # one for each device
         # Devices whose window began under their alert: after a restart, in another place, by an edit.
-        self._anew: set[str] = set()
+        self._anew = _NOWHERE
         self.minds_silence = rule.timing.missing_data is MissingData.ALERT
 
     def renew(self, body: Any, wants: Wants) -> bool:
@@ -71,28 +77,27 @@ class ThresholdJudge(Judge):
             return False
         self.rule, self.wants = body, wants
         self.minds_silence = body.timing.missing_data is MissingData.ALERT
-        for watch in self._watches.values():
+        for watch in self._watches:
             watch.wake()
         return True
 
     def attach(self, watch: Watch) -> None:
         """Judge a device from now on."""
-        self._watches[watch.device] = watch
+        self._watches = (*(other for other in self._watches if other.device != watch.device), watch)
         if watch.device in self.alerts:
-            self._anew.add(watch.device)
+            self._anew |= {watch.device}
 
     def detach(self, watch: Watch) -> None:
         """Judge it no more, or by another window."""
-        if self._watches.get(watch.device) is watch:
-            del self._watches[watch.device]
-        self._anew.discard(watch.device)
+        self._watches = tuple(other for other in self._watches if other is not watch)
+        self._anew -= {watch.device}
 
     def recall(self, saved: Saved, *, at: float) -> None:
         """Take back an alert; no half window may say that it got better."""
         super().recall(saved, at=at)
-        self._anew.add(saved.device)
-        if saved.device in self._watches:
-            self._watches[saved.device].wake()
+        self._anew |= {saved.device}
+        if (watch := self._watch(saved.device)) is not None:
+            watch.wake()
 
     def points(self, watches: Sequence[Watch], *, at: float) -> Iterator[Said]:
         """Judge these devices."""
@@ -106,7 +111,7 @@ class ThresholdJudge(Judge):
     def evidence(self, alert: Alert, change: Change | None = None) -> Evidence:
         """Give value, bound and a sentence."""
         rule, device = self.rule, alert.device
-        watch = self._watches.get(device)
+        watch = self._watch(device)
         if watch is None:
             return alert.evidence
         reading = watch.reading
@@ -136,11 +141,11 @@ class ThresholdJudge(Judge):
 
     def devices(self) -> Iterable[str]:
         """Return the devices of which values came, or that have an alert."""
-        return sorted({*self._watches, *self.alerts}) or ("",)
+        return sorted({*(watch.device for watch in self._watches), *self.alerts}) or ("",)
 
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that is gone."""
-        self._watches.pop(device, None)
+        self._watches = tuple(watch for watch in self._watches if watch.device != device)
         alert = self.alerts.get(device)
         if alert is not None:
             alert.evidence = Evidence(self.rule.signal, text=describe_gone(self.rule.signal, device))
@@ -149,7 +154,10 @@ class ThresholdJudge(Judge):
     def vanish(self, *, at: float) -> Iterator[Said]:
         """End all alerts; the target's windows are gone."""
         yield from super().vanish(at=at)
-        self._watches, self._anew = {}, set()
+        self._watches, self._anew = (), _NOWHERE
+
+    def _watch(self, device: str) -> Watch | None:
+        return next((watch for watch in self._watches if watch.device == device), None)
 
     def _judge(self, watch: Watch, alert: Alert | None, at: float) -> tuple[Change | None, Alert | None]:
         reading, state = watch.reading, alert.state if alert is not None else INACTIVE
@@ -161,7 +169,7 @@ class ThresholdJudge(Judge):
         holds, reason = judged
         if self._anew and watch.device in self._anew:
             if reading.whole:
-                self._anew.discard(watch.device)
+                self._anew -= {watch.device}
             elif _rank(holds) < _rank(state.severity) and reason is not Reason.NO_DATA:
                 return None, alert  # half a window cannot say that it got better
         if alert is None:

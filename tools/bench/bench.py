@@ -20,6 +20,7 @@ from tools.bench.judging import judging_cost
 from tools.bench.nothing import first_runs
 from tools.bench.startup import watch_start
 from tools.bench.tests import test_times
+from tools.bench.watching import watching_cost
 from tools.checkout import CHECKOUT
 from tools.progress import step
 
@@ -41,6 +42,8 @@ def bench(*, from_nothing: bool = False) -> None:
     for figure in judging_cost():
         _print(figure)
     for figure in edit_cost():
+        _print(figure)
+    for figure in watching_cost():
         _print(figure)
     _print(watch_start())
     for figure in fleet_cost():
