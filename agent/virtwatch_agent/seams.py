@@ -52,6 +52,9 @@ class Collector(Protocol):
         An interval that is longer gives each target its turn in one of these stretches. Called before `plan`.
         """
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Ask a source of a target once more at an instant (monotonic seconds), if its plan does not sooner."""
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers by what the API says (UIDs); no other pod's libvirt is opened."""
         ...

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from itertools import chain
 
 from lab.backend.backend import Backend
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
@@ -17,6 +18,7 @@ from tools.bench.fairness import report_sizes, storm_delay
 from tools.bench.figure import Figure
 from tools.bench.fleet import fleet_cost
 from tools.bench.judging import judging_cost
+from tools.bench.modes import mode_costs
 from tools.bench.nothing import first_runs
 from tools.bench.startup import watch_start
 from tools.bench.tests import test_times
@@ -39,11 +41,7 @@ def bench(*, from_nothing: bool = False) -> None:
         for figure in first_runs():
             _print(figure)
         return
-    for figure in judging_cost():
-        _print(figure)
-    for figure in edit_cost():
-        _print(figure)
-    for figure in watching_cost():
+    for figure in chain(judging_cost(), mode_costs(), edit_cost(), watching_cost()):
         _print(figure)
     _print(watch_start())
     for figure in fleet_cost():

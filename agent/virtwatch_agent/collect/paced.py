@@ -48,6 +48,11 @@ class PacedCollector(Collector):
         """Pass on which sources are asked at random instants."""
         self._collector.scatter(target, within)
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Pass on that a source is asked once more, unless the agent is over its budget."""
+        if self._slowdown == NO_SLOWDOWN:
+            self._collector.look_again(target, source, at)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers."""
         self._collector.launchers(pods)

@@ -37,6 +37,8 @@ class _Entry:
     turn: int = 0  # in which stretches of an interval that holds more than one
     answers: float | None = None  # the instant that is judged by what is read when it is due
     taken: float | None = None  # what it answered last
+    asked: float | None = None  # what is read now answers: `taken`, or an extra look's own instant
+    extra: float | None = None  # when it is due once more, besides
 
 
 def _spread(group: str) -> float:
@@ -100,6 +102,13 @@ class Schedule:
             entry.due = at
             self._push((target, source), at)
 
+    def once_more(self, target: TargetRef, source: Source, at: float) -> None:
+        """Let a planned source be due once more, at an instant, if it is not due sooner; the plan stays."""
+        entry = self._entries.get((target, source))
+        if entry is not None and at < entry.due and (entry.extra is None or at < entry.extra):
+            entry.extra = at
+            self._push((target, source), at)
+
     def next_due(self) -> float | None:
         """Return when something is due next."""
         self._prune()
@@ -111,16 +120,23 @@ class Schedule:
         while (first := self.next_due()) is not None and first <= now:
             _, target, source = heapq.heappop(self._heap)
             entry = self._entries[target, source]
+            if entry.extra == first and entry.due != first:
+                entry.extra = None
+                if entry.due > now:  # else one look serves both
+                    entry.asked = first
+                    taken.append((target, source))
+                continue
+            taken.append((target, source))
             entry.taken = entry.due if entry.answers is None else entry.answers
             entry.due, entry.answers = self._next(entry, now)
+            entry.asked, entry.extra = entry.taken, None
             self._push((target, source), entry.due)
-            taken.append((target, source))
         return taken
 
     def was_due(self, target: TargetRef, source: Source) -> float | None:
         """Return when a source of a target was due last."""
         entry = self._entries.get((target, source))
-        return None if entry is None else entry.taken
+        return None if entry is None else entry.asked
 
     def _take_turn(self, entry: _Entry, target: TargetRef, now: float) -> None:
         """Choose the stretches of a target, and let what is read now answer for the end of the last one."""
@@ -157,7 +173,7 @@ class Schedule:
         while self._heap:
             due, target, source = self._heap[0]
             entry = self._entries.get((target, source))
-            if entry is not None and entry.due == due:
+            if entry is not None and due in (entry.due, entry.extra):
                 return
             heapq.heappop(self._heap)
 

@@ -39,6 +39,10 @@ class Sources(Collector):
         """Say which sources are asked at a random instant of so many seconds."""
         self._collectors[target.kind].scatter(target, within)
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Ask a source of a target once more, at an instant."""
+        self._collectors[target.kind].look_again(target, source, at)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers."""
         for collector in self._collectors.values():

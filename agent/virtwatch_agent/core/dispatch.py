@@ -9,6 +9,7 @@ from virtwatch_agent.collect.plan import EXPORTED, demand, scattered
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.explaining import answer_about
+from virtwatch_agent.core.extras import Extras
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.objects import OBJECTS, Objects
 from virtwatch_agent.core.outcome import Outcome
@@ -78,6 +79,7 @@ class Dispatch:
         self._clock = clock
         self._guarded = guarded
         self._export_interval = export_interval
+        self._extras = Extras()
         self._culprits = culprits
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
@@ -189,6 +191,9 @@ class Dispatch:
         self._telemetry.sample(target.subject, sample, pod_uid=pod_uid, points=points)
         if look is not None:
             self._emit(target, target.judge(look, sample))
+            again = self._extras.after(target.ref, sample, points, now=self._clock.monotonic())
+            if again is not None:
+                self._collector.look_again(target.ref, sample.source, again)
 
     def _event(self, event: TargetEvent) -> None:
         if event.target.kind in OBJECTS:
@@ -407,6 +412,7 @@ class Dispatch:
             wanted = demand(intervals, judge.event_types, exported=exported)
             self._collector.scatter(target.ref, scattered(judge.asked(), wanted))
             self._collector.plan(target.ref, wanted)
+            self._extras.plan(target, wanted)
             self._culprits.watch(target, intervals)
 
     def _resolve(self, target: Target) -> Resolution:
@@ -480,6 +486,7 @@ class Dispatch:
         expected = machine.present or to_be_judged or self._inventory.awaits(machine.ref.id)
         if not expected and not any(machine.records()):
             self._context.rulebook.forget(machine.ref)
+            self._extras.forget(machine.ref)
             self._inventory.forget(machine.ref.id)
             self._culprits.forget(machine.ref.id)
             self._outcome.forget(machine.ref.id)

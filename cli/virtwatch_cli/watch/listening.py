@@ -43,6 +43,10 @@ class ListeningCollector(Collector):
         """Pass on which sources are asked at random instants."""
         self._collector.scatter(target, within)
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Pass on that a source is asked once more."""
+        self._collector.look_again(target, source, at)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Pass on which pods are launchers."""
         self._collector.launchers(pods)

@@ -66,6 +66,7 @@ class Outside:
     def __init__(self) -> None:
         self.statuses: list[NodeStatus] = []
         self.scattered: dict[TargetRef, Mapping[Source, float]] = {}
+        self.again: list[tuple[TargetRef, Source, float]] = []
         self.plans: dict[str, Mapping[Source, float]] = {}
         self.spans: list[Transition] = []
         self.applied_sets: list[tuple[str, int]] = []
@@ -78,6 +79,9 @@ class Outside:
 
     def launchers(self, pods: frozenset[str]) -> None:
         self.known_launchers = pods
+
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        self.again.append((target, source, at - time.monotonic()))
 
     def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
         self.scattered[target] = dict(within)

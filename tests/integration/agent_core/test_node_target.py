@@ -80,3 +80,15 @@ def test_a_sampled_rule_is_read_at_random_and_an_edit_of_its_mode_changes_that(t
 
     agent.judge_by(policy(FULL, **NODE, collection={"mode": "Hybrid", "interval": "10s"}))
     agent.until(lambda _: agent.outside.scattered[node_ref("n1")] == {})
+
+
+def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(tmp_path) -> None:
+    agent = Agent(tmp_path)
+    agent.judge_by(policy(FULL, **NODE, collection={"mode": "Hybrid", "interval": "30s"}))
+    agent.until(lambda status: status.applied != ())
+    for number in range(9):
+        sees(agent, 90.0 - 10 * number)
+    agent.until(lambda status: bool(status.firing))
+    target, source, wait = agent.outside.again[0]
+    assert (target, source) == (node_ref("n1"), Source.NODE)
+    assert 1.0 < wait < 7.5

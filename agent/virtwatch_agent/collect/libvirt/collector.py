@@ -110,6 +110,10 @@ class LibvirtCollector(Collector):
         """Say which sources are asked at a random instant of so many seconds."""
         self._tasks.put(lambda: self._sampler.scatter(target.id, within))
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Ask a source of a VM once more, at an instant."""
+        self._tasks.put(lambda: self._sampler.look_again(target.id, source, at))
+
     def allocated(self) -> tuple[int, float]:
         """Return the vCPUs and the bytes of memory of the running domains of this host; from any thread."""
         devices = [attached.devices for _, attached in self._domains.all() if attached.endpoint.local]

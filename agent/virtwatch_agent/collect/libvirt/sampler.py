@@ -74,6 +74,10 @@ class Sampler:
         """Ask these sources of a domain at a random instant of so many seconds."""
         self._schedule.scatter(vm_ref(uuid), within)
 
+    def look_again(self, uuid: str, source: Source, at: float) -> None:
+        """Ask a source of a domain once more, at an instant."""
+        self._schedule.once_more(vm_ref(uuid), source, at)
+
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU, which is gone."""
         self._stuck.forget(uuid)

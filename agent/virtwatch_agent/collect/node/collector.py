@@ -50,6 +50,12 @@ class NodeCollector(Collector):
         with self._lock:
             self._schedule.scatter(target, within)
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Read a source once more, at an instant."""
+        with self._lock:
+            self._schedule.once_more(target, source, at)
+        self._wake.set()
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them."""
 

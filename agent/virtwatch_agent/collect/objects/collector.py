@@ -105,6 +105,10 @@ class ObjectCollector(Collector):
         """Say that an object is read at a random instant of so many seconds."""
         self._tasks.put(lambda: self._schedule.scatter(target, within))
 
+    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
+        """Read an object once more, at an instant."""
+        self._tasks.put(lambda: self._schedule.once_more(target, source, at))
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them: a launcher's libvirt has no such objects."""
 

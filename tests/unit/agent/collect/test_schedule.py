@@ -186,3 +186,25 @@ def test_what_is_scattered_can_be_regular_again():
     later = [at for at, _, _ in run(schedule, until=200.0)]
     assert {round(second - first, 6) for first, second in pairwise(later)} == {10.0}
     assert schedule.was_due("a", Source.KERNEL) == later[-1]
+
+
+def test_a_look_that_is_taken_once_more_moves_none_of_the_plan():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, kernel=10.0)
+    schedule.due(0.0)
+    schedule.once_more("a", Source.KERNEL, 3.5)
+    schedule.once_more("a", Source.KERNEL, 12.0)  # the plan is sooner
+    schedule.once_more("a", Source.BLOCK, 1.0)  # not planned
+    assert schedule.next_due() == 3.5
+    assert schedule.due(3.5) == [("a", Source.KERNEL)]
+    assert schedule.was_due("a", Source.KERNEL) == 3.5
+    assert [at for at, _, _ in run(schedule, until=30.0)] == [10.0, 20.0, 30.0]
+
+
+def test_one_look_serves_an_instant_of_the_plan_and_one_more_before():
+    schedule = Schedule(phase=lambda _: 0.0)
+    plan(schedule, "a", now=0.0, kernel=10.0)
+    schedule.due(0.0)
+    schedule.once_more("a", Source.KERNEL, 9.5)
+    assert schedule.due(10.2) == [("a", Source.KERNEL)]
+    assert schedule.was_due("a", Source.KERNEL) == 10.0

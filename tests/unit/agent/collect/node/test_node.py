@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.process import wait_for
 from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.node.collector import NodeCollector
 from virtwatch_agent.collect.node.libvirt_state import LibvirtState
@@ -154,3 +155,16 @@ def test_a_source_that_fails_costs_its_own_figures_only(tmp_path: Path):
     assert not broken.values
     assert "/proc/1/net/dev" in broken.unavailable["node.network.receive.bytes"]
     assert any(sample.values for sample in came.samples if sample.source is Source.NODE)
+
+
+def test_the_node_is_read_once_more_between_two_instants_of_its_plan():
+    came, cost = Came(2), CostMeter(time)
+    collector = NodeCollector(node_sources(cost), time, cost)
+    collector.start(came)
+    collector.plan(node_ref("n1"), {Source.NODE: 3600.0})
+    wait_for(lambda: came.samples, what="the first look", deadline=5)
+    at = time.monotonic() + 0.1
+    collector.look_again(node_ref("n1"), Source.NODE, at)
+    assert came.enough.wait(5.0)
+    collector.stop()
+    assert came.samples[1].due == at
