@@ -14,6 +14,7 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     Move,
     NodeStatus,
+    Replaced,
     Transition,
     Unavailable,
 )
@@ -103,6 +104,7 @@ def full_status() -> NodeStatus:
                 mode="Hybrid",
                 interval=30.0,
                 warming_up=1,
+                replaced=(Replaced("memory", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "shop"), 2),),
             ),
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),
         ),

@@ -13,6 +13,7 @@ MAX_TRANSITIONS = 32  # in status at a time; the rest waits in the agent's journ
 MAX_FIRING = 16  # worst first; counts tell what was cut
 MAX_APPLIED = 256
 MAX_UNAVAILABLE = 8  # of one policy; the condition Judged counts them all
+MAX_REPLACED = 8  # rules of one policy
 MAX_HANDOVERS = 256  # that wait for one agent; what else goes there ends, rather than hold up its node's other alerts
 
 
@@ -146,6 +147,15 @@ def describe_unavailable(item: Unavailable) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Say that a rule gives way to another policy's of that name, for so many targets."""
+
+    rule: str
+    by: PolicyKey
+    targets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected.
 
@@ -163,6 +173,7 @@ class Applied:
     mode: str = ""
     interval: float = 0.0
     warming_up: int = 0
+    replaced: tuple[Replaced, ...] = ()
 
 
 class ConditionType(StrEnum):

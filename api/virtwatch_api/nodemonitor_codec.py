@@ -10,6 +10,7 @@ from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration, parse_duration
 from virtwatch_api.nodemonitor import (
+    MAX_REPLACED,
     MAX_UNAVAILABLE,
     Acknowledged,
     Adopted,
@@ -23,6 +24,7 @@ from virtwatch_api.nodemonitor import (
     Move,
     NodeMonitor,
     NodeStatus,
+    Replaced,
     Transition,
     Unavailable,
 )
@@ -417,7 +419,12 @@ def _applied(item: Applied) -> Json:
         **({"mode": item.mode} if item.mode else {}),
         **({"interval": format_duration(item.interval)} if item.interval else {}),
         **({"warmingUp": item.warming_up} if item.warming_up else {}),
+        **({"replaced": [_replaced(one) for one in item.replaced[:MAX_REPLACED]]} if item.replaced else {}),
     }
+
+
+def _replaced(item: Replaced) -> Json:
+    return {"rule": item.rule, "policy": _policy(item.by), "targets": item.targets}
 
 
 def _unavailable(item: Unavailable) -> Json:
@@ -441,4 +448,7 @@ def _read_applied(document: Json) -> Applied:
         mode=document.get("mode", ""),
         interval=parse_duration(document["interval"]) if "interval" in document else 0.0,
         warming_up=document.get("warmingUp", 0),
+        replaced=tuple(
+            Replaced(one["rule"], _read_policy(one["policy"]), one["targets"]) for one in document.get("replaced", ())
+        ),
     )

@@ -238,6 +238,11 @@ class Requirement:
     operator: str
     values: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        values = f"({', '.join(self.values)})" if self.values else ""
+        one = self.operator == "In" and len(self.values) == 1
+        return f"{self.key}={self.values[0]}" if one else f"{self.key} {self.operator}{values}"
+
     def matches(self, labels: dict[str, str]) -> bool:
         """Tell whether labels meet the requirement, as Kubernetes means it."""
         match self.operator:

@@ -3,6 +3,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import Enforcement, Notify, PolicyKey, PolicyKind, Rule
 from virtwatch_kube.paths import virtwatch
@@ -54,6 +55,9 @@ class PolicyFacts:
     version: str = ""
     read_at: str = ""
     node_keys: frozenset[str] = frozenset()  # of the labels by which it selects nodes
+    kind: TargetKind = TargetKind.VIRTUAL_MACHINE  # what it watches
+    selects: str = ""  # by what it narrows that down, for people
+    interval: float = 0.0  # seconds between looks
 
 
 class PolicyBook:

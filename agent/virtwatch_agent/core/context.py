@@ -9,6 +9,7 @@ from virtwatch_agent.judge.rulebook import Rulebook
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
+from virtwatch_api.nodemonitor import Replaced
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.budget import WindowBudget
@@ -30,6 +31,7 @@ class Context:
         self.rejected: Sequence[Rejected] = ()
         self.foreign: Sequence[str] = ()
         self.read_up_to = 0
+        self.replaced: Mapping[PolicyKey, tuple[Replaced, ...]] = {}
         self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
         self._doubted: set[tuple[str, str]] = set()  # UUID, and what was said of it before a restart
@@ -47,6 +49,11 @@ class Context:
     @node_labels.setter
     def node_labels(self, labels: Mapping[str, str]) -> None:
         self.rulebook.relabel(labels)
+
+    def look_for_replaced(self) -> bool:
+        """Find which rules give way to others; tell whether that changed."""
+        before, self.replaced = self.replaced, self.rulebook.replaced()
+        return before != self.replaced
 
     def restore(self, restored: Restored) -> None:
         """Take back the node's labels, and which VMs could not be seen before a restart."""

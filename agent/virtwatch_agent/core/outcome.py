@@ -245,6 +245,7 @@ class Outcome:
             thresholds_known=context.known,
             rejected=context.rejected,
             foreign=context.foreign,
+            replaced=context.replaced,
             read_up_to=context.read_up_to,
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,

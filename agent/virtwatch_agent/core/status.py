@@ -18,6 +18,7 @@ from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
     MAX_FIRING,
+    MAX_REPLACED,
     MAX_TRANSITIONS,
     MAX_UNAVAILABLE,
     Adopted,
@@ -29,6 +30,7 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     Handover,
     NodeStatus,
+    Replaced,
     Unavailable,
     describe_unavailable,
 )
@@ -38,6 +40,7 @@ from virtwatch_api.thresholdset import ThresholdSet
 T = TypeVar("T")
 _MAX_LISTED = 64  # policies that select something here, or are rejected: about 12 kB
 _MAX_UNAVAILABLE_LISTED = 24  # of all policies: about 6 kB
+_MAX_REPLACED_LISTED = 24  # about 3 kB
 _BACKLOG_S = 60.0  # that a transition waits before it is said that the operator does not take them
 _NAMED = 3  # problems that a condition's message names before it counts the rest
 
@@ -53,6 +56,7 @@ class View:
     thresholds_known: bool
     rejected: Sequence[Rejected]
     foreign: Sequence[str]
+    replaced: Mapping[PolicyKey, Sequence[Replaced]]
     read_up_to: int
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
@@ -187,6 +191,14 @@ def _listed(unavailable: Sequence[tuple[PolicyKey, Unavailable]]) -> dict[Policy
     return listed
 
 
+def _listed_replaced(replaced: Mapping[PolicyKey, Sequence[Replaced]]) -> dict[PolicyKey, tuple[Replaced, ...]]:
+    pairs = [(policy, item) for policy, items in replaced.items() for item in items[:MAX_REPLACED]]
+    listed: dict[PolicyKey, tuple[Replaced, ...]] = {}
+    for policy, item in in_turns(pairs, lambda pair: pair[0])[:_MAX_REPLACED_LISTED]:
+        listed[policy] = (*listed.get(policy, ()), item)
+    return listed
+
+
 def _judged(unavailable: Sequence[tuple[PolicyKey, Unavailable]], conditions: Conditions, *, now: float) -> Condition:
     if not unavailable:
         told = "every rule can be judged for all that it selects here"
@@ -200,14 +212,14 @@ def _applied(
 ) -> Iterable[Applied]:
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
-    listed = _listed(unavailable)
+    listed, replaced = _listed(unavailable), _listed_replaced(view.replaced)
     for rejected in view.rejected:
         if rejected.policy not in in_force:
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
     for thresholds in view.thresholds:
         policy = thresholds.policy
         idle = not (policy in view.coverage.targets or policy in by_policy or view.would_have_fired.get(policy))
-        if idle and policy not in refused:
+        if idle and policy not in refused and policy not in replaced:
             continue  # it selects nothing here: read_up_to says that it is known
         yield Applied(
             policy=policy,
@@ -219,6 +231,7 @@ def _applied(
             else 0,
             rejected=refused[policy].message if policy in refused else "",
             unavailable=listed.get(policy, ()),
+            replaced=replaced.get(policy, ()),
         )
 
 

@@ -1,9 +1,11 @@
 """Which rule applies to each target that was asked for, kept up as policies change: an edit costs what it touches."""
 
 import bisect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from virtwatch_api.nodemonitor import Replaced
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.resolution import (
     ANNOTATION_PREFIX,
@@ -45,10 +47,12 @@ class Rulebook:
         self._by_rule: dict[str, list[ThresholdSet]] = {}  # by the name of a rule, the most specific first
         self._rules: dict[PolicyKey, _Rules] = {}
         self._entries: dict[TargetRef, _Entry] = {}
+        self._replaced: Mapping[PolicyKey, tuple[Replaced, ...]] | None = {}  # None: to be found anew
 
     def change(self, thresholds: Sequence[ThresholdSet]) -> list[ThresholdSet]:
         """Take all thresholds in force; return those that are new or changed."""
         before = self._by_policy
+        self._replaced = None
         # What is equal stays the same object: that is how it is found again.
         thresholds = [same if (same := before.get(item.policy)) == item else item for item in thresholds]
         self.thresholds = thresholds
@@ -67,12 +71,14 @@ class Rulebook:
     def relabel(self, node_labels: Mapping[str, str]) -> None:
         """Take the node's labels."""
         self.node_labels = node_labels
+        self._replaced = None
         self._entries.clear()
 
     def resolve(self, target: TargetRef, identity: TargetIdentity) -> Resolution:
         """Return the rules in force for a target; the same object as long as nothing changed for it."""
         entry = self._entries.get(target)
         if entry is None or entry.identity != identity:
+            self._replaced = None
             choice = self._choose(identity)
             resolution = _annotated(identity, choice.resolution)
             entry = self._entries[target] = _Entry(identity, choice, resolution)
@@ -80,7 +86,25 @@ class Rulebook:
 
     def forget(self, target: TargetRef) -> None:
         """Drop a target."""
-        self._entries.pop(target, None)
+        if self._entries.pop(target, None) is not None:
+            self._replaced = None
+
+    def replaced(self) -> Mapping[PolicyKey, tuple[Replaced, ...]]:
+        """Say of each policy which of its rules give way to others' of that name, and for how many targets."""
+        if self._replaced is None:
+            targets = Counter(entry.choice for entry in self._entries.values())
+            found: Counter[tuple[PolicyKey, str, PolicyKey]] = Counter()
+            for choice, number in targets.items():
+                for policy, thresholds in choice.selected.items():
+                    for rule in thresholds.rules:
+                        by = choice.resolution.rules[rule.name].thresholds.policy
+                        if by != policy:
+                            found[policy, rule.name, by] += number
+            by_policy: dict[PolicyKey, list[Replaced]] = {}
+            for (policy, name, by), number in sorted(found.items(), key=lambda item: (-item[1], item[0][1])):
+                by_policy.setdefault(policy, []).append(Replaced(name, by, number))
+            self._replaced = {policy: tuple(items) for policy, items in by_policy.items()}
+        return self._replaced
 
     def _choose(self, identity: TargetIdentity) -> _Choice:
         """Choose from all policies, or take the choice of another target that the same ones select."""

@@ -7,11 +7,12 @@ from virtwatch_api.catalogue.absence import reasons
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.culprit import may_say
-from virtwatch_api.nodemonitor import Evidence, Unavailable
+from virtwatch_api.nodemonitor import Evidence, Replaced, Unavailable
 from virtwatch_api.policy import Function, PolicyKey
 
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_POLICY = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TARGET = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/ ]{0,252}")
 _MEMBERS = re.compile(r"(, on \d+ VMs): [^;]*")  # whose names are their owners' words: NodeMonitor has them
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?([a-zA-Zµ%]{1,2})?(/s)?|(\d+[hms]){1,3}|%|[kKMGTPE]?i?/s|µs|B/s")
@@ -71,6 +72,19 @@ def own_reasons(policy: PolicyKey, items: Iterable[Unavailable]) -> tuple[Unavai
             named = _TARGET.fullmatch(item.example) and item.example.startswith(there)
             believed.append(replace(item, example=item.example if named else "a target"))
     return tuple(believed)
+
+
+def own_replaced(policy: PolicyKey, items: Iterable[Replaced]) -> tuple[Replaced, ...]:
+    """Return what a node says of rules that give way, as far as that can be: to policies that see the same targets."""
+    return tuple(
+        item
+        for item in items
+        if RULE.fullmatch(item.rule)
+        and _POLICY.fullmatch(item.by.name)
+        and item.by != policy
+        and (policy.namespace is None or item.by.namespace in (None, policy.namespace))
+        and (item.by.namespace is None or RULE.fullmatch(item.by.namespace))
+    )
 
 
 def _is_known(token: str, device: str) -> bool:

@@ -11,7 +11,7 @@ from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.targets import Subject
-from virtwatch_operator.nodes.evidence import RULE, own_reasons, own_words
+from virtwatch_operator.nodes.evidence import RULE, own_reasons, own_replaced, own_words
 from virtwatch_operator.nodes.machines import VirtualMachines
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Trust:
         policy = item.policy
         if policy.kind is not PolicyKind.MONITOR_POLICY or self._machines.any_on(node, policy.namespace or ""):
             return item
-        return replace(item, virtual_machines=0, counts=Counts(), would_have_fired=0, unavailable=())
+        return replace(item, virtual_machines=0, counts=Counts(), would_have_fired=0, unavailable=(), replaced=())
 
     @staticmethod
     def _whereabouts(node: str, subject: Subject, on: Callable[..., bool]) -> str:
@@ -127,7 +127,12 @@ def cleaned(monitor: NodeMonitor) -> NodeMonitor:
             transitions=tuple(_cleaned(item) for item in status.transitions),
             firing=tuple(_cleaned(item) for item in status.firing),
             applied=tuple(
-                replace(item, unavailable=own_reasons(item.policy, item.unavailable)) for item in status.applied
+                replace(
+                    item,
+                    unavailable=own_reasons(item.policy, item.unavailable),
+                    replaced=own_replaced(item.policy, item.replaced),
+                )
+                for item in status.applied
             ),
         ),
     )

@@ -3,6 +3,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from opentelemetry.trace import Tracer
 
@@ -28,6 +29,8 @@ from virtwatch_operator.reconcile.thresholds import (
     thresholdset_path,
 )
 from virtwatch_telemetry.traceparent import inject
+
+_SELECTS = 253  # characters
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +192,25 @@ class PolicyReconciler:
             rules=read_rules_of(subject.document),
             read_at=str(subject.document["metadata"]["resourceVersion"]),
             node_keys=_node_keys(subject.document) | _node_keys(subject.stored.document if subject.stored else {}),
+            **_scope(subject.document),
         )
+
+
+def _scope(document: Json) -> dict[str, Any]:
+    """Say what a policy watches and how often, as far as its newest spec is valid."""
+    policy = parse_policy(document)
+    if not isinstance(policy, Policy):
+        return {}
+    target = policy.spec.target
+    words = [f"names {', '.join(target.names)}"] if target.names else []
+    for what, selector in (
+        ("labels", target.selector),
+        ("namespaces of labels", target.namespace_selector),
+        ("nodes of labels", target.node_selector),
+    ):
+        if selector is not None and selector.requirements:
+            words.append(f"{what} {', '.join(map(str, selector.requirements))}")
+    return {"kind": target.kind, "selects": " and ".join(words)[:_SELECTS], "interval": policy.spec.collection.interval}
 
 
 def _reserved(key: PolicyKey, operator_namespace: str) -> tuple[str, str] | None:

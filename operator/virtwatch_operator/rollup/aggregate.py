@@ -3,11 +3,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from virtwatch_api.alert import AlertKey
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Counts, FiringAlert
 from virtwatch_api.policy import Enforcement, Severity
+from virtwatch_api.targets import TARGET_KINDS
 from virtwatch_operator.conditions import Finding, fails, holds, unknown
 from virtwatch_operator.policies import PolicyFacts
 from virtwatch_operator.rollup.judged import judged
+from virtwatch_operator.rollup.replaced import replaced
 from virtwatch_operator.rollup.reports import Presence, Report
 from virtwatch_operator.rollup.wording import count, names, since
 
@@ -27,6 +30,9 @@ class Rollup:
     would_have_fired: int
     active: tuple[FiringAlert, ...]  # at most MAX_ACTIVE, worst first
     silent: frozenset[str] = frozenset()  # nodes of such alerts: whether these still fire nobody can tell
+    watched_on: frozenset[str] = frozenset()
+    any_silent: bool = False  # some node has fallen silent, see Distributed
+    replaced: tuple[str, ...] = ()  # which rules do not apply where, a sentence each
 
 
 def roll_up(
@@ -50,7 +56,7 @@ def roll_up(
     applying = frozenset(
         node for node in presence.reporting if _applies(facts, reports.get(node), read_up_to.get(node, 0))
     )
-    watching = frozenset(node for node, report in reports.items() if report.applied and report.applied.virtual_machines)
+    watching = frozenset(node for node, report in reports.items() if _watches(facts, report))
     virtual_machines = sum(item.virtual_machines for item in applied)
     distributed = _distributed(facts, presence, reports, applying)
     return Rollup(
@@ -69,7 +75,18 @@ def roll_up(
         would_have_fired=sum(item.would_have_fired for item in applied),
         active=active[:MAX_ACTIVE],
         silent=presence.silent & {item.subject.node for item in active},
+        watched_on=watching,
+        any_silent=bool(presence.silent),
+        replaced=replaced(item.replaced for item in applied),
     )
+
+
+def _watches(facts: PolicyFacts, report: Report) -> bool:
+    """Tell whether a policy watches something on a node: a VM there, or what else its kind of target is."""
+    applied = report.applied
+    if applied is None or applied.rejected:
+        return False
+    return applied.virtual_machines > 0 or facts.kind is not TargetKind.VIRTUAL_MACHINE
 
 
 def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool:
@@ -142,7 +159,11 @@ def _ready(facts: PolicyFacts, distributed: Finding, virtual_machines: int, *, n
     if not distributed.status:
         return fails("Ready", "NotDistributed", distributed.message)
     where = f" on {count(nodes, 'node')}" if nodes else ""
-    return holds("Ready", "Watching", f"Watching {count(virtual_machines, 'VM')}{where}. {distributed.message}")
+    watched = f"{count(virtual_machines, 'VM')}{where}"
+    if facts.kind is not TargetKind.VIRTUAL_MACHINE:
+        noun = TARGET_KINDS[facts.kind].noun
+        watched = count(nodes, noun) if facts.kind is TargetKind.NODE else f"{noun}s{where}"
+    return holds("Ready", "Watching", f"Watching {watched}. {distributed.message}")
 
 
 def _unseen(presence: Presence, reports: Mapping[str, Report]) -> Iterable[str]:

@@ -3,18 +3,21 @@ from virtwatch_api.nodemonitor import FiringAlert
 from virtwatch_api.nodemonitor_codec import Json, encode_condition
 from virtwatch_operator.conditions import read_conditions, settle
 from virtwatch_operator.figures import bound_text, value_text
+from virtwatch_operator.policies import PolicyFacts
+from virtwatch_operator.rollup.about import about
 from virtwatch_operator.rollup.aggregate import Rollup
 from virtwatch_operator.rollup.wording import since
 from virtwatch_operator.tracing import trace_id
 
-_VALUE_CHARACTERS = 253  # the CRD's bound
+_VALUE_CHARACTERS, _SAID_CHARACTERS = 253, 1024  # the CRD's bounds
 
 
-def policy_status(rollup: Rollup, *, generation: int, previous: Json, now: float) -> Json:
+def policy_status(facts: PolicyFacts, rollup: Rollup, *, generation: int, previous: Json, now: float) -> Json:
     """Write a policy's status; `previous` is the one before it, whose conditions say when they flipped last."""
     conditions = settle(rollup.findings, read_conditions(previous), generation=generation, now=now)
     effective = rollup.effective_generation
     return {
+        "about": list(about(facts, rollup)),
         "observedGeneration": generation,
         **({"effectiveGeneration": effective} if effective is not None else {}),
         "conditions": [encode_condition(item) for item in conditions],
@@ -38,7 +41,10 @@ def _active(item: FiringAlert, *, unknown: bool) -> Json:
     # An event has no value: what happened stands for it.
     value = value_text(evidence) or evidence.text or evidence.subject
     trace = trace_id(item.traceparent)
+    why = f": {evidence.sentence}" if evidence.sentence else ""
+    said = f"{item.severity}: rule {item.alert.rule} fires for {item.subject.described}{why}"
     return {
+        "alert": said[:_SAID_CHARACTERS],
         "rule": item.alert.rule,
         "severity": item.severity.value,
         "target": f"{item.subject} {item.alert.device}".rstrip(),

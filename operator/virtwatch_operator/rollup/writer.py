@@ -72,7 +72,7 @@ class StatusWriter:
         rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key), read_up_to=self._fleet.read_up_to())
         self._note_waiting(key, rollup)
         rollup = replace(rollup, findings=(*rollup.findings, *self._more(facts)))
-        status = policy_status(rollup, generation=facts.generation, previous=previous.status, now=self._clock())
+        status = policy_status(facts, rollup, generation=facts.generation, previous=previous.status, now=self._clock())
         if status == previous.status:
             self._stands(key, previous)
             return

@@ -1,5 +1,6 @@
 # Made-up transitions, reports and policies, with everything that a test does not care about filled in.
 from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import (
     Acknowledged,
     AgentHealth,
@@ -12,7 +13,7 @@ from virtwatch_api.nodemonitor import (
     Transition,
     Unavailable,
 )
-from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Severity
+from virtwatch_api.policy import Enforcement, EventMatch, EventRule, PolicyKey, PolicyKind, Rule, Severity
 from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_operator.conditions import Finding, holds
 from virtwatch_operator.nodes.trust import Trust
@@ -30,6 +31,7 @@ VMI = Subject(
     uid="7f0f7d0e-vmi",
 )
 PLAIN = Subject(label="builder", target=vm_ref("4dea22b3-1d52-48f3-9b5a-0a7e1c5e0002"), node="n1")
+CRASHED = Rule("crashed", EventRule(Severity.CRITICAL, EventMatch("vm.crashed"), (), 300.0))
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NO_ALERTS = Counts()
 IN_FORCE = InForce("h1", 3, Enforcement.ENFORCE)
@@ -118,9 +120,25 @@ def facts(
     in_force: InForce | None = IN_FORCE,
     status: dict | None = None,
     version: str = "",
+    rules: int = 0,
+    kind: TargetKind = TargetKind.VIRTUAL_MACHINE,
+    selects: str = "",
+    interval: float = 0.0,
 ) -> PolicyFacts:
     found = accepted or holds("Accepted", "Valid", "Valid.")
-    return PolicyFacts(POLICY, "policy-uid", generation, found, in_force, status or {}, version=version)
+    return PolicyFacts(
+        POLICY,
+        "policy-uid",
+        generation,
+        found,
+        in_force,
+        status or {},
+        version=version,
+        rules=(CRASHED,) * rules,
+        kind=kind,
+        selects=selects,
+        interval=interval,
+    )
 
 
 class Everywhere:

@@ -2,13 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, PLAIN, VMI, applied, facts, firing
+from tests.unit.operator.builders import AT, PLAIN, POLICY, VMI, applied, facts, firing
 from virtwatch_api.catalogue.absence import reasons
-from virtwatch_api.nodemonitor import Counts, Evidence, Unavailable
-from virtwatch_api.policy import Enforcement, Severity
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.nodemonitor import Applied, Counts, Evidence, Replaced, Unavailable
+from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Severity
 from virtwatch_operator.conditions import fails
 from virtwatch_operator.policies import InForce
 from virtwatch_operator.rollup import aggregate
+from virtwatch_operator.rollup.about import about
 from virtwatch_operator.rollup.aggregate import MAX_ACTIVE
 from virtwatch_operator.rollup.reports import Presence, Report
 from virtwatch_operator.rollup.status import policy_status
@@ -157,7 +159,7 @@ def test_counts_tell_what_a_node_cut_from_its_list():
 def test_the_status_holds_no_more_than_its_schema_allows():
     many = tuple(firing(rule=f"r{index}") for index in range(50))
     rollup = roll_up(facts(), presence("n1"), {"n1": Report(applied(), many)})
-    status = policy_status(rollup, generation=3, previous={}, now=AT)
+    status = policy_status(facts(), rollup, generation=3, previous={}, now=AT)
     assert len(status["activeAlerts"]) == MAX_ACTIVE
 
 
@@ -165,9 +167,11 @@ def test_an_active_alert_reads_well():
     event = Evidence("vm.io_error", text="vm.io_error (action pause)")
     active = (firing(device="vda"), firing(PLAIN, Severity.WARNING, rule="paused", evidence=event))
     rollup = roll_up(facts(), presence("n1"), {"n1": Report(applied(), active)})
-    status = policy_status(rollup, generation=3, previous={}, now=AT)
+    status = policy_status(facts(), rollup, generation=3, previous={}, now=AT)
     assert status["activeAlerts"] == [
         {
+            "alert": "Critical: rule cpu-starved fires for VM shop/web-1: vm.cpu.delay.ratio (Avg over 300s) is 0.12, "
+            "above 0.1",
             "rule": "cpu-starved",
             "severity": "Critical",
             "target": "shop/web-1 vda",
@@ -178,6 +182,7 @@ def test_an_active_alert_reads_well():
             "traceID": "4bf92f3577b34da6a3ce929d0e0e4736",
         },
         {
+            "alert": "Warning: rule paused fires for VM builder: vm.io_error (action pause)",
             "rule": "paused",
             "severity": "Warning",
             "target": "builder",
@@ -191,8 +196,8 @@ def test_an_active_alert_reads_well():
 
 def test_a_status_that_says_nothing_new_is_the_same_document():
     rollup = roll_up(facts(), presence(*ALL), ALL)
-    first = policy_status(rollup, generation=3, previous={}, now=AT)
-    assert policy_status(rollup, generation=3, previous=first, now=AT + 500) == first
+    first = policy_status(facts(), rollup, generation=3, previous={}, now=AT)
+    assert policy_status(facts(), rollup, generation=3, previous=first, now=AT + 500) == first
 
 
 def test_an_alert_on_its_way_between_two_nodes_fires_and_is_counted_once():
@@ -245,7 +250,57 @@ def test_where_no_node_reports_nobody_can_tell_what_is_judged():
 def test_an_active_alert_names_who_took_what_its_vm_lacks():
     starved = firing()
     starved = replace(starved, evidence=replace(starved.evidence, culprit="VM shop/db-1 (61%)"))
-    status = policy_status(
-        roll_up(facts(), presence("n1"), {"n1": Report(applied(), (starved,))}), generation=3, previous={}, now=AT
-    )
+    rollup = roll_up(facts(), presence("n1"), {"n1": Report(applied(), (starved,))})
+    status = policy_status(facts(), rollup, generation=3, previous={}, now=AT)
     assert status["activeAlerts"][0]["culprit"] == "VM shop/db-1 (61%)"
+
+
+def lines(facts_, presence_, reports):
+    return about(facts_, roll_up(facts_, presence_, reports))
+
+
+def test_a_status_says_first_what_is_watched_what_fires_and_who_is_told():
+    watched = facts(rules=2, interval=15.0)
+    assert lines(watched, presence(*ALL), ALL) == (
+        "Watches 6 VMs on 3 nodes (n1, n2, n3) by 2 rules, each 15s.",
+        "No alert fires.",
+        "Alerts become Kubernetes Events; nobody else is told, as spec.notify names no channel.",
+    )
+    busy = {"n1": Report(applied(counts=Counts(1, 40, 2)), tuple(firing(rule=f"r{number}") for number in range(30)))}
+    assert lines(watched, presence("n1"), busy)[1] == (
+        "42 alerts fire, 2 of them Critical. The 20 worst are listed in activeAlerts, 22 are not. "
+        "1 alert waits for the time of `for`."
+    )
+
+
+def test_a_status_says_first_where_a_policy_does_not_apply_and_why():
+    other = PolicyKey(PolicyKind.MONITOR_POLICY, "web-tier-2", "shop")
+    replaced = Applied(POLICY, "h1", replaced=(Replaced("cpu-starved", other, 2),))
+    silent = presence("n1", silent=["n9"])
+    assert lines(facts(selects="labels tier=db"), silent, {"n1": Report(replaced, ())})[:3] == (
+        "Watches nothing now: its rules give way to those of more specific policies.",
+        "Every node applies generation 3. 1 node has fallen silent: n9.",
+        "Rule cpu-starved gives way to that of MonitorPolicy shop/web-tier-2 for 2 targets.",
+    )
+    nothing = lines(facts(selects="labels tier=db"), presence("n1"), {})[0]
+    assert nothing == "Watches nothing now: it selects no VM with labels tier=db in namespace shop."
+    rejected = {**ALL, "n2": Report(applied(rejected="spec.rules: upgrade the agent"), ())}
+    assert "Node n2 rejects generation 3: spec.rules: upgrade the agent" in lines(facts(), presence(*ALL), rejected)[1]
+    refused = fails("Accepted", "Invalid", "spec.rules: wrong.")
+    assert lines(facts(generation=4, accepted=refused), presence(*ALL), ALL)[1] == (
+        "Generation 4 is not valid: spec.rules: wrong. Generation 3 stays in force."
+    )
+
+
+def test_a_policy_on_nodes_watches_nodes():
+    nodes = facts(kind=TargetKind.NODE, rules=1)
+    reports = {node: Report(applied(vms=0), ()) for node in ("n1", "n2")}
+    rollup = roll_up(nodes, presence("n1", "n2"), reports)
+    assert about(nodes, rollup)[0] == "Watches 2 nodes (n1, n2) by 1 rule."
+    assert said(rollup, "Ready")[2] == "Watching 2 nodes. Every node applies generation 3."
+
+
+def test_a_policy_that_only_observes_says_what_would_have_fired():
+    observing = facts(in_force=InForce("h1", 3, Enforcement.OBSERVE))
+    told = lines(observing, presence("n1"), {"n1": Report(replace(applied(), would_have_fired=4), ())})
+    assert "4 alerts would have fired in the last 24 hours; nobody is told, as enforcement is Observe." in told

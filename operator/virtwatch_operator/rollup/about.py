@@ -1,0 +1,88 @@
+# What a policy's status says first, in lines for whoever reads `kubectl describe` from the top.
+from collections.abc import Iterator
+
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.duration import format_duration
+from virtwatch_api.policy import Enforcement
+from virtwatch_api.targets import TARGET_KINDS
+from virtwatch_operator.conditions import Finding
+from virtwatch_operator.policies import PolicyFacts
+from virtwatch_operator.rollup.aggregate import Rollup
+from virtwatch_operator.rollup.wording import count, names
+
+_MOST_CHARACTERS = 1024  # of a line: the CRD's bound
+
+
+def about(facts: PolicyFacts, rollup: Rollup) -> tuple[str, ...]:
+    """Say what a policy watches, where it does not apply and why, what fires, and who is told or cannot be."""
+    return tuple(line[:_MOST_CHARACTERS] for line in _lines(facts, rollup))
+
+
+def _lines(facts: PolicyFacts, rollup: Rollup) -> Iterator[str]:
+    findings = {item.type: item for item in rollup.findings}
+    yield _watches(facts, rollup)
+    if not facts.accepted.status:
+        stays = f" Generation {rollup.effective_generation} stays in force." if facts.in_force else ""
+        yield f"Generation {facts.generation} is not valid: {facts.accepted.message.rstrip('.')}.{stays}"
+    distributed = findings["Distributed"]
+    if facts.in_force is not None and (not distributed.status or rollup.any_silent):
+        yield distributed.message
+    yield from rollup.replaced
+    if findings["Judged"].status is False:
+        yield findings["Judged"].message
+    yield _alerts(facts, rollup)
+    yield _told(findings.get("Notifying"))
+
+
+def _watches(facts: PolicyFacts, rollup: Rollup) -> str:
+    if facts.in_force is None:
+        return "Watches nothing: no generation is valid yet."
+    if facts.in_force.enforcement is Enforcement.SUSPENDED:
+        return "Judges nothing: enforcement is Suspended."
+    by = f" by {count(len(facts.rules), 'rule')}" if facts.rules else ""
+    often = f", each {format_duration(facts.interval)}" if facts.interval else ""
+    where = f"{count(rollup.nodes, 'node')} ({names(rollup.watched_on)})"
+    if not rollup.nodes:
+        return f"Watches nothing now: {_nothing(facts, rollup)}."
+    match facts.kind:
+        case TargetKind.VIRTUAL_MACHINE:
+            return f"Watches {count(rollup.virtual_machines, 'VM')} on {where}{by}{often}."
+        case TargetKind.NODE:
+            return f"Watches {where}{by}{often}."
+        case _:
+            return f"Watches the {TARGET_KINDS[facts.kind].noun}s of {where}{by}{often}."
+
+
+def _nothing(facts: PolicyFacts, rollup: Rollup) -> str:
+    if rollup.replaced:
+        return "its rules give way to those of more specific policies"
+    which = f" with {facts.selects}" if facts.selects else ""
+    place = f" in namespace {facts.key.namespace}" if facts.key.namespace else ""
+    return f"it selects no {TARGET_KINDS[facts.kind].noun}{which}{place}"
+
+
+def _alerts(facts: PolicyFacts, rollup: Rollup) -> str:
+    counts = rollup.counts
+    firing = max(counts.warning + counts.critical, len(rollup.active))
+    if facts.in_force is not None and facts.in_force.enforcement is Enforcement.OBSERVE:
+        would = count(rollup.would_have_fired, "alert")
+        return f"{would} would have fired in the last 24 hours; nobody is told, as enforcement is Observe."
+    pending = f" {count(counts.pending, 'alert')} {_verb(counts.pending, 'wait')} for the time of `for`." * bool(
+        counts.pending
+    )
+    if not firing:
+        return f"No alert fires.{pending}"
+    listed = ""
+    if firing > len(rollup.active):
+        listed = f" The {len(rollup.active)} worst are listed in activeAlerts, {firing - len(rollup.active)} are not."
+    return f"{count(firing, 'alert')} {_verb(firing, 'fire')}, {counts.critical} of them Critical.{listed}{pending}"
+
+
+def _told(notifying: Finding | None) -> str:
+    if notifying is None:
+        return "Alerts become Kubernetes Events; nobody else is told, as spec.notify names no channel."
+    return f"{notifying.message[:1].upper()}{notifying.message[1:]}"
+
+
+def _verb(number: int, verb: str) -> str:
+    return f"{verb}s" if number == 1 else verb
