@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from virtwatch_api.about import about_alert, about_node
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
+from virtwatch_api.bounds import scale_named
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration, parse_duration
 from virtwatch_api.nodemonitor import (
@@ -30,6 +33,7 @@ from virtwatch_api.nodemonitor import (
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 from virtwatch_api.policy_codec import timestamp
+from virtwatch_api.quantity import parse_quantity
 from virtwatch_api.targets import Subject, TargetRef
 
 Json = dict[str, Any]
@@ -43,6 +47,8 @@ _TIMERS = {
     "criticalSince": "critical_since",
     "criticalGoodSince": "critical_good_since",
 }
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_MOST_DIGITS = 32  # as in the CRD
 _STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -51,14 +57,19 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def encode_status(status: NodeStatus) -> Json:
-    """Write a NodeMonitor's status."""
+def encode_status(status: NodeStatus, *, words: bool = True) -> Json:
+    """Write a NodeMonitor's status; without `words` as version 0.1 did, which wrote nothing for people alone."""
+    figures = _for_people if words else dict
     return {
+        **({"about": list(about_node(status))} if words else {}),
         "epoch": status.epoch,
         "sequence": status.sequence,
-        "transitions": [encode_transition(item) for item in status.transitions],
+        "transitions": [figures(encode_transition(item)) for item in status.transitions],
         "waiting": status.waiting,
-        "firing": [encode_firing(item) for item in status.firing],
+        "firing": [
+            {**({"alert": about_alert(item)} if words else {}), **figures(encode_firing(item))}
+            for item in status.firing
+        ],
         "alerts": _counts(status.counts),
         "applied": [_applied(item) for item in status.applied],
         "virtualMachines": status.virtual_machines,
@@ -358,6 +369,28 @@ def _evidence(item: Evidence) -> Json:
     }
 
 
+def _for_people(document: Json) -> Json:
+    """Write the figures of evidence as people read them, where that reads back exactly: 20Mi, not 20971520.0."""
+    evidence = document["evidence"]
+    scale = scale_named(evidence["subject"], evidence.get("function", ""))
+    figures = {name: _as_people_write(evidence[name], scale.unit) for name in ("value", "bound") if name in evidence}
+    return {**document, "evidence": {**evidence, **figures}}
+
+
+def _as_people_write(text: str, unit: str) -> str:
+    value = Decimal(text)
+    if not value.is_finite():
+        return text
+    if unit.startswith("By") and value and value % 1024 == 0:
+        power = 0
+        while value % 1024 == 0 and power < len(_BINARY) - 1:
+            value, power = value / 1024, power + 1
+        return f"{int(value)}{_BINARY[power]}"
+    plain = f"{value:f}"
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain if len(plain) <= _MOST_DIGITS else text
+
+
 def _read_evidence(document: Json) -> Evidence:
     return Evidence(
         subject=document["subject"],
@@ -379,7 +412,7 @@ def _band(document: Json | None) -> tuple[float, float] | None:
 def _number(text: Any) -> float | None:
     # One figure that is none must not make all of a node unreadable.
     try:
-        return float(text) if text is not None else None
+        return parse_quantity(text) if isinstance(text, str) and text.endswith("i") else float(text)
     except (TypeError, ValueError):
         return None
 

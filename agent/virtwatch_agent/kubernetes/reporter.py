@@ -24,6 +24,7 @@ from virtwatch_process.outages import Outages
 MANAGER = "virtwatch-agent"  # the field manager: one name for all agents, so that an upgrade keeps its fields
 STOP_DEADLINE_S = 2.0
 FIRST_START_S = 30.0
+_UNDECLARED = "field not declared in schema"
 
 
 class NodeMonitorReporter:
@@ -53,6 +54,7 @@ class NodeMonitorReporter:
         self._newest: NodeStatus | None = None
         self._written: NodeStatus | None = None
         self._refreshes = 0
+        self._words = True
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -115,7 +117,7 @@ class NodeMonitorReporter:
     def _write(self, status: NodeStatus) -> None:
         refreshes = self._refreshes
         try:
-            self._client.apply(self._path, self._document(status), manager=MANAGER)
+            self._apply(status)
         except KubeError as error:
             self._pace.failed(self._clock(), retry_after=error.retry_after)
             if not self._is_early(error):
@@ -132,6 +134,15 @@ class NodeMonitorReporter:
             if refreshes == self._refreshes:
                 self._written = status
 
+    def _apply(self, status: NodeStatus) -> None:
+        try:
+            self._client.apply(self._path, self._document(status), manager=MANAGER)
+        except KubeError as error:
+            if not self._words or _UNDECLARED not in str(error):
+                raise
+            self._words = False  # the CRD is older than this agent: what is for people alone can wait
+            self._client.apply(self._path, self._document(status), manager=MANAGER)
+
     def _is_early(self, error: KubeError) -> bool:
         """Tell whether the operator may just not have made the NodeMonitor yet: so each first start begins."""
         missing = isinstance(error, NotFound) and not isinstance(error, NotServed)
@@ -142,7 +153,7 @@ class NodeMonitorReporter:
             "apiVersion": API_VERSION,
             "kind": "NodeMonitor",
             "metadata": {"name": self._node},
-            "status": encode_status(status),
+            "status": encode_status(status, words=self._words),
         }
 
 

@@ -30,6 +30,8 @@ def _lines(facts: PolicyFacts, rollup: Rollup) -> Iterator[str]:
     yield from rollup.replaced
     if findings["Judged"].status is False:
         yield findings["Judged"].message
+    if facts.in_force is not None and facts.in_force.enforcement is Enforcement.SUSPENDED:
+        return
     yield _alerts(facts, rollup)
     yield _told(findings.get("Notifying"))
 

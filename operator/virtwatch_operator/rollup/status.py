@@ -1,4 +1,5 @@
 # A rollup as a policy's status document.
+from virtwatch_api.about import about_alert
 from virtwatch_api.nodemonitor import FiringAlert
 from virtwatch_api.nodemonitor_codec import Json, encode_condition
 from virtwatch_operator.conditions import read_conditions, settle
@@ -9,7 +10,7 @@ from virtwatch_operator.rollup.aggregate import Rollup
 from virtwatch_operator.rollup.wording import since
 from virtwatch_operator.tracing import trace_id
 
-_VALUE_CHARACTERS, _SAID_CHARACTERS = 253, 1024  # the CRD's bounds
+_VALUE_CHARACTERS = 253  # the CRD's bound
 
 
 def policy_status(facts: PolicyFacts, rollup: Rollup, *, generation: int, previous: Json, now: float) -> Json:
@@ -41,10 +42,8 @@ def _active(item: FiringAlert, *, unknown: bool) -> Json:
     # An event has no value: what happened stands for it.
     value = value_text(evidence) or evidence.text or evidence.subject
     trace = trace_id(item.traceparent)
-    why = f": {evidence.sentence}" if evidence.sentence else ""
-    said = f"{item.severity}: rule {item.alert.rule} fires for {item.subject.described}{why}"
     return {
-        "alert": said[:_SAID_CHARACTERS],
+        "alert": about_alert(item),
         "rule": item.alert.rule,
         "severity": item.severity.value,
         "target": f"{item.subject} {item.alert.device}".rstrip(),

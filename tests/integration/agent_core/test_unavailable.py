@@ -9,7 +9,7 @@ import pytest
 from tests.integration.agent_core.scripted import BUSY, UUID, Agent, SetClock, policy
 from virtwatch_agent.observations import DomainState, Sample
 from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.nodemonitor import NodeStatus, Unavailable
+from virtwatch_api.nodemonitor import NodeStatus, Replaced, Unavailable
 from virtwatch_api.targets import vm_ref
 
 HEADROOM = {"name": "memory", "threshold": {"signal": "vm.memory.headroom.ratio", "warning": {"below": "5%"}}}
@@ -93,3 +93,17 @@ def test_a_paused_vm_lacks_nothing(agent: Agent) -> None:
     in_time(agent, lambda status: bool(missing(status)), lambda: None)
     agent.appear(state=DomainState.PAUSED)
     in_time(agent, lambda status: not missing(status), lambda: None)
+
+
+def test_a_rule_that_gives_way_to_anothers_is_named(agent: Agent) -> None:
+    first, second = policy(BUSY, name="a"), policy(BUSY, name="b")
+    agent.judge_by(first, second).appear()
+
+    def replaced(status: NodeStatus) -> dict[str, tuple[Replaced, ...]]:
+        return {item.policy.name: item.replaced for item in status.applied}
+
+    status = in_time(agent, lambda status: bool(replaced(status).get("b")), lambda: agent.see(50))
+    assert replaced(status) == {"a": (), "b": (Replaced("busy", first.policy, 1),)}
+
+    agent.judge_by(second)
+    in_time(agent, lambda status: replaced(status) == {"b": ()}, lambda: agent.see(50))

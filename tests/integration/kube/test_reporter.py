@@ -1,4 +1,5 @@
 # The reporter on a real API server.
+import json
 import logging
 
 import pytest
@@ -7,6 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from lab.process import wait_for
+from tests.integration.kube.conftest import CRDS
 from tests.integration.kube.recorder import synced, watching
 from tests.unit.agent.report.statuses import status, transition
 from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
@@ -143,3 +145,28 @@ def test_an_api_server_that_is_gone_does_not_hold_up_the_end(cluster, reporter, 
     cluster.apiserver.restart()
     cluster.wait_ready()
     assert node_monitor().status.virtual_machines == 1
+
+
+@pytest.fixture
+def older_kind(cluster):
+    """Take from the kind what an older version does not know: lines for people."""
+    at = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties"
+    gone = [f"{at}/about", f"{at}/firing/items/properties/alert"]
+    patch = json.dumps([{"op": "remove", "path": path} for path in gone])
+    cluster.kubectl("patch", "crd", "nodemonitors.virtwatch.io", "--type=json", f"--patch={patch}")
+    yield
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
+
+
+def test_a_kind_without_lines_for_people_takes_the_rest(client, reporter, node_monitor, older_kind):
+    reporter.start()
+    reporter.publish(status(transitions=[transition(1)], virtual_machines=3))
+    reported(node_monitor, 3)
+    assert "about" not in client.get(PATH)["status"]
+
+
+def test_a_report_begins_with_lines_for_people(client, reporter, node_monitor):
+    reporter.start()
+    reporter.publish(status(virtual_machines=4))
+    reported(node_monitor, 4)
+    assert client.get(PATH)["status"]["about"][0] == "No alert fires."

@@ -17,8 +17,8 @@ from tests.unit.operator.builders import (
 from virtwatch_api.alert import Action, AlertKey
 from virtwatch_api.catalogue.absence import UNASKED
 from virtwatch_api.catalogue.signals import SIGNALS
-from virtwatch_api.nodemonitor import Counts, Evidence, Unavailable
-from virtwatch_api.policy import Aggregate, Bound, Function, Level
+from virtwatch_api.nodemonitor import Counts, Evidence, Replaced, Unavailable
+from virtwatch_api.policy import Aggregate, Bound, Function, Level, PolicyKey, PolicyKind
 from virtwatch_kube.errors import NotFound
 from virtwatch_operator.nodes.evidence import own_words
 from virtwatch_operator.nodes.machines import LINGER_S, VirtualMachines
@@ -224,3 +224,14 @@ def test_why_a_rule_cannot_be_judged_is_said_in_an_agents_words_only():
     )
     heard = cleaned(monitor(status(applied=(applied(unavailable=told),)))).status.applied[0].unavailable
     assert heard == (told[0], replace(told[0], example="a target"))
+
+
+def test_a_node_names_only_policies_that_a_rule_could_give_way_to():
+    told = (
+        Replaced("busy", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "shop"), 1),
+        Replaced("busy", PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "base"), 1),
+        Replaced("busy", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "bank"), 1),
+        Replaced("busy", PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "call 0900-1234"), 1),
+    )
+    heard = cleaned(monitor(status(applied=(replace(applied(), replaced=told),)))).status.applied[0].replaced
+    assert heard == told[:2]
