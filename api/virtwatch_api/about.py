@@ -6,6 +6,7 @@ from virtwatch_api.figures import format_value
 from virtwatch_api.nodemonitor import ConditionType, FiringAlert, NodeStatus
 
 _MOST_CHARACTERS = 1024  # of a line: the CRD's bound
+_MOST_SAID = 900  # of an alert's, so that its reader may add to it
 
 
 def about_node(status: NodeStatus) -> tuple[str, ...]:
@@ -17,7 +18,7 @@ def about_alert(item: FiringAlert) -> str:
     """Say all of an alert in a sentence."""
     why = f": {item.evidence.sentence}" if item.evidence.sentence else ""
     said = f"{item.severity}: rule {item.alert.rule} fires for {item.subject.described}{why}"
-    return said[:_MOST_CHARACTERS]
+    return said[:_MOST_SAID]
 
 
 def _lines(status: NodeStatus) -> Iterator[str]:

@@ -11,6 +11,7 @@ from virtwatch_operator.rollup.wording import since
 from virtwatch_operator.tracing import trace_id
 
 _VALUE_CHARACTERS = 253  # the CRD's bound
+_SILENT = " (its node is silent: nobody can tell whether it still does)"
 
 
 def policy_status(facts: PolicyFacts, rollup: Rollup, *, generation: int, previous: Json, now: float) -> Json:
@@ -43,7 +44,7 @@ def _active(item: FiringAlert, *, unknown: bool) -> Json:
     value = value_text(evidence) or evidence.text or evidence.subject
     trace = trace_id(item.traceparent)
     return {
-        "alert": about_alert(item),
+        "alert": about_alert(item) + _SILENT * unknown,
         "rule": item.alert.rule,
         "severity": item.severity.value,
         "target": f"{item.subject} {item.alert.device}".rstrip(),
