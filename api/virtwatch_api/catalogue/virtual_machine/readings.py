@@ -74,6 +74,14 @@ READINGS: tuple[Reading, ...] = (
         "Time that QEMU's threads waited for the host's disks, summed over them, since the VM was first seen.",
         absent=absences.NO_DELAYS,
     ),
+    _gauge(
+        "io.stalled",
+        "libvirt.domain.io.stalled.time",
+        "s",
+        Source.DELAYS,
+        "How long a thread of QEMU has waited in the host's kernel without being woken; of several, the longest.",
+        absent=_NO_PROCESS,
+    ),
     *(
         _counter(
             f"pressure.{resource}",

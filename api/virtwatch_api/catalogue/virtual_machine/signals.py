@@ -66,6 +66,20 @@ _CPU = (
         Rate(("cpu.iowait",)),
         bad_value="The VM's disks are slower than the guest needs; with io_uring or aio=native QEMU waits elsewhere.",
         remedy="Look at the latency of the VM's disks, and at the storage behind them.",
+        limits="A wait counts when it ends: while storage hangs, look at vm.io.stalled.",
+    ),
+    Signal(
+        "vm.io.stalled",
+        "s",
+        "How long a thread of the VM's QEMU has waited in the host's kernel without being woken; 0 while all do.",
+        Value("io.stalled"),
+        bad_value="The storage under a disk of the VM hangs (a file on NFS, a local disk, a frozen file system).",
+        remedy="Look at the host's kernel log and at the storage behind the VM's disks.",
+        limits=(
+            "It sees disks that QEMU reaches through the host's kernel. A disk that QEMU reaches over the network "
+            "itself (NBD, RBD, iSCSI) keeps no thread waiting: for a VM that always writes, a rule on "
+            "vm.disk.write.operations.rate below a small bound, for longer than its pauses, sees that hang."
+        ),
     ),
 )
 
@@ -147,6 +161,10 @@ def _disk(direction: str) -> tuple[Signal, ...]:
             bad_value="The storage is slow or overloaded.",
             remedy="Check the storage behind the disk, and which other VMs use it.",
             instrument=Instrument.SUMMARY,
+            limits=(
+                "An operation counts when it ends: while the storage hangs there is no value, and afterwards one long "
+                "operation among many hardly raises the mean. vm.io.stalled sees it while it hangs."
+            ),
         ),
     )
 
