@@ -45,6 +45,7 @@ _NOTICE = 5.0
 # there for a few.
 _OVERLAP = 30.0
 _SNAPSHOTS_S = 15.0  # seconds between looks for snapshots
+_SNAPSHOTS_TAKE_S = 0.5  # of them at most; over a slow link the other domains wait for the next look
 _UNREAD_RETRY_S = 10.0  # until a domain whose process could not be read for want of descriptors is looked at again
 
 
@@ -330,9 +331,17 @@ class Domains:
         """Compare the snapshots that there are with those before: libvirt tells of none. KubeVirt has its own."""
         if calls is None or endpoint.calls is not calls or endpoint.address.kind is AddressKind.POD:
             return
-        uuids = tuple(uuid for uuid in self._tracker.on(endpoint.address.name) if self._counts(endpoint, uuid))
+        there = self._tracker.on(endpoint.address.name)
+        uuids = self._snapshots.in_turn(uuid for uuid in there if self._tracker.counts(endpoint.address.name, uuid))
+        clock = self._runtime.clock
         calls.submit(
-            Call(run=partial(read_snapshots, calls.connection, uuids), done=self._snapshots_read, failed=lambda _: None)
+            Call(
+                run=lambda: read_snapshots(
+                    calls.connection, uuids, until=clock.monotonic() + _SNAPSHOTS_TAKE_S, clock=clock
+                ),
+                done=self._snapshots_read,
+                failed=lambda _: None,
+            )
         )
         self._runtime.timers.enter(_SNAPSHOTS_S, 0, self._look_for_snapshots, (endpoint, calls))
 
@@ -340,9 +349,6 @@ class Domains:
         at = self._runtime.clock.time()
         for uuid, names in found.items():
             self._emitter.tell(self._snapshots.seen(uuid, names, at=at))
-
-    def _counts(self, endpoint: Endpoint, uuid: str) -> bool:
-        return self._tracker.counts(endpoint.address.name, uuid)
 
     def _look_for_oom_kills(self) -> None:
         self._runtime.oom_kills.look()

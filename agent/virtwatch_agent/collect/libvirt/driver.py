@@ -3,7 +3,8 @@
 The calls that never ask a monitor. They run in the pool.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import libvirt
 
@@ -11,19 +12,35 @@ from virtwatch_agent.collect.libvirt import readings
 from virtwatch_agent.collect.libvirt.connection import Connection
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.observations import Series
+from virtwatch_agent.seams import Clock
 
 _TEST = "TEST"
 _OFFLINE = libvirt.VIR_VCPU_OFFLINE
 
 
-def read_cheaply(connection: Connection, domains: Iterable[tuple[str, Devices]]) -> dict[str, dict[Series, float]]:
-    """Return readings by UUID; a domain that is gone, or cannot be read, is left out.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Hold the readings of a call by UUID, and the domains that it had no time for."""
+
+    readings: dict[str, dict[Series, float]]
+    rest: Sequence[tuple[str, Devices]]
+
+
+def read_cheaply(
+    connection: Connection, domains: Sequence[tuple[str, Devices]], *, until: float, clock: Clock
+) -> Batch:
+    """Return readings of domains, as many as there is time for `until` then (monotonic seconds), but one.
+
+    A domain that is gone, or cannot be read, is left out.
 
     Raises:
         libvirtError: none can be read.
     """
-    found, failed = {}, None
-    for uuid, devices in domains:
+    found: dict[str, dict[Series, float]] = {}
+    failed = None
+    for number, (uuid, devices) in enumerate(domains):
+        if number and clock.monotonic() >= until:
+            return Batch(found, domains[number:])
         try:
             found[uuid] = _read(connection, connection.domain(uuid), devices)
         except libvirt.libvirtError as error:
@@ -33,7 +50,7 @@ def read_cheaply(connection: Connection, domains: Iterable[tuple[str, Devices]])
                 failed = error
     if failed is not None and not found:
         raise failed
-    return found
+    return Batch(found, ())
 
 
 def _read(connection: Connection, domain: libvirt.virDomain, devices: Devices) -> dict[Series, float]:
@@ -48,8 +65,16 @@ def _read(connection: Connection, domain: libvirt.virDomain, devices: Devices) -
 
 
 def _cpu(connection: Connection, domain: libvirt.virDomain) -> dict[Series, float]:
-    if connection.driver == _TEST:
-        # Its vCPUs all show one time; the domain's total moves.
-        _, _, _, count, time = domain.info()
-        return readings.vcpu_times(dict.fromkeys(range(count), time // count))
-    return readings.vcpu_times({number: time for number, state, time, _ in domain.vcpus()[0] if state != _OFFLINE})
+    if connection.driver != _TEST:  # whose vCPUs all show one time; the domain's total moves
+        try:
+            vcpus = domain.vcpus()[0]
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                raise
+        else:
+            return readings.vcpu_times({number: time for number, state, time, _ in vcpus if state != _OFFLINE})
+    _, _, _, count, time = domain.info()
+    if not count:
+        return {}
+    # Some drivers know no time and say 0.
+    return readings.vcpu_times(dict.fromkeys(range(count), time // count) if time else {}, count=count)

@@ -15,6 +15,10 @@ from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.inventory.processes import ProcessTable
 from virtwatch_agent.seams import Clock, Deliver
 
+# Seconds of a call's deadline after which one that asks of many domains leaves the rest to another call: over a slow
+# link many calls take long, and none of them is stuck.
+SLICE_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:

@@ -18,9 +18,9 @@ from virtwatch_agent.collect.libvirt import problems
 from virtwatch_agent.collect.libvirt.call_pool import Call
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
 from virtwatch_agent.collect.libvirt.connection import Callbacks, Connection
-from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
+from virtwatch_agent.collect.libvirt.endpoint import SLICE_S, Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.events import LibvirtEvent
-from virtwatch_agent.collect.libvirt.inspection import Inspector, Listing
+from virtwatch_agent.collect.libvirt.inspection import Inspector, Listing, ListingUnderWay
 from virtwatch_agent.inventory.addresses import AddressKind, LibvirtAddress
 from virtwatch_agent.observations import ConnectionState
 
@@ -105,17 +105,24 @@ class Endpoints:
         if endpoint.attempt is not None or endpoint.given_up:
             return  # one attempt that hangs is enough: it ends when the daemon goes on or dies
         attempt = endpoint.attempt = _Attempt(self, endpoint, self._runtime)
-        self._runtime.pool.submit(
-            Call(
-                run=attempt.run,
-                done=partial(self._opened, endpoint, attempt),
-                failed=partial(self._failed, endpoint),
-                overdue=partial(self.suspect, endpoint),
-            )
+        self._runtime.pool.submit(self._attempted(endpoint, attempt, attempt.run))
+
+    def _attempted(
+        self, endpoint: Endpoint, attempt: "_Attempt", run: Callable[[], tuple[Connection, ListingUnderWay]]
+    ) -> Call[tuple[Connection, ListingUnderWay]]:
+        return Call(
+            run=run,
+            done=partial(self._opened, endpoint, attempt),
+            failed=partial(self._failed, endpoint),
+            overdue=partial(self.suspect, endpoint),
         )
 
-    def _opened(self, endpoint: Endpoint, attempt: "_Attempt", opened: tuple[Connection, Listing]) -> None:
-        connection, listing = opened
+    def _opened(self, endpoint: Endpoint, attempt: "_Attempt", opened: tuple[Connection, ListingUnderWay]) -> None:
+        connection, under_way = opened
+        if under_way.left and not endpoint.given_up:
+            self._runtime.pool.submit(self._attempted(endpoint, attempt, partial(attempt.go_on, connection, under_way)))
+            return
+        listing = under_way.whole
         endpoint.calls = CallQueue(connection, self._runtime.pool)
         if endpoint.given_up:
             self._drop_line(endpoint)
@@ -230,16 +237,27 @@ class _Attempt:
         self._runtime = runtime
         self._waiting: list[Callable[[], None]] | None = []
 
-    def run(self) -> tuple[Connection, Listing]:
-        """Open and list, in the pool."""
+    def run(self) -> tuple[Connection, ListingUnderWay]:
+        """Open and begin to list, in the pool."""
         connection = Connection.open(
             self._endpoint.address, self._runtime.keepalive, Callbacks(self._heard, self._closed)
         )
         try:
-            return connection, self._endpoint.inspector.list_all(connection)
+            listing = self._endpoint.inspector.begin(connection)
         except BaseException:
             connection.close()
             raise
+        return self.go_on(connection, listing)
+
+    def go_on(self, connection: Connection, listing: ListingUnderWay) -> tuple[Connection, ListingUnderWay]:
+        """List on for a while, in the pool."""
+        clock = self._runtime.clock
+        try:
+            self._endpoint.inspector.go_on(connection, listing, until=clock.monotonic() + SLICE_S, clock=clock)
+        except BaseException:
+            connection.close()
+            raise
+        return connection, listing
 
     def flush(self) -> None:
         """Tell what waited."""

@@ -3,8 +3,9 @@
 Monitor-free calls only; they run in the call pool.
 """
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import libvirt
 
@@ -16,6 +17,7 @@ from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.inventory.gaps import LISTED, DomainView
 from virtwatch_agent.inventory.processes import DescriptorsExhaustedError, ProcessTable
 from virtwatch_agent.observations import Domain, DomainState
+from virtwatch_agent.seams import Clock
 
 _NO_XML = "its XML cannot be read, so it has no figures of its NICs and few of its disks: {} (see virsh dumpxml)"
 
@@ -45,6 +47,23 @@ class Listing:
     stopped: Mapping[str, str]
 
 
+_Listed = tuple[libvirt.virDomain, DomainState, str]
+
+
+@dataclass(slots=True)
+class ListingUnderWay:
+    """Hold what was looked at so far, and what is left."""
+
+    left: deque[_Listed]
+    inspections: list[Inspection] = field(default_factory=list)
+    stopped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> Listing:
+        """Return what a connection shows, once nothing is left."""
+        return Listing(tuple(self.inspections), self.stopped)
+
+
 @dataclass(frozen=True, slots=True)
 class Inspector:
     """Look through the connections of one address."""
@@ -54,17 +73,25 @@ class Inspector:
     counters: NetworkCounters
     macvtaps: Container[str]
 
-    def list_all(self, connection: Connection) -> Listing:
-        """Look at every domain; libvirtError when the connection fails."""
-        inspections, stopped = [], {}
-        for domain, stats in connection.raw.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
-            state, reason = listed_state(stats["state.state"], stats["state.reason"])
+    def begin(self, connection: Connection) -> "ListingUnderWay":
+        """Find what there is to be looked at; libvirtError when the connection fails."""
+        return ListingUnderWay(deque(_states(connection)))
+
+    def go_on(self, connection: Connection, listing: "ListingUnderWay", *, until: float, clock: Clock) -> None:
+        """Look at domains, as many as there is time for `until` then (monotonic seconds), but one.
+
+        Raises:
+            libvirtError: the connection fails.
+        """
+        while listing.left:
+            domain, state, reason = listing.left.popleft()
             if state is DomainState.STOPPED:
-                stopped[domain.UUIDString()] = reason
+                listing.stopped[domain.UUIDString()] = reason
             elif (look := self._inspect_if_there(connection, domain, state, reason)) is not None:
                 connection.domains[domain.UUIDString()] = domain
-                inspections.append(look)
-        return Listing(tuple(inspections), stopped)
+                listing.inspections.append(look)
+            if clock.monotonic() >= until:
+                return
 
     def inspect(self, connection: Connection, uuid: str) -> Inspection | None:
         """Look at one domain again; None when it is gone."""
@@ -134,3 +161,24 @@ class Inspector:
     def _as_it_is(self, nic: Nic) -> Nic:
         """Return a NIC as its device is, whatever the XML calls it."""
         return replace(nic, host_view=True) if not nic.host_view and nic.interface in self.macvtaps else nic
+
+
+def _states(connection: Connection) -> Iterator[_Listed]:
+    """Yield every domain with its state and the reason, by one call where the driver has it."""
+    try:
+        found = connection.raw.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+    else:
+        for domain, stats in found:
+            yield domain, *listed_state(stats["state.state"], stats["state.reason"])
+        return
+    for domain in connection.raw.listAllDomains(0):
+        try:
+            state = domain.state()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+        else:
+            yield domain, *listed_state(*state)

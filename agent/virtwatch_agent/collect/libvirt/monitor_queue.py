@@ -20,6 +20,7 @@ from virtwatch_api.catalogue.readings import Source
 _LOG = logging.getLogger(__name__)
 # Domains in one bulk call: it must end well within its deadline, at 10 to 20 ms for each domain.
 _BATCH = 16
+_ONE_BY_ONE = 4  # the same where a driver has no bulk call: five calls for each domain, perhaps over a slow link
 # One failed call often means that libvirt ends, which is said elsewhere.
 _WORTH_SAYING = 2
 
@@ -69,6 +70,7 @@ class MonitorQueue:
         self._clock = clock
         self._results = results
         self._connections = [] if main.connection.driver == QEMU else [_MonitorConnection(main)]
+        self._batch = _BATCH if main.connection.driver == QEMU else _ONE_BY_ONE
         self._wanted: dict[str, set[Source]] = {}
         self._devices: dict[str, Devices] = {}  # of those that are wanted or were
         self._opening = False
@@ -104,7 +106,7 @@ class MonitorQueue:
 
     def _ask(self, connection: _MonitorConnection) -> None:
         sources = frozenset(next(iter(self._wanted.values())))
-        uuids = [uuid for uuid, wanted in self._wanted.items() if wanted == sources][:_BATCH]
+        uuids = [uuid for uuid, wanted in self._wanted.items() if wanted == sources][: self._batch]
         batch = {uuid: self._devices[uuid] for uuid in uuids}
         for uuid in uuids:
             del self._wanted[uuid]

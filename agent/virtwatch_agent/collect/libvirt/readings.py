@@ -125,7 +125,7 @@ def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, floa
     return {(name, interface): float(figure) for name, figure in zip(names, stats, strict=True) if figure >= 0}
 
 
-def vcpu_times(times: Mapping[int, int]) -> dict[Series, float]:
-    """Read the CPU time (ns) of each vCPU, by its number."""
+def vcpu_times(times: Mapping[int, int], *, count: int | None = None) -> dict[Series, float]:
+    """Read the CPU time (ns) of each vCPU, by its number; `count` is how many there are where times are not known."""
     values: dict[Series, float] = {("cpu.time", str(number)): time * _NANOSECOND for number, time in times.items()}
-    return {**values, ("cpu.count", ""): float(len(times))}
+    return {**values, ("cpu.count", ""): float(len(times) if count is None else count)}

@@ -1,7 +1,7 @@
 """Ask what is due: the kernel's files at once, libvirt through the pool. All on the collector's thread."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,8 +14,8 @@ from virtwatch_agent.collect.libvirt.call_queue import CallQueue
 from virtwatch_agent.collect.libvirt.connection import Connection
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.domains import Attached, Domains
-from virtwatch_agent.collect.libvirt.driver import read_cheaply
-from virtwatch_agent.collect.libvirt.endpoint import Endpoint, Runtime
+from virtwatch_agent.collect.libvirt.driver import Batch, read_cheaply
+from virtwatch_agent.collect.libvirt.endpoint import SLICE_S, Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.high_water import HighWater
 from virtwatch_agent.collect.libvirt.monitor import Answer
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
@@ -147,7 +147,7 @@ class Sampler:
         self._unread.well(domain.uuid)
         self._deliver(domain, attached, Source.KERNEL, Found(values), at=self._runtime.clock.time(), clock=clock)
 
-    def _read_driver(self, endpoint: Endpoint, wanted: list[tuple[str, Devices]]) -> None:
+    def _read_driver(self, endpoint: Endpoint, wanted: Sequence[tuple[str, Devices]]) -> None:
         if endpoint.reading or endpoint.calls is None:
             return
         endpoint.reading, connection = True, endpoint.calls.connection
@@ -155,7 +155,7 @@ class Sampler:
         endpoint.calls.submit(
             Call(
                 run=lambda: (
-                    read_cheaply(connection, wanted),
+                    read_cheaply(connection, wanted, until=clock.monotonic() + SLICE_S, clock=clock),
                     clock.time(),
                     clock.monotonic(),
                 ),
@@ -165,14 +165,14 @@ class Sampler:
             )
         )
 
-    def _driver_read(
-        self, endpoint: Endpoint, read: Mapping[str, Mapping[Series, float]], at: float, clock: float
-    ) -> None:
+    def _driver_read(self, endpoint: Endpoint, batch: Batch, at: float, clock: float) -> None:
         endpoint.reading = False
         self._failing.discard(endpoint.address.name)
         self._domains.connections.well(endpoint)
-        for uuid, values in read.items():
+        for uuid, values in batch.readings.items():
             self._deliver_of(endpoint, uuid, Source.KERNEL, values, at=at, clock=clock)
+        if batch.rest:
+            self._read_driver(endpoint, batch.rest)
 
     def _driver_failed(self, endpoint: Endpoint, error: Exception) -> None:
         endpoint.reading = False

@@ -1,0 +1,119 @@
+"""A libvirt over a slow link, and drivers that lack calls which QEMU's has."""
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from lab.guests.host import HostLibvirt
+from tests.integration.agent_collect import collected as plans
+from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.observations import Appeared, ConnectionState, Sample
+from virtwatch_api.catalogue.readings import Source
+
+MANY = 110  # to list them takes longer than one call may
+DELAY_S = 0.03
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+
+class SlowLink:
+    """A Unix socket that passes on what it gets from a libvirt's, some time later."""
+
+    def __init__(self, to: Path, path: Path) -> None:
+        self._to = to
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(path))
+        self._listening.listen()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed, or its libvirt was
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.socket(socket.AF_UNIX)
+                with ExitStack() as opened:
+                    opened.callback(near.close)
+                    opened.callback(far.close)
+                    far.connect(str(self._to))
+                    opened.pop_all()
+                threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(near: socket.socket, far: socket.socket) -> None:
+        with near, far, suppress(OSError):
+            while True:
+                for readable in select.select([near, far], [], [])[0]:
+                    data = readable.recv(1 << 20)
+                    if not data:
+                        return
+                    if readable is far:
+                        time.sleep(DELAY_S)
+                    (far if readable is near else near).sendall(data)
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        self._thread.join()
+        self._listening.close()
+
+
+@pytest.fixture
+def slow_uri(bare_host: HostLibvirt, tmp_path: Path) -> Iterator[str]:
+    """Name a libvirt with many VMs behind a slow link."""
+    domains = "".join(
+        f"<domain type='test'><name>vm-{number}</name><memory>1024</memory><vcpu>1</vcpu><os><type>hvm</type></os>"
+        "</domain>"
+        for number in range(MANY)
+    )
+    (tmp_path / "node.xml").write_text(f"<node>{domains}</node>")
+    with ExitStack() as cleanup:
+        link = SlowLink(bare_host.socket, tmp_path / "slow")
+        cleanup.callback(link.close)
+        yield f"test+unix://{tmp_path}/node.xml?socket={tmp_path}/slow"
+
+
+def test_many_vms_over_a_slow_link_are_no_trouble(
+    collect: Collect, slow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call has a deadline of its own; altogether they take longer than one may."""
+    monkeypatch.setattr(plans, "OFTEN", {Source.KERNEL: 5.0})
+    collected = collect(uris=(slow_uri,))
+
+    def sampled(all_: list) -> bool:
+        return len({one.target for one in all_ if isinstance(one, Sample) and one.source is Source.KERNEL}) == MANY
+
+    collected.wait(sampled, "samples of all VMs")
+    assert len({one.domain.uuid for one in collected.all if isinstance(one, Appeared)}) == MANY
+    assert not [one for one in collected.all if isinstance(one, ConnectionState) and one.problem]
+
+
+@pytest.fixture
+def poor_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test driver answer as ESX's and VirtualBox's do: no bulk statistics, no vCPUs, no memory figures."""
+
+    def lacking(*_: object) -> None:
+        error = libvirt.libvirtError("this function is not supported by the connection driver")
+        error.err = (libvirt.VIR_ERR_NO_SUPPORT, 0, str(error), 2, "", "", "", -1, -1)
+        raise error
+
+    for owner, name in (
+        (libvirt.virConnect, "getAllDomainStats"),
+        (libvirt.virDomain, "vcpus"),
+        (libvirt.virDomain, "memoryStats"),
+        (libvirt.virDomain, "blockStats"),
+    ):
+        monkeypatch.setattr(owner, name, lacking)
+    monkeypatch.setattr(libvirt.virConnect, "getType", lambda _: "ESX")
+
+
+def test_a_driver_gives_what_it_has(collect: Collect, poor_driver: None) -> None:
+    collected = collect(uris=("test:///default",))
+    values = collected.sample(UUID, Source.KERNEL).values
+    assert {key for key, _ in values} >= {"cpu.time", "cpu.count", "network.receive.bytes"}
+    assert not [one for one in collected.all if isinstance(one, ConnectionState) and one.problem]
