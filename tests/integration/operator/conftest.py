@@ -8,7 +8,9 @@ import pytest
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.rundir import RunDir, clean
 from tests.integration.operator.place import Place, eventually
+from tests.integration.operator.stand_in import StandIn
 from tools.checkout import CHECKOUT
+from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import resource, virtwatch
 
@@ -48,6 +50,19 @@ def place(cluster: ControlPlane, client: KubeClient, request: pytest.FixtureRequ
         process.kill()
         print(f"{process.name} said:\n{process.tail()}")  # pytest shows it where the test failed
     _clean(made)
+
+
+@pytest.fixture
+def flowing(place: Place) -> Iterator[tuple[Place, StandIn, PolicyKey]]:
+    """Let transitions flow on one node, for a policy that is in force."""
+    first = place.operator()
+    key = place.policy()
+    agent = place.agent()
+    eventually(lambda: place.thresholds(key), what="the ThresholdSet")
+    first.kill()
+    agent.live([key])
+    yield place, agent, key
+    agent.leave()
 
 
 def _clean(place: Place) -> None:

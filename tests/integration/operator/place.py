@@ -166,13 +166,12 @@ class Place:
         path = resource("v1", "pods", namespace=self.system, name=name, subresource="status")
         self.client.replace(path, body, manager="kubelet")
 
-    def vmi(self, name: str, node: str) -> Subject:
+    def vmi(self, name: str, node: str, *, namespace: str | None = None) -> Subject:
         """Let a KubeVirt VM run on a node."""
-        pod = str(uuid.uuid4())
-        facts = VmiFacts(namespace=self.name, name=name, node=node, pod_uid=pod, domain_uuid=pod, labels={})
-        path = resource(KUBEVIRT, "virtualmachineinstances", namespace=self.name)
-        made = self.client.create(path, vmi(facts))
-        return Subject(f"{self.name}_{name}", vm_ref(pod), node, self.name, name, made["metadata"]["uid"])
+        pod, place = str(uuid.uuid4()), namespace or self.name
+        facts = VmiFacts(namespace=place, name=name, node=node, pod_uid=pod, domain_uuid=pod, labels={})
+        made = self.client.create(resource(KUBEVIRT, "virtualmachineinstances", namespace=place), vmi(facts))
+        return Subject(f"{place}_{name}", vm_ref(pod), node, place, name, made["metadata"]["uid"])
 
     def move(self, name: str, node: str, *, to: str) -> None:
         """Let a VM begin to migrate."""
@@ -210,3 +209,9 @@ class Place:
 def says(process: Process, text: str) -> bool:
     """Tell whether a process has logged this."""
     return text in process.log.read_text()
+
+
+def progress(agent: StandIn) -> None:
+    """Wait until one more transition is acknowledged."""
+    before = agent.acknowledged
+    eventually(lambda: agent.acknowledged > before, what="an acknowledgement")

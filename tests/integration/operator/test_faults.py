@@ -5,40 +5,18 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
 from lab.process import Process
-from tests.integration.operator.place import Place, eventually, says
-from tests.integration.operator.stand_in import StandIn
+from tests.integration.operator.place import Place, eventually, progress, says
 from tests.soak import times
 from tools.checkout import CHECKOUT
-from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.paths import LEASES, resource
 
 KILLS = times(6, 300)
 LEASE_S = 15
 EXIT_S = 5.0
-
-
-@pytest.fixture
-def flowing(place: Place) -> Iterator[tuple[Place, StandIn, PolicyKey]]:
-    """Let transitions flow on one node, for a policy that is in force."""
-    first = place.operator()
-    key = place.policy()
-    agent = place.agent()
-    eventually(lambda: place.thresholds(key), what="the ThresholdSet")
-    first.kill()
-    agent.live([key])
-    yield place, agent, key
-    agent.leave()
-
-
-def progress(agent: StandIn) -> None:
-    """Wait until one more transition is acknowledged."""
-    before = agent.acknowledged
-    eventually(lambda: agent.acknowledged > before, what="an acknowledgement")
 
 
 @pytest.mark.soak

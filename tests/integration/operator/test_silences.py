@@ -12,6 +12,7 @@ from tests.integration.operator.receivers import Webhook, webhook
 from virtwatch_api.alert import Action
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.targets import vm_ref
+from virtwatch_kube.paths import resource
 
 STALE_S = 25.0  # a silence counts after 20 s at the latest
 
@@ -58,30 +59,36 @@ def test_what_is_silenced_is_told_at_the_end_if_it_still_holds(place: Place, hoo
     assert agents[0].node in str(hook.messages[1])
 
 
-@pytest.mark.parametrize("target", ["vm/web-1", "namespace/{namespace}", "clusterpolicy/{namespace}"])
-def test_vm_namespace_and_policy_silence_too_and_what_came_and_went_is_counted(
-    place: Place, hook: Webhook, target: str
-):
+def test_vm_namespace_and_policy_silence_too_and_what_came_and_went_is_counted(place: Place, hook: Webhook):
     place.operator()
     path = channel(place, hook)
     key = place.cluster_policy(notify=[{"channel": "hook"}])
+    other = PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, f"{place.name}-other")
+    place._apply_policy(other, place.client.get(place.path(key))["spec"])
     agent = place.agent()
-    agent.subject = place.vmi("web-1", agent.node)
-    named = target.format(namespace=place.name)
-    silence(place, named, "1h", "-n", place.name, "--reason", "moving its disks")
-    agent.happen(key)
-    agent.happen(key, Action.RESOLVED, severity=None)
+    vms = [place.vmi("web-1", agent.node), place.vmi("web-2", agent.node, namespace=place.other)]
+    silences = [("vm/web-1", "-n", place.name), (f"namespace/{place.other}",), (f"clusterpolicy/{other.name}",)]
+    for silenced in silences:
+        silence(place, silenced[0], "1h", *silenced[1:], "--reason", "moving its disks")
+    alerts = [(key, vms[0]), (key, vms[1]), (other, place.vmi("web-3", agent.node))]
+    for policy, agent.subject in alerts:
+        agent.happen(policy)
+        agent.happen(policy, Action.RESOLVED, severity=None)
     agent.publish()
     eventually(agent.hear, what="the acknowledgement")
-    eventually(lambda: status(place, path).get("waiting") == 0, what="what came and went to be counted")
-    agent.happen(key)
+    outboxes = resource("v1", "configmaps", namespace=place.system)
+    eventually(lambda: '"hushed":3' in str(place.client.list(outboxes)), what="what came and went to be counted")
+    for policy, agent.subject in alerts:
+        agent.happen(policy)
     agent.publish()
-    eventually(lambda: status(place, path).get("waiting") == 1, what="the one that holds to wait")
+    eventually(lambda: status(place, path).get("waiting") == 3, what="what holds to wait")
     assert hook.posted == []
-    silence(place, named, "--end", "-n", place.name)
-    eventually(lambda: hook.posted, what="the message at the end of the silence", deadline=STALE_S)
-    assert f"VM {place.name}/web-1" in messages(hook)
-    assert "And 1 that came and went while they were silenced." in messages(hook)
+    for silenced in silences:
+        silence(place, silenced[0], "--end", *silenced[1:])
+    eventually(
+        lambda: all(f"/{vm.name}" in messages(hook) for _, vm in alerts), what="what still holds", deadline=STALE_S + 5
+    )
+    assert "And 3 that came and went while they were silenced." in messages(hook)
 
 
 def test_no_tenant_silences_what_is_not_overridable(place: Place, hook: Webhook):
