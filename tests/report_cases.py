@@ -104,6 +104,7 @@ def full_status() -> NodeStatus:
                 mode="Hybrid",
                 interval=30.0,
                 warming_up=1,
+                targets=4,
                 replaced=(Replaced("memory", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "shop"), 2),),
             ),
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),

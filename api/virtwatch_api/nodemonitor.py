@@ -174,6 +174,7 @@ class Applied:
     interval: float = 0.0
     warming_up: int = 0
     replaced: tuple[Replaced, ...] = ()
+    targets: int = 0  # of any kind, with the VMs
 
 
 class ConditionType(StrEnum):

@@ -441,6 +441,7 @@ def _applied(item: Applied) -> Json:
         "policy": _policy(item.policy),
         "hash": item.hash,
         "virtualMachines": item.virtual_machines,
+        **({"targets": item.targets} if item.targets != item.virtual_machines else {}),
         "alerts": _counts(item.counts),
         "wouldHaveFired": item.would_have_fired,
         **({"rejected": item.rejected[:MAX_TEXT]} if item.rejected else {}),
@@ -481,6 +482,7 @@ def _read_applied(document: Json) -> Applied:
         mode=document.get("mode", ""),
         interval=parse_duration(document["interval"]) if "interval" in document else 0.0,
         warming_up=document.get("warmingUp", 0),
+        targets=document["targets"] if "targets" in document else document.get("virtualMachines", 0),
         replaced=tuple(
             Replaced(one["rule"], _read_policy(one["policy"]), one["targets"]) for one in document.get("replaced", ())
         ),

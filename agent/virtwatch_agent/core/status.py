@@ -232,6 +232,7 @@ def _applied(
             rejected=refused[policy].message if policy in refused else "",
             unavailable=listed.get(policy, ()),
             replaced=replaced.get(policy, ()),
+            targets=view.coverage.targets.get(policy, 0),
         )
 
 

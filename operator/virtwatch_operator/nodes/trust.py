@@ -75,7 +75,9 @@ class Trust:
         policy = item.policy
         if policy.kind is not PolicyKind.MONITOR_POLICY or self._machines.any_on(node, policy.namespace or ""):
             return item
-        return replace(item, virtual_machines=0, counts=Counts(), would_have_fired=0, unavailable=(), replaced=())
+        return replace(
+            item, virtual_machines=0, targets=0, counts=Counts(), would_have_fired=0, unavailable=(), replaced=()
+        )
 
     @staticmethod
     def _whereabouts(node: str, subject: Subject, on: Callable[..., bool]) -> str:

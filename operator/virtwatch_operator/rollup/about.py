@@ -46,13 +46,9 @@ def _watches(facts: PolicyFacts, rollup: Rollup) -> str:
     where = f"{count(rollup.nodes, 'node')} ({names(rollup.watched_on)})"
     if not rollup.nodes:
         return f"Watches nothing now: {_nothing(facts, rollup)}."
-    match facts.kind:
-        case TargetKind.VIRTUAL_MACHINE:
-            return f"Watches {count(rollup.virtual_machines, 'VM')} on {where}{by}{often}."
-        case TargetKind.NODE:
-            return f"Watches {where}{by}{often}."
-        case _:
-            return f"Watches the {TARGET_KINDS[facts.kind].noun}s of {where}{by}{often}."
+    if facts.kind is TargetKind.NODE:
+        return f"Watches {where}{by}{often}."
+    return f"Watches {count(rollup.selected, TARGET_KINDS[facts.kind].noun)} on {where}{by}{often}."
 
 
 def _nothing(facts: PolicyFacts, rollup: Rollup) -> str:

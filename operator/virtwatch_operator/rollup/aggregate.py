@@ -24,6 +24,7 @@ class Rollup:
     findings: tuple[Finding, ...]
     effective_generation: int | None
     virtual_machines: int
+    selected: int  # of any kind
     nodes: int
     nodes_applied: int
     counts: Counts
@@ -56,19 +57,21 @@ def roll_up(
     applying = frozenset(
         node for node in presence.reporting if _applies(facts, reports.get(node), read_up_to.get(node, 0))
     )
-    watching = frozenset(node for node, report in reports.items() if _watches(facts, report))
+    watching = frozenset(node for node, report in reports.items() if report.applied and report.applied.targets)
     virtual_machines = sum(item.virtual_machines for item in applied)
+    selected = sum(item.targets for item in applied)
     distributed = _distributed(facts, presence, reports, applying)
     return Rollup(
         findings=(
             facts.accepted,
             distributed,
-            _ready(facts, distributed, virtual_machines, nodes=len(watching)),
+            _ready(facts, distributed, selected, nodes=len(watching)),
             judged(facts, presence, reports),
             _quiet(facts, presence, counts, active, unseen=_unseen(presence, reports)),
         ),
         effective_generation=in_force.generation if in_force else None,
         virtual_machines=virtual_machines,
+        selected=selected,
         nodes=len(watching),
         nodes_applied=len(watching & applying),
         counts=counts,
@@ -79,14 +82,6 @@ def roll_up(
         any_silent=bool(presence.silent),
         replaced=replaced(item.replaced for item in applied),
     )
-
-
-def _watches(facts: PolicyFacts, report: Report) -> bool:
-    """Tell whether a policy watches something on a node: a VM there, or what else its kind of target is."""
-    applied = report.applied
-    if applied is None or applied.rejected:
-        return False
-    return applied.virtual_machines > 0 or facts.kind is not TargetKind.VIRTUAL_MACHINE
 
 
 def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool:
@@ -151,25 +146,22 @@ def _silent(presence: Presence) -> str:
     return f" {count(len(presence.silent), 'node')} {verb} fallen silent: {names(presence.silent)}."
 
 
-def _ready(facts: PolicyFacts, distributed: Finding, virtual_machines: int, *, nodes: int) -> Finding:
+def _ready(facts: PolicyFacts, distributed: Finding, selected: int, *, nodes: int) -> Finding:
     if not facts.accepted.status:
         stays = f" Generation {facts.in_force.generation} stays in force." if facts.in_force else ""
         message = f"Generation {facts.generation} is not accepted: see Accepted.{stays}"
         return fails("Ready", "NotAccepted", message)
     if not distributed.status:
         return fails("Ready", "NotDistributed", distributed.message)
-    where = f" on {count(nodes, 'node')}" if nodes else ""
-    watched = f"{count(virtual_machines, 'VM')}{where}"
-    if facts.kind is not TargetKind.VIRTUAL_MACHINE:
-        noun = TARGET_KINDS[facts.kind].noun
-        watched = count(nodes, noun) if facts.kind is TargetKind.NODE else f"{noun}s{where}"
+    where = f" on {count(nodes, 'node')}" if nodes and facts.kind is not TargetKind.NODE else ""
+    watched = f"{count(selected, TARGET_KINDS[facts.kind].noun)}{where}"
     return holds("Ready", "Watching", f"Watching {watched}. {distributed.message}")
 
 
 def _unseen(presence: Presence, reports: Mapping[str, Report]) -> Iterable[str]:
     """Name the silent nodes that watched VMs for the policy: what happens there nobody can tell."""
     told = ((node, report.applied) for node, report in reports.items() if node in presence.silent)
-    return [node for node, applied in told if applied is not None and applied.virtual_machines]
+    return [node for node, applied in told if applied is not None and applied.targets]
 
 
 def _quiet(

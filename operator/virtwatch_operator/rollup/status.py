@@ -24,6 +24,7 @@ def policy_status(facts: PolicyFacts, rollup: Rollup, *, generation: int, previo
         **({"effectiveGeneration": effective} if effective is not None else {}),
         "conditions": [encode_condition(item) for item in conditions],
         "targets": {
+            "selected": rollup.selected,
             "virtualMachines": rollup.virtual_machines,
             "nodes": rollup.nodes,
             "nodesApplied": rollup.nodes_applied,

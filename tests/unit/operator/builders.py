@@ -87,7 +87,7 @@ def applied(
     rejected: str = "",
     unavailable: tuple[Unavailable, ...] = (),
 ) -> Applied:
-    return Applied(POLICY, hash_, vms, counts, rejected=rejected, unavailable=unavailable)
+    return Applied(POLICY, hash_, vms, counts, rejected=rejected, unavailable=unavailable, targets=vms)
 
 
 def status(

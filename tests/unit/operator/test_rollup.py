@@ -294,10 +294,18 @@ def test_a_status_says_first_where_a_policy_does_not_apply_and_why():
 
 def test_a_policy_on_nodes_watches_nodes():
     nodes = facts(kind=TargetKind.NODE, rules=1)
-    reports = {node: Report(applied(vms=0), ()) for node in ("n1", "n2")}
+    reports = {node: Report(replace(applied(vms=0), targets=1), ()) for node in ("n1", "n2")}
     rollup = roll_up(nodes, presence("n1", "n2"), reports)
     assert about(nodes, rollup)[0] == "Watches 2 nodes (n1, n2) by 1 rule."
     assert said(rollup, "Ready")[2] == "Watching 2 nodes. Every node applies generation 3."
+    assert policy_status(nodes, rollup, generation=3, previous={}, now=AT)["targets"]["selected"] == 2
+
+
+def test_a_policy_on_storage_pools_counts_them():
+    pools = facts(kind=TargetKind.STORAGE_POOL)
+    rollup = roll_up(pools, presence("n1"), {"n1": Report(replace(applied(vms=0), targets=3), ())})
+    assert about(pools, rollup)[0] == "Watches 3 storage pools on 1 node (n1)."
+    assert said(rollup, "Ready")[2] == "Watching 3 storage pools on 1 node. Every node applies generation 3."
 
 
 def test_a_policy_that_only_observes_says_what_would_have_fired():
