@@ -126,7 +126,7 @@ def engines(folder: Path, **scripts: str) -> dict[str, str]:
 
 
 def make_images(environment: dict[str, str], *options: str) -> list[str]:
-    argv = [sys.executable, "-m", "lab", "images", *options]
+    argv = [sys.executable, "-m", "tools", "images", *options]
     return subprocess.run(
         argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
     ).stdout.splitlines()
