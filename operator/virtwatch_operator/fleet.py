@@ -122,6 +122,11 @@ class Fleet:
             return None
         return LastWord(heard.at, {key: self._believed(node, report) for key, report in heard.reports.items()})
 
+    def labels(self, node: str) -> Mapping[str, str]:
+        """Return the labels of a node that policies select by, as far as its NodeMonitor has them."""
+        monitor = self.monitor(node)
+        return monitor.labels if monitor is not None else {}
+
     def known(self, node: str) -> bool:
         """Tell whether a node has a NodeMonitor."""
         with self._lock:

@@ -1,28 +1,26 @@
 # What the leading replica runs, and how its parts hang together: watches mark keys, queues order them, workers act.
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from opentelemetry.trace import Tracer
 
 from virtwatch_api.channel import ChannelKey
-from virtwatch_api.nodemonitor import NodeMonitor, Transition
+from virtwatch_api.nodemonitor import NodeMonitor
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.place import policy_at
-from virtwatch_api.policy import Notify, PolicyKey, Rule
-from virtwatch_api.policy_codec import read_notify, read_rules_of
+from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.client import KubeClient
-from virtwatch_kube.errors import KubeError, NotFound
+from virtwatch_kube.errors import KubeError
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import KUBEVIRT, resource, virtwatch
-from virtwatch_kube.watch import OnChange, Watch, bare
+from virtwatch_kube.watch import bare
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.announce.sinks import Sinks
 from virtwatch_operator.config import OperatorSettings
-from virtwatch_operator.events.reminders import Lasting
 from virtwatch_operator.explanations.keeper import ExplanationKeeper
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
@@ -30,23 +28,25 @@ from virtwatch_operator.handlers.serve import KopfThread
 from virtwatch_operator.hearing import Mark
 from virtwatch_operator.kinds import check_kinds
 from virtwatch_operator.listening import Listening
+from virtwatch_operator.lookups import AlertLookup, PolicyLookup
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
 from virtwatch_operator.nodes.machines import VirtualMachines, slim
 from virtwatch_operator.nodes.nodes import NodeReconciler
-from virtwatch_operator.nodes.silent import NODE_SILENT, SilentNodes
+from virtwatch_operator.nodes.silent import SilentNodes
 from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
 from virtwatch_operator.notify.notifications import Notifications
 from virtwatch_operator.notify.routing import routes
-from virtwatch_operator.policies import PolicyBook, Seen, policy_path
+from virtwatch_operator.policies import PolicyBook, Seen
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
 from virtwatch_operator.reconcile.policies import PolicyReconciler
 from virtwatch_operator.reconcile.thresholds import claim
 from virtwatch_operator.rollup.writer import StatusWriter
 from virtwatch_operator.sinks import SINKS, Means
+from virtwatch_operator.watches import Watches
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import K, WorkQueue
 from virtwatch_process.backoff import Backoff
@@ -82,6 +82,7 @@ class Leader:
         self._kinds_found = False
         self._outages = Outages()
         self._book = PolicyBook()
+        self._of_policies = PolicyLookup(client=self._client, book=self._book)
         self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
         self._nodes: WorkQueue[str] = WorkQueue("nodes", spacing=1.0)
         self._announce: WorkQueue[str] = WorkQueue("announce", spacing=_ACKNOWLEDGE_EVERY_S)
@@ -90,7 +91,7 @@ class Leader:
         self._namespaces = Namespaces(self._policies.add)
         self._pods = AgentPods(self._nodes.add)
         self._machines = VirtualMachines(client=self._client, moved=self._vm_moved)
-        self._trust = Trust(self._machines, exists=lambda key: bool(self._policy_uid(key)))
+        self._trust = Trust(self._machines, exists=lambda key: bool(self._of_policies.uid(key)))
         self._fleet = Fleet(
             trust=self._trust,
             waiting=self._announce.add,
@@ -98,6 +99,13 @@ class Leader:
             presence_changed=self._all_statuses,
             down=self._pods.down,
             read_on=self._read_on,
+        )
+        self._watches = Watches(client=self._watcher, outages=self._outages)
+        self._of_alerts = AlertLookup(
+            book=self._book,
+            fleet=self._fleet,
+            heard=lambda: self._watches.synced("nodemonitors"),
+            lately=self._fleet_heard_lately,
         )
         tracer = providers.tracer(_SCOPE)
         self._notifications = self._make_notifications(settings, tracer)
@@ -110,7 +118,7 @@ class Leader:
                         settings=settings,
                         metrics=self._metrics,
                         notifications=self._notifications,
-                        firing=self._firing,
+                        firing=self._of_alerts.firing,
                         tracer=tracer,
                     )
                 )
@@ -120,7 +128,7 @@ class Leader:
             outages=self._outages,
             delayed=self._metrics.delay,
         )
-        self._watches = self._make_watches(settings.namespace)
+        self._add_watches(settings.namespace)
         self._silent = SilentNodes(
             fleet=self._fleet,
             pods=self._pods,
@@ -129,15 +137,14 @@ class Leader:
             hand=self._sinks.hand,
             instance=settings.pod,
         )
-        self._started: list[Watch] = []
         self._workers: list[Workers[Any]] = []
         self._make_workers(settings, tracer)
         self._node_keys: frozenset[str] | None = None
         self._explanations = ExplanationKeeper(
             client=self._connect(),
             operator_namespace=settings.namespace,
-            objects=self._watches["explanations"].objects,
-            node_labels=self._labels_of,
+            objects=partial(self._watches.objects, "explanations"),
+            node_labels=self._fleet.labels,
         )
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
@@ -152,13 +159,11 @@ class Leader:
         """Start everything once the API server serves virtwatch's kinds, then look at it again now and then."""
         if not self._await_kinds():
             return
-        for watch in self._watches.values():
-            watch.start()
-            self._started.append(watch)
+        self._watches.start()
         for workers in self._workers:
             workers.start()
         # A policy that selects by the labels of namespaces with VMs must not be compiled before these are known.
-        while not all(self._watches[name].synced for name in ("namespaces", "virtual machines")):
+        while not self._watches.synced("namespaces", "virtual machines"):
             if self._stopping.wait(_POLL_S):
                 return
         self._kopf.start()
@@ -179,7 +184,7 @@ class Leader:
         ends: list[Callable[[float], None]] = [
             self._kopf.stop,
             *(workers.stop for workers in self._workers),
-            *(watch.stop for watch in self._started),
+            *self._watches.stops,
         ]
         threads = [threading.Thread(target=stop, args=(deadline,), daemon=True) for stop in ends]
         for thread in threads:
@@ -196,48 +201,38 @@ class Leader:
         """Tell what has been found and heard of, and whether that is still so."""
         return {
             "custom resource definitions": self._kinds_found,
-            **{f"first list of {name}": watch.synced for name, watch in self._watches.items()},
-            **{f"recent word of {name}": watch.fresh for name, watch in self._watches.items()},
+            **self._watches.ready,
             **self._listening.ready,
         }
 
-    def _make_watches(self, namespace: str) -> Mapping[str, Watch]:
-        new = partial(Watch, client=self._watcher, outages=self._outages)
-
-        def watch(name: str, path: str, on_change: OnChange, **more: Any) -> tuple[str, Watch]:
-            return name, new(path, on_change=on_change, name=name, **more)
-
-        pods = resource("v1", "pods", namespace=namespace)
-        return dict(
-            (
-                watch("namespaces", resource("v1", "namespaces"), self._namespaces.on_change, keep=bare),
-                watch("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed, keep=claim),
-                watch(
-                    "nodemonitors",
-                    virtwatch("nodemonitors"),
-                    self._nodemonitor_changed,
-                    on_synced=self._fleet_heard,
-                    keep=bare,
-                ),
-                watch(
-                    "virtual machines",
-                    resource(KUBEVIRT, "virtualmachineinstances"),
-                    self._machine_changed,
-                    on_synced=self._machines_heard,
-                    required=False,  # without KubeVirt there are none
-                    metadata_only=True,
-                    keep=slim,
-                ),
-                watch("explanations", virtwatch("explanations"), lambda *_: None, required=False),
-                watch(
-                    "agents' pods",
-                    pods,
-                    self._pods.on_change,
-                    labels=AGENT_LABELS,
-                    on_synced=self._fleet_heard,
-                    keep=bare,
-                ),
-            )
+    def _add_watches(self, namespace: str) -> None:
+        add = self._watches.add
+        add("namespaces", resource("v1", "namespaces"), self._namespaces.on_change, keep=bare)
+        add("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed, keep=claim)
+        add(
+            "nodemonitors",
+            virtwatch("nodemonitors"),
+            self._nodemonitor_changed,
+            on_synced=self._fleet_heard,
+            keep=bare,
+        )
+        add(
+            "virtual machines",
+            resource(KUBEVIRT, "virtualmachineinstances"),
+            self._machine_changed,
+            on_synced=self._machines_heard,
+            required=False,  # without KubeVirt there are none
+            metadata_only=True,
+            keep=slim,
+        )
+        add("explanations", virtwatch("explanations"), lambda *_: None, required=False)
+        add(
+            "agents' pods",
+            resource("v1", "pods", namespace=namespace),
+            self._pods.on_change,
+            labels=AGENT_LABELS,
+            on_synced=self._fleet_heard,
+            keep=bare,
         )
 
     def _make_workers(self, settings: OperatorSettings, tracer: Tracer) -> None:
@@ -257,7 +252,7 @@ class Leader:
             continuity=Continuity(client=client, fleet=self._fleet, trust=self._trust),
             trust=self._trust,
             monitor_of=self._monitor_once_all_are_known,
-            policy_uid=self._policy_uid,
+            policy_uid=self._of_policies.uid,
             again=self._announce.add,
             tracer=tracer,
             instance=settings.pod,
@@ -283,10 +278,10 @@ class Leader:
         return Notifications(
             client=self._connect(),
             rules=rules,
-            notify_of=self._notify_of,
-            rule_of=self._rule_of,
-            may_last=self._may_last,
-            unknown=self._is_unknown,
+            notify_of=self._of_policies.notify,
+            rule_of=self._of_policies.rule,
+            may_last=self._of_alerts.may_last,
+            unknown=self._of_alerts.is_unknown,
             count=self._metrics.notification,
             changed=self._channel_changed,
             outages=self._outages,
@@ -355,7 +350,7 @@ class Leader:
                 self._nodes.add(node)
 
     def _resync(self, policies: Iterable[PolicyKey]) -> None:
-        self._foreign.look(self._watches["thresholdsets"].objects(), set(policies))
+        self._foreign.look(self._watches.objects("thresholdsets"), set(policies))
         # kopf never hears of what was deleted while it listed anew.
         for key in {*policies, *(facts.key for facts in self._book.all())}:
             self._policies.add(key)
@@ -415,10 +410,10 @@ class Leader:
         self._fleet_heard()
 
     def _fleet_known(self) -> bool:
-        return all(self._watches[name].synced for name in ("nodemonitors", "virtual machines", "agents' pods"))
+        return self._watches.synced("nodemonitors", "virtual machines", "agents' pods")
 
     def _fleet_heard_lately(self) -> bool:
-        return self._fleet_known() and all(self._watches[name].fresh for name in ("nodemonitors", "agents' pods"))
+        return self._fleet_known() and self._watches.fresh("nodemonitors", "agents' pods")
 
     def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
         # Whether an alert began or came from another node, and whether this one may speak of it, cannot be told before.
@@ -432,60 +427,7 @@ class Leader:
         for facts in self._book.all():
             self._statuses.add(facts.key)
 
-    def _firing(self) -> Iterator[Lasting]:
-        silent = self._fleet.presence.silent  # whether their alerts still fire nobody knows
-        for facts in self._book.all():
-            for node, report in self._fleet.reports(facts.key).items():
-                if node in silent:
-                    continue
-                yield from (Lasting(alert, facts.uid) for alert in report.firing)
-
-    def _may_last(self, transition: Transition) -> bool:
-        """Tell whether an alert's node is there, or another one that knows it; until all are known, it may be."""
-        if transition.alert.rule == NODE_SILENT:
-            return not self._fleet_heard_lately() or transition.subject.node in self._fleet.presence.silent
-        if not self._watches["nodemonitors"].synced or self._fleet.known(transition.subject.node):
-            return True
-        return bool(self._fleet.knowing(transition.alert))
-
-    def _is_unknown(self, transition: Transition) -> bool:
-        """Tell whether nobody knows if an alert still fires: its node is silent."""
-        return transition.alert.rule != NODE_SILENT and transition.subject.node in self._fleet.presence.silent
-
-    def _labels_of(self, node: str) -> Mapping[str, str]:
-        monitor = self._fleet.monitor(node)
-        return monitor.labels if monitor is not None else {}
-
     def _channel_changed(self, key: ChannelKey) -> None:
         for facts in self._book.all():
             if key in routes(facts.key, facts.notify, operator_namespace=self._namespace):
                 self._statuses.add(facts.key)
-
-    def _notify_of(self, key: PolicyKey) -> tuple[Notify, ...]:
-        """Return whom a policy wants told, nobody where the policy is gone."""
-        facts = self._book.get(key)
-        if facts is not None:
-            return facts.notify
-        try:
-            return read_notify(self._client.get(policy_path(key)))
-        except NotFound:
-            return ()
-
-    def _rule_of(self, key: PolicyKey, name: str) -> Rule | None:
-        """Return a policy's rule, None where either is gone or not valid."""
-        facts = self._book.get(key)
-        try:
-            rules = facts.rules if facts is not None else read_rules_of(self._client.get(policy_path(key)))
-        except NotFound:
-            return None
-        return next((rule for rule in rules if rule.name == name), None)
-
-    def _policy_uid(self, key: PolicyKey) -> str:
-        """Return a policy's uid, empty where the policy is gone."""
-        facts = self._book.get(key)
-        if facts is not None:
-            return facts.uid
-        try:
-            return str(self._client.get(policy_path(key))["metadata"]["uid"])
-        except NotFound:
-            return ""
