@@ -106,6 +106,7 @@ def full_status() -> NodeStatus:
                 warming_up=1,
                 targets=4,
                 replaced=(Replaced("memory", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "shop"), 2),),
+                because="rule full of ClusterMonitorPolicy web asks for node each 5s",
             ),
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),
         ),

@@ -159,8 +159,8 @@ class Replaced:
 class Applied:
     """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected.
 
-    `mode` and `interval` (seconds) are those in force, where they differ from the policy's; `warming_up` counts the
-    rules on targets that have not enough history yet.
+    `mode` and `interval` (seconds) are those in force, where they differ from the policy's, and `because` says why, in
+    a sentence; `warming_up` counts the rules on targets that have not enough history yet.
     """
 
     policy: PolicyKey
@@ -175,6 +175,7 @@ class Applied:
     warming_up: int = 0
     replaced: tuple[Replaced, ...] = ()
     targets: int = 0  # of any kind, with the VMs
+    because: str = ""
 
 
 class ConditionType(StrEnum):

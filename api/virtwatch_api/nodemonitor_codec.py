@@ -452,6 +452,7 @@ def _applied(item: Applied) -> Json:
         ),
         **({"mode": item.mode} if item.mode else {}),
         **({"interval": format_duration(item.interval)} if item.interval else {}),
+        **({"because": item.because[:MAX_TEXT]} if item.because else {}),
         **({"warmingUp": item.warming_up} if item.warming_up else {}),
         **({"replaced": [_replaced(one) for one in item.replaced[:MAX_REPLACED]]} if item.replaced else {}),
     }
@@ -486,4 +487,5 @@ def _read_applied(document: Json) -> Applied:
         replaced=tuple(
             Replaced(one["rule"], _read_policy(one["policy"]), one["targets"]) for one in document.get("replaced", ())
         ),
+        because=document.get("because", ""),
     )

@@ -47,8 +47,11 @@ def lines(explanation: Explanation, *, missing: Mapping[str, str] = _NOTHING) ->
     if asked:
         yield ""
         yield "Asked for it in all:"
+    collected = explanation.collected()
     for question in asked:
-        yield f"  {question.source.value:<8} each {format_duration(question.every)}: {question.cost}"
+        how = collected[question.source]
+        each = f"each {format_duration(how.interval)}, mode {how.mode}"
+        yield f"  {question.source.value:<8} {each} ({how.because}): {question.cost}"
 
 
 def _alert(item: Explained) -> dict[str, Any]:

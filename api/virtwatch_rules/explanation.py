@@ -1,6 +1,6 @@
 """Why a target is judged as it is: each rule in force, what it replaced, how its alerts stand, and what it asks for."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from virtwatch_api.catalogue.entries import Source
@@ -9,7 +9,9 @@ from virtwatch_api.policy import Enforcement
 from virtwatch_api.resolution import EffectiveRule, Ranked, rank_rules
 from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.collecting import InForce, in_force
 from virtwatch_rules.evaluator import Evaluator, base_interval
+from virtwatch_rules.inputs import Input, Wants
 from virtwatch_rules.registry import engine_of
 from virtwatch_rules.verdict import Explained
 
@@ -43,6 +45,7 @@ class RuleExplained:
     alerts: tuple[Explained, ...]
     questions: tuple[Question, ...]
     events: tuple[str, ...]
+    wants: tuple[Input, ...] = ()
 
     @property
     def observed(self) -> bool:
@@ -56,6 +59,11 @@ class Explanation:
 
     rules: tuple[RuleExplained, ...]
     problems: tuple[str, ...] = ()
+
+    def collected(self) -> Mapping[Source, InForce]:
+        """Return how each source is asked for all rules together, and which rule decides that."""
+        asked = [(rule.in_force, rule.wants) for rule in self.rules if rule.in_force is not None]
+        return in_force((effective, item) for effective, wants in asked for item in wants)
 
     def asked(self) -> Iterator[Question]:
         """Yield what is asked of each source for all rules together: as often as the most demanding rule needs."""
@@ -87,22 +95,26 @@ def explain(
 
 def _rule(name: str, ranked: Ranked, alerts: Sequence[Explained]) -> RuleExplained:
     candidates = ranked.candidates[name]
-    in_force = ranked.resolution.rules.get(name)
+    applies = ranked.resolution.rules.get(name)
     winner = candidates[0]
     lost = tuple((str(other.thresholds.policy), ranked.why_lost(winner, other)) for other in candidates[1:])
-    why = in_force.why if in_force is not None else f"{winner.why}; an annotation of the target switches it off"
-    questions, events = _asks(in_force) if in_force is not None else ((), ())
-    return RuleExplained(name, in_force, why, lost, tuple(alerts), questions, events)
+    why = applies.why if applies is not None else f"{winner.why}; an annotation of the target switches it off"
+    wants = _wants(applies) if applies is not None else Wants()
+    events = tuple(sorted(wants.events))
+    return RuleExplained(name, applies, why, lost, tuple(alerts), _questions(wants), events, wants.inputs)
 
 
-def _asks(effective: EffectiveRule) -> tuple[tuple[Question, ...], tuple[str, ...]]:
+def _wants(effective: EffectiveRule) -> Wants:
     engine = engine_of(effective.rule.body)
     if engine is None:
-        return (), ()
-    wants = engine.wants(effective.rule.body, interval=base_interval(effective.thresholds.collection))
+        return Wants()
+    return engine.wants(effective.rule.body, interval=base_interval(effective.thresholds.collection))
+
+
+def _questions(wants: Wants) -> tuple[Question, ...]:
     questions = [
         Question(asked.signal, source, asked.interval)
         for asked in wants.inputs
         for source in sorted(SIGNAL[asked.signal].sources)
     ]
-    return tuple(dict.fromkeys(questions)), tuple(sorted(wants.events))
+    return tuple(dict.fromkeys(questions))

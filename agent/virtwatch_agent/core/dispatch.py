@@ -50,6 +50,7 @@ from virtwatch_api.question import Question
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_rules.alerts import LEARNED
+from virtwatch_rules.collecting import differing
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
@@ -413,6 +414,7 @@ class Dispatch:
             self._collector.scatter(target.ref, scattered(judge.asked(), wanted))
             self._collector.plan(target.ref, wanted)
             self._extras.plan(target, wanted)
+            target.differing = differing(judge.asked())
             self._culprits.watch(target, intervals)
 
     def _resolve(self, target: Target) -> Resolution:

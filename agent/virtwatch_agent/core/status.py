@@ -6,7 +6,7 @@ Everything unbounded is cut here, with counts of what was cut.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from virtwatch_agent.collect.budget import NO_SLOWDOWN
 from virtwatch_agent.collect.cost import Cost
@@ -36,6 +36,7 @@ from virtwatch_api.nodemonitor import (
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
 from virtwatch_api.thresholdset import ThresholdSet
+from virtwatch_rules.collecting import InForce
 
 T = TypeVar("T")
 _MAX_LISTED = 64  # policies that select something here, or are rejected: about 12 kB
@@ -213,6 +214,7 @@ def _applied(
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
     listed, replaced = _listed(unavailable), _listed_replaced(view.replaced)
+    paces = _paces(view.targets)
     for rejected in view.rejected:
         if rejected.policy not in in_force:
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
@@ -233,7 +235,37 @@ def _applied(
             unavailable=listed.get(policy, ()),
             replaced=replaced.get(policy, ()),
             targets=view.coverage.targets.get(policy, 0),
+            **_pace(thresholds, paces.get(policy)),
         )
+
+
+class _Pace(TypedDict, total=False):
+    mode: str
+    interval: float
+    because: str
+
+
+def _pace(thresholds: ThresholdSet, how: InForce | None) -> _Pace:
+    """Say how a policy's targets are looked at, where that is not as it wants."""
+    if how is None:
+        return {}
+    wanted = thresholds.collection
+    pace = _Pace(because=how.because)
+    if how.mode is not wanted.mode:
+        pace["mode"] = how.mode.value
+    if how.interval != wanted.interval:
+        pace["interval"] = how.interval
+    return pace
+
+
+def _paces(targets: Iterable[Target]) -> dict[PolicyKey, InForce]:
+    """Return, of each policy, the target that is looked at most often though the policy does not want that."""
+    found: dict[PolicyKey, InForce] = {}
+    for target in targets:
+        for policy, how in target.differing.items() if target.present else ():
+            if policy not in found or how.interval < found[policy].interval:
+                found[policy] = how
+    return found
 
 
 def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[Condition]:

@@ -19,6 +19,7 @@ from virtwatch_api.resolution import EffectiveRule, Resolution
 from virtwatch_api.targets import Subject, TargetIdentity, TargetRef
 from virtwatch_rules.alerts import Document
 from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.collecting import InForce
 from virtwatch_rules.evaluator import Evaluator
 from virtwatch_rules.event import LAST_AT
 from virtwatch_rules.inputs import Measured
@@ -33,6 +34,7 @@ class Target(ABC):
         self.ref = ref
         self.evaluator = Evaluator(budget)
         self._deriver = Deriver()
+        self.differing: Mapping[PolicyKey, InForce] = {}  # what is collected otherwise than a policy wants
         self._exported: frozenset[str] = frozenset()
         self._availability = Availability()
 

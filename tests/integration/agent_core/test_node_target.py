@@ -92,3 +92,16 @@ def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(tmp_path) -> None
     target, source, wait = agent.outside.again[0]
     assert (target, source) == (node_ref("n1"), Source.NODE)
     assert 1.0 < wait < 7.5
+
+
+def test_how_a_node_is_looked_at_and_why_is_reported_to_who_wants_it_otherwise(tmp_path) -> None:
+    agent = Agent(tmp_path)
+    calm = policy(FULL, name="calm", **NODE, collection={"mode": "Sampled", "interval": "30s"})
+    keen = policy({**FULL, "name": "also"}, name="keen", **NODE, collection={"mode": "Hybrid", "interval": "10s"})
+    agent.judge_by(calm, keen)
+
+    status = agent.until(lambda status: len(status.applied) == 2)
+
+    told = {item.policy.name: (item.mode, item.interval, item.because) for item in status.applied}
+    assert told["keen"] == ("", 0.0, "")
+    assert told["calm"] == ("Hybrid", 10.0, "rule also of ClusterMonitorPolicy keen asks for node each 10s")
