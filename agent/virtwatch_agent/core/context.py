@@ -7,9 +7,10 @@ from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.journal.store import Restored
 from virtwatch_agent.judge.rulebook import Rulebook
 from virtwatch_agent.judge.target import Target
+from virtwatch_agent.judge.unavailable import summed
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import ConnectionState, Rejected, TargetEvent, ThresholdsChanged, Unwatched
-from virtwatch_api.nodemonitor import Replaced
+from virtwatch_api.nodemonitor import Replaced, Unavailable
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.budget import WindowBudget
@@ -32,6 +33,7 @@ class Context:
         self.foreign: Sequence[str] = ()
         self.read_up_to = 0
         self.replaced: Mapping[PolicyKey, tuple[Replaced, ...]] = {}
+        self.unavailable: Sequence[tuple[PolicyKey, Unavailable]] = ()
         self.blind_spots: dict[str, str] = {}  # a sentence each, by UUID, connection, or both: what does not change
         self._annotation_problems: dict[str, tuple[str, ...]] = {}
         self._doubted: set[tuple[str, str]] = set()  # UUID, and what was said of it before a restart
@@ -50,10 +52,17 @@ class Context:
     def node_labels(self, labels: Mapping[str, str]) -> None:
         self.rulebook.relabel(labels)
 
-    def look_for_replaced(self) -> bool:
-        """Find which rules give way to others; tell whether that changed."""
-        before, self.replaced = self.replaced, self.rulebook.replaced()
-        return before != self.replaced
+    def look_for_missing(self, targets: Sequence[Target], *, clock: float) -> bool:
+        """Find which rules give way to others, and which cannot be judged; tell whether that changed.
+
+        A report must not count this anew each time. `clock` is monotonic seconds.
+        """
+        before = self.replaced, self.unavailable
+        for target in targets:
+            target.look_for_missing(clock=clock)
+        self.replaced = self.rulebook.replaced()
+        self.unavailable = summed((target.subject, target.missing) for target in targets if target.missing)
+        return before != (self.replaced, self.unavailable)
 
     def restore(self, restored: Restored) -> None:
         """Take back the node's labels, and which VMs could not be seen before a restart."""

@@ -466,8 +466,7 @@ class Dispatch:
             self._guarded(lambda: self._emit(target, target.tick(now=now)))  # noqa: B023
         if clock >= self._look_for_missing_at:
             self._look_for_missing_at = clock + _MISSING_EVERY_S
-            changed = [target.look_for_missing(clock=clock) for target in self._targets]
-            self._outcome.changed |= any(changed) or self._context.look_for_replaced()
+            self._outcome.changed |= self._context.look_for_missing(self._targets, clock=clock)
 
     def settle(self) -> None:
         """Write what this turn changed, then publish it: never the other way round."""

@@ -246,6 +246,7 @@ class Outcome:
             rejected=context.rejected,
             foreign=context.foreign,
             replaced=context.replaced,
+            unavailable=context.unavailable,
             read_up_to=context.read_up_to,
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,

@@ -13,7 +13,6 @@ from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.core.ledger import Ledger
 from virtwatch_agent.judge.target import Target
-from virtwatch_agent.judge.unavailable import Missing
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
 from virtwatch_api.nodemonitor import (
@@ -58,6 +57,7 @@ class View:
     rejected: Sequence[Rejected]
     foreign: Sequence[str]
     replaced: Mapping[PolicyKey, Sequence[Replaced]]
+    unavailable: Sequence[tuple[PolicyKey, Unavailable]]
     read_up_to: int
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
@@ -90,7 +90,7 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
     by_policy = _by_policy(firing, pending)
     worst_first = sorted(firing, key=lambda alert: (-alert.severity.rank, alert.since, alert.alert.id))
     listed = in_turns(worst_first, lambda alert: alert.alert.policy)
-    unavailable = list_unavailable(view.targets)
+    unavailable = view.unavailable
     pending_transitions = view.ledger.pending
     transitions = tuple(pending_transitions[index] for index in range(min(MAX_TRANSITIONS, len(pending_transitions))))
     return NodeStatus(
@@ -169,19 +169,6 @@ def _by_policy(firing: Iterable[FiringAlert], pending: Iterable[PolicyKey]) -> d
         one = Counts(critical=1) if alert.severity is Severity.CRITICAL else Counts(warning=1)
         counts[alert.alert.policy] = counts.get(alert.alert.policy, Counts()) + one
     return counts
-
-
-def list_unavailable(targets: Iterable[Target]) -> list[tuple[PolicyKey, Unavailable]]:
-    """Sum up what targets do not give of what their rules ask for: the most targets first."""
-    lacking: dict[Missing, list[str]] = {}
-    for target in targets:
-        for missing in target.missing:
-            lacking.setdefault(missing, []).append(str(target.subject))
-    found = [
-        (item.policy, Unavailable(item.rule, item.signal, len(names), item.why, min(names)))
-        for item, names in lacking.items()
-    ]
-    return sorted(found, key=lambda pair: (-pair[1].targets, str(pair[0]), pair[1].rule, pair[1].signal))
 
 
 def _listed(unavailable: Sequence[tuple[PolicyKey, Unavailable]]) -> dict[PolicyKey, tuple[Unavailable, ...]]:

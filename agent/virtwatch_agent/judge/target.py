@@ -68,11 +68,12 @@ class Target(ABC):
         """Return what its rules ask for and do not get, as of the last `look_for_missing`."""
         return self._availability.missing
 
-    def look_for_missing(self, *, clock: float) -> bool:
-        """Find what its rules do not get, as of `clock` (monotonic seconds); tell whether that changed."""
-        if not (self.runs and self.resolved):
-            return self._availability.clear()
-        return self._availability.look(self.evaluator, self._deriver, clock=clock)
+    def look_for_missing(self, *, clock: float) -> None:
+        """Find what its rules do not get, as of `clock` (monotonic seconds)."""
+        if self.runs and self.resolved:
+            self._availability.look(self.evaluator, self._deriver, clock=clock)
+        else:
+            self._availability.clear()
 
     @property
     def resolved(self) -> bool:

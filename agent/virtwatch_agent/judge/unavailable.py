@@ -1,13 +1,15 @@
 """Which rules cannot be judged for a target, because it does not give what they ask for: neither "well" nor "bad"."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from virtwatch_agent.judge.derive import Deriver
 from virtwatch_api.catalogue.absence import PROBED_EVENT, UNASKED
 from virtwatch_api.catalogue.entries import Source
 from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.nodemonitor import Unavailable
 from virtwatch_api.policy import PolicyKey
+from virtwatch_api.targets import Subject
 from virtwatch_rules.evaluator import Evaluator
 
 _PATIENCE_S = 15.0
@@ -33,15 +35,13 @@ class Availability:
         self.missing: tuple[Missing, ...] = ()
         self._since: dict[str, float] = {}  # when each signal was first seen to be wanted
 
-    def look(self, evaluator: Evaluator, deriver: Deriver, *, clock: float) -> bool:
-        """Find what is missing now; tell whether that changed."""
-        before, self.missing = self.missing, tuple(self._find(evaluator, deriver, clock))
-        return before != self.missing
+    def look(self, evaluator: Evaluator, deriver: Deriver, *, clock: float) -> None:
+        """Find what is missing now."""
+        self.missing = tuple(self._find(evaluator, deriver, clock))
 
-    def clear(self) -> bool:
-        """Forget all: the target does not run, which is why it gives nothing. Tell whether that changed anything."""
-        before, self.missing, self._since = self.missing, (), {}
-        return bool(before)
+    def clear(self) -> None:
+        """Forget all: the target does not run, which is why it gives nothing."""
+        self.missing, self._since = (), {}
 
     def _find(self, evaluator: Evaluator, deriver: Deriver, clock: float) -> list[Missing]:
         wanted = evaluator.intervals
@@ -78,3 +78,16 @@ class Availability:
             policy, rule = effective.thresholds.policy, effective.rule.name
             if (policy, rule) not in told:
                 yield Missing(policy, rule, PROBED_EVENT, UNASKED)
+
+
+def summed(targets: Iterable[tuple[Subject, Sequence[Missing]]]) -> list[tuple[PolicyKey, Unavailable]]:
+    """Sum up what targets do not give of what their rules ask for: the most targets first."""
+    lacking: dict[Missing, list[str]] = {}
+    for subject, missing in targets:
+        for item in missing:
+            lacking.setdefault(item, []).append(str(subject))
+    found = [
+        (item.policy, Unavailable(item.rule, item.signal, len(names), item.why, min(names)))
+        for item, names in lacking.items()
+    ]
+    return sorted(found, key=lambda pair: (-pair[1].targets, str(pair[0]), pair[1].rule, pair[1].signal))
