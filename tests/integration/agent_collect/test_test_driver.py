@@ -135,3 +135,22 @@ def test_a_domain_whose_xml_is_none_costs_its_own_figures(
 
     monkeypatch.setattr("virtwatch_agent.collect.libvirt.inspection.parse_devices", parse_devices)
     collected.unwatched(f"test://{node} kernel", well=True)
+
+
+def test_an_empty_drive_costs_its_own_figures_alone(collect: Collect, tmp_path: Path) -> None:
+    uuids = [f"6695eb01-f6a4-8304-79aa-10000000000{number}" for number in range(3)]
+    disk = "<disk type='file' device='disk'><source file='/x'/><target dev='vda'/></disk>"
+    drive = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>"
+    domains = "".join(
+        f"<domain type='test'><name>vm-{number}</name><uuid>{uuid}</uuid><memory>8388608</memory><vcpu>2</vcpu>"
+        f"<os><type>hvm</type></os><devices>{disk}{drive if number == 1 else ''}</devices></domain>"
+        for number, uuid in enumerate(uuids)
+    )
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node>{domains}</node>")
+
+    collected = collect(uris=(f"test://{node}",))
+
+    for uuid in uuids:
+        assert ("memory.maximum", "") in collected.sample(uuid, Source.BALLOON).values
+        assert ("disk.read.bytes", "vda") in collected.sample(uuid, Source.BLOCK).values
