@@ -53,6 +53,7 @@ class Load:
     aggregates: Sequence[Aggregate]
     bound: float = QUIET
     interval: float = 1.0
+    rules: int = RULES
     goal: float
 
 
@@ -62,6 +63,12 @@ LOADS = (
     Load(name="Avg 5 m + P95 5 m", aggregates=LONG, goal=20.0),
     Load(name="all Last, all firing", aggregates=LAST, bound=FIRING, goal=15.0),
     Load(name="mixed 1 m windows, all firing", aggregates=MIXED, bound=FIRING, goal=15.0),
+)
+
+# Windows of a day: some policies ask for many, some for long ones of many samples.
+DAYS = (
+    Load(name=f"{RULES} rules of 24 h at 2 min", aggregates=DAY, interval=120.0, goal=32.0),
+    Load(name="10 rules of 24 h at 5 s", aggregates=DAY, interval=5.0, rules=10, goal=32.0),
 )
 
 
@@ -77,7 +84,8 @@ def judging_cost() -> Iterator[Figure]:
             goal=load.goal,
             detail=f"CPU per round at 1 s, median of {len(times)}; best {min(times):.1f}, worst {max(times):.1f} ms",
         )
-    yield _memory()
+    for day in DAYS:
+        yield _memory(day)
 
 
 def _rounds(load: Load) -> Iterator[float]:
@@ -108,7 +116,7 @@ def _evaluators(budget: WindowBudget, load: Load) -> list[Evaluator]:
             ),
             load.interval,
         )
-        for number in range(RULES)
+        for number in range(load.rules)
     }
     evaluators = []
     for _ in range(VMS):
@@ -153,26 +161,27 @@ def _looks(
     ]
 
 
-def _memory() -> Figure:
-    with step(f"Filling the windows of {VMS} VMs by {RULES} rules of 24 h each"):
-        done = subprocess.run([sys.executable, "-m", __name__], check=True, capture_output=True, text=True)
+def _memory(load: Load) -> Figure:
+    with step(f"Filling the windows of {VMS} VMs by {load.name}"):
+        command = [sys.executable, "-m", __name__, str(DAYS.index(load))]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
     grown, counted, cells = done.stdout.split()
     return Figure(
-        name=f"windows of {VMS} VMs x {RULES} rules of 24 h",
+        name=f"windows of {VMS} VMs x {load.name}",
         value=float(grown),
         unit="MiB",
-        goal=32.0,
+        goal=load.goal,
         detail=f"RSS that filling them took; {counted} MiB by their own count, {cells} values each",
     )
 
 
-def _fill() -> None:
-    """Fill windows of a day, looked at each 2 min, in a process that does nothing else; print what that took."""
-    load, budget = Load(name="", aggregates=DAY, interval=120.0, goal=0.0), WindowBudget()
+def _fill(load: Load) -> None:
+    """Fill windows in a process that does nothing else; print what that took."""
+    budget = WindowBudget()
     evaluators, sets = _evaluators(budget, load), _point_sets()
     gc.collect()
     before = _resident()
-    for number in range(750):
+    for number in range(int(86_400 / load.interval) + 30):
         for _ in judge_turn(_looks(evaluators, sets, number, START + (number + 1) * load.interval)):
             pass
     gc.collect()
@@ -185,4 +194,4 @@ def _resident() -> float:
 
 
 if __name__ == "__main__":
-    _fill()
+    _fill(DAYS[int(sys.argv[1])])

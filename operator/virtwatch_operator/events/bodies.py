@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from virtwatch_api.alert import Action, Reason
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import FiringAlert, Transition
 from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import PolicyKey, Severity
@@ -28,7 +29,7 @@ _ENDED = {
     Reason.EXPIRED: "nothing renewed it",
     Reason.NO_DATA: "its signal has no data",
     Reason.MIGRATED: "the VM moved to a node with no agent that could go on with the alert",
-    Reason.POLICY_CHANGED: "its rule changed or does not select the VM any more",
+    Reason.POLICY_CHANGED: "its rule changed or does not apply to it any more",
     Reason.POLICY_DELETED: "its policy was deleted",
 }
 _TELLING = (Reason.RECOVERED, Reason.EVENT_CLEARED, Reason.NO_DATA)
@@ -128,7 +129,7 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
     place = hashlib.sha256(alert.subject.node.encode()).hexdigest()[:8]
     name = f"virtwatch.{key.id}.{int(alert.since)}.{place}.{alert.severity.lower()}.lasts"
     said = (
-        f"{alert.severity}: rule {key.rule} still fires for {alert.subject.described} on node {alert.subject.node}; "
+        f"{alert.severity}: rule {key.rule} still fires for {_located(alert.subject)}; "
         f"since {told_at(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
         f"{every / 60:.0f} min while it lasts."
     )
@@ -151,16 +152,23 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
     return Announcement(regarding, namespace, name, body, key.id)
 
 
+def _located(subject: Subject) -> str:
+    """Say what an alert is about, and where; a node is where it is."""
+    return (
+        subject.described if subject.target.kind is TargetKind.NODE else f"{subject.described} on node {subject.node}"
+    )
+
+
 def note(transition: Transition) -> str:
     """Write the sentence that people read, within the API server's limit."""
     subject, alert = transition.subject, transition.alert
     was = f" (was {transition.previous})" if transition.previous else ""
-    head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} {subject.described}"
+    head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} {_located(subject)}"
     fired = "it fired " if transition.action is Action.RESOLVED else ""
     tail = f"; {fired}since {told_at(transition.since)}. {alert.policy.kind} {alert.policy}."
     if trace := trace_id(transition.traceparent):
         tail += f" Trace {trace}."
-    begin = f"{head} on node {subject.node}: "
+    begin = f"{head}: "
     room = NOTE_BYTES - len((begin + tail).encode())
     return cut(f"{begin}{cut(_why(transition), room)}{tail}", NOTE_BYTES)
 
