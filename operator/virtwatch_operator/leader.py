@@ -32,7 +32,7 @@ from virtwatch_operator.lookups import AlertLookup, PolicyLookup
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
 from virtwatch_operator.nodes.machines import VirtualMachines, slim
-from virtwatch_operator.nodes.nodes import NodeReconciler
+from virtwatch_operator.nodes.nodes import NodeReconciler, differs, followed
 from virtwatch_operator.nodes.silent import SilentNodes
 from virtwatch_operator.nodes.trust import Trust
 from virtwatch_operator.notify.delivery import Rules
@@ -56,7 +56,7 @@ from virtwatch_telemetry import Providers
 _SCOPE = "virtwatch.operator"
 
 _TICK_S = 2.0
-# Everything is looked at again so often, should a watch have missed something; labels of Nodes are read by it alone.
+# Everything is looked at again so often, should a watch have missed something.
 _RESYNC_S = 300.0
 _FIRST_RESYNC_S = 30.0
 _LOOK_EVERY_S = 15.0
@@ -209,6 +209,7 @@ class Leader:
         add = self._watches.add
         add("namespaces", resource("v1", "namespaces"), self._namespaces.on_change, keep=bare)
         add("thresholdsets", virtwatch("thresholdsets"), self._thresholds_changed, keep=claim)
+        add("nodes", resource("v1", "nodes"), self._node_changed, metadata_only=True, keep=followed)
         add(
             "nodemonitors",
             virtwatch("nodemonitors"),
@@ -396,6 +397,10 @@ class Leader:
         self._all_statuses()
         for node in self._fleet.waiting():
             self._announce.add(node)
+
+    def _node_changed(self, old: Json | None, new: Json | None) -> None:
+        if new is not None and differs(old, new):
+            self._nodes.add(new["metadata"]["name"])
 
     def _machine_changed(self, old: Json | None, new: Json | None) -> None:
         self._machines.on_change(old, new)

@@ -20,6 +20,25 @@ OBSERVED_MANAGER = "virtwatch-observed"
 _WELL_KNOWN = ("kubernetes.io/", "topology.kubernetes.io/", "node-role.kubernetes.io/", "node.kubernetes.io/")
 
 
+def followed(document: Json) -> Json:
+    """Keep of a Node what its NodeMonitor takes over: its labels, and what its annotations say of rules."""
+    metadata = document["metadata"]
+    kept = {name: metadata.get(name, "") for name in ("name", "uid", "resourceVersion")}
+    return {"metadata": {**kept, "labels": metadata.get("labels") or {}, "annotations": _rules_of(metadata)}}
+
+
+def differs(old: Json | None, new: Json | None) -> bool:
+    """Tell whether a Node says something else than before; one that is new is found by its agent's Pod."""
+    if old is None or new is None:
+        return False
+    return any(old["metadata"][field] != new["metadata"][field] for field in ("labels", "annotations"))
+
+
+def _rules_of(metadata: Json) -> Json:
+    written = metadata.get("annotations") or {}
+    return {key: text for key, text in written.items() if key.startswith(ANNOTATION_PREFIX)}
+
+
 def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
     """Write the NodeMonitor of a Node: labels by which policies select it, its rules' annotations, its end with it.
 
@@ -27,9 +46,7 @@ def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
     """
     metadata = node["metadata"]
     labels = (metadata.get("labels") or {}).items()
-    rules = {
-        key: text for key, text in (metadata.get("annotations") or {}).items() if key.startswith(ANNOTATION_PREFIX)
-    }
+    rules = _rules_of(metadata)
     owner = {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]}
     return {
         "apiVersion": API_VERSION,

@@ -32,7 +32,7 @@ OPERATOR_RIGHTS = {
     *rights(OURS, ("explanations/status",), ("patch",)),
     *rights("events.k8s.io", ("events",), ("get", "create", "patch")),
     *rights("", ("namespaces",), READ),
-    *rights("", ("nodes",), ("get",)),
+    *rights("", ("nodes",), READ),
     *rights(KUBEVIRT, ("virtualmachineinstances",), READ),
 }
 IN_ITS_NAMESPACE = {
