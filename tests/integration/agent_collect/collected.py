@@ -30,6 +30,11 @@ class Collected:
         with self._changed:
             return list(self._all)
 
+    def forget(self) -> None:
+        """Drop what came so far: a test that goes on for hours keeps no more than it needs."""
+        with self._changed:
+            self._all.clear()
+
     def mark(self) -> int:
         """Return a position: what comes after it is new."""
         return len(self.all)

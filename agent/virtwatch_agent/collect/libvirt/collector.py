@@ -34,7 +34,8 @@ from virtwatch_api.targets import TargetRef
 
 _LOG = logging.getLogger(__name__)
 _STOP_THREAD = 1.0  # seconds of the 5 s that stop() has
-_STOP_CALLS = 2.0
+_STOP_CALLS = 1.5
+_STOP_OPENINGS = 0.5
 # Seconds; a call that a thread took up a moment ago may be due to be given up before anything else is due.
 _LONGEST_SLEEP = 1.0
 
@@ -58,6 +59,7 @@ class CollectSettings:
     call_deadline: float = 3.0
     keepalive: Keepalive = field(default_factory=Keepalive)
     threads: int = 16  # calls at once; more gained nothing with 100 sockets
+    openings: int = 32  # connections that are opened at once: of many that hang each costs a thread and its deadline
 
 
 class LibvirtCollector(Collector):
@@ -74,8 +76,10 @@ class LibvirtCollector(Collector):
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._timers = sched.scheduler(clock.monotonic, time.sleep)
         self._pool = CallPool(self._tasks.put, clock, deadline=settings.call_deadline, size=settings.threads)
+        self._openings = CallPool(self._tasks.put, clock, deadline=settings.call_deadline, size=settings.openings)
         runtime = Runtime(
             pool=self._pool,
+            openings=self._openings,
             post=self._tasks.put,
             timers=self._timers,
             clock=clock,
@@ -88,7 +92,11 @@ class LibvirtCollector(Collector):
         self._domains = Domains(runtime, self._forget)
         self._cost = cost or CostMeter(clock)
         self._sampler = Sampler(runtime, self._domains, patience=settings.call_deadline, cost=self._cost)
-        self._cost.watch(calls=lambda: self._pool.calls, open_calls=lambda: self._pool.running, stuck=self.stuck)
+        self._cost.watch(
+            calls=lambda: self._pool.calls + self._openings.calls,
+            open_calls=lambda: self._pool.running + self._openings.running,
+            stuck=self.stuck,
+        )
         self._launchers = Launchers(required=settings.launchers_only)
         self._sockets = SocketWatch(Places(settings.pods_dir, settings.host_socket), self._found)
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
@@ -135,6 +143,7 @@ class LibvirtCollector(Collector):
         self._tasks.put(lambda: None)
         self._sockets.stop(_STOP_THREAD)
         self._thread.join(_STOP_THREAD)
+        self._openings.close(_STOP_OPENINGS)
         self._pool.close(_STOP_CALLS)
 
     def _say(self, *observations: Observation) -> None:
@@ -162,7 +171,7 @@ class LibvirtCollector(Collector):
         self._guarded(self._domains.close)
 
     def _next_task(self) -> Callable[[], None]:
-        due = (self._sampler.next_due(), self._pool.next_deadline(), self._next_timer())
+        due = (self._sampler.next_due(), self._pool.next_deadline(), self._openings.next_deadline(), self._next_timer())
         now = self._clock.monotonic()
         sleep = min((at - now for at in due if at is not None), default=_LONGEST_SLEEP)
         try:
@@ -175,6 +184,7 @@ class LibvirtCollector(Collector):
 
     def _tick(self) -> None:
         self._pool.expire()
+        self._openings.expire()
         self._timers.run(blocking=False)
         began = self._clock.monotonic()
         if self._sampler.sample():

@@ -25,6 +25,7 @@ class Runtime:
     """Hold what the parts of the collector work with; `post` runs a task on the collector's thread."""
 
     pool: CallPool
+    openings: CallPool  # a pool of their own: what does not answer must not hold up calls on connections that do
     post: Post
     timers: sched.scheduler
     clock: Clock

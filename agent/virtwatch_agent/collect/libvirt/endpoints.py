@@ -105,7 +105,7 @@ class Endpoints:
         if endpoint.attempt is not None or endpoint.given_up:
             return  # one attempt that hangs is enough: it ends when the daemon goes on or dies
         attempt = endpoint.attempt = _Attempt(self, endpoint, self._runtime)
-        self._runtime.pool.submit(self._attempted(endpoint, attempt, attempt.run))
+        self._runtime.openings.submit(self._attempted(endpoint, attempt, attempt.run))
 
     def _attempted(
         self, endpoint: Endpoint, attempt: "_Attempt", run: Callable[[], tuple[Connection, ListingUnderWay]]
@@ -120,7 +120,9 @@ class Endpoints:
     def _opened(self, endpoint: Endpoint, attempt: "_Attempt", opened: tuple[Connection, ListingUnderWay]) -> None:
         connection, under_way = opened
         if under_way.left and not endpoint.given_up:
-            self._runtime.pool.submit(self._attempted(endpoint, attempt, partial(attempt.go_on, connection, under_way)))
+            self._runtime.openings.submit(
+                self._attempted(endpoint, attempt, partial(attempt.go_on, connection, under_way))
+            )
             return
         listing = under_way.whole
         endpoint.calls = CallQueue(connection, self._runtime.pool)

@@ -27,6 +27,7 @@ class Node:
         self.qemus = {}  # seconds since 1970, when each pod's was started
         self.runtime = Runtime(
             pool=SimpleNamespace(submit=lambda _: None),
+            openings=None,
             post=None,
             timers=sched.scheduler(self.monotonic, self.wait),
             clock=self,

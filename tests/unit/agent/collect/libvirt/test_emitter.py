@@ -24,6 +24,7 @@ class Told:
         self.paused = True
         runtime = Runtime(
             pool=None,
+            openings=None,
             post=None,
             timers=sched.scheduler(self.monotonic, self.wait),
             clock=self,

@@ -1,0 +1,172 @@
+"""What hangs costs its own figures: every other VM keeps its rate, and all is bounded and well again afterwards."""
+
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab.process import wait_for
+from tests.integration.agent_collect.collected import Collected
+from tests.integration.agent_collect.conftest import Collect
+from tests.integration.guest_fixtures import MakeLauncher
+from tests.soak import times
+from virtwatch_agent.collect.libvirt.connection import Keepalive
+from virtwatch_agent.observations import ConnectionState, Sample
+from virtwatch_api.catalogue.readings import Source
+
+QUICK = Keepalive(interval=1, count=2)
+SILENT = 200
+INTERVAL_S = 0.5  # between two looks at a monitor, see `OFTEN`
+SLACK_S = 1.0  # of a machine that does other things as well
+LEFT_THREADS = 8  # idle ones of pools, which are kept
+LEFT_MIB = 24.0
+FAULTS = times(24, 1000)
+
+
+class SilentSocket:
+    """A pod's libvirt that accepts connections and never answers."""
+
+    def __init__(self, pods_dir: Path) -> None:
+        self.pod = str(uuid.uuid4())
+        self._folder = pods_dir / self.pod
+        runtime = self._folder / "volumes" / "kubernetes.io~empty-dir" / "libvirt-runtime"
+        runtime.mkdir(parents=True)
+        self._listening = socket.socket(socket.AF_UNIX)
+        short = Path("/tmp") / f"vw-{self.pod[:8]}"
+        self._listening.bind(str(short))
+        self._listening.listen()
+        shutil.move(short, runtime / "virtqemud-sock")
+
+    def close(self) -> None:
+        self._listening.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@pytest.fixture
+def silent(pods_dir: Path) -> Iterator[Callable[[], SilentSocket]]:
+    """Make sockets that never answer; they go with the test."""
+    with ExitStack() as cleanup:
+
+        def make() -> SilentSocket:
+            made = SilentSocket(pods_dir)
+            cleanup.callback(made.close)
+            return made
+
+        yield make
+
+
+def _longest_gap(collected: Collected, uuid_: str, source: Source, *, since: int) -> float:
+    """Return the longest time between two samples, and since the last."""
+    clocks = [
+        one.clock
+        for one in collected.all[since:]
+        if isinstance(one, Sample) and (one.target.id, one.source) == (uuid_, source)
+    ]
+    ends = [*clocks, time.monotonic()]
+    return max(later - earlier for earlier, later in pairwise(ends))
+
+
+def test_two_hundred_silent_sockets_cost_nobody_else_anything(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, silent: Callable[[], SilentSocket]
+) -> None:
+    well = make_launcher("shop", "keeps-rate")
+    collected = collect(pods_dir=pods_dir, call_deadline=1.0, keepalive=QUICK)
+    collected.sample(well.guest.uuid, Source.BLOCK)
+    threads, since = threading.active_count(), collected.mark()
+    made = [silent() for _ in range(SILENT)]
+    late = make_launcher("shop", "comes-late")
+
+    def told(all_: list) -> bool:
+        return {f"pod/{one.pod}" for one in made} <= {
+            one.connection for one in all_ if isinstance(one, ConnectionState) and one.problem
+        }
+
+    collected.wait(told, "each silent socket to be reported", since=since)
+    collected.sample(late.guest.uuid, Source.BLOCK, since=since)
+    assert _longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert threading.active_count() <= threads + SILENT + LEFT_THREADS + 32
+    for one in made:
+        one.close()
+    wait_for(
+        lambda: threading.active_count() <= threads + LEFT_THREADS + 32, what="the hung calls to end", deadline=20.0
+    )
+
+
+def test_a_libvirt_that_restarts_in_a_loop_harms_no_other(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
+) -> None:
+    loops, well = make_launcher("shop", "loops"), make_launcher("shop", "steady")
+    collected = collect(pods_dir=pods_dir, call_deadline=1.0, keepalive=QUICK)
+    for launcher in (loops, well):
+        collected.sample(launcher.guest.uuid, Source.BLOCK)
+    since = collected.mark()
+    for _ in range(10):
+        loops.daemon.kill()
+        loops.daemon.start()
+    collected.sample(loops.guest.uuid, Source.BLOCK, since=collected.mark())
+    assert _longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert _longest_gap(collected, loops.guest.uuid, Source.KERNEL, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert not [event for event in collected.events(loops.guest.uuid, since=since) if event.type == "vm.stopped"]
+
+
+@pytest.mark.soak
+def test_many_faults_leave_no_thread_descriptor_or_memory(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, silent: Callable[[], SilentSocket]
+) -> None:
+    """In turn: a QEMU that is stopped, a libvirt that is stopped, one that is killed, a socket without an answer."""
+    launcher, well = make_launcher("shop", "suffers"), make_launcher("shop", "others")
+    collected = collect(pods_dir=pods_dir, call_deadline=0.5, keepalive=QUICK)
+    for one in (launcher, well):
+        collected.sample(one.guest.uuid, Source.BLOCK)
+    name, process = f"pod/{launcher.pod_uid}", psutil.Process()
+
+    def qemu_stands() -> None:
+        launcher.guest.freeze_qemu()
+        try:
+            collected.event(launcher.guest.uuid, "vm.telemetry_stuck", since=collected.mark())
+        finally:
+            launcher.guest.thaw_qemu()
+
+    def libvirt_stands() -> None:
+        since = collected.mark()
+        launcher.daemon.freeze()
+        try:
+            collected.connection(name, well=False, since=since)
+        finally:
+            launcher.daemon.thaw()
+
+    def libvirt_dies() -> None:
+        launcher.daemon.kill()
+        launcher.daemon.start()
+
+    def socket_is_silent() -> None:
+        since, one = collected.mark(), silent()
+        collected.connection(f"pod/{one.pod}", well=False, since=since)
+        one.close()
+
+    def all_well() -> None:
+        since = collected.mark()
+        for one in (launcher, well):
+            collected.sample(one.guest.uuid, Source.BLOCK, since=since)
+
+    faults = (qemu_stands, libvirt_dies, socket_is_silent, libvirt_stands)
+    for fault in faults:  # once, so that everything that is kept is there
+        fault()
+        all_well()
+    threads, descriptors = process.num_threads(), process.num_fds()
+    memory = process.memory_info().rss
+    for number in range(FAULTS):
+        faults[number % len(faults)]()
+        all_well()
+        collected.forget()
+    wait_for(lambda: process.num_threads() <= threads + LEFT_THREADS, what="threads to end", deadline=20.0)
+    wait_for(lambda: process.num_fds() <= descriptors + LEFT_THREADS, what="descriptors to be closed", deadline=20.0)
+    assert process.memory_info().rss - memory < LEFT_MIB * (1 << 20)
