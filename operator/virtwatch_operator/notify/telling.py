@@ -26,8 +26,12 @@ def notifying(channels: Mapping[ChannelKey, ChannelFacts | None], missing: Itera
         return (fails(_TYPE, "ChannelFails", f"{'; '.join(problems)[:2000]}."),)
     if any(facts is None for facts in channels.values()):
         return (unknown(_TYPE, "ChannelNotSeen", "A channel was not looked at yet."),)
-    names = ", ".join(key.name for key in channels)
+    names = ", ".join(f"{key.name}{_unused(facts)}" for key, facts in channels.items())
     return (holds(_TYPE, "ChannelsReady", f"Alerts are sent to {names}."),)
+
+
+def _unused(facts: ChannelFacts | None) -> str:
+    return "" if facts is not None and facts.delivery is not None else " (nothing was sent there yet)"
 
 
 def _problem(facts: ChannelFacts | None) -> str:

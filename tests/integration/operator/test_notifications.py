@@ -52,11 +52,17 @@ def test_firing_and_resolved_are_sent_and_the_channel_says_so(place: Place, hook
     agent = place.agent()
     eventually(lambda: place.thresholds(key), what="the policy to be accepted")
     wait_condition(place, path, "Ready", "NothingSentYet")
+
+    def told() -> str:
+        return place.condition(key, "Notifying")["message"]
+
+    eventually(lambda: told() == "Alerts are sent to hook (nothing was sent there yet).", what="the policy to say so")
     agent.happen(key)
     agent.publish()
     eventually(lambda: len(hook.posted) == 1, what="the first message")
     assert hook.messages[0]["title"].startswith("[Critical] cpu-starved: VM ")
     wait_condition(place, path, "Ready", "Delivered")
+    eventually(lambda: told() == "Alerts are sent to hook.", what="the policy to say that somebody was told")
     assert (status(place, path)["firing"], status(place, path)["waiting"]) == (1, 0)
     agent.happen(key, Action.RESOLVED, severity=None)
     agent.publish()
