@@ -24,3 +24,12 @@ def test_a_wrong_connection_is_answered_at_once(virtwatch: Virtwatch) -> None:
     assert command.exit_code() == 1
     assert "cannot be reached" in command.output
     assert command.output.count("\n") == 1
+
+
+def test_what_a_vm_or_the_node_cannot_give_is_named_with_the_reason(virtwatch: Virtwatch) -> None:
+    command = virtwatch("signals", "vm.pressure.io.ratio", "--connect", "test:///default", "-o", "json")
+
+    assert command.exit_code() == 0
+    [figure] = json.loads(command.output)
+    assert figure["value"] is None
+    assert "no QEMU process of it can be read here" in figure["unavailable"]

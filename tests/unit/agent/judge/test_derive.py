@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from virtwatch_agent.judge.derive import Deriver, Point
 from virtwatch_agent.observations import Sample, Series
+from virtwatch_api.catalogue import absences
 from virtwatch_api.catalogue.readings import READING, READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.targets import vm_ref
@@ -179,3 +180,16 @@ def test_a_guests_rates_go_by_the_guests_own_reports(every: int) -> None:
     values = [point.value for point in derive("vm.memory.swap.rate", *looks)]
     assert set(values) == {10.0}
     assert len(values) == {1: 12, 5: 12, 15: 8}[every]
+
+
+def test_a_source_that_knows_why_it_gives_nothing_is_believed_only_in_the_catalogues_words():
+    deriver = Deriver()
+    deriver.want(["vm.pressure.cpu.ratio"])
+    said = [absences.NO_OWN_GROUP, absences.NO_GROUPS, "rm -rf /"]
+    told = []
+    for clock, why in enumerate(said):
+        at = float(clock)
+        one = Sample(vm_ref("a"), Source.PRESSURE, "1", at, at, at, {}, unavailable={"pressure.cpu": why})
+        deriver.derive(one)
+        told.append(deriver.absence("vm.pressure.cpu.ratio"))
+    assert told == [absences.NO_OWN_GROUP, absences.NO_GROUPS, absences.NO_GROUP_PRESSURE]
