@@ -29,7 +29,10 @@ class ExponentialHistogram:
             self.zeros += 1
             return
         index = self._index(value)
-        self.buckets[index] = self.buckets.get(index, 0) + 1
+        if index in self.buckets:
+            self.buckets[index] += 1
+            return
+        self.buckets[index] = 1
         while max(self.buckets) - min(self.buckets) >= _MOST_BUCKETS:
             self._widen()
 
