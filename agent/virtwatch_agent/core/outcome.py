@@ -6,6 +6,7 @@ Never the other way round.
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.context import Context
@@ -98,6 +99,8 @@ class Outcome:
     def _journal(self, target: Target, verdict: Verdict, *, now: float) -> None:
         change = verdict.change
         traceparent = self._telemetry.transition_context()
+        # What was read at a random instant is judged for the end of its interval, which is yet to come.
+        since = round(min(change.since, now), _ROUNDED)
         transition = self._ledger.append(
             lambda sequence: Transition(
                 sequence=sequence,
@@ -107,8 +110,7 @@ class Outcome:
                 severity=change.severity,
                 previous=change.previous,
                 at=round(now, _ROUNDED),
-                # What was read at a random instant is judged for the end of its interval, which is yet to come.
-                since=round(min(change.since, now), _ROUNDED),
+                since=since,
                 subject=verdict.subject or target.subject,
                 evidence=verdict.evidence,
                 traceparent=traceparent,
@@ -116,6 +118,8 @@ class Outcome:
             )
         )
         alert = verdict.alert
+        if alert is not None and (alert.state.since or 0.0) > now:
+            alert.state = replace(alert.state, since=since)  # or it would be said anew with each report
         if alert is not None and change.action in (Action.FIRED, Action.ESCALATED):
             alert.traceparent = traceparent
         self._fresh.append((transition, verdict, now))
