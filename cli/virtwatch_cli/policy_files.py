@@ -18,7 +18,7 @@ from virtwatch_cli.documents import MAX_BYTES, Document, UnreadableError, read_d
 
 STDIN = Path("-")
 _SUFFIXES = (".yaml", ".yml", ".json")
-_MACHINE_WRITTEN = ("NodeMonitor", "ThresholdSet")
+_MACHINE_WRITTEN = ("NodeMonitor", "ThresholdSet", "Explanation")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.controlplane import binaries
 from lab.controlplane.kubeconfig import write_kubeconfig
-from lab.controlplane.pki import Pki, make_pki
+from lab.controlplane.pki import Pki, find_pki, make_pki
 from lab.process import Process, free_port, start, wait_for, with_other_ports
 from lab.rundir import RunDir
 from tools.errors import ToolError
@@ -90,6 +90,11 @@ class ControlPlane:
         self._link(binaries.API)
         self._pki = make_pki(self.folder / "pki")
         with_other_ports(self._start_parts, self.stop)
+
+    def attach(self) -> None:
+        """Reach the API that another process of this run started; its parts are not ours to stop."""
+        self._pki = find_pki(self.folder / "pki")
+        self.server = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
 
     def start_controllers(self) -> None:
         """Start kube-controller-manager on a running API; return when new namespaces get their ServiceAccount."""

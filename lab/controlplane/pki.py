@@ -2,7 +2,7 @@
 
 import secrets
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.errors import ToolError
@@ -46,6 +46,12 @@ class Pki:
 
     def key(self, name: str) -> Path:
         return self.folder / f"{name}.key"
+
+
+def find_pki(folder: Path) -> Pki:
+    """Return the keys that another process of the run made."""
+    pki = Pki(folder, "")
+    return replace(pki, admin_token=pki.tokens.read_text().partition(",")[0])
 
 
 def make_pki(folder: Path) -> Pki:

@@ -38,6 +38,7 @@ class Cluster:
 
     def attach(self, names: Iterable[str]) -> None:
         """Reach the nodes that another process of this run added; parts of theirs are not ours to stop."""
+        self.control_plane.attach()
         self.network = Network.attach(self._run)
         for name in names:
             node = Node(self._run, self.control_plane, self.network, name=name)

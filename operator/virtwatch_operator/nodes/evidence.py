@@ -40,13 +40,18 @@ def _names() -> frozenset[str]:
     )
 
 
-# libvirt's words for why; an attribute's value is one of these or a device.
-_VALUES = """
-    unknown booted migrated restored snapshot wakeup crashed crash crashloaded panicked shutdown destroyed saved failed
-    daemon user dump ioerror io_error watchdog shutting_down starting postcopy postcopy_failed migration migrating pause
-    none report reset poweroff inject_nmi debug enospc eio stop ignore api_error shutting
+def _values() -> frozenset[str]:
+    """Return what attributes with a closed list of values can say; a device is known beside these."""
+    closed = {value for event in EVENT.values() for item in event.where for value in item.values}
+    return frozenset(value.lower() for value in (*closed, *_OPEN_VALUES.split()))
+
+
+# QEMU's and libvirt's words in attributes that have no closed list.
+_OPEN_VALUES = """
+    unknown enospc eio migration snapshot none report reset poweroff pause stop shutdown inject_nmi debug ignore crashed
+    failed destroyed migrated saved daemon user api_error
 """
-_KNOWN = _names() | set(_WORDS.split()) | set(_VALUES.split())
+_KNOWN = _names() | _values() | set(_WORDS.split())
 
 
 def own_words(evidence: Evidence, *, device: str = "", namespace: str | None = None) -> Evidence:

@@ -70,10 +70,14 @@ def test_the_agents_watch_kubevirts_vms_and_a_plain_libvirts_beside_them(
     wait_for(lambda: seen() == expected, what=f"the agents to report {dict(expected)} VMs", deadline=DEADLINE_S)
 
 
-def test_a_policy_judges_the_vms_that_its_labels_select_on_every_node(watched: Watched, policy: str) -> None:
+def test_a_policy_judges_the_vms_that_its_labels_select_on_every_node(
+    watched: Watched, policy: str, web: VirtualMachine, writer: VirtualMachine
+) -> None:
+    nodes = len({web.node, writer.node})
+    expected = {"selected": 2, "virtualMachines": 2, "nodes": nodes, "nodesApplied": nodes}
     wait_for(
-        lambda: watched.policy(policy).get("targets") == {"virtualMachines": 2, "nodes": 2, "nodesApplied": 2},
-        what="the policy to have two targets",
+        lambda: watched.policy(policy).get("targets") == expected,
+        what=f"the policy's targets to be {expected}",
         deadline=DEADLINE_S,
     )
 

@@ -16,6 +16,7 @@ from tests.unit.operator.builders import (
 )
 from virtwatch_api.alert import Action, AlertKey
 from virtwatch_api.catalogue.absence import UNASKED
+from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.nodemonitor import Counts, Evidence, Replaced, Unavailable
 from virtwatch_api.policy import Aggregate, Bound, Function, Level, PolicyKey, PolicyKind
@@ -184,6 +185,14 @@ def test_an_agents_sentences_are_repeated(text):
 def test_a_culprit_is_named_as_far_as_its_policy_may_see(culprit, namespace, said):
     evidence = Evidence("vm.cpu.delay.ratio", text="vm.cpu.delay.ratio is 40 %, above 10 %", culprit=culprit)
     assert own_words(evidence, namespace=namespace).culprit == (culprit if said else "")
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_every_value_that_an_event_can_have_is_repeated(event):
+    for attribute in event.where:
+        for value in attribute.values:
+            text = f"{event.name} ({attribute.name} {value})"
+            assert own_words(Evidence(event.name, text=text)).text == text
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)

@@ -1,3 +1,4 @@
+from virtwatch_agent.collect.libvirt import high_water
 from virtwatch_agent.collect.libvirt.high_water import HighWater
 
 GIB = float(1 << 30)
@@ -37,7 +38,7 @@ def test_disks_that_lie_on_no_volume_are_as_libvirt_says() -> None:
 
 
 def test_it_forgets_those_that_were_asked_longest_ago(monkeypatch) -> None:
-    monkeypatch.setattr("virtwatch_agent.collect.libvirt.high_water._MOST_DISKS", 2)
+    monkeypatch.setattr(high_water, "_MOST_DISKS", 2)
     marks = HighWater()
     for uuid in ("a", "b", "a", "c"):
         marks.keep(uuid, VOLUMES, FULL)
