@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from virtwatch_api.admission import warning_policy
-from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.catalogue.entries import WATCHED, TargetKind
 from virtwatch_api.rule_kinds.registry import RULE_KINDS, rules_schema
 from virtwatch_api.target_schema import glob_rules, interval_field, selector_field, share_field
 
@@ -40,7 +40,7 @@ def policy_crds(base: Path) -> Mapping[str, str]:
     cluster = _merged(policy, yaml.safe_load((base / "clusterpolicy.yaml").read_text()))
     return {
         "monitorpolicies.yaml": _written(policy, [TargetKind.VIRTUAL_MACHINE]),
-        "clustermonitorpolicies.yaml": _written(cluster, list(TargetKind)),
+        "clustermonitorpolicies.yaml": _written(cluster, list(WATCHED)),
     }
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from docs.crd_page import crd_section
 from docs.crds import admission_warning, policy_crds
+from virtwatch_api.catalogue.entries import WATCHED
 from virtwatch_api.catalogue.events import EVENTS, Attribute
 from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
@@ -104,7 +105,7 @@ def _signals() -> Iterable[str]:
     yield ""
     yield from (f"* `{source}`: {source.cost}" for source in Source)
     yield ""
-    for target in TargetKind:
+    for target in WATCHED:
         yield f"## {target}"
         yield ""
         found = [signal for signal in SIGNALS if signal.target is target]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from virtwatch_api import support
-from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.catalogue.entries import WATCHED, TargetKind
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.policy import CountBy, Mode
@@ -50,7 +50,7 @@ def warning_policy() -> Json:
 
 
 def _validations() -> Iterator[Json]:
-    kinds = [kind for kind in TargetKind if kind not in support.TARGETS]
+    kinds = [kind for kind in WATCHED if kind not in support.TARGETS]
     modes = [mode for mode in Mode if mode not in support.MODES]
     if kinds:
         yield _field("target.kind", kinds, f"only {_listed(support.TARGETS)} can be watched in this version")
@@ -67,7 +67,7 @@ def _validations() -> Iterator[Json]:
         by = words(item for item in CountBy if item not in COUNTED)
         yield _rules(
             f"has(rule.pattern) && has(rule.pattern.count) && rule.pattern.count.by in {by}",
-            "counting events by what spans nodes is not implemented",
+            "counting events by StoragePool is not implemented",
         )
 
 

@@ -36,6 +36,7 @@ class Action(StrEnum):
     EASED = "Eased"
     RESOLVED = "Resolved"
     HANDED_OVER = "HandedOver"
+    COUNTED = "Counted"  # an event that the operator counts by a pattern which spans nodes: nothing to tell by itself
 
 
 class Reason(StrEnum):

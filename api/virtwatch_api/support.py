@@ -5,7 +5,7 @@ Kinds of rule, signals and events say it of themselves, in `rule_kinds` and the 
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.catalogue.entries import WATCHED, TargetKind
 from virtwatch_api.catalogue.events import EVENT, EVENTS
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS
 from virtwatch_api.policy import Collection, Mode, Rule, Target
@@ -14,7 +14,7 @@ from virtwatch_api.rule_kinds.kind import Need
 from virtwatch_api.rule_kinds.registry import RULE_KINDS, kind_of
 from virtwatch_api.thresholdset import ThresholdSet
 
-TARGETS = frozenset(TargetKind)
+TARGETS = frozenset(WATCHED)
 MODES = frozenset(Mode)
 SHARES = True  # whether a policy may look at a share of the VMs only
 

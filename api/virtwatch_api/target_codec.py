@@ -1,7 +1,7 @@
 """How spec.target and spec.collection are read and written, in a policy and in a ThresholdSet."""
 
 from virtwatch_api.bounds import Scale
-from virtwatch_api.catalogue.entries import Range, TargetKind
+from virtwatch_api.catalogue.entries import WATCHED, Range, TargetKind
 from virtwatch_api.duration import format_duration
 from virtwatch_api.names import (
     any_glob_problem,
@@ -29,6 +29,9 @@ def read_target(cursor: Cursor, *, cluster: bool) -> Target:
     if cursor.value is None or not cursor.mapping("kind", "selector", "names", *more):
         return Target()
     kind = cursor["kind"].choice(TargetKind, TargetKind.VIRTUAL_MACHINE)
+    if kind not in WATCHED:
+        cursor["kind"].problem(f"must be one of {', '.join(WATCHED)}; a pattern counts by: {kind}")
+        kind = TargetKind.VIRTUAL_MACHINE
     if kind is not TargetKind.VIRTUAL_MACHINE and not cluster:
         cursor["kind"].problem(f"a MonitorPolicy watches VirtualMachines; use a ClusterMonitorPolicy for a {kind}")
         kind = TargetKind.VIRTUAL_MACHINE

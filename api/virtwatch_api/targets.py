@@ -25,6 +25,11 @@ def vm_ref(uuid: str) -> TargetRef:
     return TargetRef(TargetKind.VIRTUAL_MACHINE, uuid)
 
 
+def namespace_ref(name: str) -> TargetRef:
+    """Identify a namespace by its name."""
+    return TargetRef(TargetKind.NAMESPACE, name)
+
+
 def node_ref(name: str) -> TargetRef:
     """Identify a node by its name."""
     return TargetRef(TargetKind.NODE, name)
@@ -47,6 +52,11 @@ class Subject:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace and self.name else self.label
+
+    @property
+    def place(self) -> str:
+        """Return where it is: " on node n1"; empty of what spans nodes."""
+        return f" on node {self.node}" if self.node else ""
 
     @property
     def described(self) -> str:
@@ -89,6 +99,10 @@ def _node(subject: Subject) -> Regarding:
     return Regarding("v1", "Node", subject.node, uid=subject.node)
 
 
+def _namespace(subject: Subject) -> Regarding:
+    return Regarding("v1", "Namespace", subject.label)
+
+
 def _machine(subject: Subject) -> Regarding:
     if subject.namespace and subject.name:
         return Regarding("kubevirt.io/v1", "VirtualMachineInstance", subject.name, subject.namespace, subject.uid or "")
@@ -100,4 +114,5 @@ TARGET_KINDS: Mapping[TargetKind, KindOfTarget] = {
     TargetKind.NODE: KindOfTarget("node", "node is not watched any more", _node),
     TargetKind.NETWORK: KindOfTarget("network", "network is gone", _node),
     TargetKind.STORAGE_POOL: KindOfTarget("storage pool", "storage pool is gone", _node),
+    TargetKind.NAMESPACE: KindOfTarget("namespace", "namespace is gone", _namespace),
 }

@@ -39,6 +39,8 @@ from virtwatch_operator.notify.delivery import Rules
 from virtwatch_operator.notify.guard import Guard
 from virtwatch_operator.notify.notifications import Notifications
 from virtwatch_operator.notify.routing import routes
+from virtwatch_operator.patterns.sink import PatternSink
+from virtwatch_operator.patterns.state import PatternStore
 from virtwatch_operator.policies import PolicyBook, Seen
 from virtwatch_operator.reconcile.foreign import ForeignThresholds
 from virtwatch_operator.reconcile.namespaces import Namespaces
@@ -106,9 +108,16 @@ class Leader:
             fleet=self._fleet,
             heard=lambda: self._watches.synced("nodemonitors"),
             lately=self._fleet_heard_lately,
+            across=lambda alert: self._patterns.fires(alert),  # noqa: PLW0108 - they are made later
         )
         tracer = providers.tracer(_SCOPE)
         self._notifications = self._make_notifications(settings, tracer)
+        self._patterns = PatternSink(
+            store=PatternStore(client=self._connect(), namespace=settings.namespace),
+            hand=lambda batch: self._sinks.hand(batch),  # noqa: PLW0108 - the sinks are made of it
+            changed=self._statuses.add,
+            instance=settings.pod,
+        )
         # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
         self._sinks = Sinks(
             [
@@ -118,6 +127,7 @@ class Leader:
                         settings=settings,
                         metrics=self._metrics,
                         notifications=self._notifications,
+                        patterns=self._patterns,
                         firing=self._of_alerts.firing,
                         tracer=tracer,
                     )
@@ -264,6 +274,7 @@ class Leader:
             fleet=self._fleet,
             fleet_known=self._fleet_known,
             more=lambda facts: self._notifications.findings(facts.key, facts.notify),
+            across=self._patterns.firing,
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from virtwatch_api.alert import AlertKey
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_api.policy_codec import read_notify, read_rules_of
@@ -51,15 +53,25 @@ class PolicyLookup:
 
 
 class AlertLookup:
-    """Answer about alerts that fire; `heard` tells whether all nodes have been heard of, `lately` whether just now."""
+    """Answer about alerts that fire; `heard` tells whether all nodes have been heard of, `lately` whether just now.
+
+    `across` tells whether an alert that spans nodes fires.
+    """
 
     def __init__(
-        self, *, book: PolicyBook, fleet: Fleet, heard: Callable[[], bool], lately: Callable[[], bool]
+        self,
+        *,
+        book: PolicyBook,
+        fleet: Fleet,
+        heard: Callable[[], bool],
+        lately: Callable[[], bool],
+        across: Callable[[AlertKey], bool],
     ) -> None:
         self._book = book
         self._fleet = fleet
         self._heard = heard
         self._lately = lately
+        self._across = across
 
     def firing(self) -> Iterator[Lasting]:
         """Yield the alerts that fire, but for those of silent nodes: whether these still do nobody knows."""
@@ -72,6 +84,8 @@ class AlertLookup:
     def may_last(self, transition: Transition) -> bool:
         """Tell whether an alert's node is there, or another one that knows it; until all are known, it may be."""
         node = transition.subject.node
+        if transition.alert.target.kind is TargetKind.NAMESPACE:
+            return self._across(transition.alert)
         if transition.alert.rule == NODE_SILENT:
             return not self._lately() or node in self._fleet.presence.silent
         if not self._heard() or self._fleet.known(node):

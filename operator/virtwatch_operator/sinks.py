@@ -14,6 +14,7 @@ from virtwatch_operator.events.sink import EventSink
 from virtwatch_operator.events.storm_recorder import StormRecorder
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.notify.notifications import Notifications
+from virtwatch_operator.patterns.sink import PatternSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Means:
     settings: OperatorSettings
     metrics: Metrics
     notifications: Notifications
+    patterns: PatternSink
     firing: Callable[[], Iterable[Lasting]]
     tracer: Tracer
 
@@ -41,4 +43,9 @@ def notifications(means: Means) -> Sink:
     return means.notifications.sink
 
 
-SINKS: tuple[Callable[[Means], Sink], ...] = (events, notifications)
+def patterns(means: Means) -> Sink:
+    """Return the sink that counts events over nodes."""
+    return means.patterns
+
+
+SINKS: tuple[Callable[[Means], Sink], ...] = (events, notifications, patterns)

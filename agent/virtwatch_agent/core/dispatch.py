@@ -223,6 +223,7 @@ class Dispatch:
         if machine.resolved:
             rules = list(machine.rules.values())
             self._emit(self._node, self._node.count(event, rules, member=str(machine.subject)))
+            self._emit(machine, machine.counted(event))
 
     def _appeared(self, appeared: Appeared) -> None:
         machine, inferred = self._inventory.appear(appeared)

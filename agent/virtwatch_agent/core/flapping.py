@@ -13,6 +13,8 @@ from virtwatch_api.targets import TargetRef
 # each so many seconds. A bucket per policy and target: what one tenant's VM does costs no other's.
 ALERT_BURST, ALERT_REFILL_S = 10, 60.0
 TARGET_REFILL_S = 15.0
+# Events that a policy's patterns over nodes count: more in a storm, since nobody is told of each.
+COUNTED_BURST, COUNTED_REFILL_S = 200, 1.0
 _ALERTS_PER_TARGET = 4  # whose whole burst a target has
 _MAX_BUCKETS = 50_000
 _FLAPS = 3  # changes that waited, from which on an alert says that it flaps
@@ -54,6 +56,7 @@ class Flapping:
         self._alerts: dict[AlertKey, _Bucket] = {}
         self._targets: dict[tuple[PolicyKey, TargetRef], _Bucket] = {}
         self._held: dict[AlertKey, _Held] = {}
+        self._counted: dict[PolicyKey, _Bucket] = {}
 
     def pass_on(self, target: Target, verdict: Verdict, *, now: float) -> Verdict | None:
         """Return what is to be journaled of a change; None while it waits."""
@@ -72,6 +75,15 @@ class Flapping:
         held.stands, held.since, held.target, held.verdict = change.severity, change.since, target, verdict
         held.changes += 1
         return None
+
+    def may_count(self, policy: PolicyKey, *, now: float) -> bool:
+        """Tell whether one more event may be reported to be counted by a policy's patterns over nodes."""
+        bucket = self._counted.setdefault(policy, _Bucket(COUNTED_BURST, now))
+        bucket.fill(now, burst=COUNTED_BURST, refill=COUNTED_REFILL_S)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
 
     def due(self, *, now: float) -> list[tuple[Target, Verdict]]:
         """Return what may be journaled by now of what waited."""

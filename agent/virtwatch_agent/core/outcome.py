@@ -92,6 +92,10 @@ class Outcome:
             if change.action is Action.FIRED:
                 self.observed.fired(verdict.key.policy, at=now)
             return
+        if change.action is Action.COUNTED:
+            if self._flapping.may_count(verdict.key.policy, now=self._clock.monotonic()):
+                self._journal(target, verdict, now=now)
+            return
         passed = self._flapping.pass_on(target, verdict, now=self._clock.monotonic())
         if passed is not None:
             self._journal(target, passed, now=now)

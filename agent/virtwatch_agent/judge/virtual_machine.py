@@ -8,11 +8,14 @@ from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity, TargetEvent
-from virtwatch_api.policy import PolicyKey
+from virtwatch_api.alert import Action, AlertKey, Change, Reason
+from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.policy import CountBy, Enforcement, PolicyKey
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import Subject, TargetIdentity
 from virtwatch_rules.alerts import LEARNED
 from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.pattern.groups import counts, joins
 
 # Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
 _ARRIVAL_S = 15.0
@@ -116,6 +119,19 @@ class VirtualMachine(Target):
         else:
             self._unjudged = [*self._unjudged, event][-_MAX_UNJUDGED:]
         yield from super().event(event)
+
+    def counted(self, event: TargetEvent) -> Iterator[Verdict]:
+        """Report an event to the operator for each rule that counts it over nodes."""
+        for effective in self.rules.values():
+            if joins(effective) is CountBy.NAMESPACE and self.subject.namespace and counts(effective, event):
+                yield Verdict(
+                    AlertKey(effective.thresholds.policy, effective.rule.name, self.ref),
+                    Change(Action.COUNTED, Reason.EVENT, None, None, event.at, event.at),
+                    Evidence(event.type),
+                    enforced=effective.thresholds.enforcement is Enforcement.ENFORCE,
+                    effective=effective,
+                    cause=event,
+                )
 
     def unidentify(self) -> None:
         """Forget which VM of the API this is, and its rules: until that is known again, events wait and alerts stay."""

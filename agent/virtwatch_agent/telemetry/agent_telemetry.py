@@ -11,6 +11,7 @@ from virtwatch_agent.seams import Clock, Telemetry
 from virtwatch_agent.telemetry.figures import SUMMARIES
 from virtwatch_agent.telemetry.identity import SCOPE, Attributes, alert_attributes, target_attributes
 from virtwatch_agent.telemetry.transition_spans import ROOT, emit_applied, emit_transition
+from virtwatch_api.alert import Action
 from virtwatch_api.catalogue.events import EVENT, EventSeverity
 from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_api.nodemonitor import Transition
@@ -125,6 +126,8 @@ class AgentTelemetry(Telemetry):
                 journaled=journaled,
             )
             context = set_span_in_context(root)
+        if transition.action is Action.COUNTED:
+            return  # the event itself was emitted
         self._events.emit(
             TRANSITION_EVENT,
             severity=_SEVERITY[transition.severity],

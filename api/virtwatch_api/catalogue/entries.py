@@ -12,6 +12,11 @@ class TargetKind(StrEnum):
     NODE = "Node"
     NETWORK = "Network"
     STORAGE_POOL = "StoragePool"
+    NAMESPACE = "Namespace"  # no policy selects one: patterns over its VMs are about it
+
+
+WATCHED: tuple[TargetKind, ...] = tuple(kind for kind in TargetKind if kind is not TargetKind.NAMESPACE)
+"""What a policy may select."""
 
 
 class Instrument(StrEnum):

@@ -13,7 +13,7 @@ from virtwatch_api.rule_kinds.kind import MAX_PARTS, Json, Need, RuleKind, Scope
 from virtwatch_api.rule_kinds.schema import EVENTS_BELONG, duration_field, event_belongs, list_field, validation
 
 MAX_COUNT = 1000
-COUNTED = frozenset({CountBy.VIRTUAL_MACHINE, CountBy.NODE})  # that this version judges
+COUNTED = frozenset({CountBy.VIRTUAL_MACHINE, CountBy.NODE, CountBy.NAMESPACE})  # that this version judges
 _DISTINCT = "distinct counts each VM once, so it needs by: Node, Namespace or StoragePool"
 
 

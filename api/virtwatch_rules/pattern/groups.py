@@ -7,6 +7,7 @@ from virtwatch_api.alert import INACTIVE, Reason, resolve
 from virtwatch_api.policy import CountBy, CountPattern, Enforcement, PatternRule, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import Document, Saved
+from virtwatch_rules.event import matches
 from virtwatch_rules.inputs import Event
 from virtwatch_rules.pattern.group import GroupJudge, GroupSaid
 from virtwatch_rules.verdict import AlertName, Record, Verdict
@@ -29,6 +30,12 @@ def joins(effective: EffectiveRule) -> CountBy | None:
     if not isinstance(body, PatternRule) or not isinstance(body.pattern, CountPattern):
         return None
     return None if body.pattern.by is CountBy.VIRTUAL_MACHINE else body.pattern.by
+
+
+def counts(effective: EffectiveRule, event: Event) -> bool:
+    """Tell whether a rule that joins several targets counts an event."""
+    pattern = effective.rule.body.pattern if isinstance(effective.rule.body, PatternRule) else None
+    return isinstance(pattern, CountPattern) and event.type == pattern.event.type and matches(pattern.event, event)
 
 
 def is_group(saved: Saved) -> bool:

@@ -21,6 +21,7 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Deliver, Reporter
+from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Acknowledged, FiringAlert, NodeStatus, Transition, Unavailable
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.thresholdset import ThresholdSet
@@ -238,7 +239,7 @@ class TerminalReporter(Reporter):
             return
         if self._shown.epoch != status.epoch:
             self._shown = Acknowledged(status.epoch, 0)
-        fresh = [item for item in status.transitions if item.sequence > self._shown.sequence]
+        fresh = [item for item in status.transitions if item.sequence > self._shown.sequence and _tells(item)]
         if not self._status_known:
             self._status_known = True
             self._take_earlier(status, told=fresh)
@@ -274,3 +275,8 @@ class TerminalReporter(Reporter):
 
 def _nobody(*_: Observation) -> None:
     """Take what comes before there is somebody to tell."""
+
+
+def _tells(transition: Transition) -> bool:
+    """Tell whether a transition is one to be shown: what is only counted, is counted by the operator of a cluster."""
+    return transition.action is not Action.COUNTED

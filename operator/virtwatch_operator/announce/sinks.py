@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from opentelemetry.context import Context
 
+from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import PolicyKey
 from virtwatch_operator.workers import Workers
@@ -96,7 +97,7 @@ class _Waiting:
     taken: Callable[[], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
     """Hold what one sink has still to take, and the threads that hand it over."""
 
@@ -162,9 +163,14 @@ class Sinks:
 
     def hand(self, batch: Sequence[Handed]) -> None:
         """Hand news to every sink, what belongs together at once; return without waiting for them."""
-        countdowns = [_Countdown(len(self._lanes), item.all_took) for item in batch]
+        takers = [[lane for lane in self._lanes if _concerns(lane.sink, item.news)] for item in batch]
+        countdowns = [_Countdown(len(lanes), item.all_took) for item, lanes in zip(batch, takers, strict=True)]
         for lane in self._lanes:
-            lane.add(_Waiting(item.news, countdown.less) for item, countdown in zip(batch, countdowns, strict=True))
+            all_items = zip(batch, countdowns, takers, strict=True)
+            lane.add(_Waiting(item.news, countdown.less) for item, countdown, lanes in all_items if lane in lanes)
+        for item, lanes in zip(batch, takers, strict=True):
+            if not lanes:
+                item.all_took()
 
     def _work(self, lane: _Lane, key: LaneKey) -> None:
         end = time.monotonic() + TURN_S
@@ -177,6 +183,11 @@ class Sinks:
             for item in waiting[:count]:
                 self._delayed(lane.sink.name, max(time.time() - item.news.transition.at, 0.0))
                 item.taken()
+
+
+def _concerns(sink: Sink, news: News) -> bool:
+    """Tell whether a sink is for news: events that are only counted are for the one that counts."""
+    return getattr(sink, "counts", False) is (news.transition.action is Action.COUNTED)
 
 
 def _lane_of(news: News) -> LaneKey:

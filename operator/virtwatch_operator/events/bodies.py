@@ -154,9 +154,7 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
 
 def _located(subject: Subject) -> str:
     """Say what an alert is about, and where; a node is where it is."""
-    return (
-        subject.described if subject.target.kind is TargetKind.NODE else f"{subject.described} on node {subject.node}"
-    )
+    return subject.described if subject.target.kind is TargetKind.NODE else f"{subject.described}{subject.place}"
 
 
 def note(transition: Transition) -> str:

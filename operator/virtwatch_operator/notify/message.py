@@ -109,8 +109,8 @@ def _common(entries: Sequence[Entry]) -> str:
     targets = {item.transition.alert.target for item in entries}
     rule = f"{next(iter(rules))} " if len(rules) == 1 and len(policies) == 1 else ""
     vms = _several(targets) if len(targets) > 1 else where(entries[0].transition.subject)
-    place = f"on node {next(iter(nodes))}" if len(nodes) == 1 else f"on {len(nodes)} nodes"
-    return f"{rule}{'for' if rule else 'alerts of'} {vms} {place}"
+    place = entries[0].transition.subject.place if len(nodes) == 1 else f" on {len(nodes)} nodes"
+    return f"{rule}{'for' if rule else 'alerts of'} {vms}{place}"
 
 
 def _several(targets: Collection[TargetRef]) -> str:
@@ -142,7 +142,9 @@ def _paragraph(item: Entry, *, now: float, trace_url: str) -> str:
         "Since": f"{clock(transition.since)} ({_lasted((now if item.firing else transition.at) - transition.since)})",
         "Until": "" if item.firing else clock(transition.at),
         "Device": alert.device,
-        "Where": f"node {subject.node}" + (f", namespace {subject.namespace}" if subject.namespace else ""),
+        "Where": ", ".join(
+            f"{what} {name}" for what, name in (("node", subject.node), ("namespace", subject.namespace)) if name
+        ),
         "Policy": f"{alert.policy.kind} {alert.policy}",
         "Runbook": item.words.runbook,
         "Trace": _trace(transition.traceparent, trace_url),
@@ -156,6 +158,8 @@ def _silence(subject: Subject) -> str:
     """Say how to silence what an alert is about; a plain VM by its node."""
     if subject.namespace and subject.name:
         return f"virtwatch silence vm/{subject.name} 2h -n {subject.namespace}"
+    if not subject.node:
+        return f"virtwatch silence namespace/{subject.label} 2h"
     return f"virtwatch silence node/{subject.node} 2h"
 
 

@@ -66,7 +66,8 @@ class Silences:
 def _paths(transition: Transition, *, tenants: bool) -> Iterator[str]:
     """Yield what else may silence an alert; what tenants write counts only where the policy may be overridden."""
     subject, policy = transition.subject, transition.alert.policy
-    yield resource("v1", "nodes", name=subject.node)
+    if subject.node:
+        yield resource("v1", "nodes", name=subject.node)
     if not tenants:
         return
     namespace = subject.namespace or policy.namespace

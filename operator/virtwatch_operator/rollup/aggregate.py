@@ -204,6 +204,6 @@ def _worst(active: tuple[FiringAlert, ...]) -> str:
     worst = active[0]
     why = worst.evidence.sentence or worst.evidence.subject
     return (
-        f" Worst: {worst.severity} {worst.alert.rule} for {worst.subject.described} on node {worst.subject.node}"
+        f" Worst: {worst.severity} {worst.alert.rule} for {worst.subject.described}{worst.subject.place}"
         f" since {since(worst.since)}: {why}."
     )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from virtwatch_api.nodemonitor import FiringAlert
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.policy_codec import API_VERSION
@@ -13,9 +14,11 @@ from virtwatch_operator.conditions import Finding
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.policies import PolicyBook, PolicyFacts, Seen, policy_path
 from virtwatch_operator.rollup.aggregate import Rollup, roll_up
+from virtwatch_operator.rollup.reports import Report
 from virtwatch_operator.rollup.status import policy_status
 
 MANAGER = "virtwatch-status"
+_ACROSS = ""  # no node: what spans nodes, which this operator judges itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class StatusWriter:
     """Write one policy's status at a time.
 
     `fleet_known` tells whether all NodeMonitors have been heard of: until then a status would say that nobody reports.
-    `more` returns further findings about a policy; it may raise KubeError.
+    `more` returns further findings about a policy; it may raise KubeError. `across` returns its alerts that span nodes.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class StatusWriter:
         fleet: Fleet,
         fleet_known: Callable[[], bool],
         more: Callable[[PolicyFacts], tuple[Finding, ...]] = lambda _: (),
+        across: Callable[[PolicyKey], tuple[FiringAlert, ...]] = lambda _: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -49,6 +53,7 @@ class StatusWriter:
         self._fleet = fleet
         self._fleet_known = fleet_known
         self._more = more
+        self._across = across
         self._clock = clock
         self._standing: dict[PolicyKey, _Standing] = {}
         self._waiting: set[PolicyKey] = set()
@@ -69,7 +74,8 @@ class StatusWriter:
         if not self._fleet_known():
             return
         previous = self._previous(facts)
-        rollup = roll_up(facts, self._fleet.presence, self._fleet.reports(key), read_up_to=self._fleet.read_up_to())
+        reports = {**self._fleet.reports(key), _ACROSS: Report(None, (), self._across(key))}
+        rollup = roll_up(facts, self._fleet.presence, reports, read_up_to=self._fleet.read_up_to())
         self._note_waiting(key, rollup)
         rollup = replace(rollup, findings=(*rollup.findings, *self._more(facts)))
         status = policy_status(facts, rollup, generation=facts.generation, previous=previous.status, now=self._clock())

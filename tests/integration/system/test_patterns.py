@@ -22,6 +22,13 @@ TOGETHER = {
 }
 
 
+IN_ALL = {
+    "name": "in-all",
+    "severity": "Critical",
+    "pattern": {"count": {"type": "vm.paused", "atLeast": 2, "by": "Namespace", "distinct": True}, "within": "1m"},
+}
+
+
 @pytest.fixture(scope="module")
 def second(system: System) -> Iterator[VirtualMachine]:
     made = system.add("web-2")
@@ -75,3 +82,19 @@ def test_what_happens_to_several_vms_of_a_node_is_one_alert_about_the_node(
     system.wait(lambda: active(system, "together") == [("together", "node-1")], what="the alert about the node")
     (alert,) = (item for item in system.status()["firing"] if item["rule"] == "together")
     assert alert["evidence"]["text"].endswith("on 2 VMs: shop/web-1, shop/web-2")
+
+
+def test_what_happens_in_a_namespace_is_one_alert_that_the_operator_judges(
+    watched: Watched, second: VirtualMachine
+) -> None:
+    system = watched.system
+    if second.guest.state.state == "paused":
+        second.guest.resume()
+    system.put_in_force("in-all", IN_ALL)
+    watched.wait_virtual_machines(len(system.machines))
+    watched.pause()
+    second.guest.pause()
+
+    system.wait(lambda: active(system, "in-all") == [("in-all", system.namespace)], what="the alert")
+    assert "in-all" not in [item["rule"] for item in system.status()["firing"]]
+    system.wait(lambda: not system.status().get("transitions"), what="what was counted to be acknowledged")

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.api import strategies as draw
+from virtwatch_api.catalogue.entries import WATCHED
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS, TargetKind
 from virtwatch_api.compile import compile_policy
@@ -224,7 +225,7 @@ def test_every_mode_is_compiled(mode):
     assert _compiled(_edited("spec.collection", mode)).collection.mode == mode["mode"]
 
 
-@pytest.mark.parametrize("kind", sorted(set(TargetKind) - TARGETS))
+@pytest.mark.parametrize("kind", sorted(set(WATCHED) - TARGETS))
 def test_a_target_that_is_not_watched_yet_is_named(kind):
     signal = next(item.name for item in SIGNALS if item.target is kind)
     document = _edited("spec.target", {"kind": kind.value}, _edited(f"{THRESHOLD}.signal", signal, CLUSTER))

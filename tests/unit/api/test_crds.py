@@ -13,6 +13,7 @@ from tests.policy_cases import WRONG_POLICIES, changed, good_policy
 from tests.report_cases import TRACEPARENT, full_status
 from virtwatch_api import bounds, duration
 from virtwatch_api.alert import Action, Reason
+from virtwatch_api.catalogue.entries import WATCHED
 from virtwatch_api.catalogue.events import EVENTS, EventType
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 from virtwatch_api.channel import MAX_BODY, MAX_PER_HOUR, MAX_TITLE, ChannelType
@@ -220,7 +221,7 @@ def test_every_enumeration_is_the_models(kind):
         elif (kind, name) == ("Explanation", "kind"):
             expected = [TargetKind.VIRTUAL_MACHINE, TargetKind.NODE]
         elif name == "kind" and parent == "target":
-            expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(TargetKind)
+            expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(WATCHED)
         elif name == "kind" and parent == "subject":
             expected = [item for item in TargetKind if item is not TargetKind.VIRTUAL_MACHINE]
         elif name == "kind" and parent == "policy":
