@@ -19,7 +19,7 @@ class Collected:
     """Start a collector, ask all sources of every domain often, and keep what comes."""
 
     def __init__(self, collector: LibvirtCollector) -> None:
-        self._collector = collector
+        self.collector = collector
         self._often = OFTEN
         self._changed = Condition()
         self._all: list[Observation] = []
@@ -49,10 +49,10 @@ class Collected:
                     raise AssertionError(f"Waited in vain for {what}; there was:\n{told}")
             return found
 
-    def ask(self, uuid: str, *sources: Source) -> None:
+    def ask(self, uuid: str, *sources: Source, every: float = 0.3) -> None:
         """Ask these sources from now on, of a VM that appears."""
-        self._often = dict.fromkeys(sources, 0.3)
-        self._collector.plan(self.appeared(uuid).domain.target, self._often)
+        self._often = dict.fromkeys(sources, every)
+        self.collector.plan(self.appeared(uuid).domain.target, self._often)
 
     def appeared(self, uuid: str, *, since: int = 0) -> Appeared:
         return self.wait(
@@ -130,7 +130,7 @@ class Collected:
     def stop(self) -> None:
         """Stop the collector, in the time that it promises and for good."""
         begun = time.monotonic()
-        self._collector.stop()
+        self.collector.stop()
         assert time.monotonic() - begun < STOP_S
 
     def _deliver(self, *observations: Observation) -> None:
@@ -139,4 +139,4 @@ class Collected:
             self._changed.notify_all()
         for observation in observations:
             if isinstance(observation, Appeared):
-                self._collector.plan(observation.domain.target, self._often)
+                self.collector.plan(observation.domain.target, self._often)

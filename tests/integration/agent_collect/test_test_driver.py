@@ -1,5 +1,6 @@
 """libvirt's own test driver: no daemon, no process, and events all the same."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from tests.integration.agent_collect.conftest import Collect
 from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
 from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
-from virtwatch_agent.observations import Appeared, DomainState, Vanished
+from virtwatch_agent.observations import Appeared, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
+from virtwatch_api.targets import vm_ref
 
 URI = "test:///default"
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -154,3 +156,36 @@ def test_an_empty_drive_costs_its_own_figures_alone(collect: Collect, tmp_path: 
     for uuid in uuids:
         assert ("memory.maximum", "") in collected.sample(uuid, Source.BALLOON).values
         assert ("disk.read.bytes", "vda") in collected.sample(uuid, Source.BLOCK).values
+
+
+def test_a_source_is_asked_once_more_between_two_instants_of_its_plan(
+    collect: Collect, domain: libvirt.virDomain
+) -> None:
+    collected = collect(uris=(URI,))
+    collected.ask(UUID, Source.KERNEL, every=3600.0)
+    collected.sample(UUID, Source.KERNEL)
+    since, at = collected.mark(), time.monotonic() + 0.2
+
+    collected.collector.look_again(vm_ref(UUID), Source.KERNEL, at)
+
+    assert collected.sample(UUID, Source.KERNEL, since=since, holding=lambda one: one.due == at).clock >= at
+
+
+def test_what_is_scattered_comes_once_in_each_stretch_and_answers_its_end(
+    collect: Collect, domain: libvirt.virDomain
+) -> None:
+    collected = collect(uris=(URI,))
+    collected.appeared(UUID)
+    collected.collector.scatter(vm_ref(UUID), {Source.KERNEL: 0.5})
+    collected.ask(UUID, Source.KERNEL, every=0.5)
+    since = collected.mark()
+
+    def scattered() -> list[Sample]:
+        kernel = [one for one in collected.all[since:] if isinstance(one, Sample) and one.source is Source.KERNEL]
+        return [one for one in kernel if one.due is not None and one.due % 0.5 == 0]
+
+    collected.wait(lambda _: len(scattered()) > 6, "samples of six stretches")
+    ends = [one.due for one in scattered()]
+    assert len(set(ends)) == len(ends)
+    on_time = [one for one in scattered()[1:] if one.due - 0.5 <= one.clock < one.due]
+    assert len({round(one.clock % 0.5, 2) for one in on_time}) > 1  # at no fixed instant
