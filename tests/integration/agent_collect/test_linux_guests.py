@@ -203,3 +203,20 @@ def test_samples_of_one_vm_move_forward(collect: Collect, linux_host: HostLibvir
     for earlier, later in pairwise(one for one in kernel() if one.target.id == guest.uuid):
         assert later.clock > earlier.clock
         assert later.values["cpu.time", "0"] >= earlier.values["cpu.time", "0"]
+
+
+def test_a_guest_that_is_asked_for_no_reports_soon_has_no_figures(collect: Collect, linux_host: HostLibvirt) -> None:
+    """libvirt still shows the last ones, as fresh as ever."""
+    guest, *_ = linux_host.guests
+    collected = collect(host_socket=linux_host.socket)
+    usable = ("memory.usable", "")
+    collected.sample(guest.uuid, Source.BALLOON, holding=lambda one: usable in one.values)
+    try:
+        linux_host.daemon.virsh("dommemstat", guest.name, "--period", "0", "--live")
+        collected.sample(
+            guest.uuid, Source.BALLOON, since=collected.mark(), holding=lambda one: usable not in one.values
+        )
+        assert "usable" in linux_host.daemon.virsh("dommemstat", guest.name)
+    finally:
+        linux_host.daemon.virsh("dommemstat", guest.name, "--period", "1", "--live")
+    collected.sample(guest.uuid, Source.BALLOON, since=collected.mark(), holding=lambda one: usable in one.values)
