@@ -9,6 +9,7 @@ import json
 import sys
 
 from virtwatch_api.bounds import scale
+from virtwatch_api.catalogue.absence import NO_VALUE, reasons
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS, Signal
 from virtwatch_api.names import did_you_mean, shown
 from virtwatch_cli.table import format_table
@@ -98,6 +99,7 @@ def _details(signal: Signal) -> list[tuple[str, str]]:
         ("Unit", signal.unit),
         ("Range", scale(signal.name).described),
         ("Bounds", f"for example {scale(signal.name).example}"),
+        ("No value if", "; or ".join(sorted(reasons(signal.name) - {NO_VALUE})) if signal.formula else ""),
         ("Collected", collected),
         ("A bad value means", signal.bad_value),
         ("Limits", signal.limits),

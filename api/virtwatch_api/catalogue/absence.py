@@ -8,7 +8,7 @@ from virtwatch_api.catalogue.signals import SIGNAL
 
 PROBED_EVENT = "vm.telemetry_stuck"  # nobody hears of it who does not ask
 UNASKED = Source.BALLOON.absence  # why nobody can tell whether that happens
-_NO_VALUE = "all that it is computed of is there, and gives no value"
+NO_VALUE = "all that it is computed of is there, and gives no value"
 
 
 def why_absent(signal: str, looks: Mapping[Source, Collection[str]], said: Mapping[str, str]) -> str:
@@ -27,7 +27,7 @@ def why_absent(signal: str, looks: Mapping[Source, Collection[str]], said: Mappi
         for key in sorted(entry.readings):
             if READING[key].source is source and key not in looks[source]:
                 return _lacking(key)
-    return _NO_VALUE
+    return NO_VALUE
 
 
 def reasons(name: str) -> frozenset[str]:
@@ -39,7 +39,7 @@ def reasons(name: str) -> frozenset[str]:
     signal = SIGNAL[name]
     absent = {source.absence for source in signal.sources} | {_lacking(key) for key in signal.readings}
     also = {reason for key in signal.readings for reason in READING[key].also_absent}
-    return frozenset((_NO_VALUE, *absent, *also))
+    return frozenset((NO_VALUE, *absent, *also))
 
 
 def _lacking(key: str) -> str:

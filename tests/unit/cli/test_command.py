@@ -24,7 +24,11 @@ def test_the_catalogue_is_listed_for_people_and_for_machines(
 @pytest.mark.parametrize(
     ("subcommand", "name", "words"),
     [
-        ("signals", "vm.cpu.delay.ratio", ["is a share from 0 to 1", "A bad value means:", "What to do:"]),
+        (
+            "signals",
+            "vm.cpu.delay.ratio",
+            ["is a share from 0 to 1", "No value if:", "A bad value means:", "What to do:"],
+        ),
         ("events", "vm.paused", ["where reason:", "ioerror"]),
     ],
 )
