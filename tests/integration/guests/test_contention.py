@@ -21,19 +21,21 @@ DEADLINE_S = 60.0
 
 @contextmanager
 def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    allow(guests, {cpu})
+    """Pin guests to one CPU, at the priority that programs have, however nice the tests are."""
+    before, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+    place(guests, {cpu}, nice=0)
     try:
         yield
     finally:
-        allow(guests, before)
+        place(guests, before, nice=nice)
 
 
-def allow(guests: list[Guest], cpus: set[int]) -> None:
+def place(guests: list[Guest], cpus: set[int], *, nice: int) -> None:
     for guest in guests:
         for task in (PROC / str(guest.qemu_pid) / "task").iterdir():
             with suppress(ProcessLookupError):  # QEMU's workers come and go
                 os.sched_setaffinity(int(task.name), cpus)
+                os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
 
 
 def watched(target: Guest, other: Guest) -> Contention:
