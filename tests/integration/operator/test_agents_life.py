@@ -1,14 +1,20 @@
 """A node whose agent does not run says so, and its silence is no quiet."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from lab.process import start
 from tests.integration.operator.channels import make_channel, make_secret, status
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import webhook
 from tests.integration.operator.stand_in import StandIn
-from virtwatch_kube.paths import resource, virtwatch
+from tests.soak import times
+from virtwatch_api.nodemonitor_codec import format_time
+from virtwatch_kube.paths import LEASES, resource, virtwatch
 
 HUNG_S = 30.0
 PROBED_S = 15.0  # that the kubelet needs to find a hung agent not ready
@@ -98,3 +104,78 @@ def test_a_silent_node_is_one_event_on_it_one_per_policy_and_one_message(place: 
     assert end["title"] == f"[Resolved] NodeSilent: node {agent.node}"
     assert len(hook.posted) == 2
     assert not [item for item in place.events() if item["regarding"]["kind"] == "VirtualMachineInstance"]
+
+
+# Kubernetes gives a node 50 s to say that it lives; a sample of the test less.
+GRACE_S = times(15, 50)
+KNOWN_AFTER_GRACE_S = 40.0
+
+
+def heartbeat(place: Place, node: str, ended: threading.Event) -> None:
+    """Say that a node lives, as its kubelet does, until it dies."""
+    path = resource(LEASES, "leases", namespace="kube-node-lease", name=node)
+    while not ended.is_set():
+        spec = {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": format_time(time.time())}
+        body = {"apiVersion": LEASES, "kind": "Lease", "metadata": {"name": node}, "spec": spec}
+        place.client.apply(path, body, manager="kubelet")
+        ended.wait(2)
+
+
+@contextmanager
+def node_lifecycle(place: Place) -> Iterator[None]:
+    """Run Kubernetes' controller of nodes' life, which the other tests' nodes without kubelets would not outlive."""
+    command = [
+        place.cluster.bin / "kube-controller-manager",
+        f"--kubeconfig={place.cluster.kubeconfig}",
+        "--controllers=node-lifecycle-controller",
+        f"--node-monitor-grace-period={GRACE_S}s",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        "--secure-port=0",
+    ]
+    started = start(f"{place.name}-node-lifecycle", command, run_dir=place.cluster.folder.parent)
+    try:
+        yield
+    finally:
+        started.kill()
+
+
+def ready_node(place: Place, node: str) -> None:
+    """Say once that a node is ready."""
+    path = resource("v1", "nodes", name=node, subresource="status")
+    now = format_time(time.time())
+    condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}
+    condition |= {"lastHeartbeatTime": now, "lastTransitionTime": now}
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "status": {"conditions": [condition]}}
+    place.client.apply(path, body, manager="kubelet")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+def test_a_dead_node_is_told_though_nobody_there_can_say_so(
+    place: Place, record_property: Callable[[str, object], None]
+):
+    """Kubernetes itself finds it: the node's Lease is not renewed, so its pods are called not ready."""
+    place.operator()
+    key = place.policy()
+    agent = place.agent()
+    agent.subject = place.vmi("web-1", agent.node)
+    agent.applies(key, eventually(lambda: place.thresholds(key), what="the ThresholdSet")["spec"]["hash"])
+    agent.publish()
+    ready_node(place, agent.node)
+    died = threading.Event()
+    kubelet = threading.Thread(target=heartbeat, args=(place, agent.node, died), daemon=True)
+    kubelet.start()
+    with node_lifecycle(place):
+        lives = time.monotonic() + 1.4 * GRACE_S  # a node whose heartbeat counts is called ready for longer than that
+        eventually(lambda: time.monotonic() > lives, what="the node to live for a while", deadline=2 * GRACE_S)
+        assert about(place, agent, "NodeSilent") == []
+        died.set()
+        kubelet.join()
+        dead = time.monotonic()
+        eventually(lambda: len(about(place, agent, "NodeSilent")) == 2, what="the Events", deadline=180)
+        took = time.monotonic() - dead
+    record_property("known_after_s", round(took, 1))
+    print(f"known {took:.1f} s after its last sign of life, of which Kubernetes waits {GRACE_S}")
+    assert took <= GRACE_S + KNOWN_AFTER_GRACE_S
+    assert place.condition(key, "Quiet")["status"] == "Unknown"
