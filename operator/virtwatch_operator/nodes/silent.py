@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from opentelemetry.context import Context
 
 from virtwatch_api.alert import Action, AlertKey, Reason
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Evidence, FiringAlert, Transition
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
-from virtwatch_api.targets import Subject, node_ref
+from virtwatch_api.targets import TARGET_KINDS, Subject, node_ref
 from virtwatch_operator.announce.sinks import Handed, News, Origin
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.nodes.agents import AgentPods
@@ -107,10 +108,12 @@ class SilentNodes:
             in_force = facts.in_force if facts is not None else None
             if in_force is None or in_force.enforcement is not Enforcement.ENFORCE:
                 continue
-            if report.firing or (report.applied is not None and report.applied.virtual_machines):
+            if report.firing or (report.applied is not None and report.applied.targets):
                 yield key, report
 
     def _transition(self, node: str, key: PolicyKey, report: Report, why: str, last: int) -> Transition:
+        facts = self._book.get(key)
+        noun = TARGET_KINDS[facts.kind if facts is not None else TargetKind.VIRTUAL_MACHINE].noun
         severities = [item.severity for item in report.firing]
         return Transition(
             sequence=last,  # the same for each leader, so that none tells it again
@@ -122,7 +125,7 @@ class SilentNodes:
             at=self._wall_clock(),
             since=float(last),
             subject=Subject(node, node_ref(node), node),
-            evidence=Evidence("", text=f"{why}. {_unknown(report)}"),
+            evidence=Evidence("", text=f"{why}. {_unknown(report, noun)}"),
         )
 
 
@@ -141,9 +144,9 @@ def _ended(item: Transition, *, at: float) -> Transition:
     )
 
 
-def _unknown(report: Report) -> str:
-    watched = report.applied.virtual_machines if report.applied is not None else 0
-    first = f"Nobody watches {count(watched, 'VM')} of this policy there" if watched else ""
+def _unknown(report: Report, noun: str) -> str:
+    watched = report.applied.targets if report.applied is not None else 0
+    first = f"Nobody watches {count(watched, noun)} of this policy there" if watched else ""
     if not report.firing:
         return f"{first}; none of its alerts fired there"
     names = ", ".join(_name(item) for item in report.firing[:_NAMED])

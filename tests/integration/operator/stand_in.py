@@ -84,7 +84,10 @@ class StandIn:
             critical=sum(item.severity is Severity.CRITICAL for item in self.firing),
         )
         others = tuple(item for item in self.applied if item.policy != policy)
-        self.applied = (*others, Applied(policy, hash_, virtual_machines=1, counts=counts, rejected=rejected))
+        self.applied = (
+            *others,
+            Applied(policy, hash_, virtual_machines=1, counts=counts, rejected=rejected, targets=1),
+        )
 
     def lose_its_state(self) -> None:
         """Start a new journal, as after the loss of the state folder."""
