@@ -38,6 +38,7 @@ class Source(StrEnum):
     BALLOON = "balloon"
     BLOCK = "block"
     ERRORS = "disk-errors"
+    JOB = "job"
     PRESSURE = "pressure"
     DELAYS = "delays"
     NODE = "node"
@@ -53,7 +54,7 @@ class Source(StrEnum):
     @property
     def asks_monitor(self) -> bool:
         """Tell whether the QEMU monitor is asked, which can hang with a stuck guest."""
-        return self in (Source.BALLOON, Source.BLOCK, Source.ERRORS)
+        return self in (Source.BALLOON, Source.BLOCK, Source.ERRORS, Source.JOB)
 
     @property
     def cost(self) -> str:
@@ -81,6 +82,7 @@ _COST = {
     Source.NETWORK: "a libvirt call for each network, and /sys/class/net for its bridge and ports: 0.5 ms of CPU",
     Source.BLOCK: "a question to the QEMU monitor: 3 ms of node CPU per VM and disk",
     Source.ERRORS: "libvirt's word on the VM's state, the QEMU monitor's while an I/O error pauses it: 0.2 ms per VM",
+    Source.JOB: "libvirt's word on the VM's job, the QEMU monitor's while it migrates: 0.2 ms per VM",
     Source.PRESSURE: "three files of the VM's control group: 0.1 ms of CPU per VM",
     Source.DELAYS: "a file of /proc for each thread of QEMU: 20 µs of CPU per thread",
 }
@@ -99,6 +101,7 @@ _ABSENCE = {
     Source.STORAGE: "its libvirt does not answer about storage pools, or the storage behind this one hangs",
     Source.NETWORK: "its libvirt does not answer about networks",
     Source.BLOCK: "its libvirt gives no disk figures: the driver has none, or the VM's monitor does not answer",
+    Source.JOB: "its libvirt tells nothing of jobs: the driver cannot, or the VM's monitor does not answer",
     Source.ERRORS: "its libvirt tells no errors of disks: the driver cannot, or the VM's monitor does not answer",
     Source.PRESSURE: "only the kernel of its own host tells it: no QEMU process of it can be read here",
     Source.DELAYS: "only the kernel of its own host tells it: no QEMU process of it can be read here",

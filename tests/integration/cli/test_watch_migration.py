@@ -115,3 +115,32 @@ def test_a_migration_is_said_to_start_to_fail_and_to_succeed(
         assert crashed == []
     assert comes.process.poll() is None
     wait_for(lambda: target.daemon.virsh("domstate", guest.name) == "running", what="the guest there", deadline=20)
+
+
+PROGRESS = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: progress}
+spec:
+  collection: {interval: 1s}
+  rules:
+  - {name: left, threshold: {signal: vm.migration.remaining, warning: {above: 1Mi}}}
+"""
+
+
+def test_what_a_migration_has_left_to_move_is_judged(
+    hosts: tuple[HostLibvirt, HostLibvirt], virtwatch: Virtwatch, tmp_path: Path
+) -> None:
+    source, target = hosts
+    guest = source.guests[0]
+    policy = tmp_path / "progress.yaml"
+    policy.write_text(PROGRESS)
+    command = virtwatch("watch", "-f", policy, "-o", "json", "--connect", source.uri)
+    command.document(type="watching")
+
+    with migrating(source, target, tmp_path, speed=SLOW):
+        left = command.document(type="transition", action="Fired", rule="left")
+        assert float(left["evidence"]["value"]) > 1 << 20
+        source.daemon.virsh("domjobabort", guest.name)
+
+    command.document(type="transition", action="Resolved", rule="left")

@@ -96,6 +96,8 @@ def _ask_bulk(
             read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices[uuid].stats_period)
         if Source.ERRORS in sources:
             _read_errors(domain, devices[uuid], read)
+        if Source.JOB in sources:
+            _read_job(domain, read)
     return found
 
 
@@ -106,9 +108,16 @@ def _read_errors(domain: libvirt.virDomain, devices: Devices, read: dict[Source,
         read[Source.ERRORS] = readings.disk_errors(devices.disks, domain.diskErrors() if stopped else {})
 
 
+def _read_job(domain: libvirt.virDomain, read: dict[Source, dict[Series, float]]) -> None:
+    with _only_this_figure():
+        job = domain.jobStats()
+        migrates = job.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+        read[Source.JOB] = readings.migration(job if migrates else {})
+
+
 def _is_whole(source: Source, stats: Mapping[str, int | str]) -> bool:
     """Tell whether a group holds what QEMU was asked for: without its answer libvirt fills in what it knows itself."""
-    if source is Source.ERRORS:
+    if source in (Source.ERRORS, Source.JOB):
         return True
     if source is Source.BALLOON:
         return "balloon.last-update" in stats
@@ -129,6 +138,8 @@ def _ask_one(
             )
     if Source.ERRORS in sources:
         _read_errors(domain, devices, read)
+    if Source.JOB in sources:
+        _read_job(domain, read)
     if Source.BLOCK in sources:
         values = read[Source.BLOCK] = {}
         for disk in devices.disks:

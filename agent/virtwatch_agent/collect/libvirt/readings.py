@@ -119,6 +119,11 @@ def disk_errors(disks: Iterable[str], errors: Mapping[str, int]) -> dict[Series,
     return {("disk.error", disk): float(errors.get(disk, 0)) for disk in disks}
 
 
+def migration(job: Mapping[str, int]) -> dict[Series, float]:
+    """Read virDomainGetJobStats of a live migration, which is empty where there is none."""
+    return {("migration.remaining", ""): float(job.get("data_remaining", 0))}
+
+
 def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, float]:
     """Read virDomainInterfaceStats of one NIC: bytes, packets, errors, drops; received, then transmitted."""
     names = [f"network.{direction}.{name}" for direction in ("receive", "transmit") for name in _NIC]

@@ -212,7 +212,7 @@ class Sampler:
             for event in self._stuck.occupied(uuid, by, at):
                 self._runtime.deliver(event)
             retry = now + (_STUCK_RETRY if uuid in self._stuck else _BUSY_RETRY)
-            for source in (Source.BLOCK, Source.BALLOON, Source.ERRORS):
+            for source in (Source.BLOCK, Source.BALLOON, Source.ERRORS, Source.JOB):
                 self._schedule.hasten(vm_ref(uuid), source, retry)
         for uuid in answer.free:
             for event in self._stuck.free(uuid, at):

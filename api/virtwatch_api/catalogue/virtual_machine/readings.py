@@ -117,6 +117,13 @@ READINGS: tuple[Reading, ...] = (
         "How long ago the oldest of the VM's newest samples was taken.",
     ),
     _gauge(
+        "migration.remaining",
+        "libvirt.domain.job.remaining",
+        "By",
+        Source.JOB,
+        "Bytes that a live migration has still to move; 0 without one.",
+    ),
+    _gauge(
         "disk.error",
         "libvirt.domain.disk.error",
         "1",

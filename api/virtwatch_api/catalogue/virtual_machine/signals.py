@@ -249,10 +249,11 @@ _OTHERS = (
         bad_value="A file system in the guest is almost full.",
         remedy="Free space in the guest, or extend the disk and the file system.",
     ),
-    _planned(
+    Signal(
         "vm.migration.remaining",
         "By",
-        "Bytes that a running migration has still to move.",
+        "Bytes that a live migration has still to move; 0 without one.",
+        Value("migration.remaining"),
         bad_value="The migration makes no progress: the guest dirties memory faster than it moves.",
         remedy="Check the network between the nodes, or allow post-copy or auto-converge.",
     ),

@@ -122,3 +122,8 @@ def test_figures_that_the_guest_reports_no_more_are_no_data():
 
 def test_a_guest_that_nobody_asks_is_dead_soon_after_its_boot():
     assert ("memory.usable", "") not in readings.balloon(BALLOON, now=1_000_016.0, period=0.0)
+
+
+def test_what_a_migration_has_left_is_0_without_one():
+    assert readings.migration({}) == {("migration.remaining", ""): 0.0}
+    assert readings.migration({"data_remaining": 1 << 20}) == {("migration.remaining", ""): float(1 << 20)}
