@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -77,6 +77,7 @@ class Evaluator:
         self._by_judge: dict[Judge, _InForce] = {}
         # Those that may have an alert, or wait for an instant: of many rules most sleep.
         self._awake: dict[Judge, None] = {}
+        self._ways: Counter[tuple[Collecting, float]] = Counter()  # in which rules want to be sampled
         self._listening: dict[str, dict[Judge, None]] = {}  # by type of event
         self._waiting: dict[AlertName, Saved] = {}
         self._taught: dict[tuple[PolicyKey, str], list[Document]] = {}
@@ -318,9 +319,9 @@ class Evaluator:
         if not judge.renew(body, wants):
             return False
         self._awake[judge] = None
-        self._ask(judge, before, judge.wants)
-        self.asks += thresholds.collection != item.effective.thresholds.collection
+        collection = item.effective.thresholds.collection
         item.effective = effective
+        self._ask(judge, (collection, before), (thresholds.collection, judge.wants))
         return True
 
     def _put(self, key: tuple[PolicyKey, str], effective: EffectiveRule, *, at: float) -> None:
@@ -333,21 +334,25 @@ class Evaluator:
             self._awake[item.judge] = None
             for taught in self._taught.pop(key, ()):
                 item.judge.restore(taught)
-            self._ask(item.judge, Wants(), item.judge.wants)
+            collection = effective.thresholds.collection
+            self._ask(item.judge, (collection, Wants()), (collection, item.judge.wants))
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
         item = self._in_force.pop(key)
         del self._by_judge[item.judge]
         self._awake.pop(item.judge, None)
-        self._ask(item.judge, item.judge.wants, Wants())
+        collection = item.effective.thresholds.collection
+        self._ask(item.judge, (collection, item.judge.wants), (collection, Wants()))
         for said in item.judge.end(reason, at=at):
             yield item.verdict(said)
 
-    def _ask(self, judge: Judge, before: Wants, now: Wants) -> None:
+    def _ask(self, judge: Judge, was: tuple[Collecting, Wants], will: tuple[Collecting, Wants]) -> None:
         """Give a judge what it wants now, in place of what it wanted before."""
-        if before == now:
+        if was == will:
             return
-        changed = self._store.change(judge, before.inputs, now.inputs)
+        (_, before), (_, now) = was, will
+        changed = self._store.change(judge, before.inputs, now.inputs) if before != now else False
+        changed |= self._count_ways(was, will)
         for name in before.events - now.events:
             del self._listening[name][judge]
             if not self._listening[name]:
@@ -357,6 +362,15 @@ class Evaluator:
             changed |= name not in self._listening
             self._listening.setdefault(name, {})[judge] = None
         self.asks += changed
+
+    def _count_ways(self, was: tuple[Collecting, Wants], will: tuple[Collecting, Wants]) -> bool:
+        """Count in how many ways its rules want to be sampled; while there is but one, no rule changes the plan."""
+        before = set(self._ways)
+        for (collection, wants), more in ((was, -1), (will, 1)):
+            for wanted in wants.inputs:
+                self._ways[collection, wanted.interval] += more
+        self._ways = +self._ways
+        return len(self._ways) > 1 or before != set(self._ways)
 
     def _cover(self, touched: Iterable[EffectiveRule]) -> None:
         """Note whether rules of these policies are in force now."""

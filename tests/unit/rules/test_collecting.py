@@ -50,3 +50,27 @@ def test_a_policy_is_told_only_what_differs_from_what_it_wants():
 
     assert {key.name for key in told} == {"calm"}
     assert told[PolicyKey(calm.policy.kind, "calm")].interval == 10.0
+
+
+def test_a_rule_that_wants_another_mode_at_the_same_interval_is_news_to_the_planner():
+    sampled = policy(rule("calm"), name="calm", collection={"mode": "Sampled", "interval": "10s"})
+    hybrid = policy(rule("keen"), name="keen", collection={"mode": "Hybrid", "interval": "10s"})
+    evaluator, asks = Evaluator(WindowBudget()), []
+    for thresholds in ((sampled,), (sampled, hybrid), (sampled,)):
+        rules = resolve_rules(TargetIdentity("db"), thresholds).rules
+        list(evaluator.apply(rules, [item.policy for item in thresholds], at=0.0))
+        asks.append(evaluator.asks)
+
+    assert asks == sorted(set(asks))  # each is
+
+
+def test_one_rule_more_that_wants_what_others_do_is_no_news_to_the_planner():
+    first = policy(rule("first"), name="first", collection={"interval": "10s"})
+    second = policy(rule("second"), name="second", collection={"interval": "10s"})
+    evaluator, asks = Evaluator(WindowBudget()), []
+    for thresholds in ((first,), (first, second), (second,)):
+        rules = resolve_rules(TargetIdentity("db"), thresholds).rules
+        list(evaluator.apply(rules, [item.policy for item in thresholds], at=0.0))
+        asks.append(evaluator.asks)
+
+    assert len(set(asks)) == 1
