@@ -10,6 +10,7 @@ import sys
 
 from virtwatch_api.bounds import scale
 from virtwatch_api.catalogue.absence import NO_VALUE, reasons
+from virtwatch_api.catalogue.readings import READING
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS, Signal
 from virtwatch_api.names import did_you_mean, shown
 from virtwatch_cli.table import format_table
@@ -101,10 +102,18 @@ def _details(signal: Signal) -> list[tuple[str, str]]:
         ("Bounds", f"for example {scale(signal.name).example}"),
         ("No value if", "; or ".join(sorted(reasons(signal.name) - {NO_VALUE})) if signal.formula else ""),
         ("Collected", collected),
+        ("Exported", _exported(signal)),
         ("A bad value means", signal.bad_value),
         ("Limits", signal.limits),
         ("What to do", signal.remedy),
     ]
+
+
+def _exported(signal: Signal) -> str:
+    """Say under which OTel name a signal, or what it is derived from, reaches a backend."""
+    if signal.derived:
+        return f"{signal.metric}, a {signal.instrument}"
+    return " and ".join(sorted({f"{READING[key].metric}, a {READING[key].instrument}" for key in signal.readings}))
 
 
 def _document(signal: Signal) -> dict[str, object]:

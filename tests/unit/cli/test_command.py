@@ -29,6 +29,8 @@ def test_the_catalogue_is_listed_for_people_and_for_machines(
             "vm.cpu.delay.ratio",
             ["is a share from 0 to 1", "No value if:", "A bad value means:", "What to do:"],
         ),
+        ("signals", "vm.cpu.delay.ratio", ["libvirt.domain.cpu.delay.ratio, a summary"]),
+        ("signals", "vm.disk.read.rate", ["libvirt.domain.disk.io, a counter"]),
         ("events", "vm.paused", ["where reason:", "ioerror"]),
     ],
 )
