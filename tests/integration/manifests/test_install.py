@@ -91,7 +91,7 @@ def test_whoever_may_edit_a_namespace_may_write_its_policies_and_nothing_of_the_
             [
                 {
                     "apiGroups": ["virtwatch.io"],
-                    "resources": ["monitorpolicies", "notificationchannels"],
+                    "resources": ["monitorpolicies", "notificationchannels", "explanations"],
                     "verbs": ["create", "update", "patch", "delete", "deletecollection"],
                 }
             ],

@@ -28,6 +28,7 @@ COMPUTING = {
 def guest(system: System) -> Iterator[VirtualMachine]:
     made = system.add(NAME, linux=True)
     made.guest.wait_ready()
+    made.launcher.prefer()
     yield made
     system.control_plane.kubectl("delete", "monitorpolicy", "--all", f"--namespace={system.namespace}")
     made.stop()
@@ -65,4 +66,4 @@ def test_a_condition_of_two_sources_fires_when_both_hold(
         what="the Event of the condition's end",
         deadline=60.0,
     )
-    assert firing(system) == ["computes"]
+    system.wait(lambda: firing(system) == ["computes"], what="the rule on one signal to fire alone")
