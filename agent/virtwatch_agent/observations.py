@@ -236,9 +236,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StandingsAsked:
-    """Ask how all rules stand now; `answer` is called on the core's thread and must not block."""
+    """Ask how all rules stand now, of targets from the `first` on as many as a moment allows.
 
-    answer: Callable[[Sequence[Standing]], None]
+    `answer` is called on the core's thread and must not block; it gets the first target of the next part, None at the
+    end.
+    """
+
+    answer: Callable[[Sequence[Standing], int | None], None]
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

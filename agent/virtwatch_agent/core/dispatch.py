@@ -54,6 +54,7 @@ from virtwatch_rules.collecting import differing
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
+_TURN_S = 0.02  # for answers on the core's thread, while samples wait
 _MISSING_EVERY_S = 5.0  # between looks for what targets do not give
 _EARLY_S = 30.0  # after which nobody announces their domain any more
 
@@ -339,8 +340,8 @@ class Dispatch:
 
     def _asked(self, asked: StandingsAsked | Asked) -> None:
         match asked:
-            case StandingsAsked(answer):
-                answer(self._standings())
+            case StandingsAsked(answer, first):
+                answer(*self._standings(first))
             case Asked(question, reply):
                 if (target := self._asked_about(question)) is not None:
                     reply(answer_about(target, self._context, at=self._timeline.at(self._clock.monotonic())))
@@ -422,17 +423,22 @@ class Dispatch:
         """Return the rules for a target: the same object as long as nothing changed for it."""
         return self._context.rulebook.resolve(target.ref, target.selector_identity)
 
-    def _standings(self) -> list[Standing]:
-        """Say how each rule stands for each target that is there."""
-        now = self._timeline.at(self._clock.monotonic())
-        found = []
-        for target in self._targets:
+    def _standings(self, first: int) -> tuple[list[Standing], int | None]:
+        """Say how each rule stands for targets from a number on, until others have waited long enough."""
+        began = self._clock.monotonic()
+        now = self._timeline.at(began)
+        found: list[Standing] = []
+        for number, target in enumerate(self._targets):
+            if number < first:
+                continue
+            if number > first and self._clock.monotonic() - began > _TURN_S:
+                return found, number
             missing = {(item.policy, item.rule): item.why for item in target.missing}
             for explained in target.evaluator.explain(at=now) if target.present else ():
                 name = explained.name
                 why = missing.get((name.policy, name.rule), "")
                 found.append(Standing(target.subject, target.rules[name.rule], explained, why))
-        return found
+        return found, None
 
     def _emit(self, target: Target, verdicts: Iterable[Verdict]) -> None:
         machine = target if isinstance(target, VirtualMachine) else None

@@ -33,6 +33,7 @@ from virtwatch_cli.watch.watched import Watched
 _SETTLED = 0.3  # seconds without news after which what was found at the start is shown
 _FIRST_LOOK = 5.0  # seconds after which it is shown anyway, though a connection has not said yet what is there
 _FIRST_VALUES = 1.0  # seconds between looks whether there are values to show
+_PAUSE = 20.0  # between two looks at values, in times that the last one took
 _WAIT_FOR_VALUES = 3.0  # seconds, or 2.5 intervals: a rate needs two looks; then those are shown that are there
 _INTERVALS = 2.5
 
@@ -178,15 +179,29 @@ class TerminalReporter(Reporter):
         if not self._overview_shown and now >= self._overview_at():
             self._show_overview()
         if now >= self._values_at:
-            self._values_at = now + (self._values_every if self._values_shown else _FIRST_VALUES)
-            self._deliver(StandingsAsked(lambda found: self._queue.put(lambda: self._show_values(found))))
+            self._values_at = float("inf")  # until there is an answer
+            self._ask_standings([], 0, began=now)
 
-    def _show_values(self, standings: Sequence[Standing]) -> None:
+    def _ask_standings(self, known: list[Standing], first: int, *, began: float) -> None:
+        def answer(found: Sequence[Standing], following: int | None) -> None:
+            known.extend(found)
+            if following is not None:
+                self._ask_standings(known, following, began=began)
+            else:
+                self._queue.put(lambda: self._show_values(known, took=time.monotonic() - began))
+
+        self._deliver(StandingsAsked(answer, first))
+
+    def _show_values(self, standings: Sequence[Standing], *, took: float) -> None:
+        # Of many rules less often: what is judged matters more than what is shown.
+        pause = self._values_every if self._values_shown else _FIRST_VALUES
+        self._values_at = time.monotonic() + max(pause, took * _PAUSE)
         if not self._values_shown:
             known = [bool(item.missing) or item.explained.evidence.value is not None for item in measured(standings)]
             if not any(known) or not (all(known) or time.monotonic() >= self._values_latest):
                 return
-            self._values_shown, self._values_at = True, time.monotonic() + self._values_every
+            self._values_shown = True
+            self._values_at = time.monotonic() + max(self._values_every, took * _PAUSE)
         self._screen.values(standings, at=time.time())
 
     def _show_overview(self) -> None:
