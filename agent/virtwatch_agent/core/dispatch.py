@@ -8,7 +8,7 @@ from dataclasses import replace
 from virtwatch_agent.collect.plan import EXPORTED, demand, scattered
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.culprits import Culprits
-from virtwatch_agent.core.explaining import answer_about
+from virtwatch_agent.core.explaining import Answers
 from virtwatch_agent.core.extras import Extras
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.objects import OBJECTS, Objects
@@ -36,7 +36,6 @@ from virtwatch_agent.observations import (
     ObjectsListed,
     Observation,
     Sample,
-    Standing,
     StandingsAsked,
     TargetEvent,
     ThresholdsChanged,
@@ -44,9 +43,7 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Telemetry
-from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Handover
-from virtwatch_api.question import Question
 from virtwatch_api.resolution import Resolution
 from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_rules.alerts import LEARNED
@@ -54,7 +51,6 @@ from virtwatch_rules.collecting import differing
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
-_TURN_S = 0.02  # for answers on the core's thread, while samples wait
 _MISSING_EVERY_S = 5.0  # between looks for what targets do not give
 _EARLY_S = 30.0  # after which nobody announces their domain any more
 
@@ -86,6 +82,7 @@ class Dispatch:
         self._timeline = Timeline(clock)
         self._inventory = Inventory(node)
         self._context = Context(self._inventory.windows)
+        self._answers = Answers(self._context, timeline=self._timeline, clock=clock)
         self._node = Node(node, self._inventory.windows)
         self._objects = Objects(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
@@ -149,7 +146,7 @@ class Dispatch:
             case NodeChanged():
                 self._node_changed(observation)
             case StandingsAsked() | Asked():
-                self._asked(observation)
+                self._answers.answer(observation, self._targets)
 
     def _of_domain(
         self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen
@@ -338,23 +335,6 @@ class Dispatch:
             if machine.present and (event := machine.migration.told_by_api(machine.identity, machine.ref, at=now)):
                 self._event(event)
 
-    def _asked(self, asked: StandingsAsked | Asked) -> None:
-        match asked:
-            case StandingsAsked(answer, first):
-                answer(*self._standings(first))
-            case Asked(question, reply):
-                if (target := self._asked_about(question)) is not None:
-                    reply(answer_about(target, self._context, at=self._timeline.at(self._clock.monotonic())))
-
-    def _asked_about(self, question: Question) -> Target | None:
-        if question.kind is TargetKind.NODE:
-            return self._node if question.target == self._node.ref.id else None
-        for machine in self._inventory.machines.values():
-            subject = machine.subject
-            if machine.present and (subject.namespace, subject.name) == (question.namespace, question.target):
-                return machine
-        return None
-
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._context.node_labels:
             self._context.node_labels = self._node.labels = dict(changed.labels)
@@ -422,23 +402,6 @@ class Dispatch:
     def _resolve(self, target: Target) -> Resolution:
         """Return the rules for a target: the same object as long as nothing changed for it."""
         return self._context.rulebook.resolve(target.ref, target.selector_identity)
-
-    def _standings(self, first: int) -> tuple[list[Standing], int | None]:
-        """Say how each rule stands for targets from a number on, until others have waited long enough."""
-        began = self._clock.monotonic()
-        now = self._timeline.at(began)
-        found: list[Standing] = []
-        for number, target in enumerate(self._targets):
-            if number < first:
-                continue
-            if number > first and self._clock.monotonic() - began > _TURN_S:
-                return found, number
-            missing = {(item.policy, item.rule): item.why for item in target.missing}
-            for explained in target.evaluator.explain(at=now) if target.present else ():
-                name = explained.name
-                why = missing.get((name.policy, name.rule), "")
-                found.append(Standing(target.subject, target.rules[name.rule], explained, why))
-        return found, None
 
     def _emit(self, target: Target, verdicts: Iterable[Verdict]) -> None:
         machine = target if isinstance(target, VirtualMachine) else None
