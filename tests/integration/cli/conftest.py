@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 DEADLINE_S = 30.0
+_STATES = ("Warning ", "Critical ", "pending ", "cannot tell ")
 
 
 class Command:
@@ -40,8 +41,15 @@ class Command:
             reader.start()
 
     def line(self, wanted: str) -> str:
-        """Wait for a line that holds a text, on either output; columns count as one space."""
-        return self._wait(lambda line: wanted in " ".join(line.split()), wanted)
+        """Wait for a line that holds a text, on either output; columns count as one space.
+
+        A row of current values, which begins with how a rule stands, is none: what is told begins with its time.
+        """
+        return self._wait(lambda line: wanted in " ".join(line.split()) and not line.startswith(_STATES), wanted)
+
+    def row(self, wanted: str) -> str:
+        """Wait for a row of current values that holds a text."""
+        return self._wait(lambda line: wanted in " ".join(line.split()) and line.startswith(_STATES), wanted)
 
     def document(self, **wanted: object) -> dict:
         """Wait for a line of JSON that holds these fields."""

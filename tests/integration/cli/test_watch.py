@@ -260,7 +260,7 @@ spec:
 def test_current_values_stand_beside_their_bounds(virtwatch: Virtwatch, policy: Path) -> None:
     command = virtwatch("watch", "-f", policy, *DRIVER)
     assert command.line("STATE VM RULE").split() == ["STATE", "VM", "RULE", "NOW", "WARNING", "CRITICAL"]
-    value = " ".join(command.line("test cpu-busy").split())
+    value = " ".join(command.row("test cpu-busy").split())
     assert re.fullmatch(r"Warning test cpu-busy [45]\d(\.\d)? % above 10 %", value)
 
     (told,) = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER).document(type="values")["values"]
