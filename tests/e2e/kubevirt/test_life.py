@@ -82,7 +82,7 @@ def test_a_crash_and_the_start_by_which_kubevirt_mends_it(vm: VirtualMachine, to
     vm.kill_qemu(on=watched.cluster.nodes[NODE])
     told.wait("crashed", "AlertWarning", "AlertResolved")
 
-    assert "vm.crashed (reason failed" in told.notes("crashed")[0]
+    assert "reason failed" in told.notes("crashed")[0]
     assert vm.vmi()["metadata"]["uid"] != before
 
 
