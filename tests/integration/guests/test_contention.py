@@ -87,6 +87,7 @@ spec:
       signal: vm.cpu.delay.ratio
       aggregate: {function: Avg, window: 3s}
       warning: {above: "10%", recover: "5%"}
+      for: 3s
 """
 
 

@@ -78,7 +78,16 @@ def test_the_operator_measures_itself(place: Place, sink: Sink):
     sink.wait(lambda sink: expected <= {item.message.name for item in sink.metrics}, DEADLINE_S)
     worked = [item for item in sink.metrics if item.message.name == "virtwatch.operator.queue.worked"]
     queues = {point.attributes[0].value.string_value for item in worked for point in item.message.sum.data_points}
-    assert queues == {"policies", "channels", "nodes", "announce", "statuses", "sink events", *NOTIFYING}
+    assert queues == {
+        "policies",
+        "channels",
+        "nodes",
+        "announce",
+        "statuses",
+        "sink events",
+        "sink patterns",
+        *NOTIFYING,
+    }
 
 
 def test_prometheus_may_scrape_the_operator(place: Place):
