@@ -35,7 +35,7 @@ test: setup ## run all tests that need no nodes, on real parts: a quarter of an 
 	$(BIN)/python -m lab build --light
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
-e2e: setup ## run the tests on nodes with KubeVirt: half an hour on 2 cores (and once 15 min more to build KubeVirt and images, 17 GB)
+e2e: setup ## run the tests on nodes with KubeVirt: 20 minutes on 2 cores (and once 15 min more to build KubeVirt and images, 17 GB)
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest tests/e2e
 
