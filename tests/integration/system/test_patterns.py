@@ -97,4 +97,6 @@ def test_what_happens_in_a_namespace_is_one_alert_that_the_operator_judges(
 
     system.wait(lambda: active(system, "in-all") == [("in-all", system.namespace)], what="the alert")
     assert "in-all" not in [item["rule"] for item in system.status()["firing"]]
-    system.wait(lambda: not system.status().get("transitions"), what="what was counted to be acknowledged")
+    system.wait(
+        lambda: not system.status().get("transitions"), what="what was counted to be acknowledged", deadline=150
+    )
