@@ -1,7 +1,7 @@
 """What is told at once because it happened at once: many targets of one policy on one node. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from virtwatch_api.alert import Action
@@ -21,6 +21,7 @@ from virtwatch_operator.events.bodies import (
     policy_reference,
     told_at,
 )
+from virtwatch_operator.rollup.wording import listed
 
 AT_LEAST = 5  # different targets
 _NAMED = 10
@@ -163,18 +164,12 @@ def _policy_note(storm: Storm) -> str:
         f"{first.subject.node}, at {told_at(first.at)}: "
     )
     tail = " The policy's status shows the worst; this Event's count says how many there were in this minute."
-    names = _named(item.subject.described + _rule(item) for item in storm.transitions)
+    names = listed([item.subject.described + _rule(item) for item in storm.transitions], most=_NAMED)
     return f"{head}{cut(names, NOTE_BYTES - len((head + tail).encode()) - 1)}.{tail}"
 
 
 def _rule(item: Transition) -> str:
     return f" ({item.alert.rule}{' ' + item.alert.device if item.alert.device else ''})"
-
-
-def _named(items: Iterable[str]) -> str:
-    found = list(items)
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more
 
 
 def _node(name: str) -> ObjectReference:

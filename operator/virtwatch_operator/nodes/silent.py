@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry.context import Context
 
@@ -16,7 +16,7 @@ from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.nodes.agents import AgentPods
 from virtwatch_operator.policies import PolicyBook
 from virtwatch_operator.rollup.reports import Report
-from virtwatch_operator.rollup.wording import count
+from virtwatch_operator.rollup.wording import count, listed
 
 # No rule that users write can have this name.
 NODE_SILENT = "NodeSilent"
@@ -130,16 +130,13 @@ class SilentNodes:
 
 
 def _ended(item: Transition, *, at: float) -> Transition:
-    return Transition(
-        sequence=item.sequence,
-        alert=item.alert,
+    return replace(
+        item,
         action=Action.RESOLVED,
         reason=Reason.RECOVERED,
         severity=None,
         previous=item.severity,
         at=at,
-        since=item.since,
-        subject=item.subject,
         evidence=Evidence("", text="the node reports again"),
     )
 
@@ -149,11 +146,9 @@ def _unknown(report: Report, noun: str) -> str:
     first = f"Nobody watches {count(watched, noun)} of this policy there" if watched else ""
     if not report.firing:
         return f"{first}; none of its alerts fired there"
-    names = ", ".join(_name(item) for item in report.firing[:_NAMED])
-    more = f" and {len(report.firing) - _NAMED} more" if len(report.firing) > _NAMED else ""
-    # What a node reports may be cut to the worst.
-    fired = f"unknown whether they still fire: {names}{more}"
-    return f"{first}; {fired}" if first else fired.capitalize()
+    # Worst first; what a node reports may be cut to these.
+    fired = f"whether they still fire: {listed([_name(item) for item in report.firing], most=_NAMED)}"
+    return f"{first}; unknown {fired}" if first else f"Unknown {fired}"
 
 
 def _name(item: FiringAlert) -> str:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 _NAMED = 3
@@ -11,9 +11,13 @@ def count(number: int, noun: str) -> str:
 
 def names(items: Iterable[str]) -> str:
     """Write the first few names and how many more there are."""
-    ordered = sorted(items)
-    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
-    return ", ".join(ordered[:_NAMED]) + more
+    return listed(sorted(items), most=_NAMED)
+
+
+def listed(items: Sequence[str], *, most: int) -> str:
+    """Write so many of what is in order, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def since(seconds: float) -> str:

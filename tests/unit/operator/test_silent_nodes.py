@@ -21,7 +21,7 @@ from virtwatch_operator.policies import InForce, PolicyBook
 class World:
     """One node with an agent, whose clock is `now`."""
 
-    def __init__(self, *alerts, enforcement=Enforcement.ENFORCE):
+    def __init__(self, *alerts, enforcement=Enforcement.ENFORCE, vms=2):
         self.now, self.known, self.handed = AT, True, []
         self.pods = AgentPods(lambda node: None, clock=lambda: self.now)
         self.fleet = Fleet(
@@ -34,7 +34,7 @@ class World:
         )
         self.book = PolicyBook()
         self.book.put(facts(in_force=InForce("h1", 3, enforcement)))
-        self.alerts = alerts
+        self.alerts, self.vms = alerts, vms
         self.pod(ready=True)
         self.report()
         self.silent = SilentNodes(
@@ -59,7 +59,7 @@ class World:
     def report(self):
         document = {
             "metadata": {"name": "n1", "uid": "u1", "resourceVersion": "1"},
-            "status": encode_status(status(firing=self.alerts, applied=(applied(),))),
+            "status": encode_status(status(firing=self.alerts, applied=(applied(vms=self.vms),))),
         }
         document["status"]["agent"]["reported"] = self.now
         self.fleet.on_change(None, document)
@@ -88,6 +88,14 @@ def test_a_node_whose_agents_pod_hangs_is_told_within_30_s_once():
     )
     world.wait(600)
     assert len(world.told) == 1
+
+
+def test_names_stay_as_they_are_where_a_sentence_begins_with_what_is_unknown():
+    world = World(firing(replace(VMI, name="Win10")), vms=0)
+    world.pod(ready=False)
+    world.wait(14)
+    (told,) = world.told
+    assert told.evidence.text.endswith(". Unknown whether they still fire: VM shop/Win10 (cpu-starved)")
 
 
 def test_it_ends_when_the_node_reports_again():

@@ -34,6 +34,7 @@ from virtwatch_agent.observations import (
 from virtwatch_agent.seams import Clock, Collector, Deliver
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import TARGET_KINDS, TargetRef
+from virtwatch_process.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class _Place:
     attempt: object | None = None  # that is under way, or that brought the connection
     opening: bool = False
     open_at: float | None = 0.0  # None: never again, its driver has no such objects
-    failures: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=_FIRST_RETRY_S, cap=_LAST_RETRY_S))
     listing: bool = False
     list_at: float = 0.0
     objects: dict[str, LibvirtObject] = field(default_factory=dict)
@@ -186,7 +187,8 @@ class ObjectCollector(Collector):
 
     def _opened(self, place: _Place, opened: tuple[ObjectConnection, tuple[LibvirtObject, ...]]) -> None:
         connection, objects = opened
-        place.opening, place.failures = False, 0
+        place.opening = False
+        place.backoff.reset()
         place.calls = CallQueue(connection, self._pool)
         place.list_at = self._clock.monotonic() + _LIST_EVERY_S
         self._listed(place, objects)
@@ -198,16 +200,12 @@ class ObjectCollector(Collector):
             noun = TARGET_KINDS[self._reader.kind].noun
             logger.info("libvirt at %s has no %ss: its driver knows none", place.address.name, noun)
             return
-        place.failures += 1
-        self._retry(place, _FIRST_RETRY_S * 2 ** min(place.failures, 16))
-
-    def _retry(self, place: _Place, seconds: float) -> None:
-        place.open_at = self._clock.monotonic() + min(_LAST_RETRY_S, seconds)
+        place.open_at = self._clock.monotonic() + place.backoff.delay()
 
     def _closed(self, place: _Place, attempt: object) -> None:
         if place.attempt is attempt and place.calls is not None:
             self._drop(place)
-            self._retry(place, _FIRST_RETRY_S)
+            place.open_at = self._clock.monotonic() + place.backoff.delay()
 
     def _drop(self, place: _Place) -> None:
         calls, place.calls, place.attempt = place.calls, None, None
@@ -302,7 +300,7 @@ class ObjectCollector(Collector):
         logger.warning("%s", problem)
         self._say(Unwatched(target.id, place.address.name, self._clock.time(), problem))
         self._drop(place)
-        self._retry(place, 0.0)
+        place.open_at = self._clock.monotonic()
 
     def _returned(self, place: _Place, uuid: str) -> None:
         if place.stuck.pop(uuid, None) is not None:

@@ -109,35 +109,18 @@ _BASIC = (
 
 _DISKS = (
     *(
-        reading
+        _counter(
+            f"node.disk.{way}.{what}", metric, unit, Source.NODE_DISKS, text, device=_DISK, of=_way("disk.io", way)
+        )
         for way, past in (("read", "read"), ("write", "written"))
-        for reading in (
-            _counter(
-                f"node.disk.{way}.bytes",
-                "system.disk.io",
-                "By",
-                Source.NODE_DISKS,
-                f"Bytes {past} by the node's disk.",
-                device=_DISK,
-                of=_way("disk.io", way),
-            ),
-            _counter(
-                f"node.disk.{way}.operations",
-                "system.disk.operations",
-                "{operation}",
-                Source.NODE_DISKS,
-                f"Completed {way} operations of the node's disk.",
-                device=_DISK,
-                of=_way("disk.io", way),
-            ),
-            _counter(
-                f"node.disk.{way}.time",
+        for what, metric, unit, text in (
+            ("bytes", "system.disk.io", "By", f"Bytes {past} by the node's disk."),
+            ("operations", "system.disk.operations", "{operation}", f"Completed {way} operations of the node's disk."),
+            (
+                "time",
                 "system.disk.operation_time",
                 "s",
-                Source.NODE_DISKS,
                 f"Time that {way} operations of the node's disk took, summed.",
-                device=_DISK,
-                of=_way("disk.io", way),
             ),
         )
     ),
@@ -152,45 +135,15 @@ _DISKS = (
 )
 
 _NETWORK = tuple(
-    reading
+    _counter(
+        f"node.network.{way}.{what}", metric, unit, Source.NODE_NETWORK, text, device=_NIC, of=_way("network.io", way)
+    )
     for way in ("receive", "transmit")
-    for reading in (
-        _counter(
-            f"node.network.{way}.bytes",
-            "system.network.io",
-            "By",
-            Source.NODE_NETWORK,
-            f"Bytes that the node's NIC {way}s.",
-            device=_NIC,
-            of=_way("network.io", way),
-        ),
-        _counter(
-            f"node.network.{way}.packets",
-            "system.network.packet.count",
-            "{packet}",
-            Source.NODE_NETWORK,
-            f"Packets that the node's NIC {way}s.",
-            device=_NIC,
-            of=_way("network.io", way),
-        ),
-        _counter(
-            f"node.network.{way}.drops",
-            "system.network.packet.dropped",
-            "{packet}",
-            Source.NODE_NETWORK,
-            f"Packets that the node dropped on {way}.",
-            device=_NIC,
-            of=_way("network.io", way),
-        ),
-        _counter(
-            f"node.network.{way}.errors",
-            "system.network.errors",
-            "{error}",
-            Source.NODE_NETWORK,
-            f"Errors of the node's NIC on {way}.",
-            device=_NIC,
-            of=_way("network.io", way),
-        ),
+    for what, metric, unit, text in (
+        ("bytes", "system.network.io", "By", f"Bytes that the node's NIC {way}s."),
+        ("packets", "system.network.packet.count", "{packet}", f"Packets that the node's NIC {way}s."),
+        ("drops", "system.network.packet.dropped", "{packet}", f"Packets that the node dropped on {way}."),
+        ("errors", "system.network.errors", "{error}", f"Errors of the node's NIC on {way}."),
     )
 )
 
