@@ -65,9 +65,8 @@ def _alerts(facts: PolicyFacts, rollup: Rollup) -> str:
     if facts.in_force is not None and facts.in_force.enforcement is Enforcement.OBSERVE:
         would = count(rollup.would_have_fired, "alert")
         return f"{would} would have fired in the last 24 hours; nobody is told, as enforcement is Observe."
-    pending = f" {count(counts.pending, 'alert')} {_verb(counts.pending, 'wait')} for the time of `for`." * bool(
-        counts.pending
-    )
+    waiting = f" {count(counts.pending, 'alert')} {_verb(counts.pending, 'wait')} for the time of `for`."
+    pending = waiting if counts.pending else ""
     if not firing:
         return f"No alert fires.{pending}"
     listed = ""
