@@ -224,17 +224,20 @@ def test_what_enters_a_bridge_is_counted_at_its_ports(collect, bare_host: HostLi
 
 
 def test_leases_that_have_not_expired_are_counted(collect, bare_host: HostLibvirt, bridge: str) -> None:
-    """The file is what libvirt's own helper writes for dnsmasq, which this machine does not have."""
+    """The file is what libvirt's own helper writes for dnsmasq, which this machine does not have.
+
+    A lease that lasts for ever expires at 0.
+    """
     leases = [
         {"ip-address": f"198.51.100.{number}", "mac-address": f"52:54:00:00:00:0{number}", "expiry-time": expires}
-        for number, expires in ((2, int(time.time()) + 3600), (3, int(time.time()) - 60))
+        for number, expires in ((2, int(time.time()) + 3600), (3, int(time.time()) - 60), (4, 0))
     ]
     folder = bare_host.daemon.spec.folder / "lib" / "dnsmasq"
     folder.mkdir(exist_ok=True)
     (folder / f"{bridge}.status").write_text(json.dumps(leases))
     collected = collect(NetworkReader(Path("/sys"), time), bare_host.uri)
     values = collected.sample(collected.target("lab"), lambda values: ("leases", "") in values)
-    assert values["leases", ""] == 1
+    assert values["leases", ""] == 2
 
 
 def test_a_network_that_stops_is_heard(collect, bare_host: HostLibvirt, bridge: str) -> None:

@@ -59,8 +59,8 @@ class NetworkReader(ObjectReader):
             return {("network.state", ""): 0.0}
         values: dict[Series, float] = {("network.state", ""): 1.0}
         with suppress(libvirt.libvirtError):  # this driver knows no leases: absent
-            now = self._clock.time()
-            values["leases", ""] = float(sum(lease["expirytime"] >= now for lease in network.DHCPLeases()))
+            now, leases = self._clock.time(), network.DHCPLeases()
+            values["leases", ""] = float(sum(not lease["expirytime"] or lease["expirytime"] >= now for lease in leases))
         document = ET.fromstring(network.XMLDesc(0))  # noqa: S314 - libvirt is trusted
         if addresses := _addresses(document):
             values["lease.addresses", ""] = float(addresses)
