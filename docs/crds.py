@@ -12,7 +12,7 @@ import yaml
 from virtwatch_api.admission import warning_policy
 from virtwatch_api.catalogue.entries import WATCHED, TargetKind
 from virtwatch_api.rule_kinds.registry import RULE_KINDS, rules_schema
-from virtwatch_api.target_schema import glob_rules, interval_field, selector_field, share_field
+from virtwatch_api.target_schema import glob_rules, instruments_field, interval_field, selector_field, share_field
 
 Schema = dict[str, Any]
 _HEADER = (
@@ -36,8 +36,8 @@ _Dumper.add_representer(str, _text)
 
 def policy_crds(base: Path) -> Mapping[str, str]:
     """Return the CRDs of MonitorPolicy and ClusterMonitorPolicy by the name of their file."""
-    policy = yaml.safe_load((base / "policy.yaml").read_text())
-    cluster = _merged(policy, yaml.safe_load((base / "clusterpolicy.yaml").read_text()))
+    policy = yaml.load((base / "policy.yaml").read_text(), Loader=yaml.CSafeLoader)
+    cluster = _merged(policy, yaml.load((base / "clusterpolicy.yaml").read_text(), Loader=yaml.CSafeLoader))
     return {
         "monitorpolicies.yaml": _written(policy, [TargetKind.VIRTUAL_MACHINE]),
         "clustermonitorpolicies.yaml": _written(cluster, list(WATCHED)),
@@ -61,6 +61,7 @@ def _written(crd: Schema, targets: list[TargetKind]) -> str:
         "selector": selector_field,
         "interval": interval_field,
         "share": share_field,
+        "instruments": instruments_field,
     }
 
     def filled(node: Any) -> Any:

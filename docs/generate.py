@@ -41,7 +41,19 @@ that is gone, and of a signal that has no value, end at once (OTLP's `NO_RECORDE
 
 A gauge of a signal is its value over the export interval. A *summary* is an exponential histogram, cumulative, of every
 value that was derived: the peak between two exports survives. For a backend that takes none, set
-`OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram`: summaries are gauges then."""
+`OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram`: summaries are gauges then.
+
+A policy chooses another instrument for the targets that it is in force for, by `spec.collection.instruments`: for
+example `vm.network.receive.rate: Gauge` exports the rate itself beside its counter (`libvirt.domain.network.rate`), and
+`vm.memory.rss: Summary` every value (`libvirt.domain.memory.rss.distribution`). Signals that share an OTel name share
+the choice; of several policies, the one that shows most is used. It adds no questions: of a source that no rule in
+force asks, nothing is exported.
+
+`spec.collection.series` bounds how many series each target of a policy exports; of several policies, and
+`VIRTWATCH_EXPORT_SERIES` of the agents, the lowest counts. A policy that only observes does not count, nor does a
+MonitorPolicy's on targets of a ClusterMonitorPolicy with `overridable: false`. Readings come first, then what is
+derived, then summaries; a series that is exported stays. What is left out the policy's `status.targets.seriesCut`
+counts, and `virtwatch.agent.export.series.cut`."""
 _EVENTS = """\
 What an event rule fires on, what resolves it (`resolveOn`), and what OTLP carries as log records with `event_name`.
 `where` matches attributes by equality; where values are listed, an attribute has no others. What a live migration does
@@ -204,7 +216,7 @@ def _crds(assembled: Mapping[Path, str]) -> Iterable[str]:
     yield ""
     for plural in _CRDS:
         path = Path("crds") / f"{plural}.yaml"
-        crd = yaml.safe_load(assembled.get(path) or (ROOT / path).read_text())
+        crd = yaml.load(assembled.get(path) or (ROOT / path).read_text(), Loader=yaml.CSafeLoader)
         yield from crd_section(crd, elsewhere={} if plural == _CRDS[0] else _SHARED)
 
 

@@ -11,6 +11,7 @@ from lab.kubevirt.guestimage import guest_images
 from lab.kubevirt.images import kubevirt_base, kubevirt_images
 from lab.node import network, node
 from lab.node.binaries import containerd_tools
+from lab.node.multus import multus
 from lab.node.small import busybox_image, pause_image
 from lab.prometheus.binaries import promtool
 from tools.checkov import checkov
@@ -64,6 +65,7 @@ def _compile() -> None:
     find_programs(NODE)
     build_jaeger()
     containerd_tools()
+    multus()
     kubevirt()
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from tools.ending import refuse_if_asked
 from tools.errors import ToolError
 
 POLL_S = 0.02
+# Who waits long asks less often: 50 times a second, the API server and who asks it take a fifth of a CPU.
+RARER = 20
+LONGEST_POLL_S = 0.2
 KILL_DEADLINE_S = 10.0
+RESTING_S = 1.5
 PORT_ATTEMPTS = 3
 # Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice
 # and its use.
@@ -118,7 +123,7 @@ class Process:
             os.kill(self.pid, sig)
 
     def restart(self, deadline: float = KILL_DEADLINE_S) -> None:
-        """Stop it where it still runs and start it again with the same arguments; the log goes on."""
+        """Stop it where it still runs and start it again with the same arguments; the log continues."""
         self.stop(deadline)
         self._child = self._spawn()
 
@@ -176,9 +181,10 @@ def wait_for(
 ) -> None:
     """Return when `condition()` holds; fail after `deadline` seconds, or at once when `process` has ended.
 
-    `what` completes the sentence "Waited in vain for ...".
+    `what` completes the sentence "Waited in vain for ...". It asks every `poll` seconds, then ever less often.
     """
-    end = time.monotonic() + deadline
+    begun = time.monotonic()
+    end = begun + deadline
     while not condition():
         refuse_if_asked(f"waiting for {what}")
         if process is not None and not process.alive:
@@ -186,7 +192,29 @@ def wait_for(
         if time.monotonic() > end:
             said = "" if process is None else f"; {process.name} says:\n{process.tail()}"
             raise ToolError(f"Waited in vain for {what}, {deadline:g} s{said}", log=process.log if process else None)
-        time.sleep(poll)
+        time.sleep(next_poll(time.monotonic() - begun, poll))
+
+
+def wait_resting(pid: int, *, what: str, deadline: float = 60.0) -> None:
+    """Return when a process has used less than a tenth of a CPU for RESTING_S seconds.
+
+    `what` names it. A guest that has booted uses CPU for a while still, which whoever watches it sees as load.
+    """
+    looks: deque[tuple[float, float]] = deque()
+
+    def rests() -> bool:
+        looks.append((time.monotonic(), _cpu_seconds(pid)))
+        while len(looks) > 2 and looks[-1][0] - looks[1][0] >= RESTING_S:
+            looks.popleft()
+        (began, before), (now, used) = looks[0], looks[-1]
+        return now - began >= RESTING_S and used - before < (now - began) / 10
+
+    wait_for(rests, what=f"{what} to rest", deadline=deadline, poll=0.1)
+
+
+def next_poll(waited: float, poll: float = POLL_S) -> float:
+    """Return the seconds until one asks again who has `waited` so many; asking late costs a twentieth of the wait."""
+    return poll + min(waited / RARER, LONGEST_POLL_S)
 
 
 def free_port() -> int:
@@ -202,13 +230,13 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something listens on this TCP port of loopback."""
+    """Return whether something listens on this TCP port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def with_other_ports(begin: Callable[[], None], undo: Callable[[], None]) -> None:
-    """Begin again, with ports chosen anew by `begin`, when another process took one of them first."""
+    """Begin again, with ports chosen again by `begin`, when another process took one of them first."""
     for attempt in range(1, PORT_ATTEMPTS + 1):
         try:
             begin()
@@ -217,6 +245,12 @@ def with_other_ports(begin: Callable[[], None], undo: Callable[[], None]) -> Non
             undo()
             if "address already in use" not in str(error) or attempt == PORT_ATTEMPTS:
                 raise
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process, of user and of system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ids(user: str | int | None) -> tuple[int | None, int | None]:

@@ -11,7 +11,8 @@ import yaml
 
 Json = dict[str, Any]
 
-_DATA = yaml.safe_load((Path(__file__).parent / "data" / "wrong_policies.yaml").read_text())
+# Each process that collects tests reads it: what is written in C takes a tenth of the time.
+_DATA = yaml.load((Path(__file__).parent / "data" / "wrong_policies.yaml").read_text(), Loader=yaml.CSafeLoader)
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 

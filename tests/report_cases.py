@@ -14,6 +14,7 @@ from virtwatch_api.nodemonitor import (
     FiringAlert,
     Move,
     NodeStatus,
+    Pool,
     Replaced,
     Transition,
     Unavailable,
@@ -43,6 +44,7 @@ def full_status() -> NodeStatus:
         band=(0.05, 0.25),
         count=3,
         culprit="VM shop/db-1 (61%), process ksmd (9%)",
+        place="PVC web-1-data, StorageClass fast",
         function="Avg",
     )
     plain = Subject(label="Win 10", target=vm_ref("7d6c3a0e-9a58-4b5a-8d0e-5a6a1f0e3a12"), node="node-a")
@@ -64,6 +66,7 @@ def full_status() -> NodeStatus:
             evidence=evidence,
             traceparent=TRACEPARENT,
             move=move if action is Action.HANDED_OVER else None,
+            pool=Pool("p-1", "fast") if action is Action.COUNTED else None,
         )
         for number, (action, reason) in enumerate(((a, r) for r in Reason for a in Action), start=1)
     )
@@ -104,8 +107,12 @@ def full_status() -> NodeStatus:
                 mode="Hybrid",
                 interval=30.0,
                 warming_up=1,
+                found=3,
+                judged_days=140,
                 targets=4,
                 replaced=(Replaced("memory", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "shop"), 2),),
+                cut_series=12,
+                cut_targets=2,
                 because="rule full of ClusterMonitorPolicy web asks for node each 5s",
             ),
             Applied(cluster, "0123456789abcde0", rejected="spec.rules[0]: an agent of this version knows no such rule"),

@@ -1,4 +1,4 @@
-"""An end that was asked for: nothing more is begun or waited for, so that cleaning up starts at once."""
+"""An end that was asked for: nothing more is started or waited for, so that cleaning up starts at once."""
 
 import os
 import signal

@@ -8,10 +8,15 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from virtwatch_agent.collect.cost import CostMeter, measure_process
+from virtwatch_agent.collect.guest.agent import guest_agents
+from virtwatch_agent.collect.guest.kubevirt import KubeVirtGuests
 from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.collect.network.attachments import AttachmentCollector
+from virtwatch_agent.collect.network.definitions import Definitions
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
 from virtwatch_agent.core.core import Core
@@ -29,9 +34,13 @@ from virtwatch_process.health import HealthServer
 from virtwatch_process.outages import Outages
 from virtwatch_telemetry.providers import Providers, set_up
 
+if TYPE_CHECKING:
+    from virtwatch_agent.telemetry.targets_page import TargetsPage
+    from virtwatch_telemetry.page import Page
+
 logger = logging.getLogger("virtwatch.agent")
 
-_CORE_SILENCE_S = 30.0  # after which the core's loop counts as stuck; it turns each second
+_CORE_SILENCE_S = 30.0  # after which the core's loop counts as stuck; it turns each 5 s at least
 _CORE_HANGS_S = 8.0  # after which the agent is not ready: the operator says so within 30 s
 _END_S = 4.5  # for all of an end, so that it takes less than 5 s
 _FLUSH_S = 2.0  # of it, for the last telemetry
@@ -54,32 +63,69 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    providers = set_up("virtwatch-agent", resource_attributes=_resource(settings, os.environ), env=os.environ)
-    _run(settings, client, providers, stop)
+    page, targets = _pages(settings)
+    resource = _resource(settings, os.environ)
+    providers = set_up("virtwatch-agent", resource_attributes=resource, env=os.environ, page=page)
+    if page is not None:
+        try:
+            page.serve(settings.export.metrics_port)
+        except OSError as error:
+            logger.error("cannot listen on port %d for Prometheus: %s", settings.export.metrics_port, error.strerror)
+            return 2
+    _run(settings, client, AgentTelemetry(providers, time, settings.export, page=targets), providers, stop)
     return 0
 
 
-def _run(settings: AgentSettings, client: KubeClient, providers: Providers, stop: threading.Event) -> None:
+def _pages(settings: AgentSettings) -> "tuple[Page | None, TargetsPage | None]":
+    """Return the page for Prometheus, and what it shows of targets; none where no port is set."""
+    if not settings.export.metrics_port:
+        return None, None
+    # They import the SDK and Prometheus' client, which no agent needs otherwise.
+    from virtwatch_agent.telemetry.targets_page import TargetsPage
+    from virtwatch_telemetry.page import Page
+
+    page, targets = Page(), TargetsPage(settings.export, time.monotonic)
+    page.more.append(targets)
+    return page, targets
+
+
+def _run(
+    settings: AgentSettings, client: KubeClient, telemetry: AgentTelemetry, providers: Providers, stop: threading.Event
+) -> None:
     outages = Outages()
     reporter = NodeMonitorReporter(
         client=client, node=settings.node, tracer=providers.tracer("virtwatch.report"), outages=outages
     )
-    telemetry = AgentTelemetry(providers, time)
     cost = CostMeter(time, budget=settings.cpu_budget)
     libvirt = LibvirtCollector(_collect(settings), time, cost)
+    thresholds = KubernetesThresholds(
+        client=client,
+        node=settings.node,
+        state_dir=settings.state_dir,
+        operator_namespace=settings.namespace,
+        outages=outages,
+        on_new_node_monitor=reporter.refresh,
+    )
     core = Core(
         node=settings.node,
         collector=all_sources(
-            libvirt, libvirt, time, cost, proc=settings.proc, sys=settings.sys, addresses=libvirt.addresses
+            libvirt,
+            libvirt,
+            time,
+            cost,
+            proc=settings.proc,
+            sys=settings.sys,
+            addresses=libvirt.addresses,
+            guests=KubeVirtGuests(
+                client,
+                thresholds.vmi_of,
+                otherwise=guest_agents(libvirt.addresses, time, asked=settings.guest_agent),
+            ),
+            attached=lambda networks, bridges: AttachmentCollector(
+                networks, thresholds.attachments, Definitions(client), bridges, time
+            ),
         ),
-        thresholds=KubernetesThresholds(
-            client=client,
-            node=settings.node,
-            state_dir=settings.state_dir,
-            operator_namespace=settings.namespace,
-            outages=outages,
-            on_new_node_monitor=reporter.refresh,
-        ),
+        thresholds=thresholds,
         reporter=reporter,
         telemetry=telemetry,
         journal=Journal(settings.state_dir),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtwatch_agent.core.flapping import ALERT_BURST
+from virtwatch_agent.export_settings import MOST_SERIES, USUAL, ExportSettings
 from virtwatch_api.problem import Problem
 from virtwatch_api.quantity import parse_quantity
 from virtwatch_process.settings import Variables
+from virtwatch_telemetry.names import SHORTEST_KEY
 
 DEFAULT_LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 DEFAULT_PROC = "/proc"
@@ -30,6 +32,7 @@ class AgentSettings:
     KubeVirt; `libvirt_socket` is the host's own libvirt, which may be absent, or have virtqemud-sock in its place;
     `proc` and `sys` are the host's. `namespace` is the operator's, and so the agent's. `libvirt_uris` are connections
     given by hand. `cpu_budget` is how many CPUs the agent may use, 0 for any. `transition_burst`: see core/flapping.py.
+    `guest_agent` lets it ask the guests of plain libvirt, by connections that may change VMs.
     """
 
     node: str
@@ -44,6 +47,8 @@ class AgentSettings:
     export_interval: float
     cpu_budget: float
     transition_burst: int
+    guest_agent: bool = False
+    export: ExportSettings = USUAL
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "AgentSettings | tuple[Problem, ...]":
@@ -64,8 +69,20 @@ class AgentSettings:
             ),
             cpu_budget=_cpu_budget(read),
             transition_burst=read.number("VIRTWATCH_TRANSITION_BURST", ALERT_BURST, at_most=1_000_000),
+            guest_agent=read.switch("VIRTWATCH_GUEST_AGENT", default=False),
+            export=_export(read),
         )
         return read.problems or settings
+
+
+def _export(read: Variables) -> ExportSettings:
+    return ExportSettings(
+        identity_on_points=read.switch("VIRTWATCH_EXPORT_IDENTITY_ON_POINTS", default=False),
+        hash_key=read.secret("VIRTWATCH_EXPORT_HASH_KEY", at_least=SHORTEST_KEY, otherwise="export names as they are"),
+        kubevirt_names=read.switch("VIRTWATCH_EXPORT_KUBEVIRT_NAMES", default=False),
+        most_series=read.number("VIRTWATCH_EXPORT_SERIES", MOST_SERIES, at_most=1_000_000),
+        metrics_port=read.port("VIRTWATCH_METRICS_PORT", 0) if read.text("VIRTWATCH_METRICS_PORT") else 0,
+    )
 
 
 def _cpu_budget(read: Variables) -> float:

@@ -29,11 +29,24 @@ class DomainState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """Say where a disk of a VM lies: in a pool that the VM names, or at a path ("rbd:pool/image" of a Ceph cluster).
+
+    `volume` is the name of the VMI's volume that it is on KubeVirt.
+    """
+
+    device: str
+    pool: str = ""
+    path: str = ""
+    volume: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """Identify one discovered VM.
 
     `incarnation` changes when its QEMU process does: counters restart at zero then. `pod_uid` is the launcher pod's on
-    KubeVirt. `connection` names the libvirt connection that shows it, for messages.
+    KubeVirt. `connection` names the libvirt connection that shows it, for messages. `disks` are its writable ones.
     """
 
     uuid: str
@@ -42,6 +55,7 @@ class Domain:
     incarnation: str
     state: DomainState
     pod_uid: str | None = None
+    disks: tuple[Disk, ...] = ()
 
     @property
     def target(self) -> TargetRef:
@@ -85,13 +99,22 @@ class FoundStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Hold some counters of a target a moment before a look that they led to; `clock` is monotonic seconds."""
+
+    clock: float
+    values: Mapping[Series, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Hold the readings of one target from one source at one instant.
 
     `at` is when it was taken and `started` when its counters were 0, both in seconds since 1970; `clock` is monotonic
     seconds, for rates. `due` is when it was due, monotonic seconds; None means when it was taken. `unavailable` says,
     by key of a reading that the target cannot give, why, in a sentence.
-    `slept` is for how many seconds this machine was suspended, where the counters are another machine's.
+    `slept` is for how many seconds this machine was suspended, where the counters are another machine's. The rates of
+    counters in `before` are judged over that moment, not over all the time since the last sample.
     """
 
     target: TargetRef
@@ -104,6 +127,7 @@ class Sample:
     due: float | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     slept: float = 0.0
+    before: Glimpse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +172,16 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True)
 class LibvirtObject:
-    """Identify a virtual network or a storage pool; `connection` names the libvirt that shows it, for messages."""
+    """Identify a virtual network or a storage pool; `connection` names the libvirt that shows it, for messages.
+
+    `place` is the folder of a pool's volumes, as in `Disk.path`; empty where paths do not tell whose a volume is.
+    """
 
     target: TargetRef
     name: str
     connection: str
     active: bool
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +217,25 @@ class ThresholdsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """Say what stands behind a volume of a KubeVirt VM: its PersistentVolumeClaim and that one's StorageClass.
+
+    `storage_class` is empty while it is not known, and where the claim has none.
+    """
+
+    claim: str
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KubernetesIdentity:
     """Hold what the Kubernetes API says of a VM; `pod_uids` are its active launcher pods on this node.
 
     `migration_target` is the other node to which a live migration takes it, or took it, empty without one. `migrating`
     is the uid of one that takes it away from this node now; `migration_failed` is why the newest one did not.
+    `attachments` are the namespaces and names of the NetworkAttachmentDefinitions that it hangs on.
+    `leaving` is "deleted" once its VMI is to go, "evicted" once its node is to be rid of it. `volumes` are those that
+    lie on a claim, by name.
     """
 
     namespace: str
@@ -205,6 +247,9 @@ class KubernetesIdentity:
     migration_target: str = ""
     migrating: str = ""
     migration_failed: str = ""
+    leaving: str = ""
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    attachments: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +292,14 @@ class StandingsAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PressureRose:
+    """Say that tasks of the node began to wait for a resource: cpu, memory or io; `at` is seconds since 1970."""
+
+    resource: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Hold an explanation as of `at` (seconds since 1970): sentences for people, documents for machines."""
 
@@ -280,6 +333,7 @@ Observation = (
     | ThresholdsChanged
     | IdentitiesChanged
     | NodeChanged
+    | PressureRose
     | StandingsAsked
     | Asked
 )

@@ -3,11 +3,11 @@
 What is plugged in differs between a cluster, a terminal and a test, the core does not.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Protocol
 
 from virtwatch_agent.observations import Observation, Sample, TargetEvent
-from virtwatch_api.catalogue.readings import Source
+from virtwatch_api.catalogue.readings import Instrument, Source
 from virtwatch_api.nodemonitor import NodeStatus, Transition
 from virtwatch_api.targets import Subject, TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
@@ -54,6 +54,12 @@ class Collector(Protocol):
 
     def look_again(self, target: TargetRef, source: Source, at: float) -> None:
         """Ask a source of a target once more at an instant (monotonic seconds), if its plan does not sooner."""
+
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Glance at a target each second or so, and look at once where one of these signals jumps or crosses a bound.
+
+        Of signals that no glance can tell, and for an empty mapping, nothing is done.
+        """
 
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers by what the API says (UIDs); no other pod's libvirt is opened."""
@@ -111,8 +117,23 @@ class Telemetry(Protocol):
         ...
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """Name the signals of which every value is exported, whether or not a rule asks for it."""
+    def exports_samples(self) -> bool:
+        """Return whether anybody gets the readings of targets: else none is taken that no rule asks for."""
+        ...
+
+    @property
+    def cut(self) -> Mapping[TargetRef, int]:
+        """Return how many series are left out of each target of which policies bound them; from any thread."""
+        ...
+
+    def choose(
+        self, target: TargetRef, instruments: frozenset[tuple[str, Instrument]], *, series: int = 0
+    ) -> frozenset[str]:
+        """Take how policies want signals of a target exported, where not as the catalogue says.
+
+        They let it export so many `series` at most, 0 for as many as there may be.
+        Return the signals of which every value is exported, whether or not a rule asks for it.
+        """
         ...
 
     def sample(

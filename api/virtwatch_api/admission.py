@@ -6,9 +6,8 @@ from virtwatch_api import support
 from virtwatch_api.catalogue.entries import WATCHED, TargetKind
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS
-from virtwatch_api.policy import CountBy, Mode
+from virtwatch_api.policy import Mode
 from virtwatch_api.rule_kinds.kind import Json
-from virtwatch_api.rule_kinds.pattern import COUNTED
 from virtwatch_api.rule_kinds.registry import RULE_KINDS
 from virtwatch_api.rule_kinds.schema import words
 from virtwatch_api.version import GROUP
@@ -63,12 +62,6 @@ def _validations() -> Iterator[Json]:
         mentioned = kind.mentions("variables.signals", "variables.events")
         if kind.implemented and mentioned != "false":
             yield _rules(f"has(rule.{kind.name}) && ({mentioned})", _PLANNED)
-    if any(kind.implemented and kind.name == "pattern" for kind in RULE_KINDS):
-        by = words(item for item in CountBy if item not in COUNTED)
-        yield _rules(
-            f"has(rule.pattern) && has(rule.pattern.count) && rule.pattern.count.by in {by}",
-            "counting events by StoragePool is not implemented",
-        )
 
 
 def _field(path: str, values: list[TargetKind] | list[Mode], message: str) -> Json:

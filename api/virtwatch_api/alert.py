@@ -71,7 +71,7 @@ class AlertState:
 
     @property
     def firing(self) -> bool:
-        """Tell whether the alert fires."""
+        """Return whether the alert fires."""
         return self.severity is not None
 
     @property
@@ -83,16 +83,16 @@ class AlertState:
 
     @property
     def settled(self) -> bool:
-        """Tell whether no timer runs: judged alike again, it stays as it is."""
+        """Return whether no timer runs: judged alike again, it stays as it is."""
         return self.severity is self.holding and self.warning_good_since is None and self.critical_good_since is None
 
     @property
     def pending(self) -> bool:
-        """Tell whether a level holds but not long enough yet."""
+        """Return whether a level holds but not long enough yet."""
         return self.severity is None and (self.warning_since is not None or self.critical_since is not None)
 
     def moved(self, seconds: float) -> "AlertState":
-        """Return the state after the clock was set by `seconds`: timers go on, `since` stays as it was told."""
+        """Return the state after the clock was set by `seconds`: timers continue, `since` stays as it was reported."""
         return replace(
             self,
             warning_since=moved(self.warning_since, seconds),

@@ -34,7 +34,7 @@ class Scale:
     range: Range
 
     def format(self, value: float, *, beside: float | None = None) -> str:
-        """Write a value as people read it; `beside` is a value from which it must be told apart."""
+        """Write a value as people read it; `beside` is a value from which it must be distinguished."""
         return format_value(value, self.unit, share=self.range.share, beside=beside)
 
     @property
@@ -83,7 +83,7 @@ def parse_bound(text: str, of: Scale) -> float:
     if text.endswith("%"):
         if of.unit not in ("1", _ANY):
             raise ValueError(f'"{text}": % belongs to a signal without unit; write for example {of.example}')
-        return parse_quantity(text[:-1]) / 100
+        return parse_quantity(f"{text[:-1]}e-2")
     if text.endswith("s"):
         if of.unit not in ("s", _ANY):
             raise ValueError(f'"{text}" is a time, and {of.signal} is not in seconds; write for example {of.example}')

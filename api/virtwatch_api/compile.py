@@ -52,7 +52,7 @@ def compile_policy(
 
 def _hash(thresholds: ThresholdSet) -> str:
     # Whose meaning it is counts too: a node that still judges by a policy that was deleted has not applied the one
-    # that was made anew with the same words, and its Distributed must not say so.
+    # that was made again with the same words, and its Distributed must not say so.
     covered = {"uid": thresholds.policy_uid, **meaning(thresholds)}
     canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:_HASH_LENGTH]

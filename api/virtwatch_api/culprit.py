@@ -36,7 +36,7 @@ def write_culprit(shares: list[tuple[str, float]]) -> str:
 
 
 def may_say(culprit: str, *, namespace: str | None) -> bool:
-    """Tell whether a culprit is written as an agent writes it, and names nothing that a policy may not see.
+    """Return whether a culprit is written as an agent writes it, and names nothing that a policy may not see.
 
     `namespace` is the policy's: one without, an administrator's, may see all; another sees the VMs of its own.
     """

@@ -1,14 +1,27 @@
 """How values of a unit are written for people, in one place: `45Mi`, `12 %`, `3.2 ms`, never an exponent."""
 
 import math
+import re
 from collections.abc import Callable
+from decimal import Decimal
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = ("", "k", "M", "G", "T", "P", "E")
 _DIGITS = 3  # significant digits
-_MOST_DIGITS = 12  # to which values are written that must be told apart
+_MOST_DIGITS = 12  # to which values are written that must be distinguished
 _NOTHING = 1e-9  # what is smaller reads 0
 _MINUTE, _HOUR = 60, 3600
+_AMOUNT = re.compile(r"(-?\d+(?:[.]\d+)?) ?(%|ms|µs|s|B|[KMGTPE]i|[kMGTPE])(?:/s)?")
+_TIME = re.compile(r"(-?)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_FACTORS = {
+    "%": Decimal("0.01"),
+    "ms": Decimal("0.001"),
+    "µs": Decimal("0.000001"),
+    "s": Decimal(1),
+    "B": Decimal(1),
+    **{prefix: Decimal(1000) ** power for power, prefix in enumerate(_DECIMAL) if prefix},
+    **{prefix: Decimal(1024) ** power for power, prefix in enumerate(_BINARY) if prefix},
+}
 
 
 def format_value(value: float, unit: str, *, share: bool = False, beside: float | None = None) -> str:
@@ -27,6 +40,21 @@ def format_value(value: float, unit: str, *, share: bool = False, beside: float 
     ):
         digits += 1
     return write(value, digits)
+
+
+def parse_value(text: str) -> float:
+    """Read a value as `format_value` writes it, or a plain number, in its unit without prefix.
+
+    Raises:
+        ValueError: the text is no such value.
+    """
+    if found := _AMOUNT.fullmatch(text):
+        return float(Decimal(found[1]) * _FACTORS[found[2]])
+    found = _TIME.fullmatch(text)
+    if found and any(found.groups()[1:]):
+        hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
+        return float(f"{found[1]}{hours * _HOUR + minutes * _MINUTE + seconds}")
+    return float(text.removesuffix("/s"))
 
 
 def _writer(unit: str, *, share: bool) -> Callable[[float, int], str]:
@@ -49,9 +77,11 @@ def _bytes(value: float, digits: int) -> str:
 
 def _seconds(value: float, digits: int) -> str:
     size = abs(_rounded(value, digits))
-    if 0 < size < 1e-3:
+    if size * 1e6 < _NOTHING:
+        return "0 s"
+    if size < 1e-3:
         return f"{_number(value * 1e6, digits)} µs"
-    if 0 < size < 1:
+    if size < 1:
         return f"{_number(value * 1e3, digits)} ms"
     if size < 2 * _MINUTE or digits > _DIGITS or not math.isfinite(value):
         return f"{_number(value, digits)} s"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
 from virtwatch_api.policy import PolicyKey, Severity
@@ -23,6 +23,7 @@ class Evidence:
 
     `band` is what an anomaly's values are expected in, `count` how many events a pattern found, `culprit` who took what
     the target lacks, `function` what aggregated the value where that is not Last. Values are in the unit that follows.
+    `place` is where its disk lies: "PVC data, StorageClass fast".
     """
 
     subject: str  # a signal's or an event's name
@@ -33,11 +34,15 @@ class Evidence:
     count: int | None = None
     culprit: str = ""
     function: str = ""
+    place: str = ""
 
     @property
     def sentence(self) -> str:
-        """Return the sentence for people, with who took what the target lacks."""
-        return f"{self.text}; the CPU time went to {self.culprit}" if self.text and self.culprit else self.text
+        """Return the sentence for people, with who took what the target lacks and where its disk lies."""
+        if not self.text:
+            return ""
+        culprit = f"; the CPU time went to {self.culprit}" if self.culprit else ""
+        return self.text + culprit + (f"; the disk is on {self.place}" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,13 @@ class Move:
     traceparent: str = ""
     last_event: float | None = None
     memory: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+class Pool(NamedTuple):
+    """Name a storage pool on which a VM's disk lies: what identifies it on every node, and what people call it."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class Transition:
     evidence: Evidence
     traceparent: str = ""
     move: Move | None = None  # of an alert that is handed over, and of no other
+    pool: Pool | None = None  # in which an event is counted, and of nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,9 @@ class Applied:
     """Say what an agent made of one ThresholdSet: the hash in force and its VMs, or why it was rejected.
 
     `mode` and `interval` (seconds) are those in force, where they differ from the policy's, and `because` says why, in
-    a sentence; `warming_up` counts the rules on targets that have not enough history yet.
+    a sentence; `warming_up` counts the rules on targets that have not enough history yet, `found` what the others have
+    found in `judged_days` (of all rules on all targets, added up). `cut_series` counts the series of `cut_targets`
+    that are not exported, since the policy bounds them.
     """
 
     policy: PolicyKey
@@ -173,9 +188,13 @@ class Applied:
     mode: str = ""
     interval: float = 0.0
     warming_up: int = 0
+    found: int = 0
+    judged_days: int = 0
     replaced: tuple[Replaced, ...] = ()
     targets: int = 0  # of any kind, with the VMs
     because: str = ""
+    cut_series: int = 0
+    cut_targets: int = 0
 
 
 class ConditionType(StrEnum):
@@ -202,7 +221,7 @@ class AgentState(StrEnum):
 
     @property
     def down(self) -> bool:
-        """Tell whether what the node said last may be old."""
+        """Return whether what the node said last may be old."""
         return self in (AgentState.NOT_READY, AgentState.MISSING)
 
 
@@ -311,9 +330,9 @@ class NodeMonitor:
 
     @property
     def settled(self) -> tuple[Handover, ...]:
-        """Return the handovers that were taken, and before which nothing of this node waits to be told any more."""
-        taken, told = self.adopted, self._acknowledged_sequence
-        return tuple(item for item in self.handovers if taken.get(item.id, told + 1) <= told)
+        """Return the handovers that were taken, and before which nothing of this node waits to be reported any more."""
+        taken, announced = self.adopted, self._acknowledged_sequence
+        return tuple(item for item in self.handovers if taken.get(item.id, announced + 1) <= announced)
 
     @property
     def unacknowledged(self) -> tuple[Transition, ...]:
@@ -324,5 +343,9 @@ class NodeMonitor:
 
     @property
     def _acknowledged_sequence(self) -> int:
-        told, status = self.acknowledged, self.status
-        return told.sequence if told is not None and status is not None and told.epoch == status.epoch else 0
+        announced, status = self.acknowledged, self.status
+        return (
+            announced.sequence
+            if announced is not None and status is not None and announced.epoch == status.epoch
+            else 0
+        )

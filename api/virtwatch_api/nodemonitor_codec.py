@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from virtwatch_api.about import about_alert, about_node
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
-from virtwatch_api.bounds import scale_named
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration, parse_duration
+from virtwatch_api.evidence_codec import MAX_NAME, MAX_TEXT, decode_evidence, encode_evidence, for_people
 from virtwatch_api.nodemonitor import (
     MAX_REPLACED,
     MAX_UNAVAILABLE,
@@ -21,34 +21,28 @@ from virtwatch_api.nodemonitor import (
     Applied,
     Condition,
     Counts,
-    Evidence,
     FiringAlert,
     Handover,
     Move,
     NodeMonitor,
     NodeStatus,
+    Pool,
     Replaced,
     Transition,
     Unavailable,
 )
 from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 from virtwatch_api.policy_codec import timestamp
-from virtwatch_api.quantity import parse_quantity
 from virtwatch_api.targets import Subject, TargetRef
 
 Json = dict[str, Any]
-# Characters, as in the CRDs: one overlong sentence must not make the API server refuse a whole report.
-MAX_TEXT = 1024
-MAX_MESSAGE = 32_768
-MAX_NAME = 253
+MAX_MESSAGE = 32_768  # characters, as in the CRDs
 _TIMERS = {
     "warningSince": "warning_since",
     "warningGoodSince": "warning_good_since",
     "criticalSince": "critical_since",
     "criticalGoodSince": "critical_good_since",
 }
-_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_MOST_DIGITS = 32  # as in the CRD
 _STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -57,18 +51,17 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def encode_status(status: NodeStatus, *, words: bool = True) -> Json:
-    """Write a NodeMonitor's status; without `words` as version 0.1 did, which wrote nothing for people alone."""
-    figures = _for_people if words else dict
-    return {
-        **({"about": list(about_node(status))} if words else {}),
+def encode_status(status: NodeStatus, *, newest: bool = True) -> Json:
+    """Write a NodeMonitor's status; without `newest`, for a CRD that lacks what was added last and refuses that."""
+    document = {
+        "about": list(about_node(status)),
         "epoch": status.epoch,
         "sequence": status.sequence,
-        "transitions": [figures(encode_transition(item)) for item in status.transitions],
+        # Plain numbers: who tells them on, perhaps an operator of an older version, reads no others.
+        "transitions": [encode_transition(item) for item in status.transitions],
         "waiting": status.waiting,
         "firing": [
-            {**({"alert": about_alert(item)} if words else {}), **figures(encode_firing(item))}
-            for item in status.firing
+            {"alert": about_alert(item), **_with_figures(encode_firing(item), people=newest)} for item in status.firing
         ],
         "alerts": _counts(status.counts),
         "applied": [_applied(item) for item in status.applied],
@@ -88,6 +81,22 @@ def encode_status(status: NodeStatus, *, words: bool = True) -> Json:
         **({"adopted": [_adopted(item) for item in status.adopted]} if status.adopted else {}),
         **({"thresholds": {"resourceVersion": str(status.read_up_to)}} if status.read_up_to else {}),
     }
+    return document if newest else _without_newest(document)
+
+
+def _without_newest(document: Json) -> Json:
+    # What is for people, and what an operator of that version would not read.
+    alerts = {name: [_of_older(item) for item in document[name]] for name in ("transitions", "firing")}
+    applied = [_less(item, "anomalies", "because") for item in document["applied"]]
+    return {**_less(document, "about"), **alerts, "applied": applied}
+
+
+def _of_older(item: Json) -> Json:
+    return {**_less(item, "alert", "pool"), "evidence": _less(item["evidence"], "place")}
+
+
+def _less(document: Json, *names: str) -> Json:
+    return {name: value for name, value in document.items() if name not in names}
 
 
 def _load(agent: AgentHealth) -> Json:
@@ -120,9 +129,10 @@ def encode_transition(item: Transition) -> Json:
         "at": format_time(item.at),
         "since": format_time(item.since),
         "subject": _subject(item.subject),
-        "evidence": _evidence(item.evidence),
+        "evidence": encode_evidence(item.evidence),
         **({"traceparent": item.traceparent} if item.traceparent else {}),
         **({"move": _move(item.move)} if item.move else {}),
+        **({"pool": item.pool._asdict()} if item.pool else {}),
     }
 
 
@@ -133,7 +143,7 @@ def encode_firing(item: FiringAlert) -> Json:
         "severity": item.severity.value,
         "since": format_time(item.since),
         "subject": _subject(item.subject),
-        "evidence": _evidence(item.evidence),
+        "evidence": encode_evidence(item.evidence),
         **({"traceparent": item.traceparent} if item.traceparent else {}),
     }
 
@@ -153,6 +163,10 @@ def decode_handover(document: Json) -> Handover:
     if transition.move is None:
         raise ValueError(f"handover {document['epoch']}.{transition.sequence} does not say what moves")
     return Handover(document["epoch"], transition, transition.move)
+
+
+def _with_figures(document: Json, *, people: bool) -> Json:
+    return {**document, "evidence": for_people(document["evidence"])} if people else document
 
 
 def encode_condition(item: Condition) -> Json:
@@ -218,7 +232,7 @@ def decode_transition(document: Json) -> Transition:
     """
     severity = Severity(document["severity"]) if "severity" in document else None
     since = timestamp(document["since"])
-    move = document.get("move")
+    move, pool = document.get("move"), document.get("pool")
     return Transition(
         sequence=document["sequence"],
         alert=_read_alert(document),
@@ -229,9 +243,10 @@ def decode_transition(document: Json) -> Transition:
         at=timestamp(document["at"]),
         since=since,
         subject=_read_subject(document["subject"]),
-        evidence=_read_evidence(document["evidence"]),
+        evidence=decode_evidence(document["evidence"]),
         traceparent=document.get("traceparent", ""),
         move=_read_move(move, severity=severity, since=since) if move else None,
+        pool=Pool(pool["id"], pool["name"]) if pool else None,
     )
 
 
@@ -260,7 +275,7 @@ def _read_move(document: Json, *, severity: Severity | None, since: float) -> Mo
 
 
 def _read_memory(text: str) -> Mapping[str, Any]:
-    """Read what an engine remembers; what is none is forgotten, and learned anew."""
+    """Read what an engine remembers; what is none is forgotten, and learned again."""
     try:
         memory = json.loads(text) if text else {}
     except ValueError:
@@ -327,7 +342,13 @@ def _policy(key: PolicyKey) -> Json:
 
 
 def _read_policy(document: Json) -> PolicyKey:
-    return PolicyKey(PolicyKind(document["kind"]), document["name"], document.get("namespace"))
+    return _policy_key(document["kind"], document["name"], document.get("namespace"))
+
+
+@lru_cache(maxsize=4096)
+def _policy_key(kind: str, name: str, namespace: str | None) -> PolicyKey:
+    # Each node names the same ones: a fleet's reports share them.
+    return PolicyKey(PolicyKind(kind), name, namespace)
 
 
 def _subject(item: Subject) -> Json:
@@ -355,75 +376,13 @@ def _read_target(subject: Json) -> TargetRef:
     return TargetRef(kind, subject["uuid"] if kind is TargetKind.VIRTUAL_MACHINE else subject["id"])
 
 
-def _evidence(item: Evidence) -> Json:
-    # Kubernetes objects hold no floats: numbers travel as text that reads back exactly.
-    numbers = {"value": item.value, "bound": item.bound}
-    return {
-        "subject": item.subject,
-        **{name: repr(value) for name, value in numbers.items() if value is not None},
-        **({"text": item.text[:MAX_TEXT]} if item.text else {}),
-        **({"band": {"low": repr(item.band[0]), "high": repr(item.band[1])}} if item.band else {}),
-        **({"count": item.count} if item.count is not None else {}),
-        **({"culprit": item.culprit[:MAX_NAME]} if item.culprit else {}),
-        **({"function": item.function} if item.function else {}),
-    }
-
-
-def _for_people(document: Json) -> Json:
-    """Write the figures of evidence as people read them, where that reads back exactly: 20Mi, not 20971520.0."""
-    evidence = document["evidence"]
-    scale = scale_named(evidence["subject"], evidence.get("function", ""))
-    figures = {name: _as_people_write(evidence[name], scale.unit) for name in ("value", "bound") if name in evidence}
-    return {**document, "evidence": {**evidence, **figures}}
-
-
-def _as_people_write(text: str, unit: str) -> str:
-    value = Decimal(text)
-    if not value.is_finite():
-        return text
-    if unit.startswith("By") and value and value % 1024 == 0:
-        power = 0
-        while value % 1024 == 0 and power < len(_BINARY) - 1:
-            value, power = value / 1024, power + 1
-        return f"{int(value)}{_BINARY[power]}"
-    plain = f"{value:f}"
-    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return plain if len(plain) <= _MOST_DIGITS else text
-
-
-def _read_evidence(document: Json) -> Evidence:
-    return Evidence(
-        subject=document["subject"],
-        value=_number(document.get("value")),
-        bound=_number(document.get("bound")),
-        text=document.get("text", ""),
-        band=_band(document.get("band")),
-        count=document.get("count"),
-        culprit=document.get("culprit", ""),
-        function=document.get("function", ""),
-    )
-
-
-def _band(document: Json | None) -> tuple[float, float] | None:
-    low, high = (_number(document.get(end)) for end in ("low", "high")) if document else (None, None)
-    return (low, high) if low is not None and high is not None else None
-
-
-def _number(text: Any) -> float | None:
-    # One figure that is none must not make all of a node unreadable.
-    try:
-        return parse_quantity(text) if isinstance(text, str) and text.endswith("i") else float(text)
-    except (TypeError, ValueError):
-        return None
-
-
 def _read_firing(document: Json) -> FiringAlert:
     return FiringAlert(
         alert=_read_alert(document),
         severity=Severity(document["severity"]),
         since=timestamp(document["since"]),
         subject=_read_subject(document["subject"]),
-        evidence=_read_evidence(document["evidence"]),
+        evidence=decode_evidence(document["evidence"]),
         traceparent=document.get("traceparent", ""),
     )
 
@@ -453,7 +412,9 @@ def _applied(item: Applied) -> Json:
         **({"mode": item.mode} if item.mode else {}),
         **({"interval": format_duration(item.interval)} if item.interval else {}),
         **({"because": item.because[:MAX_TEXT]} if item.because else {}),
+        **({"cut": {"series": item.cut_series, "targets": item.cut_targets}} if item.cut_series else {}),
         **({"warmingUp": item.warming_up} if item.warming_up else {}),
+        **({"anomalies": {"found": item.found, "judgedDays": item.judged_days}} if item.judged_days else {}),
         **({"replaced": [_replaced(one) for one in item.replaced[:MAX_REPLACED]]} if item.replaced else {}),
     }
 
@@ -468,7 +429,49 @@ def _unavailable(item: Unavailable) -> Json:
     return {"rule": item.rule, "signal": item.signal, "targets": item.targets, **why, **example}
 
 
+_ORDINARY = frozenset(("policy", "hash", "virtualMachines", "targets", "alerts", "wouldHaveFired"))
+
+
 def _read_applied(document: Json) -> Applied:
+    if document.keys() <= _ORDINARY:
+        alerts = document.get("alerts", {})
+        return _ordinary(
+            _read_policy(document["policy"]),
+            document["hash"],
+            document.get("virtualMachines", 0),
+            targets=document.get("targets"),
+            would_have_fired=document.get("wouldHaveFired", 0),
+            pending=alerts.get("pending", 0),
+            warning=alerts.get("warning", 0),
+            critical=alerts.get("critical", 0),
+        )
+    return _read_unusual(document)
+
+
+@lru_cache(maxsize=16_384)
+def _ordinary(
+    policy: PolicyKey,
+    hash_: str,
+    virtual_machines: int,
+    *,
+    targets: int | None,
+    would_have_fired: int,
+    pending: int,
+    warning: int,
+    critical: int,
+) -> Applied:
+    # Many nodes say the same of a policy, and each says it again and again.
+    return Applied(
+        policy,
+        hash_,
+        virtual_machines,
+        counts=Counts(pending, warning, critical),
+        would_have_fired=would_have_fired,
+        targets=virtual_machines if targets is None else targets,
+    )
+
+
+def _read_unusual(document: Json) -> Applied:
     return Applied(
         policy=_read_policy(document["policy"]),
         hash=document["hash"],
@@ -483,9 +486,13 @@ def _read_applied(document: Json) -> Applied:
         mode=document.get("mode", ""),
         interval=parse_duration(document["interval"]) if "interval" in document else 0.0,
         warming_up=document.get("warmingUp", 0),
+        found=document.get("anomalies", {}).get("found", 0),
+        judged_days=document.get("anomalies", {}).get("judgedDays", 0),
         targets=document["targets"] if "targets" in document else document.get("virtualMachines", 0),
         replaced=tuple(
             Replaced(one["rule"], _read_policy(one["policy"]), one["targets"]) for one in document.get("replaced", ())
         ),
         because=document.get("because", ""),
+        cut_series=document.get("cut", {}).get("series", 0),
+        cut_targets=document.get("cut", {}).get("targets", 0),
     )

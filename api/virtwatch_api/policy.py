@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from virtwatch_api.catalogue.entries import Instrument
 from virtwatch_api.catalogue.signals import TargetKind
 
 
@@ -78,11 +79,11 @@ class Level:
     recover: float
 
     def breached(self, value: float) -> bool:
-        """Tell whether a value is past the bound; the bound itself is still good."""
+        """Return whether a value is past the bound; the bound itself is still good."""
         return value > self.value if self.bound is Bound.ABOVE else value < self.value
 
     def recovered(self, value: float) -> bool:
-        """Tell whether a value that was past the bound is back at or past the recovery value."""
+        """Return whether a value that was past the bound is back at or past the recovery value."""
         return value <= self.recover if self.bound is Bound.ABOVE else value >= self.recover
 
 
@@ -244,7 +245,7 @@ class Requirement:
         return f"{self.key}={self.values[0]}" if one else f"{self.key} {self.operator}{values}"
 
     def matches(self, labels: dict[str, str]) -> bool:
-        """Tell whether labels meet the requirement, as Kubernetes means it."""
+        """Return whether labels meet the requirement, as Kubernetes means it."""
         match self.operator:
             case "In":
                 return labels.get(self.key) in self.values
@@ -263,7 +264,7 @@ class LabelSelector:
     requirements: tuple[Requirement, ...] = ()
 
     def matches(self, labels: dict[str, str]) -> bool:
-        """Tell whether every requirement is met."""
+        """Return whether every requirement is met."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
@@ -280,16 +281,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Say how often to look; `interval` in seconds, `share` of the VMs between 0 and 1."""
+    """Say how often to look; `interval` in seconds, `share` of the VMs between 0 and 1.
+
+    `instruments` says of signals, sorted, how they are exported where that is not the catalogue's affair; `series` is
+    how many series one target exports at most, 0 as many as the agents let.
+    """
 
     mode: Mode = Mode.HYBRID
     interval: float = 15.0
     share: float = 1.0
+    instruments: tuple[tuple[str, Instrument], ...] = ()
+    series: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Name a channel and what it is told; `repeat_every` in seconds."""
+    """Name a channel and what it is sent; `repeat_every` in seconds."""
 
     channel: str
     severities: tuple[Severity, ...]

@@ -23,6 +23,7 @@ class Question:
     uid: str
     kind: TargetKind
     target: str
+    node: str = ""  # of a virtual network or a storage pool: the API does not know where these are
 
     @property
     def key(self) -> tuple[str, str]:
@@ -37,7 +38,14 @@ def read_question(document: Json) -> Question | None:
         kind = TargetKind(target.get("kind", TargetKind.VIRTUAL_MACHINE))
     except ValueError:
         return None
-    return Question(metadata["namespace"], metadata["name"], metadata["uid"], kind, str(target.get("name", "")))
+    return Question(
+        metadata["namespace"],
+        metadata["name"],
+        metadata["uid"],
+        kind,
+        str(target.get("name", "")),
+        str(target.get("node", "")),
+    )
 
 
 def answer_status(*, by: str, at: float, node: str, note: str, lines: Sequence[str], rules: Sequence[Json]) -> Json:

@@ -38,7 +38,7 @@ class Cursor:
             self._problems.append(Problem(self.path, message, reason, self.subject))
 
     def has(self, name: str) -> bool:
-        """Tell whether a field is present."""
+        """Return whether a field is present."""
         return isinstance(self.value, dict) and self.value.get(name) is not None
 
     def __getitem__(self, name: str) -> "Cursor":

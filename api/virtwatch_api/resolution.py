@@ -40,7 +40,7 @@ class Resolution:
 
 
 def selects(thresholds: ThresholdSet, target: TargetIdentity, *, node_labels: Mapping[str, str] | None = None) -> bool:
-    """Tell whether a policy selects a target: kind, scope, then node, then labels, then name.
+    """Return whether a policy selects a target: kind, scope, then node, then labels, then name.
 
     What has no namespace (a node, a VM of plain libvirt) is selected by cluster policies alone.
     """
@@ -57,7 +57,7 @@ def selects(thresholds: ThresholdSet, target: TargetIdentity, *, node_labels: Ma
 
 
 def selects_node(thresholds: ThresholdSet, labels: Mapping[str, str]) -> bool:
-    """Tell whether a policy that judges at all selects targets on a node with these labels."""
+    """Return whether a policy that judges at all selects targets on a node with these labels."""
     wanted = thresholds.target.node_selector
     return thresholds.enforcement is not Enforcement.SUSPENDED and (wanted is None or wanted.matches(dict(labels)))
 
@@ -136,7 +136,7 @@ def precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str
 
 
 def _selective(thresholds: ThresholdSet) -> bool:
-    """Tell whether a policy narrows its scope in any way; a MonitorPolicy's own namespace is its scope."""
+    """Return whether a policy narrows its scope in any way; a MonitorPolicy's own namespace is its scope."""
     target = thresholds.target
     narrowed = thresholds.policy.kind is PolicyKind.CLUSTER_MONITOR_POLICY and thresholds.namespaces is not None
     return narrowed or bool(target.names) or target.selector is not None or target.node_selector is not None

@@ -1,7 +1,12 @@
 """How spec.target and spec.collection are read and written, in a policy and in a ThresholdSet."""
 
+from collections.abc import Iterator
+from enum import StrEnum
+
 from virtwatch_api.bounds import Scale
-from virtwatch_api.catalogue.entries import WATCHED, Range, TargetKind
+from virtwatch_api.catalogue.entries import WATCHED, Instrument, Range, TargetKind
+from virtwatch_api.catalogue.instruments import choices
+from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.duration import format_duration
 from virtwatch_api.names import (
     any_glob_problem,
@@ -20,6 +25,8 @@ MAX_NAMES = 32
 MAX_REQUIREMENTS = 16
 MAX_VALUES = 32
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+MOST_SERIES = 10_000  # that a policy lets a target export
+MOST_INSTRUMENTS = 32
 SHARE_OF_VMS = Scale("share", "1", Range(0.01, 1.0))
 
 
@@ -102,15 +109,37 @@ def encode_selector(selector: LabelSelector) -> Json:
     }
 
 
+class _Word(StrEnum):
+    COUNTER = "Counter"
+    GAUGE = "Gauge"
+    SUMMARY = "Summary"
+
+
 def read_collection(cursor: Cursor) -> Collection:
     """Read spec.collection."""
-    if cursor.value is None or not cursor.mapping("mode", "interval", "share"):
+    if cursor.value is None or not cursor.mapping("mode", "interval", "share", "instruments", "series"):
         return Collection()
     mode = cursor["mode"].choice(Mode, Mode.HYBRID)
     share = _share(cursor["share"]) if cursor.has("share") else 1.0
     if cursor.has("share") and mode is not Mode.SAMPLED and cursor["mode"].value in (None, *Mode):
         cursor.problem("share needs mode Sampled: the other modes look at every VM")
-    return Collection(mode=mode, interval=cursor["interval"].duration(15.0, at_least=1.0, at_most=3600.0), share=share)
+    interval = cursor["interval"].duration(15.0, at_least=1.0, at_most=3600.0)
+    series = cursor["series"].integer(0, at_least=1, at_most=MOST_SERIES)
+    return Collection(mode, interval, share, tuple(_instruments(cursor["instruments"])), series)
+
+
+def _instruments(cursor: Cursor) -> Iterator[tuple[str, Instrument]]:
+    for name, chosen in cursor.entries(at_most=MOST_INSTRUMENTS, what="signals to instruments"):
+        instrument = Instrument(chosen.choice(_Word, _Word.GAUGE).lower())
+        signal = SIGNAL.get(name)
+        possible = choices(signal) if signal is not None else ()
+        if signal is None:
+            chosen.problem(f"is no signal of the catalogue{did_you_mean(name, SIGNAL)}; see `virtwatch signals`")
+        elif instrument in possible:
+            yield name, instrument
+        elif chosen.value in tuple(_Word):
+            words = " or ".join(item.capitalize() for item in possible) or "nothing, for it is not collected"
+            chosen.problem(f"{name} cannot be exported as {chosen.value}: choose {words}")
 
 
 def _share(cursor: Cursor) -> float:
@@ -125,4 +154,8 @@ def encode_collection(collection: Collection) -> Json:
     encoded: Json = {"mode": collection.mode.value, "interval": format_duration(collection.interval)}
     if collection.share < 1:
         encoded["share"] = format_number(collection.share)
+    if collection.instruments:
+        encoded["instruments"] = {name: instrument.capitalize() for name, instrument in collection.instruments}
+    if collection.series:
+        encoded["series"] = collection.series
     return encoded

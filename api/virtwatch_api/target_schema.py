@@ -1,13 +1,18 @@
 """The CRDs' schemas of spec.target and spec.collection, as far as they repeat or follow from the codec."""
 
 from virtwatch_api import bounds
+from virtwatch_api.catalogue.entries import Instrument
+from virtwatch_api.catalogue.instruments import choices
+from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.names import ANY_GLOB, GLOB, LABEL_KEY, LABEL_VALUE, MAX_LABEL_KEY
 from virtwatch_api.rule_kinds.kind import Json
+from virtwatch_api.rule_kinds.name_pattern import pattern_of
 from virtwatch_api.rule_kinds.schema import duration_field, list_field, quoted, validation
 from virtwatch_api.rule_kinds.signal_schema import bound_field, value_of
-from virtwatch_api.target_codec import MAX_REQUIREMENTS, MAX_VALUES, OPERATORS
+from virtwatch_api.target_codec import MAX_REQUIREMENTS, MAX_VALUES, MOST_INSTRUMENTS, OPERATORS
 
 _MAX_LABEL_VALUE = 63
+SIGNALS_ALONE = "must name signals that are collected, such as vm.cpu.utilization; see `virtwatch signals`"
 _LABEL_KEY = 'must be the key of a label, as in "app.kubernetes.io/name"'
 _LABEL_VALUE = validation(
     f"self.matches({quoted(LABEL_VALUE.pattern)})",
@@ -106,6 +111,29 @@ def glob_rules(*, cluster: bool) -> list[Json]:
 def interval_field(description: str) -> Json:
     """Describe the base of the time between samples."""
     return duration_field(description, low="1s", high="1h", default="15s")
+
+
+def instruments_field(description: str) -> Json:
+    """Describe which instruments carry signals."""
+    every = pattern_of(signal.name for signal in SIGNALS if choices(signal))
+    counted = pattern_of(signal.name for signal in SIGNALS if Instrument.COUNTER in choices(signal))
+    return {
+        "description": description,
+        "type": "object",
+        "maxProperties": MOST_INSTRUMENTS,
+        "x-kubernetes-validations": [
+            validation(f"self.all(name, name.matches({quoted(every)}))", SIGNALS_ALONE),
+            validation(
+                f"self.all(name, self[name] != 'Counter' || name.matches({quoted(counted)}))",
+                "only the rate of one counter, such as vm.disk.read.rate, can be a Counter; choose Gauge or Summary",
+            ),
+        ],
+        "additionalProperties": {
+            "description": "The instrument.",
+            "type": "string",
+            "enum": [instrument.capitalize() for instrument in Instrument],
+        },
+    }
 
 
 def share_field(description: str) -> Json:

@@ -30,6 +30,19 @@ def namespace_ref(name: str) -> TargetRef:
     return TargetRef(TargetKind.NAMESPACE, name)
 
 
+def pool_ref(id_: str) -> TargetRef:
+    """Identify a storage pool by its UUID in libvirt."""
+    return TargetRef(TargetKind.STORAGE_POOL, id_)
+
+
+ATTACHMENT_PREFIX = "attachment/"  # of the id of a network of a NetworkAttachmentDefinition
+
+
+def attachment_ref(namespace: str, name: str) -> TargetRef:
+    """Identify the network of a NetworkAttachmentDefinition."""
+    return TargetRef(TargetKind.NETWORK, f"{ATTACHMENT_PREFIX}{namespace}/{name}")
+
+
 def node_ref(name: str) -> TargetRef:
     """Identify a node by its name."""
     return TargetRef(TargetKind.NODE, name)
@@ -91,7 +104,7 @@ class KindOfTarget:
 
     noun: str
     gone: str  # after "the", of one that is not there any more: "VM is not running any more"
-    regarding: Callable[[Subject], Regarding]
+    regarding: Callable[[Subject], Regarding | None]  # None where no object stands for it
 
 
 def _node(subject: Subject) -> Regarding:
@@ -101,6 +114,10 @@ def _node(subject: Subject) -> Regarding:
 
 def _namespace(subject: Subject) -> Regarding:
     return Regarding("v1", "Namespace", subject.label)
+
+
+def _pool(subject: Subject) -> Regarding | None:
+    return _node(subject) if subject.node else None  # on several nodes it is none of theirs
 
 
 def _machine(subject: Subject) -> Regarding:
@@ -113,6 +130,6 @@ TARGET_KINDS: Mapping[TargetKind, KindOfTarget] = {
     TargetKind.VIRTUAL_MACHINE: KindOfTarget("VM", "VM is not running any more", _machine),
     TargetKind.NODE: KindOfTarget("node", "node is not watched any more", _node),
     TargetKind.NETWORK: KindOfTarget("network", "network is gone", _node),
-    TargetKind.STORAGE_POOL: KindOfTarget("storage pool", "storage pool is gone", _node),
+    TargetKind.STORAGE_POOL: KindOfTarget("storage pool", "storage pool is gone", _pool),
     TargetKind.NAMESPACE: KindOfTarget("namespace", "namespace is gone", _namespace),
 }

@@ -10,7 +10,7 @@ _VERSION = re.compile(r"^v[1-9][0-9]{0,3}((alpha|beta)[1-9][0-9]{0,3})?$")  # no
 
 
 def readable(api_version: Any) -> bool:
-    """Tell whether an object's apiVersion is of the group, in this version or a later one."""
+    """Return whether an object's apiVersion is of the group, in this version or a later one."""
     if not isinstance(api_version, str):
         return False
     group, _, version = api_version.partition("/")

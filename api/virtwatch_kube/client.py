@@ -1,16 +1,18 @@
-# The one boundary to the official client, which is untyped: what crosses it is Any or a plain document.
+"""Plain documents by path from and to the API server: what agent, operator and command ask of Kubernetes."""
+
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
-import yaml
-from kubernetes import client as official
-from kubernetes import config as official_config
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from virtwatch_kube.errors import KubeError, NotLeading, Unavailable, refusal
+from virtwatch_kube.errors import NotLeading, Unavailable, refusal
+from virtwatch_kube.server import NoCredentials, Server
+from virtwatch_kube.service_account import by_service_account, in_pod
 
 Json = dict[str, Any]
 Query = Iterable[tuple[str, str]]
@@ -18,8 +20,7 @@ Answered = Callable[[str, str], None]
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-PAGE = 500  # objects per list request, as kubectl and client-go ask for
-CONNECTIONS = 10  # kept open at most: one for each watch, some for writers
+PAGE = 200  # objects per list request: thousands of large ones are not held as text, too
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 # Names, labels and owners alone: what an object says of a guest stays on the server.
@@ -42,14 +43,14 @@ class KubeClient:
 
     def __init__(
         self,
-        api: Any,
+        server: Server,
         *,
         connect_timeout: float = CONNECT_TIMEOUT_S,
         read_timeout: float = READ_TIMEOUT_S,
         may_write: Callable[[], bool] = lambda: True,
         answered: Answered = lambda _verb, _result: None,
     ) -> None:
-        self._api = api
+        self._server = server
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._may_write = may_write
@@ -75,10 +76,8 @@ class KubeClient:
         Raises:
             KubeError: there is no usable configuration.
         """
-        api = official.ApiClient(configuration_from_environment(kubeconfig))
-        api.user_agent = "virtwatch"
         return cls(
-            api,
+            server_from_environment(kubeconfig),
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             may_write=may_write,
@@ -88,7 +87,7 @@ class KubeClient:
     @property
     def server(self) -> str:
         """Name the API server's address, for messages."""
-        return str(self._api.configuration.host)
+        return self._server.host
 
     def get(self, path: str, *, metadata_only: bool = False) -> Json:
         """Read one object."""
@@ -101,7 +100,10 @@ class KubeClient:
     def snapshot(
         self, path: str, *, labels: str = "", fields: str = "", at_most: int | None = None, metadata_only: bool = False
     ) -> Snapshot:
-        """Read a collection with its resourceVersion; `at_most` ends after that many objects."""
+        """Read a collection with its resourceVersion; `at_most` ends after that many objects.
+
+        Its objects say who wrote them, and when, but not which fields.
+        """
         accept = _METADATA.format("List") if metadata_only else JSON
         items: list[Json] = []
         token = ""
@@ -110,7 +112,7 @@ class KubeClient:
             given = [(name, value) for name, value in query.items() if value]
             page = self._document("GET", path, query=given, accept=accept)
             metadata = page.get("metadata") or {}
-            items += page.get("items") or []
+            items += map(_without_fields, page.get("items") or [])
             token = metadata.get("continue", "")
             if not token or at_most is not None:
                 return Snapshot(items, metadata.get("resourceVersion", ""))
@@ -168,16 +170,27 @@ class KubeClient:
         accept: str = JSON,
         read_timeout: float | None = None,
     ) -> Any:
-        timeouts = (self._connect_timeout, self._read_timeout if read_timeout is None else read_timeout)
-        headers = {"Accept": accept, **({"Content-Type": content} if content else {})}
+        url = f"{self.server}{path}"
+        if given := urlencode(list(query), quote_via=quote):
+            url = f"{url}?{given}"
+        headers = {"Accept": accept, "User-Agent": "virtwatch", **({"Content-Type": content} if content else {})}
         try:
-            request = self._api.param_serialize(
-                verb, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
-            )
+            if authorization := self._server.authorization():
+                headers["Authorization"] = authorization
             if verb != "GET" and not self._may_write():
                 raise NotLeading(f"{verb} {path}: not sent, for this replica does not hold the Lease any more")
-            answer = self._api.call_api(*request, _request_timeout=timeouts).response
-        except (HTTPError, OSError, official.ApiException, official_config.ConfigException) as error:
+            answer = self._server.pool.request(
+                verb,
+                url,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=Timeout(self._connect_timeout, self._read_timeout if read_timeout is None else read_timeout),
+                # Ours to decide: who retries, how often, and what is logged of it.
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except (HTTPError, OSError, NoCredentials) as error:
             self._answered(verb, "none")
             raise _unreachable(f"{verb} {path}", self.server, error) from error
         self._answered(verb, str(answer.status))
@@ -187,28 +200,24 @@ class KubeClient:
         return answer
 
 
+def _without_fields(item: Json) -> Json:
+    """Forget which fields are whose, half of a large object: nobody asks, and thousands are held until all are read."""
+    for note in (item.get("metadata") or {}).get("managedFields") or ():
+        note.pop("fieldsV1", None)
+    return item
+
+
 def _manager(name: str) -> Query:
     return [("fieldManager", name)] if name else []
 
 
-def configuration_from_environment(kubeconfig: str | None = None) -> Any:
-    """Return the official client's configuration, as `KubeClient.from_environment` means it."""
-    configuration = official.Configuration()
-    path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    try:
-        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            official_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            official_config.load_kube_config(config_file=path, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (official_config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
-        raise KubeError(
-            f"No way to a Kubernetes API server: {error} Run in a Pod with a ServiceAccount, or set KUBECONFIG."
-        ) from error
-    # Ours to decide: who retries, how often, and what is logged of it.
-    configuration.retries = False
-    configuration.keep_alive = True
-    configuration.connection_pool_maxsize = CONNECTIONS
-    return configuration
+def server_from_environment(kubeconfig: str | None = None) -> Server:
+    """Return the API server, as `KubeClient.from_environment` means it."""
+    if kubeconfig is None and in_pod(os.environ):
+        return by_service_account(os.environ)
+    from virtwatch_kube.kubeconfig import by_kubeconfig  # an agent in a cluster has no use for it
+
+    return by_kubeconfig(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
 
 
 def _read(answer: Any, request: str) -> bytes:

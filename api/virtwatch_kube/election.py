@@ -28,7 +28,7 @@ _MANAGER = "virtwatch-election"
 class Election:
     """Stand for leader. `elected` is called once, on a thread of its own, when the Lease is held.
 
-    `clock` gives seconds that go on while the process is stopped, and that nobody sets.
+    `clock` gives seconds that continue while the process is stopped, and that nobody sets.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Election:
 
     @property
     def lost(self) -> bool:
-        """Tell whether the Lease was held and is not any more: the process must end at once."""
+        """Return whether the Lease was held and is not any more: the process must end at once."""
         return self._held and (self._ended or self._clock() - self._renewed > GIVE_UP_S)
 
     @property
     def leads(self) -> bool:
-        """Tell whether the Lease is held now; to be asked before each write."""
+        """Return whether the Lease is held now; to be asked before each write."""
         return self._held and not self.lost
 
     def release(self) -> None:

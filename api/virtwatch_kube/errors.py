@@ -38,7 +38,7 @@ class Invalid(KubeError):
 
 
 class Expired(KubeError):
-    """Say that the asked-for resourceVersion is too old: list anew."""
+    """Say that the asked-for resourceVersion is too old: list again."""
 
 
 class Unavailable(KubeError):

@@ -13,7 +13,7 @@ COMING_S = 10.0  # a kind that was created together with whom it serves is there
 
 
 def concerns_all(error: Exception) -> bool:
-    """Tell whether an error is about the API server or its kinds, not about one request."""
+    """Return whether an error is about the API server or its kinds, not about one request."""
     return isinstance(error, NotServed) or (isinstance(error, Unavailable) and error.status in _NO_ANSWER)
 
 
@@ -35,7 +35,7 @@ class Outage:
 
     @property
     def ongoing(self) -> bool:
-        """Tell whether it is lost now."""
+        """Return whether it is lost now."""
         return self._since is not None
 
     def failed(self, error: Exception, *, advice: str = "") -> None:

@@ -21,7 +21,7 @@ FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 10.0
 ABSENT_DELAY_S = 60.0  # between looks for a kind that need not be there
 STOP_DEADLINE_S = 5.0
-STALE_S = SILENCE_S + 30.0  # without a word, bookmarks included, and in vain tried anew
+STALE_S = SILENCE_S + 30.0  # without a word, bookmarks included, and in vain tried again
 
 
 _KEPT = frozenset(("namespace", "name", "uid", "resourceVersion"))
@@ -92,14 +92,19 @@ class Watch:
 
     @property
     def fresh(self) -> bool:
-        """Tell whether the API server has said something lately, be it that there is nothing new."""
-        heard = self.last_contact
-        return heard is not None and time.monotonic() - heard < self._stale_after
+        """Return whether the API server has said something lately, be it that there is nothing new."""
+        received = self.last_contact
+        return received is not None and time.monotonic() - received < self._stale_after
 
     def objects(self) -> list[Json]:
         """Return the objects as last heard; not to be changed."""
         with self._lock:
             return list(self._objects.values())
+
+    def find(self, name: str, namespace: str = "") -> Json | None:
+        """Return one object as last heard, not to be changed; None where there is none."""
+        with self._lock:
+            return self._objects.get((namespace, name))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -118,7 +123,7 @@ class Watch:
         except KubeError as error:
             self._interrupted = True
             if isinstance(error, NotFound) and not self._required:
-                self._heard()
+                self._received()
                 return self._absent()
             self._outage.failed(error)
             return max(self._backoff.delay(), min(error.retry_after or 0.0, MAX_DELAY_S))
@@ -137,13 +142,13 @@ class Watch:
         )
         if self._stopping.is_set():
             stream.cut()
-        self._heard()
+        self._received()
         self._outage.healed()
         begun = time.monotonic()
         for event in stream:
             if self._stopping.is_set():
                 break
-            self._heard()
+            self._received()
             self._backoff.reset()
             self._take(event)
         # An end before its time is how an API server looks that goes down in order.
@@ -151,14 +156,14 @@ class Watch:
         return self._backoff.delay() if self._interrupted else 0.0
 
     def _rewound(self) -> bool:
-        """Tell whether the API server went back behind the copy (etcd restored, emptied): a watch would be mute."""
+        """Return whether the API server went back behind the copy (etcd restored, emptied): a watch would be mute."""
         now = self._snapshot(at_most=1).version
         self._interrupted = False
         return now.isdecimal() and self._version.isdecimal() and int(now) < int(self._version)
 
     def _list(self) -> None:
         listed = self._snapshot()
-        self._heard()
+        self._received()
         self._replace(listed.items)
         self._version = listed.version
 
@@ -215,9 +220,9 @@ class Watch:
         try:
             handler(*arguments)
         except Exception:
-            logger.exception("A handler of the watch of %s failed; the watch goes on", self._name)
+            logger.exception("A handler of the watch of %s failed; the watch continues", self._name)
 
-    def _heard(self) -> None:
+    def _received(self) -> None:
         self.last_contact = time.monotonic()
 
 

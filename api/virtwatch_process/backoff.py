@@ -17,5 +17,5 @@ class Backoff:
         return bound * random.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """Begin anew after a success."""
+        """Begin again after a success."""
         self._next = self._first

@@ -23,7 +23,7 @@ class Outages:
         self._ended: dict[Hashable, tuple[object, float]] = {}
 
     def logged(self, cause: Hashable, *, by: object) -> bool:
-        """Tell whether another part has logged this cause already; if not, `by` has."""
+        """Return whether another part has logged this cause already; if not, `by` has."""
         with self._lock:
             first, ended = self._ended.get(cause, (by, 0.0))
             if cause not in self._logged_by and first is not by and self._clock() - ended < self._tail:

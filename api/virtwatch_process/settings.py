@@ -57,6 +57,14 @@ class Variables:
             self.problem(name, f'must be {between}, not "{text}"')
         return seconds
 
+    def secret(self, name: str, *, at_least: int, otherwise: str) -> str:
+        """Read a secret of so many characters that no message repeats; `otherwise` says what comes of none."""
+        text = self.text(name)
+        if text and len(text) < at_least:
+            must = f"must be at least {at_least} characters, the same in all processes, or unset to {otherwise}"
+            self.problem(name, f"{must}; this one has {len(text)}")
+        return text
+
     def switch(self, name: str, *, default: bool) -> bool:
         """Read on or off."""
         text = self.text(name, "on" if default else "off").lower()

@@ -11,14 +11,14 @@ from virtwatch_api.policy import Severity, Timing
 NO_EVIDENCE = Evidence("")
 AT_ONCE = Timing()
 
-# JSON: what is kept of an engine across restarts and moves. It carries a "version"; who cannot read it starts anew.
+# JSON: what is kept of an engine across restarts and moves. It carries a "version"; who cannot read it starts again.
 Document = Mapping[str, Any]
 
 # What an alert's memory may hold beside what its engine puts there. A key that ends in _at or _since holds a time in
 # seconds since 1970, which moves when the clock is set.
 LOCAL = "local"  # about how this place sees its target: it does not go along with it
 LEARNED = "learned"  # of what is handed over beside alerts: what a rule has learned, in the rule's own words
-OUTLIVES = "outlives"  # goes on after its target is gone
+OUTLIVES = "outlives"  # continues after its target is gone
 ABSENT_SINCE = "absent_since"
 
 
@@ -40,6 +40,7 @@ class Alert:
     memory: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence = NO_EVIDENCE  # as last said, or as it came from another process
     traceparent: str = ""
+    anew: bool = False  # its window began under it: after a restart, in another place, by an edit
 
     def judge(self, holds: Severity | None, *, timing: Timing, at: float, reason: Reason) -> Change | None:
         """Advance the state machine by one judgement as of `at`."""
@@ -75,7 +76,7 @@ class Saved:
     traceparent: str = ""
 
     def moved(self, seconds: float) -> "Saved":
-        """Return it after the clock was set by `seconds`: timers go on."""
+        """Return it after the clock was set by `seconds`: timers continue."""
         return replace(self, state=self.state.moved(seconds), memory=moved_memory(self.memory, seconds))
 
 

@@ -67,6 +67,11 @@ class ConditionJudge(Judge):
         self._anew: dict[str, float] = {}
         self._take(rule, wants)
 
+    @property
+    def minds_silence(self) -> bool:
+        """Return whether it alerts on missing data."""
+        return self.rule.timing.missing_data is MissingData.ALERT
+
     def renew(self, body: Any, wants: Wants) -> bool:
         """Go on while it is about the same signals."""
         if not isinstance(body, ConditionRule) or _signals(body) != _signals(self.rule):
@@ -107,7 +112,7 @@ class ConditionJudge(Judge):
             if alert is not None and change is not None:
                 yield self.say(alert, change)
             if alert is not None and alert.state == INACTIVE:
-                del self.alerts[device]
+                self.drop_alert(device)
                 self._anew.pop(device, None)
             elif alert is not None:
                 rests = rests and alert.state.settled and device not in self._anew
@@ -152,7 +157,6 @@ class ConditionJudge(Judge):
         self.rule, self.wants = rule, wants
         self._pairs = tuple(zip(comparisons(rule.condition), wants.inputs, strict=True))
         self._input = {id(item): wanted for item, wanted in self._pairs}
-        self.minds_silence = rule.timing.missing_data is MissingData.ALERT
         self._join()
 
     def _join(self) -> None:
@@ -186,7 +190,7 @@ class ConditionJudge(Judge):
         if alert is None:
             if holds is None:
                 return None, None
-            alert = self.alerts[device] = Alert(device)
+            alert = self.open_alert(device)
         change = alert.judge(holds, timing=timing, at=at, reason=reason)
         if change is not None and change.severity is None and reason is Reason.NO_DATA:
             change = replace(change, reason=reason)
@@ -218,7 +222,7 @@ class ConditionJudge(Judge):
             truth = Truth.TRUE if comparison.level.breached(value) else Truth.FALSE
         elif reading.idle:
             truth = Truth.FALSE
-        elif reading.samples:  # one tells no rate
+        elif reading.samples:  # one reports no rate
             truth = Truth.MISSING if self.rule.timing.missing_data is MissingData.HOLD else Truth.FALSE
         elif reading.missing:
             truth = Truth.MISSING

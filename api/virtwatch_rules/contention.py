@@ -92,7 +92,7 @@ def contention(
 
 
 def own_limit(*, delay: float, throttled: float) -> bool:
-    """Tell whether a target's own CPU limit is why it waits: both are shares of time."""
+    """Return whether a target's own CPU limit is why it waits: both are shares of time."""
     return throttled >= _OWN_LIMIT * (delay + throttled) and throttled > 0
 
 

@@ -6,19 +6,26 @@ set; `Evaluator.clock_set` moves them when the wall clock is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from virtwatch_api.alert import Change, Reason
 from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import Alert, Document, Said, Saved, merge, moved_memory
 from virtwatch_rules.inputs import Event, Input, Wants
 
 NEVER = float("inf")
+NO_ALERTS: Mapping[str, Alert] = MappingProxyType({})  # one for all judges: nearly all have none
 
 
 class Reading(Protocol):
     """Show a shared window as it stands at the newest instant."""
+
+    @property
+    def device(self) -> str:
+        """Return of which device its samples are, "" where the target has one value."""
 
     @property
     def seen(self) -> float:
@@ -34,11 +41,11 @@ class Reading(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Tell whether samples came and none had an operation to measure."""
+        """Return whether samples came and none had an operation to measure."""
 
     @property
     def missing(self) -> bool:
-        """Tell whether no sample has come for three intervals, and 5 s: it is not late any more."""
+        """Return whether no sample has come for three intervals, and 5 s: it is not late any more."""
 
     @property
     def silence(self) -> float:
@@ -46,7 +53,7 @@ class Reading(Protocol):
 
     @property
     def whole(self) -> bool:
-        """Tell whether samples have come for as long as the window reaches back."""
+        """Return whether samples have come for as long as the window reaches back."""
 
     @property
     def samples(self) -> int:
@@ -61,17 +68,22 @@ class Watch:
 
     While the value stays within [`low`, `high`] the judge is not called. It opens with an empty band, which calls the
     judge each time; one that has nothing to say of usual values sets the band, and empties it while an alert is pending
-    or fires.
+    or fires. `next` is the judge's, to string its watches together.
     """
 
-    __slots__ = ("device", "high", "input", "judge", "low", "reading")
+    __slots__ = ("high", "input", "judge", "low", "next", "reading")
 
-    def __init__(self, owner: "Judge", wanted: Input, device: str, reading: Reading) -> None:
+    def __init__(self, owner: "Judge", wanted: Input, reading: Reading) -> None:
         self.judge = owner
         self.input = wanted
-        self.device = device
         self.reading = reading
+        self.next: Watch | None = None
         self.low, self.high = NEVER, -NEVER
+
+    @property
+    def device(self) -> str:
+        """Return of which device its window is, "" where the target has one value."""
+        return self.reading.device
 
     def sleep(self, low: float, high: float) -> None:
         """Call the judge only for values outside [low, high], and for no value."""
@@ -83,22 +95,52 @@ class Watch:
         self.sleep(NEVER, -NEVER)
 
 
+class Learning(NamedTuple):
+    """Say how far a rule has learned its target: `judged` seconds, in which it has found so much that is unusual."""
+
+    warming_up: bool
+    judged: float
+    findings: int
+
+
 class Judge(ABC):
     """Judge one rule for one target; a kind of rule overrides what it needs.
 
     `wants` is what it asks for now, `tick_at` the next instant at which `tick` must be called though nothing came.
-    `save_within` is how many seconds of what it learned may be lost.
+    `save_within` is how many seconds of what it learned may be lost. `effective` is its evaluator's: the rule in force
+    that it judges. There is one for each rule of each target, so it holds no more than it must.
     """
 
-    __slots__ = ("alerts", "minds_silence", "tick_at", "wants")
+    __slots__ = ("alerts", "effective", "tick_at", "wants")
 
     save_within = 300.0
+    learns = False  # whether `learning` has anything to tell
+    effective: EffectiveRule
 
     def __init__(self, wants: Wants) -> None:
         self.wants = wants
-        self.alerts: dict[str, Alert] = {}
-        self.minds_silence = False  # keeps watching a device that is gone: that it has no data is what it fires on
+        self.alerts = NO_ALERTS  # changed by `open_alert` and `drop_alert` alone
         self.tick_at = NEVER
+
+    @property
+    def minds_silence(self) -> bool:
+        """Return whether it keeps watching a device that is gone: that it has no data is what it fires on."""
+        return False
+
+    def open_alert(self, device: str = "") -> Alert:
+        """Return the alert of a device, made where there is none."""
+        alert = self.alerts.get(device)
+        if alert is None:
+            alert = Alert(device)
+            self.alerts = {**self.alerts, device: alert}
+        return alert
+
+    def drop_alert(self, device: str = "") -> Alert | None:
+        """Forget the alert of a device, and return it."""
+        alert = self.alerts.get(device)
+        if alert is not None:
+            self.alerts = {name: other for name, other in self.alerts.items() if name != device} or NO_ALERTS
+        return alert
 
     @abstractmethod
     def renew(self, body: Any, wants: Wants) -> bool:
@@ -117,7 +159,7 @@ class Judge(ABC):
         return self.alerts or ("",)
 
     def attach(self, watch: Watch) -> None:  # noqa: B027 - an engine of events has no watches
-        """Take a watch on a device that has shown up (or on a window that begins anew), before its first value."""
+        """Take a watch on a device that has shown up (or on a window that starts again), before its first value."""
 
     def detach(self, watch: Watch) -> None:  # noqa: B027
         """Drop a watch: its device is gone, or its window no longer asked for."""
@@ -148,13 +190,13 @@ class Judge(ABC):
 
     def leave(self, *, at: float) -> None:
         """Forget the alerts and what they wait for: the target has gone to another place, and they with it."""
-        self.alerts = {}
+        self.alerts = NO_ALERTS
         for _ in self.vanish(at=at):
             pass
 
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that the target has no more."""
-        alert = self.alerts.pop(device, None)
+        alert = self.drop_alert(device)
         if alert is not None and (change := alert.end(Reason.NO_DATA, at=at)) is not None:
             yield self.say(alert, change)
 
@@ -163,12 +205,17 @@ class Judge(ABC):
         yield from self._end_all(reason, at=at)
 
     def recall(self, saved: Saved, *, at: float) -> None:  # noqa: ARG002
-        """Take back an alert from before a restart or from another place; where one is here, the worse goes on."""
+        """Take back an alert from before a restart or from another place; where one is here, the worse continues."""
         here = self.alerts.get(saved.device)
         merged = saved if here is None else merge(here.saved(), saved)
-        alert = here if here is not None else self.alerts.setdefault(saved.device, Alert(saved.device))
+        alert = self.open_alert(saved.device)
         alert.state, alert.evidence, alert.traceparent = merged.state, merged.evidence, merged.traceparent
         alert.memory = dict(merged.memory)
+
+    @property
+    def learning(self) -> Learning | None:
+        """Return how far the rule has learned its target; None for a rule that need not learn."""
+        return None
 
     def save(self) -> Document | None:
         """Return what the rule has learned beside its alerts, None for nothing."""
@@ -180,10 +227,10 @@ class Judge(ABC):
             yield document
 
     def restore(self, document: Document) -> None:  # noqa: B027 - most have nothing
-        """Take back what was saved; what cannot be read is left, and learned anew."""
+        """Take back what was saved; what cannot be read is left, and learned again."""
 
     def clock_set(self, seconds: float) -> None:
-        """Let timers go on though the clock was set."""
+        """Let timers continue though the clock was set."""
         for alert in self.alerts.values():
             alert.state = alert.state.moved(seconds)
             alert.memory = moved_memory(alert.memory, seconds)
@@ -195,7 +242,7 @@ class Judge(ABC):
         return Said(alert, change, alert.evidence)
 
     def _end_all(self, reason: Reason, *, at: float) -> Iterator[Said]:
-        alerts, self.alerts = self.alerts, {}
+        alerts, self.alerts = self.alerts, NO_ALERTS
         for alert in alerts.values():
             if (change := alert.end(reason, at=at)) is not None:
                 yield self.say(alert, change)

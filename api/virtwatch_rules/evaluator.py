@@ -3,9 +3,10 @@
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 
 from virtwatch_api.alert import INACTIVE, Reason, hand_over, resolve
 from virtwatch_api.catalogue.signals import SIGNAL
@@ -15,7 +16,7 @@ from virtwatch_api.policy import Enforcement, Mode, PolicyKey
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import ABSENT_SINCE, LEARNED, LOCAL, OUTLIVES, Alert, Document, Said, Saved, merge
 from virtwatch_rules.budget import WindowBudget
-from virtwatch_rules.engine import NEVER, Engine, Judge, Woken
+from virtwatch_rules.engine import NEVER, Engine, Judge, Learning, Watch, Woken
 from virtwatch_rules.inputs import Event, Input, Measured, Wants
 from virtwatch_rules.registry import engine_of
 from virtwatch_rules.store import Store
@@ -29,30 +30,6 @@ MOST_MEMORY = 16_384  # characters of each, as NodeMonitor has room for
 _MOST_EVENTS = 32  # that wait for rules, and that an alert which comes late is held against
 
 
-@dataclass(slots=True, eq=False)
-class _InForce:
-    effective: EffectiveRule
-    engine: Engine
-    judge: Judge
-
-    @property
-    def enforced(self) -> bool:
-        return self.effective.thresholds.enforcement is Enforcement.ENFORCE
-
-    def name(self, device: str) -> AlertName:
-        return AlertName(self.effective.thresholds.policy, self.effective.rule.name, device)
-
-    def verdict(self, said: Said) -> Verdict:
-        return Verdict(
-            self.name(said.alert.device),
-            said.change,
-            said.evidence,
-            enforced=self.enforced,
-            effective=self.effective,
-            alert=said.alert,
-        )
-
-
 def base_interval(collection: Collecting) -> float:
     """Return the seconds between looks that a policy asks for; its rules may need more."""
     if collection.mode is Mode.CONTINUOUS:
@@ -60,6 +37,10 @@ def base_interval(collection: Collecting) -> float:
     if collection.mode is Mode.SAMPLED:
         return collection.interval * math.ceil(1 / collection.share - _ROUNDING)  # until a VM has its turn again
     return collection.interval
+
+
+# Who took samples in a turn: as of when, and which of its judges must look at what.
+_Taken = dict["Evaluator", tuple[float, Mapping[Judge, Sequence[Watch]]]]
 
 
 class Evaluator:
@@ -73,10 +54,10 @@ class Evaluator:
         self.policies: frozenset[PolicyKey] = frozenset()  # whose rules are in force
         self.asks = 0  # moves when what its rules ask for changes: `intervals`, `event_types`
         self._store = Store(budget)
-        self._in_force: dict[tuple[PolicyKey, str], _InForce] = {}
-        self._by_judge: dict[Judge, _InForce] = {}
+        self._in_force: dict[tuple[PolicyKey, str], Judge] = {}
         # Those that may have an alert, or wait for an instant: of many rules most sleep.
         self._awake: dict[Judge, None] = {}
+        self._learners: dict[Judge, None] = {}  # those that learn their target
         self._ways: Counter[tuple[Collecting, float]] = Counter()  # in which rules want to be sampled
         self._listening: dict[str, dict[Judge, None]] = {}  # by type of event
         self._waiting: dict[AlertName, Saved] = {}
@@ -93,14 +74,14 @@ class Evaluator:
 
     def asked(self) -> Iterator[tuple[EffectiveRule, Input]]:
         """Yield what each rule asks to be sampled: the planner adds it up and says who asked."""
-        for item in self._in_force.values():
-            for wanted in item.judge.wants.inputs:
-                yield item.effective, wanted
+        for judge in self._in_force.values():
+            for wanted in judge.wants.inputs:
+                yield judge.effective, wanted
 
-    def hearing(self, event_type: str) -> Iterator[EffectiveRule]:
+    def rules_on(self, event_type: str) -> Iterator[EffectiveRule]:
         """Yield the rules that want a type of event."""
         for judge in self._listening.get(event_type, ()):
-            yield self._by_judge[judge].effective
+            yield judge.effective
 
     @property
     def event_types(self) -> frozenset[str]:
@@ -109,7 +90,7 @@ class Evaluator:
 
     @property
     def waits(self) -> bool:
-        """Tell whether events wait until the rules are known."""
+        """Return whether events wait until the rules are known."""
         return bool(self._events)
 
     def apply(
@@ -120,7 +101,7 @@ class Evaluator:
         at: float,
         changed: Iterable[str] | None = None,
     ) -> Iterator[Verdict]:
-        """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist.
+        """Put rules in force; alerts whose rule still stands continue, the others end. `policies` are those that exist.
 
         `changed` names the rules that may differ from those in force; None for any.
         """
@@ -142,28 +123,29 @@ class Evaluator:
         recalled = list(self._recall(at=at))
         yield from self._end_waiting(policies, at=at)
         if self.present:
-            placed = (self._in_force[key].judge for key in standing if key in self._in_force)
-            self._expect([*placed, *(item.judge for item, _ in recalled)], at)
-        for item, alert in recalled:
-            for said in item.judge.recent(alert, self._newest):
-                yield item.verdict(said)
+            placed = (self._in_force[key] for key in standing if key in self._in_force)
+            self._expect([*placed, *(judge for judge, _ in recalled)], at)
+        for judge, alert in recalled:
+            for said in judge.recent(alert, self._newest):
+                yield _verdict(judge, said)
         waited = list(self._events)
         self._events.clear()
         for event in waited:
             yield from self.event(event)
 
     def unresolve(self) -> None:
-        """Judge nothing until rules are applied again: what the target is has to be found out anew. Alerts stay."""
+        """Judge nothing until rules are applied again: what the target is has to be found out again. Alerts stay."""
         self.resolved = False
 
     def hold(self, until: float) -> None:
         """Take samples but judge nothing until then: the target's alerts are still on their way."""
         self._held_until = max(self._held_until, until)
 
-    def measured(self, look: Measured) -> Iterator[Verdict]:
-        """Judge what one look gave."""
-        for _, verdict in judge_turn([(self, look)]):
-            yield verdict
+    def measured(self, look: Measured) -> Iterable[Verdict]:
+        """Judge what one look gave; what one kind of rule says is there before the next kind is judged."""
+        taken: _Taken = {}
+        early = self.take(look, taken)
+        return chain(early, (verdict for _, verdict in _judge_taken(taken))) if taken else early
 
     def event(self, event: Event) -> Iterator[Verdict]:
         """Judge an event; one that comes before the rules are known waits for them."""
@@ -176,38 +158,60 @@ class Evaluator:
         for judge in list(self._listening.get(event.type, ())):
             self._awake[judge] = None
             for said in judge.event(event, absent=not self.present):
-                yield self._by_judge[judge].verdict(said)
+                yield _verdict(judge, said)
 
-    def tick(self, *, at: float) -> Iterator[Verdict]:
+    @property
+    def awake(self) -> bool:
+        """Return whether some rule may have an alert, or has had one until now; the others sleep."""
+        return bool(self._awake)
+
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` has nothing to do, unless something happens."""
+        if not self.present:
+            soonest = NEVER
+        elif self.resolved:
+            soonest = max(self._store.check_at, self._held_until)
+        else:
+            return NEVER
+        if self._awake:
+            soonest = min([soonest, *(judge.tick_at for judge in self._look_awake())])
+        return soonest
+
+    def tick(self, *, at: float) -> Iterable[Verdict]:
         """Let time pass: samples that did not come, alerts that end by themselves."""
         if self.present and not self.resolved:
-            return
+            return ()
+        lacks = self.present and at >= self._held_until and self._store.overdue(at=at)
+        return self._tick(at) if lacks or self._awake else ()
+
+    def _tick(self, at: float) -> Iterator[Verdict]:
         if self.present and at >= self._held_until:
             for woken in self._store.miss(at=at):
                 yield from self._judge_now(woken)
         for judge in self._look_awake():
             if judge.tick_at <= at:
                 for said in judge.tick(at=at):
-                    yield self._by_judge[judge].verdict(said)
+                    yield _verdict(judge, said)
 
     def appear(self, *, at: float) -> Iterator[Verdict]:
         """Note that the target is there; if it was not, silence counts from now on."""
         self._waiting = {name: _without_absence(saved) for name, saved in self._waiting.items()}
-        self._awake.update(dict.fromkeys(self._by_judge))
-        for item in list(self._in_force.values()):
-            for said in item.judge.appear(at=at):
-                yield item.verdict(said)
+        self._wake_all()
+        for judge in list(self._in_force.values()):
+            for said in judge.appear(at=at):
+                yield _verdict(judge, said)
         if not self.present:
             self.present = True
-            self._expect(self._by_judge, at)
+            self._expect(self._in_force.values(), at)
 
     def vanish(self, *, at: float, seen: bool = True) -> Iterator[Verdict]:
         """End what is about a target that runs; `seen` tells whether it was ever here."""
         self._forget_target()
-        self._awake.update(dict.fromkeys(self._by_judge))
-        for item in list(self._in_force.values()):
-            for said in item.judge.vanish(at=at):
-                yield item.verdict(said)
+        self._wake_all()
+        for judge in list(self._in_force.values()):
+            for said in judge.vanish(at=at):
+                yield _verdict(judge, said)
         for name, saved in list(self._waiting.items()):
             if saved.memory.get(OUTLIVES) and not saved.memory.get(LOCAL) and seen:
                 self._waiting[name] = replace(saved, memory={**saved.memory, ABSENT_SINCE: at})
@@ -222,9 +226,9 @@ class Evaluator:
         self._forget_target()
         self._newest.clear()
         self._waiting = {}
-        self._awake.update(dict.fromkeys(self._by_judge))
-        for item in self._in_force.values():
-            item.judge.leave(at=at)
+        self._wake_all()
+        for judge in self._in_force.values():
+            judge.leave(at=at)
         for record in going:
             if record.saved.memory.get(LOCAL):
                 yield from _ended(record.name, record.saved, Reason.DOMAIN_STOPPED, at=at)
@@ -244,10 +248,15 @@ class Evaluator:
         for name, saved in self._waiting.items():
             yield Record(name, saved)
         for judge in self._look_awake():
-            item = self._by_judge[judge]
-            for alert in judge.alerts.values() if item.enforced else ():
+            for alert in judge.alerts.values() if _enforced(judge) else ():
                 if alert.state != INACTIVE:
-                    yield Record(item.name(alert.device), alert.saved())
+                    yield Record(_name(judge, alert.device), alert.saved())
+
+    def learning(self) -> Iterator[tuple[PolicyKey, Learning]]:
+        """Yield how far each rule that learns its target has come."""
+        for judge in self._learners:
+            if (learning := judge.learning) is not None:
+                yield judge.effective.key[0], learning
 
     def learned(self, *, within: float = float("inf")) -> Iterator[tuple[PolicyKey, str, Document]]:
         """Yield what the rules have learned beside their alerts, to be kept or handed over: policy, rule, document.
@@ -256,52 +265,52 @@ class Evaluator:
         """
         for (policy, rule), documents in self._taught.items():
             yield policy, rule, documents[-1]
-        for (policy, rule), item in self._in_force.items():
-            if item.judge.save_within <= within and (learned := item.judge.save()) is not None:
+        for (policy, rule), judge in self._in_force.items():
+            if judge.save_within <= within and (learned := judge.save()) is not None:
                 yield policy, rule, learned
 
     def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
         """Take back what a rule has learned before a restart or in another place; it waits until the rule applies."""
-        item = self._in_force.get((policy, rule))
-        if item is not None:
-            self._awake[item.judge] = None
-            item.judge.restore(document)
+        judge = self._in_force.get((policy, rule))
+        if judge is not None:
+            self._awake[judge] = None
+            judge.restore(document)
         else:
             self._taught.setdefault((policy, rule), []).append(document)
 
     def alerts(self) -> Iterator[tuple[AlertName, Alert, EffectiveRule]]:
         """Yield the alerts that are pending or fire, of policies that only observe too."""
         for judge in self._look_awake():
-            item = self._by_judge[judge]
             for alert in judge.alerts.values():
                 if alert.state != INACTIVE:
-                    yield item.name(alert.device), alert, item.effective
+                    yield _name(judge, alert.device), alert, judge.effective
 
     def evidence(self, name: AlertName) -> Evidence | None:
         """Say by what an alert is judged now; None when there is no such alert."""
-        item = self._in_force.get((name.policy, name.rule))
-        alert = item.judge.alerts.get(name.device) if item is not None else None
-        return item.judge.evidence(alert) if item is not None and alert is not None else None
+        judge = self._in_force.get((name.policy, name.rule))
+        alert = judge.alerts.get(name.device) if judge is not None else None
+        return judge.evidence(alert) if judge is not None and alert is not None else None
 
     def explain(self, *, at: float) -> Iterator[Explained]:
         """Say how each alert stands and what comes next, also of those that are neither pending nor fire."""
-        for item in self._in_force.values():
-            for device in item.judge.devices():
-                alert = item.judge.alerts.get(device) or Alert(device)
-                yield Explained(
-                    item.name(device), alert.state, item.judge.evidence(alert), item.judge.next_step(alert, at=at)
-                )
+        for judge in self._in_force.values():
+            for device in judge.devices():
+                alert = judge.alerts.get(device) or Alert(device)
+                yield Explained(_name(judge, device), alert.state, judge.evidence(alert), judge.next_step(alert, at=at))
 
     def clock_set(self, seconds: float) -> None:
-        """Let all timers go on though the clock was set by `seconds`."""
+        """Let all timers continue though the clock was set by `seconds`."""
         self._held_until += seconds
         self._store.clock_set(seconds)
         self._waiting = {name: saved.moved(seconds) for name, saved in self._waiting.items()}
         for devices in self._devices.values():
             for device in devices:
                 devices[device] += seconds
-        for item in self._in_force.values():
-            item.judge.clock_set(seconds)
+        for judge in self._in_force.values():
+            judge.clock_set(seconds)
+
+    def _wake_all(self) -> None:
+        self._awake.update(dict.fromkeys(self._in_force.values()))
 
     def _look_awake(self) -> list[Judge]:
         """Return who has an alert or waits for an instant; the others sleep until they are called."""
@@ -310,18 +319,17 @@ class Evaluator:
             self._awake = dict.fromkeys(awake)
         return awake
 
-    def _renew(self, item: _InForce, effective: EffectiveRule) -> bool:
+    def _renew(self, judge: Judge, effective: EffectiveRule) -> bool:
         thresholds, body = effective.thresholds, effective.rule.body
-        if thresholds.enforcement is not item.effective.thresholds.enforcement or type(body) is not item.engine.body:
+        was, before = judge.effective, judge.wants
+        if thresholds.enforcement is not was.thresholds.enforcement or type(body) is not type(was.rule.body):
             return False
-        before, judge = item.judge.wants, item.judge
-        wants = _shared(item.engine.wants(body, interval=base_interval(thresholds.collection)))
+        wants = _shared(_engine(judge).wants(body, interval=base_interval(thresholds.collection)))
         if not judge.renew(body, wants):
             return False
         self._awake[judge] = None
-        collection = item.effective.thresholds.collection
-        item.effective = effective
-        self._ask(judge, (collection, before), (thresholds.collection, judge.wants))
+        judge.effective = effective
+        self._ask(judge, (was.thresholds.collection, before), (thresholds.collection, judge.wants))
         return True
 
     def _put(self, key: tuple[PolicyKey, str], effective: EffectiveRule, *, at: float) -> None:
@@ -329,22 +337,25 @@ class Evaluator:
         engine = engine_of(body)
         if engine is not None:
             wants = _shared(engine.wants(body, interval=base_interval(effective.thresholds.collection)))
-            item = _InForce(effective, engine, engine.open(body, wants, at=at))
-            self._in_force[key] = self._by_judge[item.judge] = item
-            self._awake[item.judge] = None
+            judge = engine.open(body, wants, at=at)
+            judge.effective = effective
+            self._in_force[key] = judge
+            if judge.learns:
+                self._learners[judge] = None
+            self._awake[judge] = None
             for taught in self._taught.pop(key, ()):
-                item.judge.restore(taught)
+                judge.restore(taught)
             collection = effective.thresholds.collection
-            self._ask(item.judge, (collection, Wants()), (collection, item.judge.wants))
+            self._ask(judge, (collection, Wants()), (collection, judge.wants))
 
     def _retire(self, key: tuple[PolicyKey, str], reason: Reason, *, at: float) -> Iterator[Verdict]:
-        item = self._in_force.pop(key)
-        del self._by_judge[item.judge]
-        self._awake.pop(item.judge, None)
-        collection = item.effective.thresholds.collection
-        self._ask(item.judge, (collection, item.judge.wants), (collection, Wants()))
-        for said in item.judge.end(reason, at=at):
-            yield item.verdict(said)
+        judge = self._in_force.pop(key)
+        self._awake.pop(judge, None)
+        self._learners.pop(judge, None)
+        collection = judge.effective.thresholds.collection
+        self._ask(judge, (collection, judge.wants), (collection, Wants()))
+        for said in judge.end(reason, at=at):
+            yield _verdict(judge, said)
 
     def _ask(self, judge: Judge, was: tuple[Collecting, Wants], will: tuple[Collecting, Wants]) -> None:
         """Give a judge what it wants now, in place of what it wanted before."""
@@ -380,14 +391,14 @@ class Evaluator:
         if not here <= self.policies or (sets.keys() - here) & self.policies:
             self.policies = _shared_policies(self.policies.difference(sets).union(here))
 
-    def _recall(self, *, at: float) -> Iterator[tuple[_InForce, Alert]]:
+    def _recall(self, *, at: float) -> Iterator[tuple[Judge, Alert]]:
         for name, saved in list(self._waiting.items()):
-            item = self._in_force.get((name.policy, name.rule))
-            if item is not None and item.enforced:
+            judge = self._in_force.get((name.policy, name.rule))
+            if judge is not None and _enforced(judge):
                 del self._waiting[name]
-                self._awake[item.judge] = None
-                item.judge.recall(saved, at=at)
-                yield item, item.judge.alerts[name.device]
+                self._awake[judge] = None
+                judge.recall(saved, at=at)
+                yield judge, judge.alerts[name.device]
 
     def _end_waiting(self, policies: Collection[PolicyKey], *, at: float) -> Iterator[Verdict]:
         waiting, self._waiting = self._waiting, {}
@@ -410,10 +421,10 @@ class Evaluator:
         self._devices = {}
 
     def _handed_over(self) -> Iterator[Record]:
-        """Yield what goes along with a target of what its rules have learned; what is too large is learned anew."""
+        """Yield what goes along with a target of what its rules have learned; what is too large is learned again."""
         left = _MOST_LEARNED
-        for (policy, rule), item in self._in_force.items():
-            for number, document in enumerate(item.judge.parts()):
+        for (policy, rule), judge in self._in_force.items():
+            for number, document in enumerate(judge.parts()):
                 memory = {LEARNED: document}
                 if left == 0 or len(json.dumps(memory, separators=(",", ":"))) > MOST_MEMORY:
                     continue
@@ -422,21 +433,15 @@ class Evaluator:
                 yield Record(AlertName(policy, rule, device), Saved(device, INACTIVE, Evidence(LEARNED), memory))
 
     def _judge_now(self, woken: Woken) -> Iterator[Verdict]:
-        item = self._by_judge[woken.judge]
         self._awake[woken.judge] = None
-        for _, said in item.engine.points([woken]):
-            yield item.verdict(said)
+        for judge, said in _engine(woken.judge).points([woken]):
+            yield _verdict(judge, said)
 
-    def verdict(self, judge: Judge, said: Said) -> Verdict | None:
-        """Return what one of its judges said as a verdict; None where the judge is not its own."""
-        item = self._by_judge.get(judge)
-        return item.verdict(said) if item is not None else None
-
-    def take(self, look: Measured, batch: dict[Engine, list[Woken]]) -> Iterator[Verdict]:
-        """Take a look's samples; what must be judged goes into the batch. `judge_turn` is who calls it."""
-        if not self.resolved or not self.present:
-            return
+    def take(self, look: Measured, taken: _Taken) -> Sequence[Verdict]:
+        """Take a look's samples and note who must judge them. `judge_turn` is who calls it."""
         early: list[Verdict] = []
+        if not self.resolved or not self.present:
+            return early
         held = look.due < self._held_until
 
         def catch_up(missed: Iterator[Woken]) -> None:
@@ -445,12 +450,12 @@ class Evaluator:
                     early.extend(self._judge_now(woken))
 
         woken = self._store.take(look, catch_up)
-        yield from early
-        for judge, watches in woken.items() if not held else ():
-            self._awake[judge] = None
-            batch.setdefault(self._by_judge[judge].engine, []).append(Woken(judge, watches, look.due))
+        if woken and not held:
+            self._awake.update(dict.fromkeys(woken))
+            taken[self] = look.due, woken
         if look.devices:
-            yield from self._gone_devices(look)
+            early += self._gone_devices(look)
+        return early
 
     def _gone_devices(self, look: Measured) -> Iterator[Verdict]:
         """End alerts of devices that the target has no more, which nothing else would ever end."""
@@ -464,33 +469,60 @@ class Evaluator:
                 continue
             del known[device]
             for watch in self._store.gone(look.signals, device):
-                item = self._by_judge[watch.judge]
                 watch.judge.detach(watch)
                 for said in watch.judge.gone(device, at=look.due):
-                    yield item.verdict(said)
+                    yield _verdict(watch.judge, said)
 
 
 def judge_turn(looks: Iterable[tuple[Evaluator, Measured]]) -> Iterator[tuple[Evaluator, Verdict]]:
     """Judge the looks of one turn, at any number of targets, in one batch per engine."""
-    batch: dict[Engine, list[Woken]] = {}
-    taken: set[Evaluator] = set()
+    taken: _Taken = {}
     for evaluator, look in looks:
         if evaluator in taken:  # its windows must not move on before they are judged
-            yield from _judge_batch(batch, taken)
-            batch, taken = {}, set()
-        taken.add(evaluator)
-        for verdict in evaluator.take(look, batch):
+            yield from _judge_taken(taken)
+            taken = {}
+        for verdict in evaluator.take(look, taken):
             yield evaluator, verdict
-    yield from _judge_batch(batch, taken)
+    yield from _judge_taken(taken)
 
 
-def _judge_batch(batch: Mapping[Engine, list[Woken]], taken: Set[Evaluator]) -> Iterator[tuple[Evaluator, Verdict]]:
-    for engine, woken in batch.items():
-        for judge, said in engine.points(woken):
-            for evaluator in taken:
-                if (verdict := evaluator.verdict(judge, said)) is not None:
-                    yield evaluator, verdict
-                    break
+def _judge_taken(taken: _Taken) -> Iterator[tuple[Evaluator, Verdict]]:
+    batches: dict[type[Judge], list[Woken]] = {}
+    for due, woken in taken.values():
+        for judge, watches in woken.items():
+            batches.setdefault(type(judge), []).append(Woken(judge, watches, due))
+    owners: dict[Judge, Evaluator] = {}
+    for batch in batches.values():
+        for judge, said in _engine(batch[0].judge).points(batch):
+            # Found only once something is said, which is rare.
+            owners = owners or {judge: evaluator for evaluator, (_, woken) in taken.items() for judge in woken}
+            yield owners[judge], _verdict(judge, said)
+
+
+def _engine(judge: Judge) -> Engine:
+    engine = engine_of(judge.effective.rule.body)
+    assert engine is not None  # it opened this judge
+    return engine
+
+
+def _enforced(judge: Judge) -> bool:
+    return judge.effective.thresholds.enforcement is Enforcement.ENFORCE
+
+
+def _name(judge: Judge, device: str) -> AlertName:
+    policy, rule = judge.effective.key
+    return AlertName(policy, rule, device)
+
+
+def _verdict(judge: Judge, said: Said) -> Verdict:
+    return Verdict(
+        _name(judge, said.alert.device),
+        said.change,
+        said.evidence,
+        enforced=_enforced(judge),
+        effective=judge.effective,
+        alert=said.alert,
+    )
 
 
 @lru_cache(1024)

@@ -17,8 +17,8 @@ _BY_IO_ERROR = "by_io_error"  # in an alert's memory: what fired it last was an 
 # What a live migration does on both nodes, and a start before it is done, is no stop, pause or start of the target, but
 # to a rule that names the reason.
 _PASSING = frozenset({"migrated", "migration", "postcopy", "starting"})
-# QEMU repeats the requests that failed as soon as it goes on: in vain, they pause the VM again at once. KubeVirt lets
-# such a VM go on every few seconds, and an alert that ended and began with it would be said each time.
+# QEMU repeats the requests that failed as soon as it continues: in vain, they pause the VM again at once. KubeVirt lets
+# such a VM continue every few seconds, and an alert that ended and began with it would be said each time.
 _REPEATED = "vm.resumed"
 _UNTIL_IT_HOLDS = Timing(keep_firing_for=3.0)
 # What these events say is how this place sees a target, not how the target is.
@@ -26,13 +26,13 @@ _LOCAL = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.los
 
 
 def matches(wanted: EventMatch, event: Event) -> bool:
-    """Tell whether an event is of the type and has the attributes that a rule asks for."""
+    """Return whether an event is of the type and has the attributes that a rule asks for."""
     has_them = all(event.attributes.get(key) == value for key, value in wanted.where)
     return wanted.type == event.type and has_them and (not _passes(event) or _means_passing(wanted))
 
 
 def clears(rule: EventRule, event: Event) -> bool:
-    """Tell whether an event ends the alert of a rule."""
+    """Return whether an event ends the alert of a rule."""
     return event.type in rule.resolve_on and (not _passes(event) or _means_passing(rule.event))
 
 
@@ -43,8 +43,13 @@ def describe_event(event: Event) -> str:
     return f"{text}, found after a gap" if event.inferred else text
 
 
+def is_eviction(evidence: Evidence) -> bool:
+    """Return whether an alert says, as `describe_event` does, that its VM ended because it was evicted."""
+    return evidence.subject == "vm.stopped" and "cause evicted" in evidence.text
+
+
 def _is_io_error(event: Event) -> bool:
-    """Tell whether an event is an I/O error, or the pause that it caused."""
+    """Return whether an event is an I/O error, or the pause that it caused."""
     return event.type == "vm.io_error" or (event.type == "vm.paused" and event.attributes.get("reason") == "ioerror")
 
 
@@ -120,7 +125,7 @@ class EventJudge(Judge):
         """Let alerts stay until their own end, but what is about how this place saw the target."""
         for device, alert in list(self.alerts.items()):
             if alert.memory.get(LOCAL):
-                del self.alerts[device]
+                self.drop_alert(device)
                 yield from self._said(alert, alert.end(Reason.DOMAIN_STOPPED, at=at))
             else:
                 alert.memory[ABSENT_SINCE] = at
@@ -156,7 +161,7 @@ class EventJudge(Judge):
         if event.inferred and not device:
             # A gap hides the device: what fires already is what was found again.
             device = next((alert.device for alert in self.alerts.values() if alert.state.firing), device)
-        return self.alerts.setdefault(device, Alert(device))
+        return self.open_alert(device)
 
     def _clear(self, alert: Alert, event: Event) -> Iterator[Said]:
         alert.evidence = Evidence(event.type, text=describe_event(event))
@@ -177,7 +182,7 @@ class EventJudge(Judge):
         if alert.state.warning_good_since is not None and (change := self._clearing(alert, at)) is not None:
             return change
         keep, memory = self.rule.keep_firing_for, alert.memory
-        # A clock that was set back while nobody saw it starts the timers anew.
+        # A clock that was set back while nobody saw it starts the timers again.
         absent, last = memory.get(ABSENT_SINCE), memory.get(LAST_AT) or alert.state.since
         if absent is not None:
             memory[ABSENT_SINCE] = min(absent, at)
@@ -203,7 +208,7 @@ class EventJudge(Judge):
         if change is not None:
             yield self.say(alert, change)
         if not alert.state.firing:
-            self.alerts.pop(alert.device, None)
+            self.drop_alert(alert.device)
 
     def _plan(self) -> None:
         """Tick when an alert may end; each time while a clock that is set back could hide that."""

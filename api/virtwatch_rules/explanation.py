@@ -49,7 +49,7 @@ class RuleExplained:
 
     @property
     def observed(self) -> bool:
-        """Tell whether its alerts are counted only."""
+        """Return whether its alerts are counted only."""
         return self.in_force is not None and self.in_force.thresholds.enforcement is Enforcement.OBSERVE
 
 

@@ -24,7 +24,7 @@ class Measured:
     """Hold what one look at one target gave.
 
     `due` is the instant of the schedule that the look answers, not when it came: windows and timers go by it. A look at
-    a random instant of its interval is due at the end of that interval. `signals` are those that the look can tell of,
+    a random instant of its interval is due at the end of that interval. `signals` are those that the look can report,
     `devices` those that it saw, whether or not each gave a point: a device that stays away is gone.
     """
 
@@ -51,7 +51,7 @@ class Event(Protocol):
 
     @property
     def inferred(self) -> bool:
-        """Tell whether nobody heard it."""
+        """Return whether nobody heard it."""
 
 
 @dataclass(frozen=True, slots=True)

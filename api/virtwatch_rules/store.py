@@ -24,9 +24,10 @@ _MOST_GAPS = 512  # instants of one gap that are judged one by one
 class Reading:
     """Show one window of one series; engines see it as `engine.Reading`."""
 
-    __slots__ = ("function", "high", "low", "reach", "track", "watches", "window")
+    __slots__ = ("device", "function", "high", "low", "reach", "track", "watches", "window")
 
-    def __init__(self, track: "Track", function: Function, reach: float, window: Window) -> None:
+    def __init__(self, device: str, track: "Track", function: Function, reach: float, window: Window) -> None:
+        self.device = device
         self.track = track
         self.function = function
         self.reach = reach  # seconds
@@ -71,17 +72,17 @@ class Reading:
 
     @property
     def idle(self) -> bool:
-        """Tell whether samples came and none had an operation to measure."""
+        """Return whether samples came and none had an operation to measure."""
         return self.window.idles > 0 and self.window.count == 0 and not self.outdated
 
     @property
     def outdated(self) -> bool:
-        """Tell whether the newest value is too old to stand for now."""
+        """Return whether the newest value is too old to stand for now."""
         return self.function is Function.LAST and self.missing
 
     @property
     def missing(self) -> bool:
-        """Tell whether no sample has come for several intervals."""
+        """Return whether no sample has come for several intervals."""
         return self.track.at - self.track.seen >= self.track.stale - _SLACK_S
 
     @property
@@ -91,7 +92,7 @@ class Reading:
 
     @property
     def whole(self) -> bool:
-        """Tell whether instants have passed for as long as the window reaches back."""
+        """Return whether instants have passed for as long as the window reaches back."""
         return self.window.filled >= self.window.size
 
     @property
@@ -155,27 +156,28 @@ class Store:
         self._budget = budget
         budget.join(self)
         self._series: dict[tuple[str, str], list[Track]] = {}
-        self._asked: dict[str, dict[tuple[Judge, Input], None]] = {}
+        self._asked: dict[str, list[Judge]] = {}  # by signal: who wants it, as its `wants` say
         self.intervals: dict[str, float] = {}  # how often (seconds) each signal is wanted
-        self._counts: dict[Set[str], int] = {}  # series by what a look can tell of
-        self._check_at = 0.0
+        self._counts: dict[Set[str], int] = {}  # series by what a look can report
+        self.check_at = 0.0  # when an instant is next judged without its sample, unless that comes
         self._began = (0.0, 0.0)  # the newest look that a series began with, and its anchor: one number for all
 
     def change(self, judge: Judge, before: Sequence[Input], now: Sequence[Input]) -> bool:
-        """Give a judge what it wants now, and take what it alone wanted before: windows that it still wants stay.
+        """Give a judge what it wants `now`, and take what it alone wanted before: windows that it still wants stay.
 
-        Tell whether `intervals` changed.
+        `now` is what its `wants` say, or nothing where the judge is gone.
+        Return whether `intervals` changed.
         """
         left = [wanted for wanted in before if wanted not in now]
         came = [wanted for wanted in now if wanted not in before]
-        for wanted in left:
-            asked = self._asked[wanted.signal]
-            asked.pop((judge, wanted), None)
-            if not asked:
-                del self._asked[wanted.signal]
-        for wanted in came:
-            self._asked.setdefault(wanted.signal, {})[judge, wanted] = None
         signals = {wanted.signal for wanted in (*left, *came)}
+        signals_before, signals_now = ({wanted.signal for wanted in inputs} for inputs in (before, now))
+        for signal in signals_before - signals_now:
+            self._asked[signal].remove(judge)
+            if not self._asked[signal]:
+                del self._asked[signal]
+        for signal in signals_now - signals_before:
+            self._asked.setdefault(signal, []).append(judge)
         changed = sum(self._note_interval(signal) for signal in signals) > 0
         for signal, device in [key for key in self._series if key[0] in signals]:
             tracks = self._series[signal, device]
@@ -189,11 +191,18 @@ class Store:
         return changed
 
     def _note_interval(self, signal: str) -> bool:
-        """Note how often a signal is wanted; tell whether that changed."""
+        """Note how often a signal is wanted; return whether that changed."""
         before = self.intervals.pop(signal, None)
         if signal in self._asked:
-            self.intervals[signal] = min(wanted.interval for _, wanted in self._asked[signal])
+            self.intervals[signal] = min(wanted.interval for _, wanted in self._asking(signal))
         return self.intervals.get(signal) != before
+
+    def _asking(self, signal: str) -> Iterator[tuple[Judge, Input]]:
+        """Yield who wants a signal, and how."""
+        for judge in self._asked[signal]:
+            for wanted in judge.wants.inputs:
+                if wanted.signal == signal:
+                    yield judge, wanted
 
     def expect(self, signal: str, device: str, *, at: float) -> None:
         """Let the silence of a series that is to come count from now on."""
@@ -240,13 +249,25 @@ class Store:
             self._leave_out(look, woken, catch_up)
         return woken
 
+    def overdue(self, *, at: float) -> bool:
+        """Return whether the sample of some instant has not come by `at`; nearly always all have."""
+        if at < self.check_at:
+            return False
+        # As each track's `check_at` says.
+        ends = [track.at + track.interval + track.late for tracks in self._series.values() for track in tracks]
+        check_at = min(ends, default=NEVER)
+        if at < check_at - _SLACK_S:
+            self.check_at = check_at
+            return False
+        return True
+
     def miss(self, *, at: float) -> Iterator[Woken]:
         """Let instants pass whose samples did not come by `at`; each is to be judged before the next is asked for."""
-        if at < self._check_at:
+        if not self.overdue(at=at):
             return
         tracks = [track for tracks in self._series.values() for track in tracks]
         yield from _pass_by([(track, track.missed(at)) for track in tracks])
-        self._check_at = min((track.check_at for track in tracks), default=NEVER)
+        self.check_at = min((track.check_at for track in tracks), default=NEVER)
 
     def gone(self, signals: Set[str], device: str) -> list[Watch]:
         """Forget a device's series of these signals; return who watched them, unless silence is what they watch for."""
@@ -269,7 +290,7 @@ class Store:
 
     def clock_set(self, seconds: float) -> None:
         """Move all instants: the clock was set."""
-        self._check_at += seconds
+        self.check_at += seconds
         anchors: dict[float, float] = {}
         for track in (track for tracks in self._series.values() for track in tracks):
             track.anchor = anchors.setdefault(track.anchor, track.anchor + seconds)
@@ -309,7 +330,7 @@ class Store:
             reading.wake(reading.window.push(value, step), woken)
 
     def _expected(self, signals: Set[str]) -> int:
-        """Return how many series a look that can tell of these signals has given."""
+        """Return how many series a look that can report these signals has given."""
         count = self._counts.get(signals)
         if count is None:
             count = self._counts[signals] = sum(signal in signals for signal, _ in self._series)
@@ -335,9 +356,9 @@ class Store:
     def _open(self, signal: str, device: str, at: float) -> list[Track]:
         self._counts = {}
         tracks = self._series[signal, device] = []
-        for judge, wanted in self._asked[signal]:
+        for judge, wanted in self._asking(signal):
             self._watch(tracks, judge, wanted, device, at)
-        self._check_at = min([self._check_at, *(track.check_at for track in tracks)])
+        self.check_at = min([self.check_at, *(track.check_at for track in tracks)])
         return tracks
 
     def _watch(self, tracks: list[Track], judge: Judge, wanted: Input, device: str, at: float) -> None:
@@ -345,14 +366,14 @@ class Store:
         if track is None:
             track = Track(wanted.interval, at)
             tracks.append(track)
-            self._check_at = min(self._check_at, track.check_at)
+            self.check_at = min(self.check_at, track.check_at)
         function, reach = wanted.aggregate.function, wanted.aggregate.window
         reading = next((item for item in track.readings if (item.function, item.reach) == (function, reach)), None)
         if reading is None:
             window = self._budget.open(function, slots_of(reach, wanted.interval), wanted.interval)
-            reading = Reading(track, function, reach, window)
+            reading = Reading(device, track, function, reach, window)
             track.readings = (*track.readings, reading)
-        watch = Watch(judge, wanted, device, reading)
+        watch = Watch(judge, wanted, reading)
         reading.watches.append(watch)
         reading.rest()
         judge.attach(watch)

@@ -26,7 +26,6 @@ from virtwatch_rules.wording import (
 SHORTEST_S = 1.0
 # A band ends so much (of its bound) before the bound: an average is known within one rounding until it is asked for.
 _MARGIN = 1e-9
-_NOWHERE: frozenset[str] = frozenset()
 
 
 def grid(signal: str, aggregate: Aggregate, timing: Timing, interval: float) -> float:
@@ -56,53 +55,52 @@ def true_band(level: Level, edge: float) -> tuple[float, float]:
 
 
 class ThresholdJudge(Judge):
-    """Judge one signal of one target, each device for itself.
+    """Judge one signal of one target, each device for itself."""
 
-    There is one for each rule of each target: what it holds is small while all is well.
-    """
-
-    __slots__ = ("_anew", "_watches", "rule")
+    __slots__ = ("_first", "rule")
 
     def __init__(self, rule: ThresholdRule, wants: Wants) -> None:
         super().__init__(wants)
         self.rule = rule
-        self._watches: tuple[Watch, ...] = ()  # one for each device
-        # Devices whose window began under their alert: after a restart, in another place, by an edit.
-        self._anew = _NOWHERE
-        self.minds_silence = rule.timing.missing_data is MissingData.ALERT
+        self._first: Watch | None = None  # of one for each device
+
+    @property
+    def minds_silence(self) -> bool:
+        """Return whether it alerts on missing data."""
+        return self.rule.timing.missing_data is MissingData.ALERT
 
     def renew(self, body: Any, wants: Wants) -> bool:
         """Go on while the signal is the same."""
         if not isinstance(body, ThresholdRule) or body.signal != self.rule.signal:
             return False
         self.rule, self.wants = body, wants
-        self.minds_silence = body.timing.missing_data is MissingData.ALERT
-        for watch in self._watches:
+        for watch in self._watches():
             watch.wake()
         return True
 
     def attach(self, watch: Watch) -> None:
         """Judge a device from now on."""
-        self._watches = (*(other for other in self._watches if other.device != watch.device), watch)
-        if watch.device in self.alerts:
-            self._anew |= {watch.device}
+        self._keep([*(other for other in self._watches() if other.device != watch.device), watch])
+        if (alert := self.alerts.get(watch.device)) is not None:
+            alert.anew = True
 
     def detach(self, watch: Watch) -> None:
         """Judge it no more, or by another window."""
-        self._watches = tuple(other for other in self._watches if other is not watch)
-        self._anew -= {watch.device}
+        self._keep([other for other in self._watches() if other is not watch])
+        if (alert := self.alerts.get(watch.device)) is not None:
+            alert.anew = False
 
     def recall(self, saved: Saved, *, at: float) -> None:
         """Take back an alert; no half window may say that it got better."""
         super().recall(saved, at=at)
-        self._anew |= {saved.device}
+        self.alerts[saved.device].anew = True
         if (watch := self._watch(saved.device)) is not None:
             watch.wake()
 
     def points(self, watches: Sequence[Watch], *, at: float) -> Iterator[Said]:
         """Judge these devices."""
         for watch in watches:
-            alert = self.alerts.get(watch.device)
+            alert = self.alerts.get(watch.reading.device)
             change, alert = self._judge(watch, alert, at)
             if alert is not None and change is not None:
                 yield self.say(alert, change)
@@ -141,11 +139,11 @@ class ThresholdJudge(Judge):
 
     def devices(self) -> Iterable[str]:
         """Return the devices of which values came, or that have an alert."""
-        return sorted({*(watch.device for watch in self._watches), *self.alerts}) or ("",)
+        return sorted({*(watch.device for watch in self._watches()), *self.alerts}) or ("",)
 
     def gone(self, device: str, *, at: float) -> Iterator[Said]:
         """End the alert of a device that is gone."""
-        self._watches = tuple(watch for watch in self._watches if watch.device != device)
+        self._keep([watch for watch in self._watches() if watch.device != device])
         alert = self.alerts.get(device)
         if alert is not None:
             alert.evidence = Evidence(self.rule.signal, text=describe_gone(self.rule.signal, device))
@@ -154,10 +152,22 @@ class ThresholdJudge(Judge):
     def vanish(self, *, at: float) -> Iterator[Said]:
         """End all alerts; the target's windows are gone."""
         yield from super().vanish(at=at)
-        self._watches, self._anew = (), _NOWHERE
+        self._first = None
+
+    def _watches(self) -> Iterator[Watch]:
+        watch = self._first
+        while watch is not None:
+            yield watch
+            watch = watch.next
+
+    def _keep(self, watches: Sequence[Watch]) -> None:
+        """String these together, which takes less than a sequence of its own: nearly all have one device."""
+        self._first = None
+        for watch in reversed(watches):
+            watch.next, self._first = self._first, watch
 
     def _watch(self, device: str) -> Watch | None:
-        return next((watch for watch in self._watches if watch.device == device), None)
+        return next((watch for watch in self._watches() if watch.device == device), None)
 
     def _judge(self, watch: Watch, alert: Alert | None, at: float) -> tuple[Change | None, Alert | None]:
         reading, state = watch.reading, alert.state if alert is not None else INACTIVE
@@ -167,15 +177,15 @@ class ThresholdJudge(Judge):
                 alert.state = interrupt(state)
             return None, alert
         holds, reason = judged
-        if self._anew and watch.device in self._anew:
+        if alert is not None and alert.anew:
             if reading.whole:
-                self._anew -= {watch.device}
+                alert.anew = False
             elif _rank(holds) < _rank(state.severity) and reason is not Reason.NO_DATA:
                 return None, alert  # half a window cannot say that it got better
         if alert is None:
             if holds is None:
                 return None, None
-            alert = self.alerts[watch.device] = Alert(watch.device)
+            alert = self.open_alert(watch.device)
         change = alert.judge(holds, timing=self.rule.timing, at=at, reason=reason)
         if change is not None and change.severity is None and reason is Reason.NO_DATA:
             change = replace(change, reason=reason)
@@ -190,7 +200,7 @@ class ThresholdJudge(Judge):
             return None, Reason.BREACH  # nothing was slow
         missing_data = self.rule.timing.missing_data
         if reading.samples and missing_data is not MissingData.HOLD:
-            return None, Reason.NO_DATA  # one sample tells no rate
+            return None, Reason.NO_DATA  # one sample reports no rate
         if not reading.samples and not reading.missing:
             return state.holding, Reason.BREACH  # as it was: the sample may only be late
         match missing_data:
@@ -206,11 +216,11 @@ class ThresholdJudge(Judge):
         """Sleep while nothing can change, until the value leaves the band in which nothing does."""
         if alert is None or alert.state == INACTIVE:
             if alert is not None:
-                del self.alerts[watch.device]
+                self.drop_alert(watch.device)
             watch.sleep(*false_band(self.rule.warning or self._level(Severity.CRITICAL)))
             return
         level = self.rule.critical if alert.state.severity is Severity.CRITICAL else self.rule.warning
-        if level is None or not alert.state.settled or watch.device in self._anew:
+        if level is None or not alert.state.settled or alert.anew:
             watch.wake()
             return
         low, high = true_band(level, level.recover)

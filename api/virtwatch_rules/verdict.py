@@ -31,7 +31,7 @@ class Verdict:
     """Hold one transition and why it came.
 
     `effective` is None when the end of its rule, its target or its stay here is what it came by; `alert` is the alert
-    where it goes on; `saved` is what goes along with one that is handed over.
+    where it continues; `saved` is what goes along with one that is handed over.
     """
 
     name: AlertName

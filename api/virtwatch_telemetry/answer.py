@@ -70,7 +70,7 @@ def _advice(signal: Signal, status: int) -> str:
         case 413:
             return "raise the backend's limit on the size of a request to 4 MiB"
         case _ if status in _RETRYABLE:
-            return "it is overloaded or still starting; sending goes on"
+            return "it is overloaded or still starting; sending continues"
         case _:
             return "the backend's own log says more"
 

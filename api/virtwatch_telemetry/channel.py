@@ -27,7 +27,6 @@ class Channel:
         self._stopping = threading.Event()
         self._end = float("inf")
         self._session = requests.Session()
-        self._session.verify = destination.certificate or True
         certificate, key = destination.client_certificate, destination.client_key
         self._session.cert = (certificate, key) if certificate and key else certificate
         self._headers = {**dict(destination.headers), "content-type": "application/x-protobuf"}
@@ -72,6 +71,8 @@ class Channel:
                 data=payload,
                 headers=self._headers,
                 timeout=max(give_up - time.monotonic(), _SHORTEST),
+                # The session's would count less than REQUESTS_CA_BUNDLE. Each new connection reads the files again.
+                verify=destination.certificate or True,
                 allow_redirects=False,
                 stream=True,
             ) as answer:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 from opentelemetry.sdk.metrics.export import (
     ExponentialHistogramDataPoint,
@@ -20,7 +22,7 @@ from prometheus_client.registry import Collector
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
-_UNITS: Mapping[str, str] = {"s": "seconds", "By": "bytes", "1": "ratio"}
+_UNITS: Mapping[str, str] = {"s": "seconds", "By": "bytes", "By/s": "bytes_per_second", "1": "ratio"}
 
 
 class Page(Collector):
@@ -28,18 +30,21 @@ class Page(Collector):
 
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
+        self.more: list[Collector] = []  # what the page shows besides
 
-    def serve(self, port: int) -> int:
-        """Serve the page on a port, 0 for any; return the port.
+    def serve(self, port: int) -> tuple[WSGIServer, Thread]:
+        """Serve the page on a port, 0 for any; return its server and the server's thread, which ends with the process.
 
         Raises:
             OSError: the port is taken.
         """
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
+        for collector in self.more:
+            registry.register(collector)
         ProcessCollector(registry=registry)
-        server, _ = start_http_server(port, registry=registry)
-        return int(server.server_port)
+        server, thread = start_http_server(port, registry=registry)
+        return server, thread
 
     def collect(self) -> Iterator[Family]:
         """Yield each metric with its points."""
@@ -55,9 +60,7 @@ def _families(data: MetricsData) -> Iterator[Family]:
 
 
 def _family(metric: Collected) -> Family:
-    unit = _UNITS.get(metric.unit or "", "")
-    name = metric.name.replace(".", "_")
-    name = f"{name}_{unit}" if unit and not name.endswith(unit) else name
+    name = prometheus_name(metric.name, metric.unit or "")
     points: list[Point] = [*metric.data.data_points]
     description = metric.description or ""
     labels = sorted({key for point in points for key in point.attributes or {}})
@@ -84,7 +87,18 @@ def _histogram(made: HistogramMetricFamily, labels: list[str], points: Iterable[
 
 
 def _names(labels: Iterable[str]) -> list[str]:
-    return [label.replace(".", "_") for label in labels]
+    return [label_name(label) for label in labels]
+
+
+def prometheus_name(metric: str, unit: str) -> str:
+    """Name a metric as Prometheus does, by its OTel name and unit; a counter's `_total` comes on top."""
+    word, name = _UNITS.get(unit, ""), metric.replace(".", "_")
+    return f"{name}_{word}" if word and not name.endswith(word) else name
+
+
+def label_name(attribute: str) -> str:
+    """Name a label as Prometheus does."""
+    return attribute.replace(".", "_")
 
 
 def _values(labels: Iterable[str], point: Point) -> list[str]:

@@ -1,13 +1,13 @@
 # Builds the SDK's providers on channels. The SDK bounds the queues: 2048 items each (OTEL_BSP_*, OTEL_BLRP_*).
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -20,11 +20,17 @@ def resource(attributes: Mapping[str, str]) -> Resource:
     return Resource.create(dict(attributes)).merge(OTELResourceDetector().detect())
 
 
-def tracers(channel: Channel, resource: Resource, ids: IdGenerator) -> TracerProvider:
-    """Export spans in batches."""
+def tracers(
+    channel: Channel,
+    resource: Resource,
+    ids: IdGenerator,
+    *,
+    leave: Callable[[ReadableSpan], ReadableSpan] | None = None,
+) -> TracerProvider:
+    """Export spans in batches; `leave` says what of each leaves the process."""
     _hush_full_queues()
     provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
-    provider.add_span_processor(BatchSpanProcessor(ChannelSpanExporter(channel)))
+    provider.add_span_processor(BatchSpanProcessor(ChannelSpanExporter(channel, leave)))
     return provider
 
 

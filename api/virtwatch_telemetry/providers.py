@@ -13,6 +13,8 @@ from virtwatch_telemetry.outage import Failures
 from virtwatch_telemetry.settings import Settings, Signal, read_settings
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
     from virtwatch_telemetry.channel import Channel
     from virtwatch_telemetry.page import Page
     from virtwatch_telemetry.reserved import ReservedSpans
@@ -22,7 +24,12 @@ _SHUTDOWN_MARGIN = 0.1  # seconds of the deadline kept for threads to end, and a
 
 
 def set_up(
-    service: str, *, resource_attributes: Mapping[str, str], env: Mapping[str, str], page: "Page | None" = None
+    service: str,
+    *,
+    resource_attributes: Mapping[str, str],
+    env: Mapping[str, str],
+    page: "Page | None" = None,
+    leave: "Callable[[ReadableSpan], ReadableSpan] | None" = None,
 ) -> "Providers":
     """Set OpenTelemetry up for a process, without touching the globals of its API.
 
@@ -30,6 +37,7 @@ def set_up(
     endpoint is not exported and costs nothing. Sampler, limits, queues, intervals and resource attributes are read by
     the SDK from the process's own OTEL_* variables. `resource_attributes` holds a `service.instance.id` that stays the
     same after a restart: the pod's or the node's name. `page` shows metrics besides, with or without an endpoint.
+    `leave` says what of a span leaves the process; all of it without.
     """
     settings = read_settings(env)
     for remark in settings.remarks:
@@ -39,7 +47,7 @@ def set_up(
         _log.info("Telemetry: %s are not exported: %s.", ", ".join(absent), why)
     providers = Providers(settings)
     if settings.destinations or page is not None:
-        _plug_in(providers, {"service.name": service, **resource_attributes}, env, page)
+        _plug_in(providers, {"service.name": service, **resource_attributes}, env, page=page, leave=leave)
     return providers
 
 
@@ -101,7 +109,14 @@ class Providers:
             _log.warning("Telemetry: the last of it was not delivered within %g s. %s", deadline, self.problem)
 
 
-def _plug_in(providers: Providers, attributes: Mapping[str, str], env: Mapping[str, str], page: "Page | None") -> None:
+def _plug_in(
+    providers: Providers,
+    attributes: Mapping[str, str],
+    env: Mapping[str, str],
+    *,
+    page: "Page | None",
+    leave: "Callable[[ReadableSpan], ReadableSpan] | None",
+) -> None:
     """Replace what does nothing by the SDK's providers, which are imported only here: they cost 10 MB and 0.1 s."""
     from virtwatch_telemetry import pipelines
     from virtwatch_telemetry.reserved import ReservedIds, ReservedSpans
@@ -110,7 +125,7 @@ def _plug_in(providers: Providers, attributes: Mapping[str, str], env: Mapping[s
     providers.resource = dict(resource.attributes)
     if traces := providers.channel(Signal.TRACES):
         ids = ReservedIds()
-        providers.tracers = tracers = pipelines.tracers(traces, resource, ids)
+        providers.tracers = tracers = pipelines.tracers(traces, resource, ids, leave=leave)
         providers.reserved = ReservedSpans(tracers, ids)
         providers.on_shutdown.append(tracers.shutdown)
     if logs := providers.channel(Signal.LOGS):

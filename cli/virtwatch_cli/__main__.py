@@ -39,6 +39,9 @@ SUBCOMMANDS = {
     "test": policy_tests,
 }
 
+# A subcommand imports what an extra brings only when it runs, since no other needs it.
+_INSTALL = "pip install 'virtwatch[cli,cluster]'"
+
 # What write(2) says of an output that takes no more.
 _NOT_WRITTEN = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        print(f"error: the Python package {error.name} is missing; {_INSTALL} brings it", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         _drop_output()  # whoever read it has seen enough (`| head`)
         return 0

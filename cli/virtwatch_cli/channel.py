@@ -27,13 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the operator for a test and print its answer; return 0 where the message was delivered."""
-    try:
-        from virtwatch_kube.client import KubeClient
-        from virtwatch_kube.errors import KubeError, NotFound
-        from virtwatch_kube.paths import virtwatch
-    except ModuleNotFoundError as error:
-        print(f"error: {error.name} is missing: pip install 'virtwatch[cluster]'", file=sys.stderr)
-        return 2
+    from virtwatch_kube.client import KubeClient
+    from virtwatch_kube.errors import KubeError, NotFound
+    from virtwatch_kube.paths import virtwatch
+
     name = f"NotificationChannel {arguments.namespace}/{arguments.name}"
     path = virtwatch("notificationchannels", namespace=arguments.namespace, name=arguments.name)
     try:

@@ -14,7 +14,7 @@ from virtwatch_api.catalogue.readings import READING
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS, Signal
 from virtwatch_api.names import did_you_mean, shown
 from virtwatch_cli.table import format_table
-from virtwatch_cli.watch import uri
+from virtwatch_cli.watch import add_guest_agent, uri
 
 _LOOK_S = 3.5  # two looks of each source, and what comes late
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print values now, of this libvirt, as in test:///default; may be given more than once",
     )
     parser.add_argument("--now", action="store_true", help="print values now, of this host's libvirt")
+    add_guest_agent(parser)
     parser.add_argument(
         "--seconds", type=_seconds, default=_LOOK_S, metavar="S", help=f"how long to look (default: {_LOOK_S:g})"
     )
@@ -65,19 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _now(arguments: argparse.Namespace) -> int:
-    try:
-        from virtwatch_cli.signals_now import show
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
-            file=sys.stderr,
-        )
-        return 1
+    from virtwatch_cli.signals_now import show
+
     return show(
         uris=tuple(arguments.connect or ()),
         name=arguments.name,
         seconds=arguments.seconds,
         as_json=arguments.output == "json",
+        guest_agent=arguments.guest_agent,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.guest.agent import guest_agents
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.judge.derive import Deriver
@@ -85,19 +86,19 @@ class _Look:
         """Yield what is known now, by target and in the catalogue's order."""
         order = {name: number for number, name in enumerate(self._names)}
         for target, seen in sorted(self._seen.items(), key=lambda item: (item[0].kind, item[1].name)):
-            told = {name for name, _ in seen.values}
+            reported = {name for name, _ in seen.values}
             for name, device in sorted(seen.values, key=lambda key: (order[key[0]], key[1])):
                 yield Figure(target, seen.name, name, device, seen.values[name, device])
             for name in self._names:
                 signal = SIGNAL[name]
-                if name not in told and signal.target is target.kind and signal.formula is not None:
+                if name not in reported and signal.target is target.kind and signal.formula is not None:
                     yield Figure(target, seen.name, name, "", None, seen.deriver.absence(name))
 
 
-def show(*, uris: Sequence[str], name: str | None, seconds: float, as_json: bool) -> int:
+def show(*, uris: Sequence[str], name: str | None, seconds: float, as_json: bool, guest_agent: bool) -> int:
     """Print every signal's value now, or that of one; 1 when no libvirt can be reached."""
     names = [name] if name is not None else [signal.name for signal in SIGNALS]
-    look = _look(uris, names, seconds)
+    look = _look(uris, names, seconds, guest_agent=guest_agent)
     for problem in filter(None, look.problems.values()):
         print(f"error: {problem}", file=sys.stderr)
     figures = list(look.figures())
@@ -109,16 +110,17 @@ def show(*, uris: Sequence[str], name: str | None, seconds: float, as_json: bool
     return 0 if look.connected else 1
 
 
-def _look(uris: Sequence[str], names: Sequence[str], seconds: float) -> _Look:
+def _look(uris: Sequence[str], names: Sequence[str], seconds: float, *, guest_agent: bool) -> _Look:
     logging.getLogger("virtwatch_agent").addHandler(logging.NullHandler())  # what is wrong is shown at the end
     cost = CostMeter(time)
     libvirt = LibvirtCollector(choose(uris).settings, time, cost)
-    sources = all_sources(libvirt, libvirt, time, cost, addresses=libvirt.addresses)
-    heard: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+    guests = guest_agents(libvirt.addresses, time, asked=guest_agent)
+    sources = all_sources(libvirt, libvirt, time, cost, addresses=libvirt.addresses, guests=guests)
+    received: queue.SimpleQueue[Observation] = queue.SimpleQueue()
 
     def deliver(*observations: Observation) -> None:
         for observation in observations:
-            heard.put(observation)
+            received.put(observation)
 
     look = _Look(names)
     sources.start(deliver)
@@ -128,7 +130,7 @@ def _look(uris: Sequence[str], names: Sequence[str], seconds: float) -> _Look:
         end = time.monotonic() + _FIND_S
         while (rest := end - time.monotonic()) > 0:
             try:
-                observation = heard.get(timeout=rest)
+                observation = received.get(timeout=rest)
             except queue.Empty:
                 break
             was = look.connected, bool(look.problems)

@@ -51,12 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _annotate(arguments: argparse.Namespace, kind: str, name: str, until: str) -> int:
-    try:
-        from virtwatch_kube.client import KubeClient
-        from virtwatch_kube.errors import KubeError, NotFound
-        from virtwatch_kube.paths import resource
-    except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is missing: pip install 'virtwatch[cluster]'")
+    from virtwatch_kube.client import KubeClient
+    from virtwatch_kube.errors import KubeError, NotFound
+    from virtwatch_kube.paths import resource
+
     namespace = arguments.namespace if kind in _NAMESPACED else None
     shown = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
     annotations = {UNTIL: until, **({REASON: arguments.reason} if arguments.reason else {})} if until else {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import threading
@@ -43,6 +44,8 @@ NODE_CONTROLLERS = (
     "endpointslice-controller",
     "job-controller",
     "node-lifecycle-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolumeclaim-protection-controller",
     "pod-garbage-collector-controller",
     "replicaset-controller",
     "taint-eviction-controller",
@@ -65,6 +68,7 @@ class ControlPlane:
     apiserver: Process
     controller_manager: Process
     server: str
+    _etcd_port: int
 
     def __init__(self, run: RunDir, *, controllers: Sequence[str] = CONTROLLERS) -> None:
         self.folder = run.path / "controlplane"
@@ -102,6 +106,19 @@ class ControlPlane:
         self.controller_manager = self._part("kube-controller-manager", *self._controller_manager_flags())
         self.wait_ready()
 
+    def restart_emptied(self) -> None:
+        """Start all three again on an empty etcd, each when what it needs serves, and return when they are ready."""
+        for part in (self.apiserver, self.etcd, self.controller_manager):
+            part.kill()
+        shutil.rmtree(self.folder / "etcd")
+        self.etcd.restart()
+        self._wait_serving()
+        self.apiserver.restart()
+        self._wait_api()
+        # It gives up when the API server is not healthy within 10 s of its start, which a busy machine may need.
+        self.controller_manager.restart()
+        self.wait_ready()
+
     def stop(self) -> None:
         """End what runs, the last started first. Its folder stays until the run is cleaned.
 
@@ -115,7 +132,7 @@ class ControlPlane:
 
     def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
         """Return when the API server is ready and the controllers have caught up."""
-        wait_for(self._ready, what="kube-apiserver to be ready", deadline=deadline, process=self.apiserver)
+        self._wait_api(deadline)
         wait_for(self._populated, what="the default ServiceAccount", deadline=deadline, process=self.controller_manager)
 
     def kubectl(self, *args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
@@ -167,10 +184,18 @@ class ControlPlane:
         self.server = f"https://127.0.0.1:{api}"
         write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, token=self.pki.admin_token)
         self.etcd = self._part("etcd", *self._etcd_flags(client, peer))
-        # The API server gives up when etcd does not serve within 20 s, which a busy machine may need.
-        wait_for(partial(_serves, client), what="etcd to serve", deadline=READY_DEADLINE_S, process=self.etcd)
+        self._etcd_port = client
+        self._wait_serving()
         self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api))
-        wait_for(self._ready, what="kube-apiserver to be ready", deadline=READY_DEADLINE_S, process=self.apiserver)
+        self._wait_api()
+
+    def _wait_serving(self) -> None:
+        # The API server gives up when etcd does not serve within 20 s, which a busy machine may need.
+        what = "etcd to serve"
+        wait_for(partial(_serves, self._etcd_port), what=what, deadline=READY_DEADLINE_S, process=self.etcd)
+
+    def _wait_api(self, deadline: float = READY_DEADLINE_S) -> None:
+        wait_for(self._ready, what="kube-apiserver to be ready", deadline=deadline, process=self.apiserver)
 
     def _link(self, names: tuple[str, ...]) -> None:
         for name, path in binaries.find_programs(names).items():
@@ -277,7 +302,7 @@ class ControlPlane:
 
 
 def _serves(etcd: int) -> bool:
-    """Tell whether the etcd on this loopback port has a leader, and so answers."""
+    """Return whether the etcd on this loopback port has a leader, and so answers."""
     try:
         with _DIRECTLY.open(f"http://127.0.0.1:{etcd}/health", timeout=1) as answer:
             return bool(answer.status == 200)

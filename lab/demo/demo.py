@@ -83,7 +83,7 @@ def _keep(stage: LightStage | FullStage) -> Iterator[str]:
         (backend.ui, "Jaeger's page: traces of virtwatch-agent"),
         ("ls $VIRTWATCH_LOGS", "each part's log"),
     ]
-    yield "All of it goes on running. To play with it:"
+    yield "All of it keeps running. To play with it:"
     yield from (f"  {command:{max(len(row[0]) for row in rows)}}  # {meaning}" for command, meaning in rows)
     yield "make down ends it."
 

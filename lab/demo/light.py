@@ -14,7 +14,7 @@ from lab.guests.together import side_by_side, submit
 from lab.installed.installation import Host, Installation
 from lab.installed.virtualmachine import VirtualMachine
 from lab.installed.written import create_namespace, create_node
-from lab.process import Process
+from lab.process import Process, wait_resting
 from lab.rundir import RunDir
 from tools.errors import ToolError
 from tools.progress import step
@@ -27,7 +27,7 @@ class LightStage(Parts):
 
     promise = (
         "Real: etcd and kube-apiserver, libvirt and QEMU, Jaeger, virtwatch's operator and agent. Half a minute; the",
-        "first run builds the API server and Jaeger, once: 6 minutes more. KUBEVIRT=1 adds nodes and KubeVirt.",
+        "first run builds the API server and Jaeger, once: 6 to 10 minutes more. KUBEVIRT=1 adds nodes and KubeVirt.",
     )
     setting = (
         f"{BUSY} and {BROKEN} have a libvirtd each, in the shape of KubeVirt's virt-launcher; {PLAIN} is a guest",
@@ -61,6 +61,8 @@ class LightStage(Parts):
         with step("Waiting for Linux to boot in the three guests", why="emulated, so that it works without KVM"):
             for guest in (self.busy.guest, self.broken.guest, self.plain):
                 guest.wait_ready()
+            # Else an alert fires on what its boot left, and ends before the story begins.
+            wait_resting(self.busy.guest.qemu_pid, what=BUSY)
 
     def check(self) -> None:
         """Raise ToolError when a part that the story stands on has ended by itself."""

@@ -1,6 +1,6 @@
 """What libvirt found out about QEMU, kept between runs: finding out takes 2 to 40 s of a daemon's first start.
 
-Libvirt itself checks what it is given (times of both programs, kernel, /dev/kvm) and probes anew where it must.
+Libvirt itself checks what it is given (times of both programs, kernel, /dev/kvm) and probes again where it must.
 """
 
 import os

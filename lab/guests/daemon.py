@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
@@ -64,8 +64,10 @@ class DaemonSpec:
     """Outside: the socket that it binds."""
     socket: Path
     """Outside: the socket's final name, under which it is published when it is another."""
-    probed: Path
-    """Relative to `folder`: where it keeps what it probed of QEMU."""
+    arguments: tuple[str, ...] = ()
+    """Further ones that the daemon is started with."""
+    probed: Path | None = None
+    """Relative to `folder`: where it keeps what it probed of QEMU, unless it runs none."""
 
 
 class Daemon:
@@ -110,7 +112,8 @@ class Daemon:
             self._opened = Namespace.open(
                 self._namespace_name, run=self._run, network=spec.network, setup=setup, inside=inside
             )
-            self._take_capabilities()
+            if spec.probed is not None:
+                self._take_capabilities(spec.probed)
             self.start()
         except BaseException:
             self.close()
@@ -140,7 +143,8 @@ class Daemon:
         spec = self.spec
         self._withdraw()
         settings = [f"{name}={value}" for name, value in spec.environment.items()]
-        argv = self.namespace.enter("env", *settings, spec.executable, "--config", spec.config, uid=spec.uid)
+        command: tuple[str | Path, ...] = (spec.executable, "--config", spec.config, *spec.arguments)
+        argv = self.namespace.enter("env", *settings, *command, uid=spec.uid)
         process = start(spec.name, argv, run_dir=self._run.path)
         self._process = process
         what = f"the socket of {spec.name}"
@@ -153,12 +157,12 @@ class Daemon:
             spec.bound.unlink()
 
     def stop(self) -> None:
-        """End it cleanly: its socket goes with it. Its QEMUs go on."""
+        """End it cleanly: its socket goes with it. Its QEMUs continue."""
         self._end(SIGTERM)
         self._withdraw()
 
     def kill(self) -> None:
-        """End it with SIGKILL: its socket stays and refuses. Its QEMUs go on."""
+        """End it with SIGKILL: its socket stays and refuses. Its QEMUs continue."""
         self._end(SIGKILL)
 
     def restart(self) -> None:
@@ -171,15 +175,15 @@ class Daemon:
         os.kill(self.pid, SIGSTOP)
         process = self._process
         if process is not None:
-            # nsenter stops with its child, a moment later: what lets both go on must not come in between.
+            # nsenter stops with its child, a moment later: what lets both continue must not come in between.
             wait_for(
                 lambda: _stopped(process.pid), what=f"{self.spec.name} to stand", deadline=STOP_DEADLINE_S, poll=0.01
             )
 
     def thaw(self) -> None:
-        """Let a frozen daemon go on."""
+        """Let a frozen daemon continue."""
         if self._process is not None:
-            # nsenter lets its child go on with itself.
+            # nsenter lets its child continue with itself.
             self._process.signal(SIGCONT)
         os.kill(self.pid, SIGCONT)
 
@@ -213,18 +217,19 @@ class Daemon:
         for path in (self.spec.bound, self.spec.socket):
             path.unlink(missing_ok=True)
 
-    def _take_capabilities(self) -> None:
+    def _take_capabilities(self, probed: Path) -> None:
         kind = "root" if self.spec.uid == 0 else "user"
-        shutil.copytree(capabilities(kind, self._probe), self.spec.folder / self.spec.probed, dirs_exist_ok=True)
-        top = self.spec.folder / self.spec.probed.parts[0]
+        probe = partial(self._probe, probed)
+        shutil.copytree(capabilities(kind, probe), self.spec.folder / probed, dirs_exist_ok=True)
+        top = self.spec.folder / probed.parts[0]
         for path in (top, *top.rglob("*")):
             os.chown(path, self.spec.uid, self.spec.uid)
 
-    def _probe(self) -> Path:
+    def _probe(self, probed: Path) -> Path:
         self.start()
         self.virsh("capabilities")
         self.stop()
-        return self.spec.folder / self.spec.probed
+        return self.spec.folder / probed
 
 
 def _stopped(pid: int) -> bool:

@@ -77,7 +77,7 @@ class Domain:
     </disk>
     <interface type='ethernet'>{self._tap()}<model type='virtio'/>{self._alias("default")}</interface>
     <memballoon model='virtio'><stats period='{BALLOON_PERIOD_S}'/></memballoon>
-    <watchdog model='i6300esb' action='reset'/><panic model='isa'/>{self._ports()}
+    <watchdog model='i6300esb' action='reset'/><panic model='isa'/>{self._ports()}{self._channel()}
   </devices>
 </domain>"""
 
@@ -100,6 +100,12 @@ class Domain:
             f"<kernel>{escape(str(self.image.kernel))}</kernel><initrd>{escape(str(self.image.initramfs))}</initrd>"
             f"<cmdline>console=ttyS0 {FAST_BOOT} {address}</cmdline>"
         )
+
+    def _channel(self) -> str:
+        """Return the channel to a guest agent, where a plain host's guest can run one."""
+        if self.image is None or self.kubevirt:
+            return ""
+        return "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 
     def _ports(self) -> str:
         if self.image is None:

@@ -106,6 +106,20 @@ class Guest:
         for load in loads or ("cpu", "disk", "net", "memory", "fill"):
             self._ask(f"{load} off")
 
+    def run_agent(self, *, silent: bool = False) -> None:
+        """Run qemu-guest-agent, with a file system half full at /data to tell of, in place of the agent that runs.
+
+        A silent one is none: it says that it is there, and no more.
+        """
+        self.end_agent()
+        for request in ("silence on",) if silent else ("data on", "agent on"):
+            self._ask(request)
+
+    def end_agent(self) -> None:
+        """End the guest agent, and unmount what it told of."""
+        for verb in ("agent", "silence", "data"):
+            self._ask(f"{verb} off")
+
     def fill_disk(self) -> None:
         """Let the guest write until the host has no room: QEMU pauses it with a real I/O error (ENOSPC)."""
         self._ask("fill off")
@@ -143,7 +157,7 @@ class Guest:
         os.kill(self.qemu_pid, SIGSTOP)
 
     def thaw_qemu(self) -> None:
-        """Let a frozen QEMU go on."""
+        """Let a frozen QEMU continue."""
         os.kill(self.qemu_pid, SIGCONT)
 
     def kill_qemu(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from itertools import islice
 from pathlib import Path
@@ -15,8 +16,12 @@ from lab.guests.layout import IMAGE_INSIDE, INSIDE, Command
 from lab.guests.namespace import Namespace
 from lab.rundir import RunDir
 
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/sbin/nologin\n"
-GROUP = "root:x:0:\nlibvirt-qemu:x:64055:\nkvm:x:107:\n"
+PASSWD = """\
+root:x:0:0:root:/root:/bin/sh
+libvirt-qemu:x:64055:64055::/:/sbin/nologin
+sshd:x:64056:64056::/run/sshd:/sbin/nologin
+"""
+GROUP = "root:x:0:\nlibvirt-qemu:x:64055:\nkvm:x:107:\nsshd:x:64056:\n"
 # No control groups: two labs would share the names of their domains'. No namespaces: a /dev for each QEMU costs time.
 HOST_QEMU_CONF = f"""\
 {QEMU_CONF}\
@@ -39,17 +44,50 @@ POINT_TO_POINT = 30
 NETWORKS = 1 << (POINT_TO_POINT - TEST_NETWORK.prefixlen)
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a libvirtd needs to be reached over TLS: a port, its key and certificate, and who signs its clients'."""
+
+    port: int
+    key: str
+    certificate: str
+    authority: str
+
+    @property
+    def config(self) -> str:
+        """Return the lines of libvirtd.conf."""
+        return f"""\
+listen_tls = 1
+listen_addr = "127.0.0.1"
+tls_port = "{self.port}"
+key_file = "{INSIDE}/etc/key.pem"
+cert_file = "{INSIDE}/etc/cert.pem"
+ca_file = "{INSIDE}/etc/ca.pem"
+"""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Return the files that `config` names."""
+        return {"etc/key.pem": self.key, "etc/cert.pem": self.certificate, "etc/ca.pem": self.authority}
+
+
 class HostLibvirt:
     """One system libvirtd of root: `start()` it, give it guests by `add()`, `stop()` it with all of them."""
 
-    def __init__(self, run: RunDir, *, name: str = "host") -> None:
+    def __init__(self, run: RunDir, *, name: str = "host", tls: Tls | None = None) -> None:
+        """With `tls` it listens on the machine's loopback address as well."""
         self.guests: list[Guest] = []
         self._run = run
-        self.daemon = Daemon(_spec(run.path / name, name=f"libvirtd-{name}"), run=run)
+        self.daemon = Daemon(_spec(run.path / name, name=f"libvirtd-{name}", tls=tls), run=run)
 
     @property
     def socket(self) -> Path:
         return self.daemon.spec.socket
+
+    @property
+    def socket_inside(self) -> Path:
+        """The socket as those in the daemon's namespaces find it."""
+        return INSIDE / "sock" / self.socket.name
 
     @property
     def uri(self) -> str:
@@ -92,14 +130,15 @@ class HostLibvirt:
         return guest
 
 
-def _spec(folder: Path, *, name: str) -> DaemonSpec:
+def _spec(folder: Path, *, name: str, tls: Tls | None) -> DaemonSpec:
     config = "etc/libvirtd.conf"
     socket = folder / "sock" / "libvirt-sock"
     files = {
-        config: LIBVIRTD_CONF + SOCKET_CONF + _identity(folder),
+        config: LIBVIRTD_CONF + SOCKET_CONF + _identity(folder) + (tls.config if tls else ""),
         "etc/qemu.conf": HOST_QEMU_CONF,
         "passwd": PASSWD,
         "group": GROUP,
+        **(tls.files if tls else {}),
     }
     return DaemonSpec(
         name=name,
@@ -109,12 +148,13 @@ def _spec(folder: Path, *, name: str) -> DaemonSpec:
         files=files,
         # The machine's own network: a plain host has no other.
         network=False,
-        setup=_setup(),
+        setup=hide_the_machines(),
         executable=Path("/usr/sbin/libvirtd"),
         config=INSIDE / config,
         environment={},
         bound=socket,
         socket=socket,
+        arguments=("--listen",) if tls else (),
         probed=Path("cache/qemu/capabilities"),
     )
 
@@ -124,7 +164,7 @@ def _identity(folder: Path) -> str:
     return f'host_uuid = "{uuid.uuid5(uuid.NAMESPACE_URL, str(folder))}"\n'
 
 
-def _setup() -> list[Command]:
+def hide_the_machines() -> list[Command]:
     """Return what hides the machine's libvirt, its state and its users from this one, and it from them."""
     # A node that shows the socket made its folder already.
     commands: list[Command] = [("mkdir", "-p", INSIDE / "sock")]

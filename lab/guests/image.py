@@ -1,4 +1,4 @@
-"""The guest's kernel and initramfs: Debian's own kernel and busybox, and an init that obeys the host."""
+"""The guest's kernel and initramfs: Debian's own kernel, busybox and guest agent, and an init that obeys the host."""
 
 import lzma
 import struct
@@ -7,8 +7,10 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from lab.guests import guestagent, initramfs
 from lab.guests.initramfs import Entry, archive
 from tools.cache import build_log, cached
 from tools.commands import run_logged
@@ -17,6 +19,7 @@ from tools.machine import ensure_packages
 from tools.progress import step
 
 INIT = Path(__file__).with_name("init.sh")
+SILENT = Path(__file__).with_name("silent.sh")
 # Depends on the newest kernel package, whose own name carries its version. The cloud flavour lacks i6300esb.
 KERNEL = "linux-image-amd64"
 BUSYBOX = "busybox-static"
@@ -32,11 +35,14 @@ MODULES = (
     "virtio_net",
     "virtio_blk",
     "virtio_balloon",
+    "virtio_console",
     "pvpanic",
     "pvpanic-mmio",
     "watchdog",
     "i6300esb",
 )
+# What a file system on the disk needs, loaded when there is to be one.
+FILE_SYSTEM = ("crc16", "crc32c_generic", "mbcache", "jbd2", "ext4")
 # Seconds that an armed and unfed watchdog waits.
 OPTIONS = {"i6300esb": "heartbeat=3"}
 APPLETS = (
@@ -46,6 +52,7 @@ APPLETS = (
     "insmod",
     "ip",
     "kill",
+    "mke2fs",
     "mount",
     "ping",
     "poweroff",
@@ -56,9 +63,10 @@ APPLETS = (
     "sleep",
     "stty",
     "tr",
+    "umount",
 )
 XZ_MAGIC = b"\xfd7zXZ\0"
-FOLDERS = ("bin", "dev", "modules", "proc", "run", "sys")
+FOLDERS = ("bin", "data", "dev", "modules", "proc", "run", "sys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +78,33 @@ class GuestImage:
 
 
 def guest_image() -> GuestImage:
-    """Return the guest's image; the first call on a machine downloads 70 MB and builds it, in about 10 s."""
-    folder = cached("guest-image", [Path(__file__), Path(__file__).with_name("initramfs.py"), INIT], _build)
+    """Return the guest's image; the first call on a machine downloads 76 MB and builds it, in about 10 s."""
+    sources = (Path(__file__), Path(initramfs.__file__), Path(guestagent.__file__), INIT, SILENT)
+    folder = cached("guest-image", sources, _build)
     return GuestImage(folder / "vmlinux", folder / "initramfs")
 
 
 def _build(folder: Path) -> None:
     ensure_packages(["apt", "dpkg"])
-    with step("Building the guest's kernel and initramfs", why="70 MB from Debian, once"):
+    with step("Building the guest's kernel and initramfs", why="76 MB from Debian, once"):
         with tempfile.TemporaryDirectory() as downloads:
-            kernel, busybox = _download(Path(downloads))
-            wanted = {f"{module}.ko" for module in MODULES}
+            kernel, busybox, *agent = _download(Path(downloads))
+            wanted = {f"{module}.ko" for module in MODULES + FILE_SYSTEM}
             files = _unpack(kernel, lambda path: path.name in wanted or path.name.startswith("vmlinuz-"))
             [vmlinuz] = [name for name in files if name.startswith("vmlinuz-")]
             (folder / "vmlinux").write_bytes(uncompressed(files[vmlinuz]))
             shell = _unpack(busybox, lambda path: path == PurePosixPath("./bin/busybox"))
-        (folder / "initramfs").write_bytes(archive(_entries(files, shell["busybox"])))
+            of_agent = {
+                name: _unpack(package, partial(guestagent.wanted, name))
+                for name, package in zip(guestagent.PACKAGES, agent, strict=True)
+            }
+        entries = [*_entries(files, shell["busybox"]), *guestagent.entries(of_agent)]
+        (folder / "initramfs").write_bytes(archive(entries))
         (folder / "kernel-version").write_text(vmlinuz.removeprefix("vmlinuz-") + "\n")
 
 
 def _entries(kernel_files: dict[str, bytes], busybox: bytes) -> list[Entry]:
-    missing = [module for module in MODULES if f"{module}.ko" not in kernel_files]
+    missing = [module for module in MODULES + FILE_SYSTEM if f"{module}.ko" not in kernel_files]
     if missing:
         raise ToolError(f"The kernel package of {KERNEL} has no {', '.join(missing)}: use Debian 12's.")
     order = "".join(f"{module} {OPTIONS.get(module, '')}\n" for module in MODULES)
@@ -98,9 +112,11 @@ def _entries(kernel_files: dict[str, bytes], busybox: bytes) -> list[Entry]:
         *(Entry.folder(name) for name in FOLDERS),
         Entry.file("bin/busybox", busybox, executable=True),
         *(Entry.link(f"bin/{applet}", "busybox") for applet in APPLETS),
-        *(Entry.file(f"modules/{module}.ko", kernel_files[f"{module}.ko"]) for module in MODULES),
+        *(Entry.file(f"modules/{module}.ko", kernel_files[f"{module}.ko"]) for module in MODULES + FILE_SYSTEM),
         Entry.file("modules/order", order.encode()),
+        Entry.file("modules/data", "".join(f"{module}\n" for module in FILE_SYSTEM).encode()),
         Entry.file("init", INIT.read_bytes(), executable=True),
+        Entry.file("bin/silent", SILENT.read_bytes(), executable=True),
     ]
 
 
@@ -116,7 +132,7 @@ def uncompressed(vmlinuz: bytes) -> bytes:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload)
 
 
-def _download(folder: Path) -> tuple[Path, Path]:
+def _download(folder: Path) -> list[Path]:
     try:
         return _fetch(folder)
     except ToolError:
@@ -125,13 +141,13 @@ def _download(folder: Path) -> tuple[Path, Path]:
         return _fetch(folder)
 
 
-def _fetch(folder: Path) -> tuple[Path, Path]:
-    names = [_newest_kernel(), BUSYBOX]
+def _fetch(folder: Path) -> list[Path]:
+    """Return the packages of the kernel, of busybox and of the guest agent."""
+    names = [_newest_kernel(), BUSYBOX, *guestagent.PACKAGES]
     # apt's own user may not enter the folder of root's download.
     command = ["apt-get", "--quiet", "--option=APT::Sandbox::User=root", "download", *names]
     run_logged(command, log=build_log("guest-image-apt"), cwd=folder)
-    kernel, busybox = (next(folder.glob(f"{name}_*.deb")) for name in names)
-    return kernel, busybox
+    return [next(folder.glob(f"{name}_*.deb")) for name in names]
 
 
 def _newest_kernel() -> str:

@@ -6,14 +6,18 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs -o size=100% tmpfs /run
-while read -r module options; do
-    insmod "/modules/$module.ko" $options || echo "insmod $module failed"
-done < /modules/order
+load() {
+    while read -r module options; do
+        insmod "/modules/$module.ko" $options || echo "insmod $module failed"
+    done < "/modules/$1"
+}
+load order
 
 peer=
 for word in $(cat /proc/cmdline); do
     case $word in
         lab.address=*) ip addr add "${word#*=}" dev eth0; ip link set eth0 up ;;
+        lab.second=*) ip addr add "${word#*=}" dev eth1; ip link set eth1 up ;;
         lab.peer=*) peer=${word#*=} ;;
     esac
 done
@@ -36,10 +40,28 @@ soon() {
     (sleep 0.2; eval "$1") &
 }
 
+# The port that QEMU gives a guest agent.
+port() {
+    for name in /sys/class/virtio-ports/*/name; do
+        [ "$(cat "$name")" = org.qemu.guest_agent.0 ] && name=${name%/name} && echo "/dev/${name##*/}"
+    done
+}
+
+mounted() {
+    grep -q ' /data ' /proc/mounts
+}
+
+# A file system on the disk, half full: for a guest agent to tell of.
+fill() {
+    [ -d /sys/module/ext4 ] || load data
+    mke2fs /dev/vda && mount -t ext4 /dev/vda /data && dd if=/dev/zero of=/data/full bs=1M count=8
+}
+
 obey() {
     case "$1 $2" in
         "ping ") ;;
         "memory off") off memory; rm -f /run/hog ;;
+        "data off") ! mounted || umount /data ;;
         *" off") off "$1" ;;
         "cpu on") on cpu 'while :; do :; done' ;;
         "disk on") on disk 'while :; do
@@ -56,6 +78,10 @@ obey() {
         "fill ") on fill 'dd if=/dev/zero of=/dev/vda bs=256k oflag=direct' ;;
         # Opening arms the dog (i6300esb, see /modules/order for its patience); nobody feeds it.
         "watchdog ") echo > /dev/watchdog ;;
+        "data on") mounted || fill > /dev/null 2>&1 ;;
+        "agent on") on agent "exec qemu-ga --path=$(port) --statedir=/run" ;;
+        # One that says it is there, and never answers a question.
+        "silence on") on silence "exec silent $(port)" ;;
         "crash ") soon 'echo c > /proc/sysrq-trigger' ;;
         "reboot ") soon 'reboot -f' ;;
         "poweroff ") soon 'poweroff -f' ;;

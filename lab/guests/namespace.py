@@ -70,7 +70,7 @@ class Namespace:
         opener = Identity.parse((run.path / "pids" / name).read_text())
         holder = Identity.of(_first_inside(opener.pid)) if opener.alive else None
         if holder is None:
-            raise ToolError(f"The namespaces of {name} are gone: its process ended. Run make down, then start anew.")
+            raise ToolError(f"The namespaces of {name} are gone: its process ended. Run make down, then start again.")
         return cls(name, holder=holder, process=None)
 
     @property
@@ -98,7 +98,7 @@ class Namespace:
         return Path(f"/proc/{self.pid}/root") / inside.relative_to("/")
 
     def holds(self, pid: int) -> bool:
-        """Tell whether a process (as the machine numbers it) lives in this PID namespace."""
+        """Return whether a process (as the machine numbers it) lives in this PID namespace."""
         try:
             return Path(f"/proc/{pid}/ns/pid").readlink() == Path(f"/proc/{self.pid}/ns/pid").readlink()
         except OSError:

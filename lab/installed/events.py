@@ -62,7 +62,7 @@ class EventLog:
             ]
 
     def wait(self, wanted: Callable[[], bool], *, what: str, deadline: float) -> None:
-        """Return when `wanted()` holds, asked anew after each Event; fail after `deadline` seconds."""
+        """Return when `wanted()` holds, asked again after each Event; fail after `deadline` seconds."""
         with self._changed:
             if not self._changed.wait_for(wanted, deadline):
                 last = "\n".join(f"    {item.reason} {item.about}: {item.note}" for item in self._told[-5:])

@@ -44,7 +44,7 @@ class System:
 
     @property
     def host(self) -> Host:
-        """What the agent is told of its node; no libvirt of the host's own runs there."""
+        """What the agent is reported of its node; no libvirt of the host's own runs there."""
         return Host(
             node=self.node,
             pods_dir=self.pods_dir,

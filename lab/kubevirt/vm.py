@@ -14,6 +14,7 @@ from lab.guests.disk import Disk
 from lab.guests.domain import FAST_BOOT
 from lab.kubevirt.guestimage import DISK, KERNEL
 from lab.kubevirt.images import QEMU_UID
+from lab.node.multus import Lan
 from lab.node.node import Node
 from lab.process import wait_for
 from tools.errors import ToolError
@@ -23,7 +24,7 @@ from virtwatch_kube.paths import KUBEVIRT, resource
 Document = dict[str, Any]
 SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
 # The addresses of the network that KubeVirt's masquerade binding makes in every pod.
-KERNEL_ARGUMENTS = f"console=ttyS0 {FAST_BOOT} lab.address=10.0.2.2/24 lab.peer=10.0.2.1"
+MASQUERADED, MASQUERADING = "10.0.2.2/24", "10.0.2.1"
 RUN_DEADLINE_S = 90.0
 # What KubeVirt 1.7 needs to notice the end of a migration that it missed, and a minute more.
 MOVE_DEADLINE_S = 255.0
@@ -37,7 +38,8 @@ BOOT_DEADLINE_S = 120.0
 class VmSpec:
     """One Linux guest. Without a disk it can be moved to another node; `host_disk` is a file of the node's.
 
-    `node` is the only one on which it may run; without it the scheduler chooses.
+    `claim` names a PersistentVolumeClaim that is its disk. On `lan` hangs a second NIC, by the definition of that name
+    in its namespace. `node` is the only one on which it may run; without it the scheduler chooses.
     """
 
     name: str
@@ -46,6 +48,8 @@ class VmSpec:
     annotations: dict[str, str] = field(default_factory=dict)
     disk: bool = True
     host_disk: Path | None = None
+    claim: str = ""
+    lan: Lan | None = None
     node: str = ""
 
 
@@ -61,16 +65,16 @@ class VirtualMachine:
         self._kubectl("apply", "-f", "-", input=json.dumps(manifest(self.spec)))
 
     def run(self, booted: Callable[[], object]) -> None:
-        """Create it; return when it runs and `booted` has returned. It is made anew, once, where KubeVirt lost it.
+        """Create it; return when it runs and `booted` has returned. It is made again, once, where KubeVirt lost it.
 
-        KubeVirt 1.7 can undefine a domain that has just started. virt-launcher defines it, which libvirt tells as an
+        KubeVirt 1.7 can undefine a domain that has just started. virt-launcher defines it, which libvirt reports as an
         event with the state "shut off", and starts it; a virt-handler that works on that event before the next one
         has arrived takes it for a domain that has ended and deletes it ("Deleting inactive domain for vmi").
         """
         try:
             self._bring_up(booted)
         except ToolError as error:
-            note(f"the VM {self.spec.name} is made anew, as KubeVirt did not bring it up: {error}")
+            note(f"the VM {self.spec.name} is made again, as KubeVirt did not bring it up: {error}")
             self.delete()
             self._bring_up(booted)
 
@@ -100,19 +104,27 @@ class VirtualMachine:
         paused = (item["reason"] for item in conditions if (item["type"], item["status"]) == ("Paused", "True"))
         return next(paused, "")
 
+    def qemu(self, *, on: Node) -> int:
+        """Return the pid of its QEMU on a node, as the machine numbers it."""
+        spec = self.spec
+        pid = on.pods_process("qemu-system-x86", command=f"guest={spec.namespace}_{spec.name},".encode())
+        if pid is None:
+            raise ToolError(f"No QEMU of {spec.namespace}/{spec.name} runs on {on.name}: see kubectl get vmi.")
+        return pid
+
     def ask(self, request: str, *, on: Node, deadline: float = BOOT_DEADLINE_S) -> None:
         """Let the guest do something (see the guest's init.sh), by its serial port; it answers once it has booted."""
         uid = self.vmi()["metadata"]["uid"]
-        port = Path(f"/proc/{self._qemu(on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
+        port = Path(f"/proc/{self.qemu(on=on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
         control.ask(port, request, deadline=deadline)
 
     def delete_launcher(self, *options: str) -> None:
-        """Delete the pod that it runs in, as a person or an eviction does; KubeVirt starts it anew."""
+        """Delete the pod that it runs in, as a person or an eviction does; KubeVirt starts it again."""
         self._kubectl("delete", "pod", *self._namespace, f"--selector=vm.kubevirt.io/name={self.spec.name}", *options)
 
     def kill_qemu(self, *, on: Node) -> None:
-        """End its QEMU with SIGKILL, as an out-of-memory kill does; KubeVirt starts it anew."""
-        os.kill(self._qemu(on), SIGKILL)
+        """End its QEMU with SIGKILL, as an out-of-memory kill does; KubeVirt starts it again."""
+        os.kill(self.qemu(on=on), SIGKILL)
 
     def pause(self) -> None:
         self._subresource("virtualmachineinstances", "pause")
@@ -191,13 +203,6 @@ class VirtualMachine:
         status = self.vmi().get("status", {})
         return status.get("phase") == "Running" and bool(status.get("nodeName"))
 
-    def _qemu(self, node: Node) -> int:
-        spec = self.spec
-        pid = node.pods_process("qemu-system-x86", command=f"guest={spec.namespace}_{spec.name},".encode())
-        if pid is None:
-            raise ToolError(f"No QEMU of {spec.namespace}/{spec.name} runs on {node.name}: see kubectl get vmi.")
-        return pid
-
     def _subresource(self, kind: str, verb: str) -> None:
         path = f"{SUBRESOURCES}/namespaces/{self.spec.namespace}/{kind}/{self.spec.name}/{verb}"
         self._kubectl("replace", "--raw", path, "-f", "-", input="{}")
@@ -211,9 +216,17 @@ def host_disk(node: Node, name: str) -> Disk:
 def manifest(spec: VmSpec) -> Document:
     """Return the VirtualMachine."""
     volumes = _volumes(spec)
+    networks, interfaces = [{"name": "default", "pod": {}}], [{"name": "default", "masquerade": {}}]
+    arguments = f"console=ttyS0 {FAST_BOOT} lab.address={MASQUERADED}"
+    if spec.lan is None:
+        arguments += f" lab.peer={MASQUERADING}"
+    else:
+        networks.append({"name": "lan", "multus": {"networkName": spec.lan.name}})
+        interfaces.append({"name": "lan", "bridge": {}})
+        arguments += f" lab.second={spec.lan.guest} lab.peer={spec.lan.gateway}"
     devices = {
         "autoattachGraphicsDevice": False,
-        "interfaces": [{"name": "default", "masquerade": {}}],
+        "interfaces": interfaces,
         "disks": [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes],
     }
     boot = {"image": KERNEL, "imagePullPolicy": "Never", "kernelPath": "/boot/vmlinux", "initrdPath": "/boot/initramfs"}
@@ -221,9 +234,9 @@ def manifest(spec: VmSpec) -> Document:
         "memory": {"guest": "128Mi"},
         "cpu": {"cores": 1},
         # With a limit for CPU KubeVirt moves a VM over one connection; Debian's QEMU 7.2 fails at several. It is more
-        # than a busy vCPU takes: virt-launcher shares it, and one that is throttled tells of a move's end too late.
+        # than a busy vCPU takes: virt-launcher shares it, and one that is throttled reports a move's end too late.
         "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "2"}},
-        "firmware": {"kernelBoot": {"kernelArgs": KERNEL_ARGUMENTS, "container": boot}},
+        "firmware": {"kernelBoot": {"kernelArgs": arguments, "container": boot}},
         "devices": devices,
     }
     template = {
@@ -231,7 +244,7 @@ def manifest(spec: VmSpec) -> Document:
         # A drained node's VMs move where they can, and end where they cannot.
         "evictionStrategy": "LiveMigrateIfPossible",
         "domain": domain,
-        "networks": [{"name": "default", "pod": {}}],
+        "networks": networks,
         "volumes": volumes,
         **({"nodeSelector": {"kubernetes.io/hostname": spec.node}} if spec.node else {}),
     }
@@ -248,6 +261,8 @@ def manifest(spec: VmSpec) -> Document:
 def _volumes(spec: VmSpec) -> list[Document]:
     if spec.host_disk is not None:
         return [{"name": "disk", "hostDisk": {"path": str(spec.host_disk), "type": "Disk"}}]
+    if spec.claim:
+        return [{"name": "disk", "persistentVolumeClaim": {"claimName": spec.claim}}]
     if spec.disk:
         return [{"name": "disk", "containerDisk": {"image": DISK, "imagePullPolicy": "Never"}}]
     return []

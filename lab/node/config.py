@@ -1,6 +1,7 @@
 """The configuration files of a node's containerd and kubelet. Paths are as the node sees them: mostly the defaults."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.node.small import PAUSE
@@ -16,7 +17,7 @@ def may_lower_oom_score(status: str) -> bool:
     return bool(int(effective, 16) >> _SYS_RESOURCE & 1)
 
 
-def containerd_config(*, cni: Path, plugins: str, lower_oom_score: bool) -> str:
+def containerd_config(*, cni: Path, plugins: Sequence[str | Path], lower_oom_score: bool) -> str:
     """Return containerd's configuration (TOML): its own root, state and socket are where they are by default."""
     return f"""\
 version = 3
@@ -27,7 +28,7 @@ version = 3
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = {"false" if lower_oom_score else "true"}
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ["{plugins}"]
+    bin_dirs = {json.dumps([str(folder) for folder in plugins])}
     conf_dir = "{cni}"
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"

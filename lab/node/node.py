@@ -81,6 +81,16 @@ class Node:
         """The kubelet's pods folder, as the machine reaches it."""
         return self.folder / "var-lib" / "kubelet" / "pods"
 
+    @property
+    def cni(self) -> Path:
+        """Where containerd finds by which plugin pods are connected; it follows a change."""
+        return self.folder / "cni"
+
+    @property
+    def plugins(self) -> Path:
+        """Where containerd finds plugins beside Debian's; none are there at first."""
+        return self.folder / "cni-plugins"
+
     def pods_process(self, name: str, *, command: bytes = b"", environment: bytes = b"") -> int | None:
         """Find a process of one of the node's pods, as the machine numbers it, by parts of what it was started with."""
         for folder in Path("/proc").glob("[0-9]*"):
@@ -164,12 +174,13 @@ class Node:
         pki = self._control_plane.pki
         for own in OWN_FOLDERS.values():
             (self.folder / own).mkdir(parents=True)
-        self._network.write_cni(self.folder / "cni")
+        self.plugins.mkdir()
+        self._network.write_cni(self.cni)
         # Without a search domain pods would get the domain `.`.
         resolv = self.folder / "resolv.conf"
         resolv.write_text("search lab.local\nnameserver 127.0.0.1\n")
         oom_score = may_lower_oom_score(Path("/proc/self/status").read_text())
-        config = containerd_config(cni=self.folder / "cni", plugins=PLUGINS, lower_oom_score=oom_score)
+        config = containerd_config(cni=self.cni, plugins=[PLUGINS, self.plugins], lower_oom_score=oom_score)
         (self.folder / "containerd.toml").write_text(config)
         config = kubelet_config(
             address=self._network.gateway,

@@ -15,7 +15,7 @@ STOP_DEADLINE_S = 20.0
 
 
 class Part:
-    """A program that runs inside a node's namespaces; what it started there goes on without it."""
+    """A program that runs inside a node's namespaces; what it started there continues without it."""
 
     def __init__(self, name: str, argv: list[str | Path], *, run: RunDir, socket: Path | None = None) -> None:
         """`socket`, as the node sees it, is where others reach the program: it has started when that is there."""

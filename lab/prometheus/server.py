@@ -3,6 +3,7 @@
 import json
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ class PrometheusServer:
 
     process: Process
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, *, promoted: Sequence[str] = PROMOTED) -> None:
+        """Make labels of the resource attributes `promoted`."""
         self._run = run
+        self._promoted = promoted
         self._data = run.path / "prometheus"
         self._port = 0
 
@@ -60,7 +63,7 @@ class PrometheusServer:
     def _begin(self) -> None:
         self._port = free_port()
         config = self._run.path / "prometheus.json"
-        config.write_text(json.dumps({"otlp": {"promote_resource_attributes": list(PROMOTED)}}))
+        config.write_text(json.dumps({"otlp": {"promote_resource_attributes": list(self._promoted)}}))
         argv: list[str | Path] = [
             prometheus(),
             f"--config.file={config}",

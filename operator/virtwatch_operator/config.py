@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from virtwatch_api.problem import Problem
 from virtwatch_operator.notify.guard import Network, parse_networks
 from virtwatch_process.settings import Variables
+from virtwatch_telemetry.names import SHORTEST_KEY
 
 DEFAULT_NAMESPACE = "virtwatch-system"
 DEFAULT_HEALTH_PORT = 8080
@@ -22,7 +23,7 @@ class OperatorSettings:
     `namespace` is where the ThresholdSets of ClusterMonitorPolicies, the Lease and the agents' pods are. `pod` names
     this replica to people (reportingInstance, service.instance.id); `identity` names this process in the Lease.
     `metrics_port` is where Prometheus may scrape, 0 for nowhere. `denied_networks` is where no tenant's channel may go;
-    `trace_url` is where a person sees a trace, {trace} its id.
+    `trace_url` is where a person sees a trace, {trace} its id. With a `hash_key` names leave hashed, as an agent's.
     """
 
     namespace: str
@@ -34,6 +35,7 @@ class OperatorSettings:
     metrics_port: int = 0
     denied_networks: tuple[Network, ...] = ()
     trace_url: str = ""
+    hash_key: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "OperatorSettings | tuple[Problem, ...]":
@@ -51,6 +53,9 @@ class OperatorSettings:
             metrics_port=read.port("VIRTWATCH_METRICS_PORT", 0) if read.text("VIRTWATCH_METRICS_PORT") else 0,
             denied_networks=_networks(read, "VIRTWATCH_DENIED_NETWORKS"),
             trace_url=read.text("VIRTWATCH_TRACE_URL"),
+            hash_key=read.secret(
+                "VIRTWATCH_EXPORT_HASH_KEY", at_least=SHORTEST_KEY, otherwise="export names as they are"
+            ),
         )
         return read.problems or settings
 

@@ -2,7 +2,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from virtwatch_api.alert import AlertKey
@@ -21,7 +21,7 @@ _LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Latest:
     monitor: NodeMonitor | None  # None: what it says cannot be read
     at: float  # seconds since 1970 of the agent's last write
     reports: Mapping[PolicyKey, Report]
@@ -39,7 +39,7 @@ class Fleet:
     """Hold the fleet's reports. Safe to use from several threads.
 
     `waiting` is called with a node that has transitions to acknowledge or handovers to drop, `reported` with a policy
-    of which a node says something new, `presence_changed` when nodes begin to report or fall silent. `down` tells of a
+    of which a node says something new, `presence_changed` when nodes begin to report or fall silent. `down` reports a
     node whose agent does not run; `read_on` is called when a node has read more ThresholdSets.
     """
 
@@ -61,7 +61,7 @@ class Fleet:
         self._down = down
         self._read_on = read_on
         self._clock = clock
-        self._nodes: dict[str, _Heard] = {}
+        self._nodes: dict[str, _Latest] = {}
         self._by_policy: dict[PolicyKey, dict[str, Report]] = {}
         self._places: dict[AlertKey, set[str]] = {}  # the nodes that say something of an alert
         self._settling: set[str] = set()  # nodes that have taken a handover which they still hold
@@ -91,8 +91,8 @@ class Fleet:
         for waiting in self._who_waits(node, before, fresh):
             self._waiting(waiting)
 
-    def _who_waits(self, node: str, before: _Heard | None, fresh: _Heard | None) -> set[str]:
-        old, new = (heard.monitor if heard is not None else None for heard in (before, fresh))
+    def _who_waits(self, node: str, before: _Latest | None, fresh: _Latest | None) -> set[str]:
+        old, new = (latest.monitor if latest is not None else None for latest in (before, fresh))
         with self._lock:
             self._settling.discard(node)
             if new is not None and new.settled:
@@ -105,22 +105,22 @@ class Fleet:
     def waiting(self) -> list[str]:
         """Return the nodes that have transitions to acknowledge or handovers to drop."""
         with self._lock:
-            heard = [(node, item.monitor) for node, item in self._nodes.items()]
-        return [node for node, monitor in heard if monitor is not None and (monitor.unacknowledged or monitor.settled)]
+            latest = [(node, item.monitor) for node, item in self._nodes.items()]
+        return [node for node, monitor in latest if monitor is not None and (monitor.unacknowledged or monitor.settled)]
 
     def monitor(self, node: str) -> NodeMonitor | None:
         """Return a node's NodeMonitor; None where there is none or it cannot be read."""
         with self._lock:
-            heard = self._nodes.get(node)
-        return heard.monitor if heard else None
+            latest = self._nodes.get(node)
+        return latest.monitor if latest else None
 
     def last_word(self, node: str) -> LastWord | None:
         """Return what a node said last; None where it has said nothing."""
         with self._lock:
-            heard = self._nodes.get(node)
-        if heard is None or not _speaks(heard):
+            latest = self._nodes.get(node)
+        if latest is None or not _speaks(latest):
             return None
-        return LastWord(heard.at, {key: self._believed(node, report) for key, report in heard.reports.items()})
+        return LastWord(latest.at, {key: self._believed(node, report) for key, report in latest.reports.items()})
 
     def labels(self, node: str) -> Mapping[str, str]:
         """Return the labels of a node that policies select by, as far as its NodeMonitor has them."""
@@ -128,7 +128,7 @@ class Fleet:
         return monitor.labels if monitor is not None else {}
 
     def known(self, node: str) -> bool:
-        """Tell whether a node has a NodeMonitor."""
+        """Return whether a node has a NodeMonitor."""
         with self._lock:
             return node in self._nodes
 
@@ -144,16 +144,30 @@ class Fleet:
             found = dict(self._by_policy.get(policy, {}))
         return {node: self._believed(node, report) for node, report in found.items()}
 
+    def firing(self, policy: PolicyKey, *, begun_by: float) -> Iterator[FiringAlert]:
+        """Yield what nodes that are not silent may say fires of a policy since `begun_by`, seconds since 1970."""
+        silent = self.presence.silent
+        with self._lock:
+            found = [
+                (node, item)
+                for node, report in self._by_policy.get(policy, {}).items()
+                for item in report.firing
+                if item.since <= begun_by and node not in silent
+            ]
+        for node, item in found:
+            if not self._trust.doubt(node, item.alert, item.subject):
+                yield item
+
     def read_up_to(self) -> Mapping[str, int]:
         """Return up to which resourceVersion each node has read ThresholdSets."""
         with self._lock:
-            return {node: _read_up_to(heard) for node, heard in self._nodes.items()}
+            return {node: _read_up_to(latest) for node, latest in self._nodes.items()}
 
     def moved(self, node: str) -> None:
         """Take note that a VM came to a node or left it: what the node says of it counts from now on, or no more."""
         with self._lock:
-            heard = self._nodes.get(node)
-        for policy in heard.reports if heard is not None else ():
+            latest = self._nodes.get(node)
+        for policy in latest.reports if latest is not None else ():
             self._reported(policy)
 
     def _believed(self, node: str, report: Report) -> Report:
@@ -189,9 +203,9 @@ class Fleet:
             self._noticed = presence
             self._presence_changed()
 
-    def _read(self, node: str, document: Json) -> _Heard:
+    def _read(self, node: str, document: Json) -> _Latest:
         try:
-            monitor = cleaned(decode_nodemonitor(document))
+            monitor = cleaned(decode_nodemonitor(document), before=self.monitor(node))
         except (ValueError, KeyError, TypeError) as error:
             if node not in self._nodes or self._nodes[node].monitor is not None:
                 logger.error(
@@ -200,10 +214,10 @@ class Fleet:
                     type(error).__name__,
                     error,
                 )
-            return _Heard(None, 0.0, {})
-        return _Heard(monitor, _written(document) or self._clock(), _by_policy(monitor))
+            return _Latest(None, 0.0, {})
+        return _Latest(monitor, _written(document) or self._clock(), _by_policy(monitor))
 
-    def _index(self, node: str, before: _Heard | None, fresh: _Heard | None) -> list[PolicyKey]:
+    def _index(self, node: str, before: _Latest | None, fresh: _Latest | None) -> list[PolicyKey]:
         old = before.reports if before else {}
         new = fresh.reports if fresh else {}
         touched = [policy for policy in {*old, *new} if old.get(policy) != new.get(policy)]
@@ -217,7 +231,9 @@ class Fleet:
                 del self._by_policy[policy]
         return touched
 
-    def _place(self, node: str, before: _Heard | None, fresh: _Heard | None) -> None:
+    def _place(self, node: str, before: _Latest | None, fresh: _Latest | None) -> None:
+        if _says(before) == _says(fresh):
+            return  # as most reports do; to hash all their alerts would cost more than to compare them
         old, new = _alerts(before), _alerts(fresh)
         for alert in new - old:
             self._places.setdefault(alert, set()).add(node)
@@ -227,18 +243,23 @@ class Fleet:
                 del self._places[alert]
 
 
-def _speaks(heard: _Heard) -> bool:
-    return heard.monitor is not None and heard.monitor.status is not None
+def _speaks(latest: _Latest) -> bool:
+    return latest.monitor is not None and latest.monitor.status is not None
 
 
-def _read_up_to(heard: _Heard | None) -> int:
-    status = heard.monitor.status if heard is not None and heard.monitor is not None else None
+def _read_up_to(latest: _Latest | None) -> int:
+    status = latest.monitor.status if latest is not None and latest.monitor is not None else None
     return status.read_up_to if status is not None else 0
 
 
-def _alerts(heard: _Heard | None) -> set[AlertKey]:
-    monitor = heard.monitor if heard is not None else None
-    return {item.alert for item in (*monitor.firing, *_moving(monitor))} if monitor is not None else set()
+def _says(latest: _Latest | None) -> tuple[Sequence[FiringAlert], Sequence[FiringAlert]]:
+    monitor = latest.monitor if latest is not None else None
+    return (monitor.firing, _moving(monitor)) if monitor is not None else ((), [])
+
+
+def _alerts(latest: _Latest | None) -> set[AlertKey]:
+    firing, moving = _says(latest)
+    return {item.alert for item in (*firing, *moving)}
 
 
 def _moving(monitor: NodeMonitor) -> list[FiringAlert]:

@@ -25,9 +25,7 @@ from virtwatch_operator.explanations.keeper import ExplanationKeeper
 from virtwatch_operator.fleet import Fleet
 from virtwatch_operator.handlers.registry import make_registry
 from virtwatch_operator.handlers.serve import KopfThread
-from virtwatch_operator.hearing import Mark
 from virtwatch_operator.kinds import check_kinds
-from virtwatch_operator.listening import Listening
 from virtwatch_operator.lookups import AlertLookup, PolicyLookup
 from virtwatch_operator.metrics import Metrics
 from virtwatch_operator.nodes.agents import AGENT_LABELS, AgentPods
@@ -48,6 +46,8 @@ from virtwatch_operator.reconcile.policies import PolicyReconciler
 from virtwatch_operator.reconcile.thresholds import claim
 from virtwatch_operator.rollup.writer import StatusWriter
 from virtwatch_operator.sinks import SINKS, Means
+from virtwatch_operator.watch_check import Mark
+from virtwatch_operator.watch_repair import WatchRepair
 from virtwatch_operator.watches import Watches
 from virtwatch_operator.workers import Workers
 from virtwatch_operator.workqueue import K, WorkQueue
@@ -65,7 +65,7 @@ _LOOK_EVERY_S = 15.0
 _POLL_S = 0.2
 # What the sinks have taken meanwhile is acknowledged with one write.
 _ACKNOWLEDGE_EVERY_S = 0.1
-_SINK_THREADS = 8  # a busy API server answers late: what is sent at once decides then how fast a storm is told
+_SINK_THREADS = 8  # a busy API server answers late: what is sent at once decides then how fast a storm is reported
 _FIRST_RETRY_S = 0.5
 _MAX_RETRY_S = 5.0
 
@@ -93,7 +93,9 @@ class Leader:
         self._namespaces = Namespaces(self._policies.add)
         self._pods = AgentPods(self._nodes.add)
         self._machines = VirtualMachines(client=self._client, moved=self._vm_moved)
-        self._trust = Trust(self._machines, exists=lambda key: bool(self._of_policies.uid(key)))
+        self._trust = Trust(
+            self._machines, exists=lambda key: bool(self._of_policies.uid(key)), judges=self._judges_over_nodes
+        )
         self._fleet = Fleet(
             trust=self._trust,
             waiting=self._announce.add,
@@ -106,7 +108,7 @@ class Leader:
         self._of_alerts = AlertLookup(
             book=self._book,
             fleet=self._fleet,
-            heard=lambda: self._watches.synced("nodemonitors"),
+            received=lambda: self._watches.synced("nodemonitors"),
             lately=self._fleet_heard_lately,
             across=lambda alert: self._patterns.fires(alert),  # noqa: PLW0108 - they are made later
         )
@@ -117,6 +119,7 @@ class Leader:
             hand=lambda batch: self._sinks.hand(batch),  # noqa: PLW0108 - the sinks are made of it
             changed=self._statuses.add,
             instance=settings.pod,
+            tracer=tracer,
         )
         # Connections of its own for each, too: a sink whose requests hang keeps none from the others.
         self._sinks = Sinks(
@@ -158,7 +161,7 @@ class Leader:
         )
         registry = partial(make_registry, policy=self._policy_noticed, channel=self._channel_noticed)
         self._kopf = KopfThread(registry, check=partial(check_kinds, self._client), outages=self._outages)
-        self._listening = Listening(
+        self._watch_repair = WatchRepair(
             client=self._client,
             mark_policy=self._policies.add,
             mark_channel=self._notifications.channels.add,
@@ -204,15 +207,15 @@ class Leader:
 
     @property
     def alive(self) -> bool:
-        """Tell whether no thread has died, nor hears nothing for good."""
-        return self._kopf.alive and not self._listening.hopeless and all(workers.alive for workers in self._workers)
+        """Return whether no thread has died, nor hears nothing for good."""
+        return self._kopf.alive and not self._watch_repair.hopeless and all(workers.alive for workers in self._workers)
 
     def ready(self) -> Mapping[str, bool]:
-        """Tell what has been found and heard of, and whether that is still so."""
+        """Return what has been found and seen, and whether that is still so."""
         return {
             "custom resource definitions": self._kinds_found,
             **self._watches.ready,
-            **self._listening.ready,
+            **self._watch_repair.ready,
         }
 
     def _add_watches(self, namespace: str) -> None:
@@ -256,7 +259,13 @@ class Leader:
             tracer=tracer,
             decided=self._decided,
         )
-        self._node_reconciler = NodeReconciler(client=client, pods=self._pods, keys=lambda: self._node_keys)
+        self._node_reconciler = NodeReconciler(
+            client=client,
+            pods=self._pods,
+            keys=lambda: self._node_keys,
+            node_of=partial(self._watches.find, "nodes"),
+            received=lambda: self._watches.synced("nodemonitors"),
+        )
         announcer = Announcer(
             client=client,
             hand=self._sinks.hand,
@@ -275,6 +284,7 @@ class Leader:
             fleet_known=self._fleet_known,
             more=lambda facts: self._notifications.findings(facts.key, facts.notify),
             across=self._patterns.firing,
+            would_have_fired=self._patterns.would_have_fired,
         )
         # No more threads in all than the client keeps connections.
         self._work(self._policies, policies.reconcile, threads=2)
@@ -323,7 +333,7 @@ class Leader:
         return False
 
     def _tick(self) -> None:
-        """Do what no watch tells of, until the end."""
+        """Do what no watch reports, until the end."""
         outage = Outage("The periodic look at everything", consequence="it is done again", among=self._outages)
         resync, look = (time.monotonic() + wait for wait in (_FIRST_RESYNC_S, _LOOK_EVERY_S))
         while not self._stopping.wait(_TICK_S):
@@ -343,8 +353,8 @@ class Leader:
                 outage.healed()
 
     def _look(self, *, all_anew: bool) -> None:
-        """See that kopf tells of what there is; now and then, look at everything again."""
-        policies = self._listening.look()
+        """See that kopf reports what there is; now and then, look at everything again."""
+        policies = self._watch_repair.look()
         if self._node_keys is None and all(self._book.get(key) is not None for key in policies):
             self._select_nodes_by(self._book.node_keys())
         if all_anew:
@@ -363,7 +373,7 @@ class Leader:
 
     def _resync(self, policies: Iterable[PolicyKey]) -> None:
         self._foreign.look(self._watches.objects("thresholdsets"), set(policies))
-        # kopf never hears of what was deleted while it listed anew.
+        # kopf never hears of what was deleted while it listed again.
         for key in {*policies, *(facts.key for facts in self._book.all())}:
             self._policies.add(key)
         for node in self._pods.nodes():
@@ -371,12 +381,12 @@ class Leader:
         self._notifications.resync()
 
     def _channel_noticed(self, key: ChannelKey, mark: Mark) -> None:
-        self._listening.channel(key, mark)
+        self._watch_repair.channel(key, mark)
         self._notifications.channels.add(key)
 
     def _policy_noticed(self, key: PolicyKey, seen: Seen) -> None:
         """Mark a policy that changed; where only its status did, the status, unless it was written here."""
-        self._listening.policy(key, seen)
+        self._watch_repair.policy(key, seen)
         facts = self._book.get(key)
         if facts is None or (facts.uid, facts.generation) != (seen.uid, seen.generation):
             self._policies.add(key)
@@ -408,6 +418,8 @@ class Leader:
         self._all_statuses()
         for node in self._fleet.waiting():
             self._announce.add(node)
+        for node in self._pods.nodes():
+            self._nodes.add(node)
 
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
         if new is not None and differs(old, new):
@@ -428,11 +440,15 @@ class Leader:
     def _fleet_known(self) -> bool:
         return self._watches.synced("nodemonitors", "virtual machines", "agents' pods")
 
+    def _judges_over_nodes(self, policy: PolicyKey, rule: str) -> bool:
+        # Of a rule by which nothing was counted yet the book alone knows; of one that was edited just now, the sink.
+        return self._book.spans_nodes(policy, rule) or self._patterns.judges(policy, rule)
+
     def _fleet_heard_lately(self) -> bool:
         return self._fleet_known() and self._watches.fresh("nodemonitors", "agents' pods")
 
     def _monitor_once_all_are_known(self, node: str) -> NodeMonitor | None:
-        # Whether an alert began or came from another node, and whether this one may speak of it, cannot be told before.
+        # Whether an alert began or came from another node, and whether this one may speak of it, is not known before.
         return self._fleet.monitor(node) if self._fleet_known() else None
 
     def _read_on(self) -> None:

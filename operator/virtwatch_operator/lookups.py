@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 from virtwatch_api.alert import AlertKey
-from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.policy import Notify, PolicyKey, Rule
 from virtwatch_api.policy_codec import read_notify, read_rules_of
@@ -53,7 +52,7 @@ class PolicyLookup:
 
 
 class AlertLookup:
-    """Answer about alerts that fire; `heard` tells whether all nodes have been heard of, `lately` whether just now.
+    """Answer about alerts that fire; `heard` tells whether all nodes have been seen, `lately` whether just now.
 
     `across` tells whether an alert that spans nodes fires.
     """
@@ -63,35 +62,33 @@ class AlertLookup:
         *,
         book: PolicyBook,
         fleet: Fleet,
-        heard: Callable[[], bool],
+        received: Callable[[], bool],
         lately: Callable[[], bool],
         across: Callable[[AlertKey], bool],
     ) -> None:
         self._book = book
         self._fleet = fleet
-        self._heard = heard
+        self._received = received
         self._lately = lately
         self._across = across
 
-    def firing(self) -> Iterator[Lasting]:
-        """Yield the alerts that fire, but for those of silent nodes: whether these still do nobody knows."""
-        silent = self._fleet.presence.silent
+    def firing(self, begun_by: float) -> Iterator[Lasting]:
+        """Yield what fires since a time, but for silent nodes: whether their alerts still do nobody knows."""
         for facts in self._book.all():
-            for node, report in self._fleet.reports(facts.key).items():
-                if node not in silent:
-                    yield from (Lasting(alert, facts.uid) for alert in report.firing)
+            for alert in self._fleet.firing(facts.key, begun_by=begun_by):
+                yield Lasting(alert, facts.uid)
 
     def may_last(self, transition: Transition) -> bool:
-        """Tell whether an alert's node is there, or another one that knows it; until all are known, it may be."""
+        """Return whether an alert's node is there, or another one that knows it; until all are known, it may be."""
         node = transition.subject.node
-        if transition.alert.target.kind is TargetKind.NAMESPACE:
+        if not node:  # the operator judges it
             return self._across(transition.alert)
         if transition.alert.rule == NODE_SILENT:
             return not self._lately() or node in self._fleet.presence.silent
-        if not self._heard() or self._fleet.known(node):
+        if not self._received() or self._fleet.known(node):
             return True
         return bool(self._fleet.knowing(transition.alert))
 
     def is_unknown(self, transition: Transition) -> bool:
-        """Tell whether nobody knows if an alert still fires: its node is silent."""
+        """Return whether nobody knows if an alert still fires: its node is silent."""
         return transition.alert.rule != NODE_SILENT and transition.subject.node in self._fleet.presence.silent

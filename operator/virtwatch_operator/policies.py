@@ -8,6 +8,7 @@ from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import Enforcement, Notify, PolicyKey, PolicyKind, Rule
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.conditions import Finding
+from virtwatch_rules.pattern.groups import OVER_NODES, joined_by
 
 PLURAL = {PolicyKind.MONITOR_POLICY: "monitorpolicies", PolicyKind.CLUSTER_MONITOR_POLICY: "clustermonitorpolicies"}
 
@@ -85,6 +86,11 @@ class PolicyBook:
     def node_keys(self) -> frozenset[str]:
         """Return the keys of labels by which any policy selects nodes."""
         return frozenset().union(*(facts.node_keys for facts in self.all()))
+
+    def spans_nodes(self, key: PolicyKey, rule: str) -> bool:
+        """Return whether the operator itself judges a policy's rule, as its newest valid generation says it."""
+        facts = self.get(key)
+        return facts is not None and any(one.name == rule and joined_by(one) in OVER_NODES for one in facts.rules)
 
     def all(self) -> Iterable[PolicyFacts]:
         """Return all facts as they are now."""

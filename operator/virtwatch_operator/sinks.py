@@ -26,7 +26,7 @@ class Means:
     metrics: Metrics
     notifications: Notifications
     patterns: PatternSink
-    firing: Callable[[], Iterable[Lasting]]
+    firing: Callable[[float], Iterable[Lasting]]
     tracer: Tracer
 
 

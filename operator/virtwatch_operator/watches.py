@@ -1,4 +1,4 @@
-"""The leader's own watches by name: started and stopped together, asked together whether they have been heard of."""
+"""The leader's own watches by name: started and stopped together, asked together whether they have been seen."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -35,12 +35,16 @@ class Watches:
         return [watch.stop for watch in self._started]
 
     def synced(self, *names: str) -> bool:
-        """Tell whether a complete list of each was delivered."""
+        """Return whether a complete list of each was delivered."""
         return all(self._all[name].synced for name in names)
 
     def fresh(self, *names: str) -> bool:
-        """Tell whether the API server has said something of each lately."""
+        """Return whether the API server has said something of each lately."""
         return all(self._all[name].fresh for name in names)
+
+    def find(self, name: str, called: str) -> Json | None:
+        """Return a watch's object without a namespace by what it is called, as last heard; None where there is none."""
+        return self._all[name].find(called)
 
     def objects(self, name: str) -> list[Json]:
         """Return a watch's objects as last heard."""
@@ -48,7 +52,7 @@ class Watches:
 
     @property
     def ready(self) -> Mapping[str, bool]:
-        """Tell of each whether it has been heard of, and whether that is still so."""
+        """Tell of each whether it has been seen, and whether that is still so."""
         return {
             **{f"first list of {name}": watch.synced for name, watch in self._all.items()},
             **{f"recent word of {name}": watch.fresh for name, watch in self._all.items()},

@@ -12,7 +12,7 @@ from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 
-_POLL_S = 1.0
+_WAIT_S = 30.0  # for a key; an end is noticed at once
 
 
 class Workers(Generic[K]):
@@ -53,12 +53,12 @@ class Workers(Generic[K]):
 
     @property
     def alive(self) -> bool:
-        """Tell whether no thread that was started has died."""
+        """Return whether no thread that was started has died."""
         return self._queue.closed or all(thread.ident is None or thread.is_alive() for thread in self._threads)
 
     def _run(self, suspects: bool) -> None:  # noqa: FBT001 - a thread's argument
         while not self._queue.closed:
-            key = self._queue.take(_POLL_S, suspects=suspects)
+            key = self._queue.take(_WAIT_S, suspects=suspects)
             if key is not None:
                 self._turn(key)
 

@@ -66,7 +66,7 @@ class WorkQueue(Generic[K]):
 
     @property
     def closed(self) -> bool:
-        """Tell whether the queue gives out nothing any more."""
+        """Return whether the queue gives out nothing any more."""
         return self._closed
 
     @property

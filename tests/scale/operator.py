@@ -1,6 +1,6 @@
 """Measures the operator's own share on a real API server, with simulated agents that speak the real protocol.
 
-    python -m tests.scale.operator --nodes 250 --policies 50
+    python -m tests.scale.operator --nodes 250 500 1000 --policies 50
 
 One line of JSON for each figure on standard output; progress on standard error. On few cores API server and agents take
 their part, too: what is the operator's own (CPU, memory, ready) is measured as such, the rest is printed with it.
@@ -8,6 +8,7 @@ their part, too: what is the operator's own (CPU, memory, ready) is measured as 
 
 import argparse
 import itertools
+import math
 import random
 import sys
 import threading
@@ -308,12 +309,35 @@ def figure(name: str, value: float, *, unit: str = "s", goal: float | None = Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--nodes", type=int, default=250)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[250, 500, 1000], help="sizes, one after the other")
     parser.add_argument("--policies", type=int, default=50)
     arguments = parser.parse_args()
-    print(rollup(arguments.nodes).line(), flush=True)
-    for found in measure(arguments.nodes, arguments.policies):
-        print(found.line(), flush=True)
+    measured: dict[str, dict[int, Figure]] = {}
+    for nodes in arguments.nodes:
+        for found in itertools.chain([rollup(nodes)], measure(nodes, arguments.policies)):
+            print(found.line(), flush=True)
+            measured.setdefault(_without_size(found.name, nodes), {})[nodes] = found
+    for name, figures in measured.items():
+        if len(figures) > 1:
+            print(growth(name, figures).line(), flush=True)
+
+
+def _without_size(name: str, nodes: int) -> str:
+    return name.partition(f" ({nodes} nodes")[0].replace(f"{nodes} nodes", "n nodes")
+
+
+def growth(name: str, figures: Mapping[int, Figure]) -> Figure:
+    """Say by which power of the number of nodes a figure grows, from the smallest to the largest size."""
+    small, large = min(figures), max(figures)
+    power = math.log(figures[large].value / figures[small].value) / math.log(large / small)
+    values = ", ".join(f"{figure.value:.3g} {figure.unit} at {nodes}" for nodes, figure in sorted(figures.items()))
+    return Figure(
+        name=f"{name}, power of the number of nodes by which it grows",
+        value=power,
+        unit="1",
+        goal=None,
+        detail=f"{values}; 0 is constant, 1 as many times as there are nodes",
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import chain
 
@@ -11,13 +11,18 @@ from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.demo.demo import demo
 from lab.installed.system import System
 from lab.rundir import RunDir, clean
+from tools.bench.backtest import backtest_cost
 from tools.bench.cost import agent_cost
 from tools.bench.delays import breach_delay, event_delay
 from tools.bench.edits import edit_cost
 from tools.bench.fairness import report_sizes, storm_delay
 from tools.bench.figure import Figure
 from tools.bench.fleet import fleet_cost
+from tools.bench.history import Run, kept
+from tools.bench.holding import holding_cost
 from tools.bench.judging import judging_cost
+from tools.bench.looking import looking_cost
+from tools.bench.many import many_cost
 from tools.bench.modes import mode_costs
 from tools.bench.nothing import first_runs
 from tools.bench.startup import watch_start
@@ -32,34 +37,31 @@ LIGHT_GOAL_S, FULL_GOAL_S = 45.0, 240.0
 BUDGETS = {"VIRTWATCH_EVENT_BURST": "25", "VIRTWATCH_TRANSITION_BURST": "10"}
 
 
-def bench(*, from_nothing: bool = False) -> None:
+def bench(*, only: Sequence[str] = (), from_nothing: bool = False) -> None:
     """Print one JSON line per figure on standard output; progress goes to standard error.
 
-    `from_nothing` measures first runs alone, which take three quarters of an hour.
+    `only` names groups of GROUPS, all where it is empty. `from_nothing` measures first runs alone, which take three
+    quarters of an hour.
     """
-    if from_nothing:
-        for figure in first_runs():
-            _print(figure)
-        return
-    for figure in chain(judging_cost(), mode_costs(), edit_cost(), watching_cost()):
-        _print(figure)
-    _print(watch_start())
-    for figure in fleet_cost():
-        _print(figure)
+    groups: list[Callable[[], Iterable[Figure]]]
+    groups = [first_runs] if from_nothing else [GROUPS[name] for name in only or GROUPS]
+    for figure in kept(chain.from_iterable(group() for group in groups), run=Run.here()):
+        print(figure.line(), flush=True)
+
+
+def _in_cluster() -> Iterator[Figure]:
     with _system() as system:
-        _print(event_delay(system))
-        _print(breach_delay(system))
-        for figure in agent_cost(system):
-            _print(figure)
-        for figure in report_sizes(system):
-            _print(figure)
+        yield event_delay(system)
+        yield breach_delay(system)
+        yield from agent_cost(system)
+        yield from report_sizes(system)
     with _system(BUDGETS) as system:
-        _print(storm_delay(system))
-    _print(_demo_time("make demo", kubevirt=False, goal=LIGHT_GOAL_S))
-    _print(_demo_time("make demo KUBEVIRT=1", kubevirt=True, goal=FULL_GOAL_S))
-    _operator_scale()
-    for figure in test_times():
-        _print(figure)
+        yield storm_delay(system)
+
+
+def _demos() -> Iterator[Figure]:
+    yield _demo_time("make demo", kubevirt=False, goal=LIGHT_GOAL_S)
+    yield _demo_time("make demo KUBEVIRT=1", kubevirt=True, goal=FULL_GOAL_S)
 
 
 @contextmanager
@@ -90,12 +92,27 @@ def _demo_time(name: str, *, kubevirt: bool, goal: float) -> Figure:
     )
 
 
-def _operator_scale() -> None:
+def _operator_scale() -> Iterator[Figure]:
     """Measure the operator with simulated agents; they belong to the tests, which tools know by name alone."""
     with step("Measuring the operator with simulated agents"):
         sys.stdout.flush()
         subprocess.run([sys.executable, "-m", "tests.scale.operator"], cwd=CHECKOUT, check=True)
+    yield from ()  # it prints its figures itself
 
 
-def _print(figure: Figure) -> None:
-    print(figure.line(), flush=True)
+GROUPS: Mapping[str, Callable[[], Iterable[Figure]]] = {
+    "judging": judging_cost,
+    "backtest": backtest_cost,
+    "modes": mode_costs,
+    "edits": edit_cost,
+    "watching": watching_cost,
+    "holding": holding_cost,
+    "looking": looking_cost,
+    "many": many_cost,
+    "startup": watch_start,
+    "fleet": fleet_cost,
+    "cluster": _in_cluster,
+    "demos": _demos,
+    "operator": _operator_scale,
+    "tests": test_times,
+}

@@ -3,21 +3,21 @@
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from tools.bench.figure import Figure, percentile
+from tools.bench.outside import Nothing
 from tools.progress import step
 from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.culprits import Culprits
 from virtwatch_agent.core.dispatch import Dispatch
 from virtwatch_agent.core.outcome import Outcome
 from virtwatch_agent.journal.store import Journal
-from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample, TargetEvent, ThresholdsChanged
+from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample, ThresholdsChanged
 from virtwatch_api.catalogue.readings import READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNAL, TargetKind
-from virtwatch_api.nodemonitor import NodeStatus, Transition
 from virtwatch_api.policy import (
     Aggregate,
     Bound,
@@ -32,10 +32,8 @@ from virtwatch_api.policy import (
     ThresholdRule,
     Timing,
 )
-from virtwatch_api.targets import Subject, TargetRef, vm_ref
+from virtwatch_api.targets import vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
-from virtwatch_rules.contention import Look
-from virtwatch_rules.inputs import Point
 
 VMS, POLICIES, EDITS = 200, 500, 15
 GOAL_MS = 50.0
@@ -78,7 +76,7 @@ def _window(policies: list[ThresholdSet], number: int) -> list[ThresholdSet]:
 
 
 def _gone_or_back(policies: list[ThresholdSet], number: int) -> list[ThresholdSet]:
-    """Delete a policy, or make one anew."""
+    """Delete a policy, or make one again."""
     return [*policies, _policy(POLICIES - 1)] if number % 2 else policies[:-1]
 
 
@@ -127,7 +125,7 @@ class _Loop:
     """Do what the agent's loop does with an observation, in this thread, so that it can be timed."""
 
     def __init__(self, folder: Path) -> None:
-        outside = _Outside()
+        outside = Nothing()
         outcome = Outcome(
             Journal(folder),
             outside,
@@ -199,53 +197,6 @@ class _Clock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-class _Outside:
-    """Stands for what is plugged into the core: it takes all and does nothing."""
-
-    problem = ""
-    cost = 0.0
-
-    summaries: frozenset[str] = frozenset()
-
-    def look(self, *, at: float) -> Look:
-        return Look(at, {})
-
-    def allowed_cpus(self, process: int) -> frozenset[int]:  # noqa: ARG002
-        return frozenset()
-
-    def names(self, processes: Set[int]) -> Mapping[int, str]:  # noqa: ARG002
-        return {}
-
-    def start(self, deliver: object) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None: ...
-
-    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None: ...
-
-    def look_again(self, target: TargetRef, source: Source, at: float) -> None: ...
-
-    def launchers(self, pods: frozenset[str]) -> None: ...
-
-    def publish(self, status: NodeStatus) -> None: ...
-
-    def sample(
-        self, subject: Subject, sample: Sample, *, pod_uid: str | None = None, points: Iterable[Point] = ()
-    ) -> None: ...
-
-    def forget(self, target: TargetRef) -> None: ...
-
-    def event(self, subject: Subject, event: TargetEvent) -> None: ...
-
-    def transition_context(self) -> str:
-        return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-    def transition(self, transition: Transition, **_: object) -> None: ...
-
-    def applied(self, thresholds: ThresholdSet, *, started: float, virtual_machines: int) -> None: ...
 
 
 if __name__ == "__main__":

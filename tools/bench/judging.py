@@ -128,8 +128,13 @@ def _evaluators(budget: WindowBudget, load: Load) -> list[Evaluator]:
 
 
 def _effective(name: str, body: ThresholdRule, interval: float) -> EffectiveRule:
-    rule, collection = Rule(name, body), Collection(interval=interval)
-    thresholds = ThresholdSet(
+    rule = Rule(name, body)
+    return EffectiveRule(rule, policy(rule, interval=interval), "bench")
+
+
+def policy(*rules: Rule, interval: float) -> ThresholdSet:
+    """Return a ThresholdSet with these rules, for all VMs; `interval` is in seconds."""
+    return ThresholdSet(
         POLICY,
         "uid",
         1,
@@ -139,10 +144,9 @@ def _effective(name: str, body: ThresholdRule, interval: float) -> EffectiveRule
         overridable=True,
         target=Target(),
         namespaces=None,
-        collection=collection,
-        rules=(rule,),
+        collection=Collection(interval=interval),
+        rules=rules,
     )
-    return EffectiveRule(rule, thresholds, "bench")
 
 
 def _point_sets() -> list[list[Point]]:

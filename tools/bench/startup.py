@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.installed.system import monitor_policy
@@ -18,13 +19,13 @@ GOAL_S = 2.0
 FIRST_LINE = "Watching "
 
 
-def watch_start() -> Figure:
+def watch_start() -> Iterator[Figure]:
     """Start `virtwatch watch` on libvirt's built-in test driver, again and again."""
     with tempfile.TemporaryDirectory() as folder, step(f"Starting virtwatch watch {STARTS} times"):
         policy = Path(folder) / "policy.yaml"
         policy.write_text(json.dumps(monitor_policy("bench", "bench", BUSY_RULE)))
         times = [_start(policy) for _ in range(STARTS)]
-    return Figure(
+    yield Figure(
         name="virtwatch watch, from its start to its first line, median",
         value=percentile(times, 0.5),
         unit="s",

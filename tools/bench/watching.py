@@ -8,6 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
+from tools.bench.bytecode import compiled
 from tools.bench.cost import cpu_seconds, resident
 from tools.bench.figure import Figure
 from tools.errors import ToolError
@@ -34,6 +35,7 @@ def watching_cost() -> tuple[Figure, Figure]:
         host, policies = Path(folder, "host.xml"), Path(folder, "policies.yaml")
         host.write_text(_host())
         policies.write_text("\n---\n".join(json.dumps(_policy(number)) for number in range(POLICIES)))
+        env = compiled(Path(folder, "bytecode"), "virtwatch_cli.__main__", "virtwatch_cli.watch.session")
         command = Path(sys.executable).with_name("virtwatch")
         # What it prints is more than a pipe holds: in a file it holds nothing up.
         with (
@@ -42,6 +44,7 @@ def watching_cost() -> tuple[Figure, Figure]:
                 [command, "watch", "--connect", f"test://{host}", "--file", policies, "--values", "0s"],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
+                env=env,
             ) as process,
         ):
             try:

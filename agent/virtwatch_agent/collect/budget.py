@@ -22,7 +22,7 @@ class Slowdown:
 
     @property
     def at_its_end(self) -> bool:
-        """Tell whether no interval can be longer."""
+        """Return whether no interval can be longer."""
         return self.monitor >= MOST and self.rest >= MOST
 
 

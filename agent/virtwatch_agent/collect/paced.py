@@ -2,10 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.collect.budget import NO_SLOWDOWN, Slowdown
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.passing import PassingCollector
 from virtwatch_agent.seams import Collector, Deliver
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import TargetRef
@@ -16,15 +17,16 @@ LOOK_S = 10.0  # between looks at what was used
 _JOIN_S = 1.0
 
 
-class PacedCollector(Collector):
+class PacedCollector(PassingCollector):
     """Pass plans on, slowed down as the budget says."""
 
     def __init__(self, collector: Collector, cost: CostMeter, *, look_s: float = LOOK_S) -> None:
-        self._collector = collector
+        super().__init__(collector)
         self._cost = cost
         self._look_s = look_s
         self._lock = threading.Lock()
         self._plans: dict[TargetRef, Mapping[Source, float]] = {}
+        self._glanced: dict[TargetRef, Mapping[str, Sequence[float]]] = {}
         self._slowdown = NO_SLOWDOWN
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cpu-budget", daemon=True)
@@ -44,18 +46,20 @@ class PacedCollector(Collector):
                 self._plans.pop(target, None)
             self._collector.plan(target, _slowed(intervals, self._slowdown))
 
-    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
-        """Pass on which sources are asked at random instants."""
-        self._collector.scatter(target, within)
-
     def look_again(self, target: TargetRef, source: Source, at: float) -> None:
         """Pass on that a source is asked once more, unless the agent is over its budget."""
         if self._slowdown == NO_SLOWDOWN:
             self._collector.look_again(target, source, at)
 
-    def launchers(self, pods: frozenset[str]) -> None:
-        """Say which pods are VMs' launchers."""
-        self._collector.launchers(pods)
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Pass on that a target is glanced at, while nothing is slowed down."""
+        with self._lock:
+            if bounds:
+                self._glanced[target] = bounds
+            else:
+                self._glanced.pop(target, None)
+            if self._slowdown == NO_SLOWDOWN or not bounds:
+                self._collector.glance(target, bounds)
 
     def stop(self) -> None:
         """End within 5 s."""
@@ -69,7 +73,9 @@ class PacedCollector(Collector):
             try:
                 self._look()
             except Exception:
-                logger.exception("keeping to the CPU budget failed once and goes on; please report this as a defect")
+                logger.exception(
+                    "keeping to the CPU budget failed and will be tried again; please report this as a defect"
+                )
 
     def _look(self) -> None:
         slowdown = self._cost.keep_budget()
@@ -78,6 +84,8 @@ class PacedCollector(Collector):
                 return
             if (slowdown == NO_SLOWDOWN) != (self._slowdown == NO_SLOWDOWN):
                 self._say(slowdown)
+                for target, bounds in self._glanced.items():
+                    self._collector.glance(target, bounds if slowdown == NO_SLOWDOWN else {})
             self._slowdown = slowdown
             for target, intervals in self._plans.items():
                 self._collector.plan(target, _slowed(intervals, slowdown))

@@ -10,7 +10,7 @@ from virtwatch_api.policy import Mode
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.inputs import Input
 
-# What is read for telemetry though no rule asks for it: what costs next to nothing.
+# What is read for telemetry, where there is any, though no rule asks for it: what costs next to nothing.
 EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
     TargetKind.VIRTUAL_MACHINE: (Source.KERNEL,),
     TargetKind.NODE: (

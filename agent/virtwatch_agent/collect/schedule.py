@@ -11,6 +11,7 @@ import random
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.targets import TargetRef
@@ -41,6 +42,7 @@ class _Entry:
     extra: float | None = None  # when it is due once more, besides
 
 
+@lru_cache(maxsize=4096)
 def _spread(group: str) -> float:
     return zlib.crc32(group.encode()) % _SLOTS / _SLOTS
 
@@ -59,7 +61,9 @@ class Schedule:
         self._draw = draw
         self._within: dict[_Key, float] = {}
         self._entries: dict[_Key, _Entry] = {}
-        self._heap: list[tuple[float, TargetRef, Source]] = []
+        # What is due together stands together: nearly all targets of a connection are.
+        self._keys: dict[float, list[_Key]] = {}
+        self._instants: list[float] = []  # a heap of the keys' instants
 
     def plan(self, target: TargetRef, group: str, intervals: Mapping[Source, float], *, now: float) -> None:
         """Ask each source of a target every so many seconds, the first time at once; others no more."""
@@ -111,27 +115,41 @@ class Schedule:
 
     def next_due(self) -> float | None:
         """Return when something is due next."""
-        self._prune()
-        return self._heap[0][0] if self._heap else None
+        while self._instants:
+            first = self._instants[0]
+            # A plan that changed leaves its old instants behind: each entry says when it is really due.
+            if any(self._is_due(key, first) for key in self._keys[first]):
+                return first
+            del self._keys[heapq.heappop(self._instants)]
+        return None
 
     def due(self, now: float) -> list[_Key]:
         """Take what is due. An interval that was missed is not made up for."""
-        taken = []
+        taken: list[_Key] = []
         while (first := self.next_due()) is not None and first <= now:
-            _, target, source = heapq.heappop(self._heap)
-            entry = self._entries[target, source]
-            if entry.extra == first and entry.due != first:
-                entry.extra = None
-                if entry.due > now:  # else one look serves both
-                    entry.asked = first
-                    taken.append((target, source))
-                continue
-            taken.append((target, source))
-            entry.taken = entry.due if entry.answers is None else entry.answers
-            entry.due, entry.answers = self._next(entry, now)
-            entry.asked, entry.extra = entry.taken, None
-            self._push((target, source), entry.due)
+            heapq.heappop(self._instants)
+            together = self._keys.pop(first)
+            taken += [key for key in together if self._is_due(key, first) and self._take(key, first, now)]
         return taken
+
+    def _is_due(self, key: _Key, at: float) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and (entry.due == at or entry.extra == at)
+
+    def _take(self, key: _Key, at: float, now: float) -> bool:
+        """Take what is due at an instant; False where a look that is due by now serves it too."""
+        entry = self._entries[key]
+        if entry.due != at:
+            entry.extra = None
+            if entry.due <= now:
+                return False
+            entry.asked = at
+            return True
+        entry.taken = entry.due if entry.answers is None else entry.answers
+        entry.due, entry.answers = self._next(entry, now)
+        entry.asked, entry.extra = entry.taken, None
+        self._push(key, entry.due)
+        return True
 
     def was_due(self, target: TargetRef, source: Source) -> float | None:
         """Return when a source of a target was due last."""
@@ -166,16 +184,12 @@ class Schedule:
             number += turns
 
     def _push(self, key: _Key, due: float) -> None:
-        heapq.heappush(self._heap, (due, *key))
-
-    def _prune(self) -> None:
-        """Drop what is outdated: a heap cannot be searched, so each entry says when it is really due."""
-        while self._heap:
-            due, target, source = self._heap[0]
-            entry = self._entries.get((target, source))
-            if entry is not None and due in (entry.due, entry.extra):
-                return
-            heapq.heappop(self._heap)
+        together = self._keys.get(due)
+        if together is None:
+            self._keys[due] = [key]
+            heapq.heappush(self._instants, due)
+        else:
+            together.append(key)
 
 
 def _turns(entry: _Entry) -> int:

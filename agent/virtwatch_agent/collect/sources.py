@@ -1,10 +1,13 @@
 """All sources of this node behind one seam: a plan goes to whoever reads that kind of target."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.guest.collector import GuestCollector
+from virtwatch_agent.collect.guest.reader import GuestReader, nobody_asks
+from virtwatch_agent.collect.network.bridges import Bridges
 from virtwatch_agent.collect.network.networks import NetworkReader
 from virtwatch_agent.collect.node.collector import NodeCollector
 from virtwatch_agent.collect.node.libvirt_state import LibvirtState
@@ -12,6 +15,7 @@ from virtwatch_agent.collect.node.reader import Allocated
 from virtwatch_agent.collect.node.registry import Hypervisors, node_sources
 from virtwatch_agent.collect.objects.collector import ObjectCollector
 from virtwatch_agent.collect.paced import PacedCollector
+from virtwatch_agent.collect.pressure_triggers import PressureTriggers
 from virtwatch_agent.collect.storage.pools import PoolReader
 from virtwatch_agent.inventory.addresses import LibvirtAddress
 from virtwatch_agent.seams import Clock, Collector, Deliver
@@ -23,13 +27,15 @@ from virtwatch_api.targets import TargetRef
 class Sources(Collector):
     """Join one collector per kind of target."""
 
-    def __init__(self, collectors: Mapping[TargetKind, Collector]) -> None:
+    def __init__(self, collectors: Mapping[TargetKind, Collector], pressure: PressureTriggers) -> None:
         self._collectors = collectors
+        self._pressure = pressure
 
     def start(self, deliver: Deliver) -> None:
         """Begin; return at once."""
         for collector in self._collectors.values():
             collector.start(deliver)
+        self._pressure.start(deliver)
 
     def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
         """Say how often (seconds) each source is asked for a target; a source that is absent is not asked."""
@@ -43,6 +49,10 @@ class Sources(Collector):
         """Ask a source of a target once more, at an instant."""
         self._collectors[target.kind].look_again(target, source, at)
 
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Glance at a target between its looks."""
+        self._collectors[target.kind].glance(target, bounds)
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Say which pods are VMs' launchers."""
         for collector in self._collectors.values():
@@ -50,6 +60,7 @@ class Sources(Collector):
 
     def stop(self) -> None:
         """End within 5 s."""
+        self._pressure.stop()
         for collector in self._collectors.values():
             collector.stop()
 
@@ -79,21 +90,25 @@ def all_sources(
     proc: Path = Path("/proc"),
     sys: Path = Path("/sys"),
     addresses: Iterable[LibvirtAddress] = (),
+    guests: GuestReader = nobody_asks,
+    attached: Callable[[Collector, Bridges], Collector] | None = None,
 ) -> Collector:
     """Join what collects VMs with what reads the node, and the storage pools and networks at `addresses`.
 
-    `proc` and `sys` are the host's.
+    `proc` and `sys` are the host's; `guests` asks guests. `attached` puts networks beside libvirt's that VMs hang on.
     """
     hypervisors = Hypervisors(
         lambda: Allocated(*host.allocated()), lambda: LibvirtState(*host.connections(), host.stuck())
     )
     node = NodeCollector(node_sources(cost, hypervisors, proc=proc, sys=sys), clock, cost)
+    networks = ObjectCollector(NetworkReader(sys, clock), addresses, clock)
     joined = Sources(
         {
-            TargetKind.VIRTUAL_MACHINE: virtual_machines,
+            TargetKind.VIRTUAL_MACHINE: GuestCollector(virtual_machines, guests, clock),
             TargetKind.NODE: node,
             TargetKind.STORAGE_POOL: ObjectCollector(PoolReader(clock), addresses, clock),
-            TargetKind.NETWORK: ObjectCollector(NetworkReader(sys, clock), addresses, clock),
-        }
+            TargetKind.NETWORK: networks if attached is None else attached(networks, Bridges(sys)),
+        },
+        PressureTriggers(clock),
     )
     return PacedCollector(joined, cost)

@@ -6,7 +6,7 @@ _SLEPT_S = 0.5  # a smaller change is the time between reading two clocks
 
 
 class Suspended:
-    """Tell how long it was, and the same figure until it slept again."""
+    """Return how long it was, and the same figure until it slept again."""
 
     def __init__(self) -> None:
         self._seconds = 0.0

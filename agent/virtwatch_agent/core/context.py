@@ -53,9 +53,9 @@ class Context:
         self.rulebook.relabel(labels)
 
     def look_for_missing(self, targets: Sequence[Target], *, clock: float) -> bool:
-        """Find which rules give way to others, and which cannot be judged; tell whether that changed.
+        """Find which rules give way to others, and which cannot be judged; return whether that changed.
 
-        A report must not count this anew each time. `clock` is monotonic seconds.
+        A report must not count this again each time. `clock` is monotonic seconds.
         """
         before = self.replaced, self.unavailable
         for target in targets:
@@ -102,7 +102,7 @@ class Context:
         self.rulebook.change(tuple(thresholds))
         return [item for item in thresholds if item.policy not in before or before[item.policy].hash != item.hash]
 
-    def heard(self, machine: VirtualMachine, event: TargetEvent) -> None:
+    def received(self, machine: VirtualMachine, event: TargetEvent) -> None:
         """Note what an event says about blind spots."""
         self._doubted.discard((machine.domain.uuid, event.type))
         if event.type == "vm.telemetry_stuck":
@@ -129,7 +129,7 @@ class Context:
             self.blind_spots.pop(key, None)
 
     def lost(self, connection: str) -> bool:
-        """Tell whether a connection cannot be seen now."""
+        """Return whether a connection cannot be seen now."""
         return connection in self.blind_spots
 
     def forget(self, machine: VirtualMachine) -> None:

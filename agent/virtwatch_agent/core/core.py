@@ -22,6 +22,7 @@ from virtwatch_agent.seams import Clock, Collector, HostThreads, Reporter, Telem
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # seconds between looks at the clock: missing data, expiry, a disk that failed or hangs
+_REST = 5.0  # the same while nothing happens, and nothing is waited for
 _BATCH = 500  # observations handled before the journal is written
 _TRACEBACK_S = 60.0  # between two tracebacks in the log: a defect that every sample meets must not flood it
 
@@ -83,7 +84,7 @@ class Core:
 
     @property
     def ready(self) -> bool:
-        """Tell whether policies are known, so that VMs are judged."""
+        """Return whether policies are known, so that VMs are judged."""
         return self._dispatch.ready
 
     def start(self) -> None:
@@ -107,19 +108,29 @@ class Core:
     def _run(self) -> None:
         if not self._take_back():
             return
-        next_tick = self._clock.monotonic() + _TICK
+        ticked = self._clock.monotonic()
+        next_tick, unseen = ticked + _TICK, False
         running = True
         while running:
             self.alive_at = self._clock.monotonic()
             batch, running = self._take(max(0.0, next_tick - self.alive_at))
+            self.alive_at = self._clock.monotonic()  # a rest is not part of what a batch may take
             self._guarded(self._dispatch.follow_clock)
             for observation in batch:
-                self._guarded(lambda: self._dispatch.handle(observation))  # noqa: B023 - called at once
-            if self._clock.monotonic() >= next_tick:
-                next_tick = self._clock.monotonic() + _TICK
+                try:  # as `_guarded` does, which costs samples by the hundred more than it should
+                    self._dispatch.handle(observation)
+                except Exception:  # noqa: BLE001
+                    self._failed()
+            unseen = unseen or bool(batch)
+            if (now := self._clock.monotonic()) >= next_tick:
+                ticked, unseen = now, False
                 self._guarded(self._dispatch.tick)
                 self._guarded(self._learn)
             self._guarded(self._dispatch.settle)
+            # What came since may wait for something; else it is known until when there is nothing to do.
+            rests = self._learning.rests(now=self._clock.time())
+            soonest = float("-inf") if unseen else min(self._dispatch.tick_at, now + rests)
+            next_tick = min(max(soonest, ticked + _TICK), ticked + _REST)
         self._guarded(self._outcome.flush)
         self._guarded(self._dispatch.settle)  # publishes what is on disk now
         self._guarded(lambda: self._learning.close(self._learners, now=self._clock.time()))
@@ -169,7 +180,10 @@ class Core:
         try:
             act()
         except Exception:  # noqa: BLE001
-            self._outcome.errors += 1
-            if self._clock.monotonic() >= self._next_traceback:
-                self._next_traceback = self._clock.monotonic() + _TRACEBACK_S
-                _LOG.exception("an observation could not be judged; going on (%d so far)", self._outcome.errors)
+            self._failed()
+
+    def _failed(self) -> None:
+        self._outcome.errors += 1
+        if self._clock.monotonic() >= self._next_traceback:
+            self._next_traceback = self._clock.monotonic() + _TRACEBACK_S
+            _LOG.exception("an observation could not be judged; going on (%d so far)", self._outcome.errors)

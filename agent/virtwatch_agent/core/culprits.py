@@ -7,23 +7,23 @@ take 1 % of a CPU. An alert that fires has them looked at once more, which may t
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from virtwatch_agent.inventory.processes import process_number
-from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
-from virtwatch_agent.observations import Sample
 from virtwatch_agent.seams import Clock, HostThreads
 from virtwatch_api.alert import Action
 from virtwatch_api.culprit import ANOTHER_VM, OTHER_PROCESSES, named_process, named_vm, write_culprit
 from virtwatch_api.policy import PolicyKind, ThresholdRule
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.contention import Contention, Look, contention, own_limit
+from virtwatch_rules.inputs import Point
 
 _DELAY, _WORST, _THROTTLED = "vm.cpu.delay.ratio", "vm.cpu.worst.delay.ratio", "vm.cpu.throttled.ratio"
 _ON_DELAY = frozenset({_DELAY, _WORST})
+_FOLLOWED = frozenset({_DELAY, _WORST, _THROTTLED})
 _WAITS = 0.02  # of the time that a VM wants to run: below it nobody is in the way
 _WAITING_S = 30.0  # for which it is looked at more often after a VM waited
 _OFTEN_S, _SELDOM_S = 5.0, 60.0
@@ -33,21 +33,13 @@ _LEAST_SPAN_S, _FRESH_S, _SHORTEST_S = 5.0, 1.0, 0.3
 _REGULARLY, _ON_ALERTS = 0.01, 0.05  # of a CPU
 
 
-@dataclass(slots=True)
-class _Waits:
-    """Hold how long one VM waits, by its newest samples."""
-
-    deriver: Deriver
-    values: dict[str, float] = field(default_factory=dict)
-
-
 class Culprits:
     """Know who ran on the CPUs of this host of late."""
 
     def __init__(self, threads: HostThreads, clock: Clock) -> None:
         self._threads = threads
         self._clock = clock
-        self._machines: dict[str, _Waits] = {}
+        self._machines: dict[str, dict[str, float]] = {}  # how long each waits, by its newest sample
         self._looks: deque[Look] = deque(maxlen=_MOST_LOOKS)
         self._owed: list[tuple[VirtualMachine, Verdict]] = []
         self._busy_until = self._next = float("-inf")
@@ -58,9 +50,10 @@ class Culprits:
             return
         if _ON_DELAY.isdisjoint(signals) or not target.present:
             self._machines.pop(target.ref.id, None)
+            target.follow(frozenset())
         elif target.ref.id not in self._machines:
-            waits = self._machines[target.ref.id] = _Waits(Deriver())
-            waits.deriver.want((_DELAY, _WORST, _THROTTLED))
+            self._machines[target.ref.id] = {}
+            target.follow(_FOLLOWED)
 
     def forget(self, uuid: str) -> None:
         """Drop a VM."""
@@ -68,32 +61,43 @@ class Culprits:
         if not self._machines:
             self._looks.clear()
 
-    def sample(self, sample: Sample) -> None:
-        """Note how long a VM waits."""
-        waits = self._machines.get(sample.target.id)
-        if waits is None:
+    def measured(self, uuid: str, points: Iterable[Point]) -> None:
+        """Note how long a VM waits, by the points of a sample."""
+        values = self._machines.get(uuid)
+        if values is None:
             return
-        for point in waits.deriver.derive(sample):
-            waits.values[point.signal] = point.value or 0.0
-            if point.signal in _ON_DELAY and (point.value or 0.0) >= _WAITS:
+        for signal, _, value in points:
+            if signal not in _FOLLOWED:
+                continue
+            values[signal] = value or 0.0
+            if signal in _ON_DELAY and values[signal] >= _WAITS:
                 self._busy_until = self._clock.monotonic() + _WAITING_S
                 soon = max(_OFTEN_S, self._threads.cost / _REGULARLY)
                 self._next = min(self._next, (self._looks[-1].at if self._looks else 0.0) + soon)
 
-    def tick(self, machines: Collection[VirtualMachine]) -> bool:
-        """Look, if it is time; tell whether an alert that fired before there were two looks says more by that."""
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` has nothing to do, unless an alert fires; monotonic seconds."""
+        if self._owed:
+            return float("-inf")
+        return self._next if self._machines else float("inf")
+
+    def tick(self, machines: Collection[VirtualMachine]) -> list[VirtualMachine]:
+        """Look, if it is time; return the VMs whose alert fired before there were two looks and says more by that."""
         now = self._clock.monotonic()
         late = bool(self._owed and self._looks) and now - self._looks[-1].at > _SHORTEST_S
         if self._machines and (late or now >= self._next):
             self._look()
         if not late:
-            return False
+            return []
         owed, self._owed = self._owed, []
+        better = []
         for machine, verdict in owed:
-            alert = verdict.alert
-            if alert is not None and alert.state.firing:
-                alert.evidence = self.named(machine, verdict, machines).evidence
-        return True
+            alert, culprit = verdict.alert, self.named(machine, verdict, machines).evidence.culprit
+            if culprit and alert is not None and alert.state.firing:
+                alert.evidence = replace(alert.evidence, culprit=culprit)
+                better.append(machine)
+        return better
 
     def named(self, machine: VirtualMachine, verdict: Verdict, machines: Collection[VirtualMachine]) -> Verdict:
         """Return a verdict on run delay that got worse with who had the CPUs, as far as its policy may see that."""
@@ -121,8 +125,8 @@ class Culprits:
         waits, process = self._machines.get(machine.ref.id), _process(machine)
         if waits is None or process is None:
             return None
-        delay = max(waits.values.get(_DELAY, 0.0), waits.values.get(_WORST, 0.0))
-        if own_limit(delay=delay, throttled=waits.values.get(_THROTTLED, 0.0)):
+        delay = max(waits.get(_DELAY, 0.0), waits.get(_WORST, 0.0))
+        if own_limit(delay=delay, throttled=waits.get(_THROTTLED, 0.0)):
             return None
         now = self._clock.monotonic()
         old_enough = max(_FRESH_S, self._threads.cost / _ON_ALERTS) if len(self._looks) > 1 else _SHORTEST_S

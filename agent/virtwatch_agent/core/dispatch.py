@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from virtwatch_agent.collect.plan import EXPORTED, demand, scattered
@@ -13,6 +13,8 @@ from virtwatch_agent.core.extras import Extras
 from virtwatch_agent.core.inventory import Inventory
 from virtwatch_agent.core.objects import OBJECTS, Objects
 from virtwatch_agent.core.outcome import Outcome
+from virtwatch_agent.core.pools import place_of, pools_of
+from virtwatch_agent.core.series_bound import series_bound
 from virtwatch_agent.core.timeline import Timeline
 from virtwatch_agent.inventory.gaps import ends, migration
 from virtwatch_agent.inventory.records import DomainRecord
@@ -35,6 +37,7 @@ from virtwatch_agent.observations import (
     NodeChanged,
     ObjectsListed,
     Observation,
+    PressureRose,
     Sample,
     StandingsAsked,
     TargetEvent,
@@ -43,14 +46,17 @@ from virtwatch_agent.observations import (
     Vanished,
 )
 from virtwatch_agent.seams import Clock, Collector, Telemetry
+from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_api.nodemonitor import Handover
-from virtwatch_api.resolution import Resolution
-from virtwatch_api.targets import TargetRef, vm_ref
+from virtwatch_api.resolution import EffectiveRule, Resolution
+from virtwatch_api.targets import TargetRef
 from virtwatch_rules.alerts import LEARNED
 from virtwatch_rules.collecting import differing
+from virtwatch_rules.inputs import Measured
 
 _LOG = logging.getLogger(__name__)
 _MAX_EARLY = 64  # events of domains that were not announced yet
+_ENDED_FROM_OUTSIDE = ("shutdown", "destroyed", "lost")
 _MISSING_EVERY_S = 5.0  # between looks for what targets do not give
 _EARLY_S = 30.0  # after which nobody announces their domain any more
 
@@ -86,13 +92,15 @@ class Dispatch:
         self._node = Node(node, self._inventory.windows)
         self._objects = Objects(node, self._inventory.windows)
         self._early: deque[TargetEvent] = deque(maxlen=_MAX_EARLY)
+        self._chosen: tuple[Mapping[str, EffectiveRule], frozenset[tuple[str, Instrument]], int] = {}, frozenset(), 0
         self._touched: set[TargetRef] = set()
         self.taught = False  # something that was learned in another place came, and is not on disk yet
         self._look_for_missing_at = 0.0
+        self._judges_at = 0.0  # some target, as of the last tick; monotonic seconds
 
     @property
     def ready(self) -> bool:
-        """Tell whether policies are known, so that VMs are judged."""
+        """Return whether policies are known, so that VMs are judged."""
         return self._context.known
 
     @property
@@ -122,15 +130,18 @@ class Dispatch:
         """Move all timers along when the clock was set."""
         seconds = self._timeline.look()
         if seconds:
-            _LOG.info("the clock was set by %+.1f s; what alerts wait for goes on", seconds)
+            _LOG.info("the clock was set by %+.1f s; pending timers continue", seconds)
             for target in self._targets:
                 target.clock_set(seconds)
                 self._touched.add(target.ref)
 
     def handle(self, observation: Observation) -> None:
         """Take one observation."""
+        if isinstance(observation, Sample):  # nearly all are
+            self._sample(observation)
+            return
         match observation:
-            case Sample() | TargetEvent() | Appeared() | Vanished() | FoundStopped() | MigrationsSeen():
+            case TargetEvent() | Appeared() | Vanished() | FoundStopped() | MigrationsSeen():
                 self._of_domain(observation)
             case ConnectionState():
                 self._connection(observation)
@@ -143,17 +154,21 @@ class Dispatch:
                 self._thresholds(observation)
             case IdentitiesChanged():
                 self._identities(observation)
-            case NodeChanged():
-                self._node_changed(observation)
+            case NodeChanged() | PressureRose():
+                self._of_node(observation)
             case StandingsAsked() | Asked():
                 self._answers.answer(observation, self._targets)
 
-    def _of_domain(
-        self, observation: Sample | TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen
-    ) -> None:
+    def _of_node(self, observation: NodeChanged | PressureRose) -> None:
+        if isinstance(observation, NodeChanged):
+            self._node_changed(observation)
+            return
+        now = self._clock.monotonic()
+        for ref, source in self._extras.roused(observation.resource, now=now):
+            self._collector.look_again(ref, source, now)
+
+    def _of_domain(self, observation: TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen) -> None:
         match observation:
-            case Sample():
-                self._sample(observation)
             case TargetEvent():
                 self._event(observation)
             case Appeared():
@@ -179,20 +194,29 @@ class Dispatch:
             return
         if sample.source.asks_monitor:
             self._see_again(machine, "vm.telemetry_stuck", at=sample.at)
-        self._culprits.sample(sample)
         self._judge(machine, sample, pod_uid=machine.domain.pod_uid)
 
     def _judge(self, target: Target, sample: Sample, *, pod_uid: str | None = None) -> None:
         sample = self._timeline.placed(sample)
         self._outcome.samples += 1
+        if (before := sample.before) is not None:
+            until = target.until_glimpse(sample, before, due=self._timeline.at(before.clock))
+            if until is not None:
+                self._judged(target, until, sample)
         look = target.measure(sample, due=self._timeline.at(sample.clock if sample.due is None else sample.due))
         points = () if look is None else look.points
+        self._culprits.measured(target.ref.id, points)
         self._telemetry.sample(target.subject, sample, pod_uid=pod_uid, points=points)
         if look is not None:
-            self._emit(target, target.judge(look, sample))
+            self._judged(target, look, sample)
             again = self._extras.after(target.ref, sample, points, now=self._clock.monotonic())
             if again is not None:
                 self._collector.look_again(target.ref, sample.source, again)
+
+    def _judged(self, target: Target, look: Measured, sample: Sample) -> None:
+        verdicts = target.judge(look, sample)
+        if verdicts or target.awake:  # else the journal holds all that there is of its alerts
+            self._emit(target, verdicts)
 
     def _event(self, event: TargetEvent) -> None:
         if event.target.kind in OBJECTS:
@@ -206,13 +230,14 @@ class Dispatch:
             return
         if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
+        event = _with_cause(event, machine)
         self._outcome.changed = True
         under = machine.migration.under
-        for told in machine.migration.around(event, running=machine.domain.state is DomainState.RUNNING):
-            self._telemetry.event(machine.subject, told)
-            self._context.heard(machine, told)
-            self._emit(machine, machine.event(told))
-            self._count(machine, told)
+        for consequence in machine.migration.around(event, running=machine.domain.state is DomainState.RUNNING):
+            self._telemetry.event(machine.subject, consequence)
+            self._context.received(machine, consequence)
+            self._emit(machine, machine.event(consequence))
+            self._count(machine, consequence)
         if machine.migration.under is not under:
             self._save_domain(machine)
 
@@ -221,7 +246,7 @@ class Dispatch:
         if machine.resolved:
             rules = list(machine.rules.values())
             self._emit(self._node, self._node.count(event, rules, member=str(machine.subject)))
-            self._emit(machine, machine.counted(event))
+            self._emit(machine, machine.counted(event, pools_of(machine, event, self._objects)))
 
     def _appeared(self, appeared: Appeared) -> None:
         machine, inferred = self._inventory.appear(appeared)
@@ -240,7 +265,8 @@ class Dispatch:
         machine = self._inventory.machines.get(vanished.uuid)
         if machine is None:
             return
-        self._telemetry.forget(vm_ref(vanished.uuid))
+        self._telemetry.forget(machine.ref)
+        self._collect_no_more(machine.ref)
         self._context.forget(machine)
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
@@ -249,6 +275,8 @@ class Dispatch:
             self._emit(machine, machine.leave(destination, now=vanished.at))
         else:
             self._emit(machine, machine.vanish(now=vanished.at))
+        if machine.waits and not machine.known:
+            self._inventory.await_name(machine, clock=self._clock.monotonic())
         self._save_domain(machine)
 
     def _migrations_seen(self, seen: MigrationsSeen) -> None:
@@ -259,7 +287,7 @@ class Dispatch:
                 self._event(event)
 
     def _ended(self, machine: VirtualMachine, found: FoundStopped | None, *, now: float) -> None:
-        """Infer the end of a VM that was there before a restart, unless it was told then."""
+        """Infer the end of a VM that was there before a restart, unless it was reported then."""
         uuid = machine.domain.uuid
         if machine.domain.state is DomainState.STOPPED:
             self._touched.add(machine.ref)
@@ -287,7 +315,7 @@ class Dispatch:
             self._event(TargetEvent(found, machine.domain.target, at, inferred=True))
 
     def _object_event(self, event: TargetEvent) -> None:
-        target = self._objects.heard(event)
+        target = self._objects.received(event)
         if target is not None:
             self._outcome.save_object(target.known_as)
             self._outcome.changed = True
@@ -308,6 +336,7 @@ class Dispatch:
         for target in gone:
             target.awaited = False
             self._telemetry.forget(target.ref)
+            self._collect_no_more(target.ref)
             self._emit(target, target.vanish(now=now))
 
     def _thresholds(self, changed: ThresholdsChanged) -> None:
@@ -332,7 +361,7 @@ class Dispatch:
             self._save_domain(machine)
             self._apply(machine)
             now = self._timeline.at(self._clock.monotonic())
-            if machine.present and (event := machine.migration.told_by_api(machine.identity, machine.ref, at=now)):
+            if machine.present and (event := machine.migration.reported_by_api(machine.identity, machine.ref, at=now)):
                 self._event(event)
 
     def _node_changed(self, changed: NodeChanged) -> None:
@@ -370,7 +399,7 @@ class Dispatch:
 
     def _apply(self, target: Target) -> None:
         """Put the rules in force for a target and let be collected what they need."""
-        target.export(self._telemetry.summaries)
+        self._choose_instruments(target)
         self._put_in_force(target)
         self._plan(target)
 
@@ -382,22 +411,42 @@ class Dispatch:
             now = self._timeline.at(self._clock.monotonic())
             waited = target.unjudged if isinstance(target, VirtualMachine) else ()
             self._emit(target, target.apply(resolution, self._context.policies, now=now))
+            self._choose_instruments(target)
             for event in waited:
                 assert isinstance(target, VirtualMachine)
                 self._count(target, event)
         self._context.coverage.note(target)
 
+    def _choose_instruments(self, target: Target) -> None:
+        """Let the signals of a target be exported as the policies in force for it want."""
+        rules, chosen, series = self._chosen
+        if target.rules is not rules:  # targets that the same policies select share their rules
+            rules = target.rules
+            collections = {effective.thresholds.collection for effective in rules.values()}
+            chosen = frozenset(item for collection in collections for item in collection.instruments)
+            series, _ = series_bound(rules.values())
+            self._chosen = rules, chosen, series
+        target.export(self._telemetry.choose(target.ref, chosen, series=series))
+
     def _plan(self, target: Target) -> None:
         if target.present:
             judge = target.evaluator
-            exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()), self._export_interval)
+            # A VM's are read in any case: they show whether its QEMU is stopped.
+            anyway = self._telemetry.exports_samples or isinstance(target, VirtualMachine)
+            exported = dict.fromkeys(EXPORTED.get(target.ref.kind, ()) if anyway else (), self._export_interval)
             intervals = judge.intervals
             wanted = demand(intervals, judge.event_types, exported=exported)
             self._collector.scatter(target.ref, scattered(judge.asked(), wanted))
             self._collector.plan(target.ref, wanted)
-            self._extras.plan(target, wanted)
+            self._collector.glance(target.ref, self._extras.plan(target, wanted))
             target.differing = differing(judge.asked())
             self._culprits.watch(target, intervals)
+
+    def _collect_no_more(self, ref: TargetRef) -> None:
+        """Let nothing be asked of a target that is gone: who collects keeps it else for ever."""
+        self._collector.plan(ref, {})
+        self._collector.glance(ref, {})
+        self._extras.forget(ref)
 
     def _resolve(self, target: Target) -> Resolution:
         """Return the rules for a target: the same object as long as nothing changed for it."""
@@ -407,36 +456,57 @@ class Dispatch:
         machine = target if isinstance(target, VirtualMachine) else None
         paused_by = machine.paused_by if machine is not None else ""
         for verdict in verdicts:
-            self._outcome.take(target, verdict if machine is None else self._with_culprit(machine, verdict))
+            self._outcome.take(target, verdict if machine is None else self._explained(machine, verdict))
         if machine is not None and machine.paused_by != paused_by:
             self._save_domain(machine)
         self._touched.add(target.ref)
         self._context.coverage.note(target)
 
-    def _with_culprit(self, machine: VirtualMachine, verdict: Verdict) -> Verdict:
-        """Let an alert say who took what its VM lacks, here and as long as it fires."""
+    def _explained(self, machine: VirtualMachine, verdict: Verdict) -> Verdict:
+        """Let an alert say who took what its VM lacks, and where its disk lies, here and as long as it fires."""
         named = self._culprits.named(machine, verdict, self._inventory.machines.values())
+        if place := place_of(machine, verdict.key.device):
+            named = replace(named, evidence=replace(named.evidence, place=place))
         if named is not verdict and named.alert is not None:
             named.alert.evidence = named.evidence
         return named
 
     def tick(self) -> None:
         """Let time pass."""
-        if self._culprits.tick(self._inventory.machines.values()):
+        for machine in self._culprits.tick(self._inventory.machines.values()):
+            self._touched.add(machine.ref)  # the journal keeps what the alert says, too
             self._outcome.changed = True
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
         lost, judging = self._context.lost, self._context.known
         for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)
+        self._touched.update(machine.ref for machine in self._inventory.unnamed(clock=clock))
         self._objects_gone(self._objects.missing(clock=clock), now=now)
         while self._early and self._early[0].at < now - _EARLY_S:
             self._early.popleft()
+        soonest = float("inf")
         for target in self._targets:
-            self._guarded(lambda: self._emit(target, target.tick(now=now)))  # noqa: B023
+            if (due := target.tick_at) <= now:
+                self._guarded(lambda: self._passed(target, now))  # noqa: B023 - called at once
+                due = target.tick_at
+            soonest = min(soonest, due)
+        self._judges_at = clock + (soonest - now)
         if clock >= self._look_for_missing_at:
             self._look_for_missing_at = clock + _MISSING_EVERY_S
             self._outcome.changed |= self._context.look_for_missing(self._targets, clock=clock)
+
+    def _passed(self, target: Target, now: float) -> None:
+        verdicts = target.tick(now=now)
+        if verdicts or target.awake:
+            self._emit(target, verdicts)
+
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` and `settle` have nothing to do, unless something happens; monotonic seconds."""
+        if self._early or self._inventory.waits or self._objects.waits or self._touched:
+            return float("-inf")
+        return min(self._judges_at, self._look_for_missing_at, self._culprits.tick_at, self._outcome.settle_at)
 
     def settle(self) -> None:
         """Write what this turn changed, then publish it: never the other way round."""
@@ -448,7 +518,7 @@ class Dispatch:
                 self._settle_object(target)
             elif (machine := self._inventory.machines.get(ref.id)) is not None:
                 self._settle_machine(machine)
-        self._outcome.settle(tuple(self._targets), self._context)
+        self._outcome.settle(lambda: tuple(self._targets), self._context)
 
     def _settle_machine(self, machine: VirtualMachine) -> None:
         """Note a VM's alerts, or forget it when it is gone and has none left."""
@@ -473,3 +543,13 @@ class Dispatch:
         self._outcome.save_domain(
             DomainRecord(machine.domain, machine.identity, machine.paused_by, machine.migration.under)
         )
+
+
+def _with_cause(event: TargetEvent, machine: VirtualMachine) -> TargetEvent:
+    """Say of a VM that stopped whether the Kubernetes API ended it."""
+    leaving = machine.identity.leaving if machine.identity is not None else ""
+    if event.type != "vm.stopped" or not leaving or "cause" in event.attributes:
+        return event
+    if event.attributes.get("reason") not in _ENDED_FROM_OUTSIDE:
+        return event
+    return replace(event, attributes={**event.attributes, "cause": leaving})

@@ -69,8 +69,8 @@ def _meant(question: Question, targets: Sequence[Target]) -> Target | None:
     for target in targets:
         if target.ref.kind is not question.kind or not target.present:
             continue
-        if question.kind is TargetKind.NODE:
-            found = target.ref.id == question.target
+        if question.kind is not TargetKind.VIRTUAL_MACHINE:
+            found = target.subject.label == question.target
         else:
             found = (target.subject.namespace, target.subject.name) == (question.namespace, question.target)
         if found:

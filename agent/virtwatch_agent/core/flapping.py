@@ -13,7 +13,7 @@ from virtwatch_api.targets import TargetRef
 # each so many seconds. A bucket per policy and target: what one tenant's VM does costs no other's.
 ALERT_BURST, ALERT_REFILL_S = 10, 60.0
 TARGET_REFILL_S = 15.0
-# Events that a policy's patterns over nodes count: more in a storm, since nobody is told of each.
+# Events that a policy's patterns over nodes count: more in a storm, since nobody is notified of each.
 COUNTED_BURST, COUNTED_REFILL_S = 200, 1.0
 _ALERTS_PER_TARGET = 4  # whose whole burst a target has
 _MAX_BUCKETS = 50_000
@@ -32,10 +32,10 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Held:
-    """Hold an alert whose changes wait: what was told last, and how it stands now."""
+    """Hold an alert whose changes wait: what was reported last, and how it stands now."""
 
-    told: Severity | None
-    told_since: float
+    reported: Severity | None
+    reported_since: float
     stands: Severity | None
     since: float
     target: Target
@@ -64,7 +64,7 @@ class Flapping:
         held = self._held.get(key)
         if change.action is Action.HANDED_OVER or change.reason in (Reason.POLICY_CHANGED, Reason.POLICY_DELETED):
             self._held.pop(key, None)
-            return verdict if held is None else _since_told(held, verdict)
+            return verdict if held is None else _since_reported(held, verdict)
         first_critical = held is None and change.severity is Severity.CRITICAL and key not in self._alerts
         if held is None and (self._spend(key, now=now) or first_critical):
             return verdict
@@ -77,7 +77,7 @@ class Flapping:
         return None
 
     def may_count(self, policy: PolicyKey, *, now: float) -> bool:
-        """Tell whether one more event may be reported to be counted by a policy's patterns over nodes."""
+        """Return whether one more event may be reported to be counted by a policy's patterns over nodes."""
         bucket = self._counted.setdefault(policy, _Bucket(COUNTED_BURST, now))
         bucket.fill(now, burst=COUNTED_BURST, refill=COUNTED_REFILL_S)
         if bucket.tokens < 1:
@@ -85,49 +85,56 @@ class Flapping:
         bucket.tokens -= 1
         return True
 
+    @property
+    def waits(self) -> bool:
+        """Return whether changes wait."""
+        return bool(self._held)
+
     def due(self, *, now: float) -> list[tuple[Target, Verdict]]:
         """Return what may be journaled by now of what waited."""
         found = []
         for key, held in list(self._held.items()):
-            if held.told is held.stands:
+            if held.reported is held.stands:
                 # Nothing to tell for now; once it rests, it is forgotten.
                 if now - held.begun > ALERT_REFILL_S and self._spend(key, now=now):
                     del self._held[key]
             elif self._spend(key, now=now):
                 del self._held[key]
-                verdict = _since_told(held, held.verdict)
+                verdict = _since_reported(held, held.verdict)
                 found.append((held.target, _with_count(verdict, held, now=now)))
         return found
 
-    def as_told(self, record: AlertRecord) -> AlertRecord | None:
-        """Return an alert as it was told last, for the journal: after a restart the difference must be told."""
+    def as_reported(self, record: AlertRecord) -> AlertRecord | None:
+        """Return an alert as it was reported last, for the journal: after a restart the difference must be reported."""
         held = self._held.get(record.key)
         if held is None:
             return record
-        if held.told is None:
+        if held.reported is None:
             return None if record.state.firing else record
-        return replace(record, state=AlertState(severity=held.told, since=held.told_since))
+        return replace(record, state=AlertState(severity=held.reported, since=held.reported_since))
 
-    def untold(self, target: Target) -> list[AlertRecord]:
-        """Return the alerts of a VM that have ended, of which that was not told yet."""
+    def unreported(self, target: Target) -> list[AlertRecord]:
+        """Return the alerts of a VM that have ended, of which that was not reported yet."""
         return [
             AlertRecord(
                 key=key,
-                state=AlertState(severity=held.told, since=held.told_since),
+                state=AlertState(severity=held.reported, since=held.reported_since),
                 subject=held.verdict.subject or target.subject,
                 evidence=held.verdict.evidence,
             )
             for key, held in self._held.items()
-            if held.target is target and held.told is not None and held.stands is None
+            if held.target is target and held.reported is not None and held.stands is None
         ]
 
     def forget(self, uuid: str) -> list[tuple[Target, Verdict]]:
-        """Forget a VM that is gone; return what must still be told of it."""
+        """Forget a VM that is gone; return what must still be reported of it."""
         owed = [(key, held) for key, held in self._held.items() if held.target.ref.id == uuid]
         for key, _ in owed:
             del self._held[key]
-        told = ((held.target, _since_told(held, held.verdict)) for _, held in owed if held.told is not held.stands)
-        return list(told)
+        reported = (
+            (held.target, _since_reported(held, held.verdict)) for _, held in owed if held.reported is not held.stands
+        )
+        return list(reported)
 
     def _spend(self, key: AlertKey, *, now: float) -> bool:
         self._sweep(now)
@@ -162,16 +169,16 @@ def _with_count(verdict: Verdict, held: _Held, *, now: float) -> Verdict:
     return replace(verdict, evidence=replace(verdict.evidence, text=text))
 
 
-def _since_told(held: _Held, verdict: Verdict) -> Verdict:
-    """Return a verdict as the change from what was told last."""
+def _since_reported(held: _Held, verdict: Verdict) -> Verdict:
+    """Return a verdict as the change from what was reported last."""
     now = verdict.change.severity
-    if now is None and held.told is not None:
-        change = replace(verdict.change, action=Action.RESOLVED, previous=held.told, since=held.told_since)
-    elif now is not None and held.told is None:
+    if now is None and held.reported is not None:
+        change = replace(verdict.change, action=Action.RESOLVED, previous=held.reported, since=held.reported_since)
+    elif now is not None and held.reported is None:
         change = replace(verdict.change, action=Action.FIRED, previous=None)
     else:
-        worse = _rank(now) > _rank(held.told)
-        change = replace(verdict.change, action=Action.ESCALATED if worse else Action.EASED, previous=held.told)
+        worse = _rank(now) > _rank(held.reported)
+        change = replace(verdict.change, action=Action.ESCALATED if worse else Action.EASED, previous=held.reported)
     if verdict.change.action is Action.HANDED_OVER:
         change = replace(change, action=Action.HANDED_OVER)
     return replace(verdict, change=change)

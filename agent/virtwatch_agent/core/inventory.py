@@ -13,6 +13,7 @@ from virtwatch_api.targets import Subject
 from virtwatch_rules.budget import WindowBudget
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
+_NAMED_WITHIN_S = 30.0  # the API says whose VM it was that has ended already; of most that is never said
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
 
 
@@ -25,6 +26,7 @@ class Inventory:
         self._unseen: dict[str, DomainRecord] = {}
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
+        self._unnamed: dict[str, float] = {}  # until when each that ended is waited for to be named, monotonic seconds
         self._by_pod: dict[str, KubernetesIdentity] = {}
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
         self.machines: dict[str, VirtualMachine] = {}
@@ -61,7 +63,7 @@ class Inventory:
         return machine, [] if record is None else list(differences(record.domain, found, appeared))
 
     def found_stopped(self, found: FoundStopped) -> None:
-        """Note that a domain from before a restart, whose end was not told then, need not be waited for."""
+        """Note that a domain from before a restart, whose end was not reported then, need not be waited for."""
         record = self._unseen.get(found.uuid)
         if record is None or record.domain.connection != found.connection or record.domain.state is DomainState.STOPPED:
             return
@@ -127,16 +129,35 @@ class Inventory:
         if machine.present:
             self._departed.pop(_vmi(machine.subject), None)
 
+    def await_name(self, machine: VirtualMachine, *, clock: float) -> None:
+        """Keep a VM that has ended before the API said whose it is: what it did is still to be judged.
+
+        One that has just migrated is its new node's in the API only a moment after it runs there.
+        """
+        self._unnamed[machine.ref.id] = clock + _NAMED_WITHIN_S
+
+    def unnamed(self, *, clock: float) -> list[VirtualMachine]:
+        """Return, once, the VMs that were kept for a name and need not be any more."""
+        gone = [uuid for uuid, end in self._unnamed.items() if clock >= end]
+        for uuid in gone:
+            del self._unnamed[uuid]
+        return [self.machines[uuid] for uuid in gone if uuid in self.machines]
+
     def awaits(self, uuid: str) -> bool:
-        """Tell whether a domain from before a restart may still be found again."""
-        return uuid in self._unseen
+        """Return whether a domain from before a restart may still be found again, or one that has ended be named."""
+        return uuid in self._unseen or uuid in self._unnamed
+
+    @property
+    def waits(self) -> bool:
+        """Return whether domains from before a restart are waited for."""
+        return bool(self._unseen)
 
     def missing(
         self, *, clock: float, lost: Callable[[str], bool], judging: bool = True
     ) -> Mapping[str, FoundStopped | None]:
         """Return, once, the domains from before a restart that were not found again in time, and what is known of why.
 
-        While `lost` says that a connection cannot be seen, nobody can tell whether its domains are gone. Before the
+        While `lost` says that a connection cannot be seen, nobody knows whether its domains are gone. Before the
         node is `judging` none is returned: an end that cannot be judged yet must not stand on disk as told.
         """
         for uuid, record in self._unseen.items():
@@ -157,6 +178,7 @@ class Inventory:
     def forget(self, uuid: str) -> None:
         """Drop a VM."""
         self.machines.pop(uuid, None)
+        self._unnamed.pop(uuid, None)
 
 
 def _vmi(subject: Subject) -> tuple[str, str]:

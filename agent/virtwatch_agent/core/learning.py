@@ -36,6 +36,7 @@ class Learning:
         self._store = store
         self._kept: dict[TargetRef, list[Learned]] = {}
         self._taught: set[TargetRef] = set()
+        self._seen: list[Learner] = []
         self._saved: dict[tuple[TargetRef, object, str], object] = {}
         self._soon = self._later = 0.0
 
@@ -56,12 +57,19 @@ class Learning:
             self._soon = now
             self._save(targets, within=_SOON_S, now=now)
 
+    def rests(self, *, now: float) -> float:
+        """Return for how many seconds nothing is to be saved."""
+        return max(0.0, self._soon + _SOON_S - now)
+
     def close(self, targets: Iterable[Learner], *, now: float) -> None:
         """Save all that was learned."""
         self._save(list(targets), within=float("inf"), now=now)
         self._store.close()
 
     def _teach(self, targets: list[Learner]) -> None:
+        if targets == self._seen:
+            return
+        self._seen = targets
         there = {target.ref for target in targets}
         for target in targets:
             if target.ref not in self._taught:

@@ -27,13 +27,13 @@ from virtwatch_process.backoff import Backoff
 
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 10_000  # transitions; about 10 MB. Beyond it the oldest go, and the node's Journaling condition says so.
-_PATIENCE_S = 5.0  # with a disk that does not answer; then what waits for it goes on
+_PATIENCE_S = 5.0  # with a disk that does not answer; then what waits for it continues
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 15.0  # after a disk that refused
 _CLOSE_S = 1.5  # for each of the last writing and the closing
 _FLUSH_TURNS = 3  # what is being written, what was noted since, and a file that was found gone
 _CHECK_S = 10.0  # between looks whether the folder is still there, while nothing is written
 
-_Saved = tuple[AlertState, Mapping[str, Any]]
+_Saved = tuple[AlertState, Mapping[str, Any], str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Writing:
 class Ledger:
     """Number transitions, remember what is not yet on disk or not yet acknowledged, and write it in one transaction.
 
-    The disk has a thread of its own. While it fails or hangs, everything goes on in memory and is written as soon as it
+    The disk has a thread of its own. While it fails or hangs, all continues in memory and is written as soon as it
     can be.
     """
 
@@ -64,7 +64,7 @@ class Ledger:
         self._writing: _Writing | None = None
         self._retry_at = self._checked_at = clock.monotonic()
         self._backoff = Backoff(first=_FIRST_RETRY_S, cap=_LAST_RETRY_S)
-        # As they are on disk or will be: a file that is gone is written anew of them.
+        # As they are on disk or will be: a file that is gone is written again of them.
         self._kept_alerts: dict[str, AlertRecord] = {}
         self._kept_domains: dict[str, DomainRecord] = {}
         self._kept_labels: Mapping[str, str] | None = None
@@ -75,7 +75,7 @@ class Ledger:
         self._kept_objects: dict[str, LibvirtObject] = {}
         self._begins = False
         self._unread = False  # what was on disk before the start could not be read
-        self._gone = False  # the file was found gone, and has not been written anew yet
+        self._gone = False  # the file was found gone, and has not been written again yet
         self._acknowledged = 0
         self._meta_changed = False
         self.saved = 0  # sequence of the newest transition on disk
@@ -89,7 +89,7 @@ class Ledger:
 
     @property
     def dirty(self) -> bool:
-        """Tell whether something is to be written that is not being written yet."""
+        """Return whether something is to be written that is not being written yet."""
         records = self._alerts or self._domains or self._objects
         return (
             bool(records or self._meta_changed or self._labels_changed or self._begins) or self._begun < self.sequence
@@ -97,7 +97,7 @@ class Ledger:
 
     @property
     def durable(self) -> bool:
-        """Tell whether everything is on disk."""
+        """Return whether everything is on disk."""
         return not self.dirty and (self._writing is None or self._writing.batch is None)
 
     @property
@@ -180,7 +180,7 @@ class Ledger:
         self.noted += 1
 
     def acknowledge(self, acknowledged: Acknowledged) -> bool:
-        """Drop what the operator has taken; tell whether anything changed.
+        """Drop what the operator has taken; return whether anything changed.
 
         An acknowledgement beyond our own sequence means that the state folder went back in time (a restored disk, or a
         crash while it was full): numbers would be used twice, so a new epoch begins.
@@ -212,8 +212,15 @@ class Ledger:
         self.adopted = held
         return fresh
 
+    @property
+    def begin_at(self) -> float:
+        """Return before when `begin` and `poll` have nothing to do, unless something is noted; monotonic seconds."""
+        if self._writing is not None or self.dirty or self.problem:
+            return float("-inf")
+        return max(self._retry_at, self._checked_at + _CHECK_S)
+
     def begin(self) -> bool:
-        """Let the disk take what is to be written, or look after its file; tell whether it takes something now."""
+        """Let the disk take what is to be written, or look after its file; return whether it takes something now."""
         now = self._clock.monotonic()
         if self._writing is not None or now < self._retry_at:
             return False
@@ -228,7 +235,7 @@ class Ledger:
         return False
 
     def poll(self) -> bool:
-        """Take what came of the last writing; tell whether something is on disk now that was not."""
+        """Take what came of the last writing; return whether something is on disk now that was not."""
         writing, now = self._writing, self._clock.monotonic()
         if writing is None:
             return False
@@ -248,7 +255,7 @@ class Ledger:
         return error is None and writing.batch is not None
 
     def flush(self) -> bool:
-        """Write what is left, as far as the disk takes it soon; tell whether everything is on disk."""
+        """Write what is left, as far as the disk takes it soon; return whether everything is on disk."""
         for _ in range(_FLUSH_TURNS):
             self._retry_at = self._clock.monotonic()
             self.begin()
@@ -313,7 +320,7 @@ class Ledger:
             self._begins = True
             if not self.problem and not self._gone:
                 self._gone = True
-                _LOG.warning("%s; it is written anew, and nothing is lost", error)
+                _LOG.warning("%s; it is written again, and nothing is lost", error)
                 return
         self._retry_at = now + self._backoff.delay()
         if isinstance(error, JournalError):
@@ -325,7 +332,7 @@ class Ledger:
     def _hangs(self) -> JournalError:
         return JournalError(
             f"the disk of {self._journal.folder} has not answered for {_PATIENCE_S:.0f} s; see what holds it up. "
-            "Alerts go on, but a restart before it answers may repeat or lose some"
+            "Alerts continue, but a restart before it answers may repeat or lose some"
         )
 
     def _failed(self, error: JournalError, *, cause: BaseException | None = None) -> None:
@@ -335,5 +342,5 @@ class Ledger:
 
 
 def _timers(record: AlertRecord) -> _Saved:
-    """Return what a record is written for; its evidence alone changes with each sample."""
-    return record.state, record.memory
+    """Return what a record is written for; the value in its evidence changes with each sample, and waits for these."""
+    return record.state, record.memory, record.evidence.culprit, record.evidence.place

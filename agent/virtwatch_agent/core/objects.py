@@ -1,6 +1,7 @@
 """The virtual networks and storage pools of this node, and what must have happened to them while nobody looked."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from virtwatch_agent.journal.store import Restored
@@ -54,7 +55,7 @@ class Objects:
         early = [event for event in self._early if event.target in shown]
         for event in early:
             self._early.remove(event)
-        heard = {(event.target, event.type) for event in early}
+        received = {(event.target, event.type) for event in early}
         new, events = [], []
         for seen in listing.objects:
             target = self.targets.get(seen.target)
@@ -64,7 +65,7 @@ class Objects:
                 continue
             elif target.known_as.active is not seen.active:
                 changed = _changed(seen, at=listing.at)
-                events += [] if (seen.target, changed.type) in heard else [changed]
+                events += [] if (seen.target, changed.type) in received else [changed]
             target.known_as, target.awaited = seen, False
             if not target.present:
                 new.append(target)
@@ -75,7 +76,7 @@ class Objects:
         ]
         return Listed(tuple(new), tuple(gone), (*events, *early))
 
-    def heard(self, event: TargetEvent) -> LibvirtObjectTarget | None:
+    def received(self, event: TargetEvent) -> LibvirtObjectTarget | None:
         """Note what an event says of its object; None where it is not listed yet: the event waits for that."""
         target = self.targets.get(event.target)
         if target is None or not target.present:
@@ -83,6 +84,16 @@ class Objects:
             return None
         target.known_as = replace(target.known_as, active=event.type.endswith(".started"))
         return target
+
+    @property
+    def pools(self) -> Iterator[LibvirtObject]:
+        """Yield the storage pools."""
+        return (item.known_as for ref, item in self.targets.items() if ref.kind is TargetKind.STORAGE_POOL)
+
+    @property
+    def waits(self) -> bool:
+        """Return whether objects from before a restart are waited for."""
+        return any(target.awaited for target in self.targets.values())
 
     def missing(self, *, clock: float) -> list[LibvirtObjectTarget]:
         """Return, once, the objects from before a restart whose libvirt did not come back in time."""

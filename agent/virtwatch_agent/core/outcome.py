@@ -12,7 +12,6 @@ from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.context import Context
 from virtwatch_agent.core.flapping import Flapping
 from virtwatch_agent.core.ledger import Ledger
-from virtwatch_agent.core.observed import Observed
 from virtwatch_agent.core.status import Conditions, View, budget_problem, build_status
 from virtwatch_agent.inventory.records import DomainRecord
 from virtwatch_agent.journal.store import Journal, Restored
@@ -25,6 +24,7 @@ from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Handover, NodeStatus, Transition
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.targets import TargetRef
+from virtwatch_rules.observed import Observed
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Outcome:
         self.observed = Observed()
         self._conditions = Conditions()
         self._export_lost = False
+        self._cut: Mapping[TargetRef, int] = {}
         self._coarse = ""
         self.changed = True
         self.samples = 0
@@ -88,13 +89,13 @@ class Outcome:
         self.changed = True
         change = verdict.change
         now = self._clock.time()
+        if change.action is Action.COUNTED:  # of a policy that only observes too: the operator counts what would fire
+            if self._flapping.may_count(verdict.key.policy, now=self._clock.monotonic()):
+                self._journal(target, verdict, now=now)
+            return
         if not verdict.enforced:
             if change.action is Action.FIRED:
                 self.observed.fired(verdict.key.policy, at=now)
-            return
-        if change.action is Action.COUNTED:
-            if self._flapping.may_count(verdict.key.policy, now=self._clock.monotonic()):
-                self._journal(target, verdict, now=now)
             return
         passed = self._flapping.pass_on(target, verdict, now=self._clock.monotonic())
         if passed is not None:
@@ -119,11 +120,12 @@ class Outcome:
                 evidence=verdict.evidence,
                 traceparent=traceparent,
                 move=verdict.move,
+                pool=verdict.pool,
             )
         )
         alert = verdict.alert
         if alert is not None and (alert.state.since or 0.0) > now:
-            alert.state = replace(alert.state, since=since)  # or it would be said anew with each report
+            alert.state = replace(alert.state, since=since)  # or it would be said again with each report
         if alert is not None and change.action in (Action.FIRED, Action.ESCALATED):
             alert.traceparent = traceparent
         self._fresh.append((transition, verdict, now))
@@ -131,8 +133,8 @@ class Outcome:
     def note(self, target: Target) -> None:
         """Note a target's alerts for the journal."""
         uuid = target.ref.id
-        told = (self._flapping.as_told(record) for record in target.records())
-        records = [*(record for record in told if record is not None), *self._flapping.untold(target)]
+        reported = (self._flapping.as_reported(record) for record in target.records())
+        records = [*(record for record in reported if record is not None), *self._flapping.unreported(target)]
         self._noted[uuid] = self._ledger.save_alerts(records, self._noted.get(uuid, frozenset()))
 
     def save_domain(self, record: DomainRecord) -> None:
@@ -171,7 +173,7 @@ class Outcome:
         """Take what is handed over to this node; return what was not taken before."""
         return self._ledger.adopt(handovers)
 
-    def settle(self, targets: Sequence[Target], context: Context) -> None:
+    def settle(self, targets: Callable[[], Sequence[Target]], context: Context) -> None:
         """Begin to write what is new; emit the spans, and publish the status, of what is on disk.
 
         They wait for the disk until it fails, or has not answered for 5 s: then it costs durability, nothing else.
@@ -186,6 +188,9 @@ class Outcome:
         self.changed |= problem != self._ledger.problem or self._noted_before != self._ledger.noted
         self.changed |= bool(self._telemetry.problem) != self._export_lost
         self._export_lost = bool(self._telemetry.problem)
+        cut = self._telemetry.cut
+        self.changed |= cut != self._cut
+        self._cut = cut
         self.changed |= self.observed.taught
         self.observed.taught = False
         self._tell_coarse(context.windows.problem)
@@ -200,11 +205,18 @@ class Outcome:
             return
         self.changed = False
         self._published_at = clock
-        status = build_status(self._view(targets, context, now), self._conditions, now=now)
+        status = build_status(self._view(targets(), context, now), self._conditions, now=now)
         if waits:
             self._held = status
         else:
             self._reporter.publish(status)
+
+    @property
+    def settle_at(self) -> float:
+        """Return before when `settle` has nothing to do, unless something happens; monotonic seconds."""
+        if self._flapping.waits or self._fresh or self.changed:
+            return float("-inf")
+        return min(self._ledger.begin_at, self._published_at + _REFRESH)
 
     def flush(self) -> None:
         """Write what is left, as far as the disk takes it soon."""
@@ -258,6 +270,7 @@ class Outcome:
             read_up_to=context.read_up_to,
             blind_spots=context.blind_spots.values(),
             export_problem=self._telemetry.problem,
+            cut=self._cut,
             windows_problem=context.windows.problem,
             would_have_fired=self._would_have_fired(context, now),
             health=AgentHealth(

@@ -4,7 +4,7 @@ Everything unbounded is cut here, with counts of what was cut.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypedDict, TypeVar
 
@@ -12,9 +12,11 @@ from virtwatch_agent.collect.budget import NO_SLOWDOWN
 from virtwatch_agent.collect.cost import Cost
 from virtwatch_agent.core.coverage import Coverage
 from virtwatch_agent.core.ledger import Ledger
+from virtwatch_agent.core.series_bound import series_bound
 from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import Rejected
+from virtwatch_api.evidence_codec import rounded
 from virtwatch_api.nodemonitor import (
     MAX_FIRING,
     MAX_REPLACED,
@@ -34,8 +36,10 @@ from virtwatch_api.nodemonitor import (
     describe_unavailable,
 )
 from virtwatch_api.policy import Enforcement, PolicyKey, Severity
+from virtwatch_api.targets import TargetRef
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.collecting import InForce
+from virtwatch_rules.engine import Learning
 
 T = TypeVar("T")
 _MAX_LISTED = 64  # policies that select something here, or are rejected: about 12 kB
@@ -61,6 +65,7 @@ class View:
     read_up_to: int
     blind_spots: Iterable[str]  # what cannot be seen now: a sentence each
     export_problem: str
+    cut: Mapping[TargetRef, int]  # how many series are not exported, since policies bound them
     windows_problem: str
     budget_problem: str
     would_have_fired: Mapping[PolicyKey, int]
@@ -98,7 +103,7 @@ def build_status(view: View, conditions: Conditions, *, now: float) -> NodeStatu
         sequence=view.ledger.sequence,
         transitions=transitions,
         waiting=len(pending_transitions) - len(transitions),
-        firing=tuple(listed[:MAX_FIRING]),
+        firing=tuple(replace(item, evidence=rounded(item.evidence)) for item in listed[:MAX_FIRING]),
         counts=sum(by_policy.values(), Counts()),
         applied=tuple(in_turns(_applied(view, by_policy, unavailable), lambda item: item.policy)[:_MAX_LISTED]),
         virtual_machines=_virtual_machines(view),
@@ -189,10 +194,10 @@ def _listed_replaced(replaced: Mapping[PolicyKey, Sequence[Replaced]]) -> dict[P
 
 def _judged(unavailable: Sequence[tuple[PolicyKey, Unavailable]], conditions: Conditions, *, now: float) -> Condition:
     if not unavailable:
-        told = "every rule can be judged for all that it selects here"
-        return conditions.set(ConditionType.JUDGED, "Complete", told, status=True, now=now)
-    told = _named([f"{policy}: {describe_unavailable(item)}" for policy, item in unavailable])
-    return conditions.set(ConditionType.JUDGED, "SignalsMissing", told, status=False, now=now)
+        text = "every rule can be judged for all that it selects here"
+        return conditions.set(ConditionType.JUDGED, "Complete", text, status=True, now=now)
+    text = _named([f"{policy}: {describe_unavailable(item)}" for policy, item in unavailable])
+    return conditions.set(ConditionType.JUDGED, "SignalsMissing", text, status=False, now=now)
 
 
 def _applied(
@@ -201,7 +206,7 @@ def _applied(
     refused = {item.policy: item for item in view.rejected}
     in_force = {item.policy for item in view.thresholds}
     listed, replaced = _listed(unavailable), _listed_replaced(view.replaced)
-    paces = _paces(view.targets)
+    paces, learning, cut = _paces(view.targets), _learning_of(view.targets), _cut(view)
     for rejected in view.rejected:
         if rejected.policy not in in_force:
             yield Applied(rejected.policy, rejected.hash, rejected=rejected.message)
@@ -223,7 +228,47 @@ def _applied(
             replaced=replaced.get(policy, ()),
             targets=view.coverage.targets.get(policy, 0),
             **_pace(thresholds, paces.get(policy)),
+            **_history(learning.get(policy, ())),
+            cut_series=sum(cut.get(policy, ())),
+            cut_targets=len(cut.get(policy, ())),
         )
+
+
+def _cut(view: View) -> Mapping[PolicyKey, Sequence[int]]:
+    """Return how many series of each target are not exported, by the policies whose bound is in force there."""
+    if not view.cut:
+        return {}
+    found: dict[PolicyKey, list[int]] = {}
+    for target in view.targets:
+        if series := view.cut.get(target.ref):
+            for policy in series_bound(target.rules.values())[1]:
+                found.setdefault(policy, []).append(series)
+    return found
+
+
+class _Learning(TypedDict, total=False):
+    warming_up: int
+    found: int
+    judged_days: int
+
+
+def _learning_of(targets: Iterable[Target]) -> Mapping[PolicyKey, Sequence[Learning]]:
+    found: dict[PolicyKey, list[Learning]] = {}
+    for target in targets:
+        for policy, one in target.learning() if target.present else ():
+            found.setdefault(policy, []).append(one)
+    return found
+
+
+def _history(learning: Sequence[Learning]) -> _Learning:
+    """Add up how far rules have learned their targets; whole days, since a report is written when it says news."""
+    if not learning:
+        return {}
+    return _Learning(
+        warming_up=sum(item.warming_up for item in learning),
+        found=sum(item.findings for item in learning),
+        judged_days=int(sum(item.judged for item in learning) // 86400),
+    )
 
 
 class _Pace(TypedDict, total=False):
@@ -294,7 +339,8 @@ def _conditions(view: View, conditions: Conditions, *, now: float) -> Iterable[C
         yield conditions.set(ConditionType.WINDOWS_EXACT, "Fit", exact, status=True, now=now)
     watching = _virtual_machines(view)
     if view.thresholds_known:
-        message = f"judging {watching} VMs by {len(view.thresholds)} policies"
+        vms, policies = "VM" if watching == 1 else "VMs", "policy" if len(view.thresholds) == 1 else "policies"
+        message = f"judging {watching} {vms} by {len(view.thresholds)} {policies}"
         yield conditions.set(ConditionType.READY, "Judging", message, status=True, now=now)
     else:
         message = f"watching {watching} VMs; policies are not known yet"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 
 class AddressKind(Enum):
-    """Tell what a libvirt belongs to: it decides what its loss means and what is to be done about it."""
+    """Return what a libvirt belongs to: it decides what its loss means and what is to be done about it."""
 
     POD = "pod"
     HOST = "host"
@@ -45,7 +45,7 @@ class LibvirtAddress:
 
     @property
     def folder_exists(self) -> bool:
-        """Tell whether the socket's folder may be there; without it the socket can never come back."""
+        """Return whether the socket's folder may be there; without it the socket can never come back."""
         try:
             return self.folder is None or self.folder.is_dir()
         except OSError:  # a file system that fails for now: its libvirt must not be given up for good

@@ -50,7 +50,7 @@ def _groups(thread: Path, cgroups: Path) -> Iterator[Path]:
 
 
 def _is_limited(group: Path) -> bool | None:
-    """Tell whether a group has a limit of CPU time; None when it has no CPU controller."""
+    """Return whether a group has a limit of CPU time; None when it has no CPU controller."""
     for file, unlimited in (("cpu.max", "max"), ("cpu.cfs_quota_us", "-1")):
         try:
             return not (group / file).read_text().startswith(unlimited)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from virtwatch_agent.observations import Appeared, Domain, DomainState, FoundStopped, TargetEvent
 
-LISTED = "id-"  # begins an incarnation that libvirt alone tells of: no process of this host is known to run the domain
+LISTED = "id-"  # begins an incarnation that libvirt alone reports: no process of this host is known to run the domain
 UNSEEN = ""  # the incarnation of a domain that an alert came with, before the domain is seen
 # Reasons of vm.stopped that say that QEMU or the guest ended by itself.
 CRASHES = frozenset({"crashed", "failed"})
@@ -28,7 +28,7 @@ class DomainView:
 def ended(
     before: Domain, reason: str, *, at: float, crashed: bool | None = None, inferred: bool = True
 ) -> Iterator[TargetEvent]:
-    """Say that a domain has ended, which was `before`; `crashed` is told by the reason where nobody says it."""
+    """Say that a domain has ended, which was `before`; `crashed` is reported by the reason where nobody says it."""
     crashed = reason in CRASHES if crashed is None else crashed
     if crashed and before.state is not DomainState.CRASHED:
         yield TargetEvent("vm.crashed", before.target, at, {"reason": reason}, inferred)
@@ -88,14 +88,14 @@ def differences(before: Domain, found: FoundStopped | None, appeared: Appeared) 
     if before.incarnation == UNSEEN:
         return
     now, at = DomainView(appeared.domain, appeared.reason or "unknown"), appeared.at
-    told = before.state is DomainState.STOPPED  # its end
-    if not told and _same(before.incarnation, now.domain.incarnation):
+    end_known = before.state is DomainState.STOPPED  # its end
+    if not end_known and _same(before.incarnation, now.domain.incarnation):
         if before.state is not now.domain.state:
             yield from turned(now, at=at)
         return
-    if not told:
+    if not end_known:
         yield from ends(before, found, at=at) if found is not None else ended(before, "unknown", at=at)
-    if not appeared.started:  # otherwise its start and state are told beside it
+    if not appeared.started:  # otherwise its start and state are reported beside it
         yield from begun(now, at=at)
 
 
@@ -112,7 +112,7 @@ def migration(domain: Domain, *, known: bool, leaving: bool, at: float) -> Itera
 
 
 def _same(before: str, now: str) -> bool:
-    """Tell whether an incarnation may be the one of before: it may have run all along unfound."""
+    """Return whether an incarnation may be the one of before: it may have run all along unfound."""
     return before == now or before.startswith(LISTED) != now.startswith(LISTED)
 
 

@@ -1,6 +1,6 @@
 """The three calls of inotify that we need, through ctypes.
 
-What an event says is never read: any event means "look again", and looking again adds all watches anew, which is
+What an event says is never read: any event means "look again", and looking again adds all watches again, which is
 idempotent. A library would bring a parser and threads.
 """
 
@@ -25,7 +25,7 @@ class Inotify:
         _checked(_libc.inotify_add_watch(self.descriptor, os.fsencode(folder), _MASK))
 
     def drain(self) -> None:
-        """Forget what was told."""
+        """Forget what was reported."""
         try:
             while os.read(self.descriptor, 65536):
                 pass

@@ -9,7 +9,7 @@ LOOK_EVERY_S = 5.0
 
 
 class OomKills:
-    """Count the host's OOM kills, those of control groups among them. A kernel that counts none tells of none."""
+    """Count the host's OOM kills, those of control groups among them. A kernel that counts none reports none."""
 
     def __init__(self, proc: Path) -> None:
         """`proc` is the host's /proc."""
@@ -22,11 +22,11 @@ class OomKills:
             self._counts.append(count)
 
     def recent(self) -> bool:
-        """Tell whether there was one in the last 10 to 15 s."""
+        """Return whether there was one in the last 10 to 15 s."""
         count = self._count()
         return count is not None and bool(self._counts) and count > self._counts[0]
 
     def _count(self) -> int | None:
-        with suppress(OSError, ValueError), self._vmstat.open() as lines:
-            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+        with suppress(OSError, ValueError, IndexError):
+            return int((b"\n" + self._vmstat.read_bytes()).split(b"\noom_kill ", 1)[1].split(None, 1)[0])
         return None

@@ -132,7 +132,7 @@ class ProcessTable:
 
 
 def process_number(incarnation: str) -> int | None:
-    """Return the process that an incarnation names; None where libvirt alone tells of it."""
+    """Return the process that an incarnation names; None where libvirt alone reports it."""
     number, dash, _ = incarnation.partition("-")
     return int(number) if dash and number.isdigit() else None
 

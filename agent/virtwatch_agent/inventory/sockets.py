@@ -45,7 +45,7 @@ class SocketWatch:
         self._thread = threading.Thread(target=self._run, name="sockets", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first look is told even if it found nothing."""
+        """Begin; the first look is reported even if it found nothing."""
         self._thread.start()
 
     def stop(self, deadline: float = 1.0) -> None:
@@ -76,7 +76,7 @@ class SocketWatch:
         if time.monotonic() >= self._next_traceback:
             self._next_traceback = time.monotonic() + _TRACEBACK
             _LOG.exception(
-                "Looking for sockets failed and goes on (%d so far); please report this as a defect.", self._failures
+                "Looking for sockets failed and continues (%d so far); please report this as a defect.", self._failures
             )
         self._wait(None, _POLL)
 
@@ -90,7 +90,7 @@ class SocketWatch:
     def _look(self, inotify: Inotify | None) -> tuple[bool, dict[LibvirtAddress, int]]:
         """Return whether every folder is watched, and the addresses with their sockets' inodes.
 
-        A new inode under an old name is a new daemon: it is told again, so that nobody waits to connect.
+        A new inode under an old name is a new daemon: it is reported again, so that nobody waits to connect.
         """
         watched, found = inotify is not None, {}
         for folder, address in self._candidates():

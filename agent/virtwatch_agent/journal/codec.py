@@ -96,8 +96,9 @@ def _decode_subject(document: dict[str, str]) -> Subject:
 def encode_domain(record: DomainRecord) -> str:
     """Write a domain."""
     document = asdict(record)
-    # The API tells them again, and an older agent does not know them.
-    for name in ("migrating", "migration_failed"):
+    # They are reported again when the domain is seen, and an older agent does not know them.
+    del document["domain"]["disks"]
+    for name in ("migrating", "migration_failed", "leaving", "volumes", "attachments"):
         (document["identity"] or {}).pop(name, None)
     return json.dumps(document, separators=(",", ":"))
 

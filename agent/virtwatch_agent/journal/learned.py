@@ -41,7 +41,7 @@ class Learned:
 
 
 class LearnedStore:
-    """Keep what was learned in `learned.db`; a file that cannot be read begins anew."""
+    """Keep what was learned in `learned.db`; a file that cannot be read starts again."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "learned.db"

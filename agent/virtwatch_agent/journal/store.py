@@ -49,7 +49,7 @@ class JournalError(Exception):
 
 
 class JournalGoneError(JournalError):
-    """Say that the file was removed, or is no journal any more: all that it held must be written anew."""
+    """Say that the file was removed, or is no journal any more: all that it held must be written again."""
 
 
 class JournalInUseError(JournalError):
@@ -125,7 +125,7 @@ class Journal:
 
         Raises:
             JournalError: nobody can tell.
-            JournalGoneError: it is not; what it held must be written anew.
+            JournalGoneError: it is not; what it held must be written again.
         """
         try:
             if self._database is None or _identity(self._path) == self._identity:
@@ -264,7 +264,7 @@ class Journal:
 
     def _explained(self, error: Exception) -> JournalError:
         return JournalError(
-            f"cannot write {self._path}: {error}; free space or make the folder writable. Alerts go on, but a restart "
+            f"cannot write {self._path}: {error}; free space or make the folder writable. Alerts continue; a restart "
             "before that may repeat or lose some"
         )
 

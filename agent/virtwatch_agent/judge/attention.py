@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from virtwatch_api.policy import AllOf, AnyOf, Comparison, ConditionRule, Level, RuleBody, ThresholdRule
 from virtwatch_rules.inputs import Point
 
+RESTLESS, FOLLOWED = 8, 4  # looks in an interval
 _LEARNED = 4  # values after which it is known how much a signal changes of itself
 _WEIGHT = 0.2  # of a new change in what is usual
 _UNUSUAL = 4.0  # times the usual change
@@ -20,50 +21,74 @@ class _Usual:
     last: float
     change: float = 0.0
     seen: int = 1
+    until: float = float("-inf")  # monotonic seconds, until which a value that passed a bound fills windows
 
 
 class Attention:
-    """Follow the signals of one target; `bounds` are what rules hold them against."""
+    """Follow the signals of one target; `bounds` are what rules hold them against.
 
-    def __init__(self, bounds: Mapping[str, Sequence[float]]) -> None:
+    `windows` are the bounds that rules hold its mean against, and over how many seconds: one that passes such a bound
+    is followed for so long, until the rule knows.
+    """
+
+    def __init__(
+        self,
+        bounds: Mapping[str, Sequence[float]],
+        windows: Mapping[str, Sequence[tuple[Level, float]]] | None = None,
+    ) -> None:
         self._bounds = bounds
+        self._windows = windows or {}
         self._usual: dict[tuple[str, str], _Usual] = {}
 
-    def worth_another(self, points: Iterable[Point]) -> bool:
-        """Take what one look gave; tell whether some signal is restless."""
-        restless = [self._restless(point) for point in points]  # each is learned from, whatever the others say
-        return any(restless)
+    def more_looks(self, points: Iterable[Point], *, now: float) -> int:
+        """Take what one look gave; return how many looks an interval is worth: most where some signal is restless."""
+        return max([self._more(point, now) for point in points], default=0)  # each is learned from
 
-    def _restless(self, point: Point) -> bool:
+    def _more(self, point: Point, now: float) -> int:
         value, bounds = point.value, self._bounds.get(point.signal)
         if bounds is None or value is None:
-            return False
+            return 0
         usual = self._usual.get((point.signal, point.device))
         if usual is None:
             self._usual[point.signal, point.device] = _Usual(value)
-            return False
+            return 0
+        if value == usual.last and usual.until <= now:  # the usual case of a VM at rest
+            usual.change -= _WEIGHT * usual.change
+            usual.seen += 1
+            return 0
         change, scale = value - usual.last, max([abs(bound) for bound in bounds] or [abs(usual.last)])
         moves = usual.seen >= _LEARNED and abs(change) > max(_UNUSUAL * usual.change, _MOVES * scale)
         nears = abs(change) > _STILL * scale and any(_is_near(bound - value, change, scale) for bound in bounds)
         usual.change += _WEIGHT * (abs(change) - usual.change)
+        breached = [(level, window) for level, window in self._windows.get(point.signal, ()) if level.breached(value)]
+        passed = [now + window for level, window in breached if not level.breached(usual.last)]
+        usual.until = max([usual.until, *passed]) if breached else now
         usual.last, usual.seen = value, usual.seen + 1
-        return moves or nears
+        if moves or nears:
+            return RESTLESS
+        return FOLLOWED if now < usual.until else 0
 
 
 def _is_near(left: float, change: float, scale: float) -> bool:
-    """Tell whether a bound is near by where the value is, or by where it goes; `left` is what is between them."""
+    """Return whether a bound is near by where the value is, or by where it goes; `left` is what is between them."""
     return abs(left) <= _NEAR * scale or (left * change > 0 and abs(left) <= _AHEAD * abs(change))
 
 
 def bounds_of(body: RuleBody, signal: str) -> list[float]:
     """Return the bounds, and where an alert recovers, against which a rule holds a signal."""
-    levels: list[Level | None] = []
+    return [bound for level, _ in levels_of(body, signal) for bound in (level.value, level.recover)]
+
+
+def levels_of(body: RuleBody, signal: str) -> list[tuple[Level, float]]:
+    """Return the levels against which a rule holds a signal, each with its window in seconds."""
     match body:
         case ThresholdRule():
-            levels = [body.warning, body.critical]
+            return [(level, body.aggregate.window) for level in (body.warning, body.critical) if level is not None]
         case ConditionRule():
-            levels = [item.level for item in _comparisons(body.condition) if item.signal == signal]
-    return [bound for level in levels if level is not None for bound in (level.value, level.recover)]
+            own = (item for item in _comparisons(body.condition) if item.signal == signal)
+            return [(item.level, item.aggregate.window) for item in own]
+        case _:
+            return []
 
 
 def _comparisons(part: Comparison | AllOf | AnyOf) -> list[Comparison]:

@@ -1,4 +1,4 @@
-"""The live migrations of one VM, as the node that it leaves, or to which it comes, can tell of them: pure."""
+"""The live migrations of one VM, as the node that it leaves, or to which it comes, can report them: pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +9,7 @@ from virtwatch_api.targets import TargetRef
 
 STARTED, COMPLETED, FAILED = "vm.migration_started", "vm.migration_completed", "vm.migration_failed"
 _AWAY = frozenset({"migration", "postcopy"})  # why a VM that leaves is paused
+_COMING = frozenset({"migration", "starting"})  # why one that comes is
 _NONE: Mapping[str, str] = {}
 
 
@@ -22,9 +23,9 @@ class Under(StrEnum):
 
 @dataclass(slots=True)
 class Migration:
-    """Follow one VM's migrations: each start, success and failure is said once, in however many ways it is heard.
+    """Follow one VM's migrations: each start, success and failure is said once, in however many ways it is received.
 
-    libvirt tells of one that leaves by its job, by a pause and by the end of the domain, the API by the VMI. What ends
+    libvirt shows one that leaves by its job, by a pause and by the end of the domain, the API by the VMI. What ends
     before it ever ran here has neither crashed nor stopped: the VM is where it was.
     """
 
@@ -53,13 +54,20 @@ class Migration:
                 return [event, _of(event, COMPLETED, role="target")] if arrived else [event]
             case "vm.resumed" if reason == "migrated" and was is Under.OUT:
                 return [event, self._end(_of(event, FAILED))]
-            case "vm.resumed" if reason == "migrated" and was is Under.IN:
+            case "vm.resumed" if was is Under.IN:
+                return self._runs(event, reason)
+            case "vm.paused" if was is Under.IN and reason not in _COMING:  # it was paused where it came from
                 return [event, self._end(_of(event, COMPLETED, role="target"))]
             case "vm.crashed" if was is Under.IN:
                 return []
             case "vm.stopped":
                 return self._stopped(event, reason)
         return [event]
+
+    def _runs(self, event: TargetEvent, reason: str) -> list[TargetEvent]:
+        """Take that a VM that came runs here: from now on it can stop, though in post-copy its memory still comes."""
+        completed = self._end(_of(event, COMPLETED, role="target"))
+        return [event] if reason == "postcopy" else [event, completed]
 
     def _stopped(self, event: TargetEvent, reason: str) -> list[TargetEvent]:
         was = self.under
@@ -70,7 +78,9 @@ class Migration:
             return [_of(event, COMPLETED, role="source"), event]
         return [_of(event, FAILED, reason="stopped"), event] if was is Under.OUT else [event]
 
-    def told_by_api(self, identity: KubernetesIdentity | None, target: TargetRef, *, at: float) -> TargetEvent | None:
+    def reported_by_api(
+        self, identity: KubernetesIdentity | None, target: TargetRef, *, at: float
+    ) -> TargetEvent | None:
         """Return what the VMI says of a migration that takes the VM away from here; `around` drops what was said."""
         if identity is None:
             return None

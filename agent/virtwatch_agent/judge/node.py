@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.target import Target
@@ -64,10 +65,19 @@ class Node(Target):
                 said = self._groups.event(event, effective, group=self.ref.id, member=member)
                 yield from (replace(verdict, cause=event) for verdict in self._of_groups(said))
 
-    def tick(self, *, now: float) -> Iterator[Verdict]:
+    @property
+    def awake(self) -> bool:
+        """Return that an alert may have changed: what VMs do together has alerts of its own."""
+        return True
+
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` has nothing to do, for the node itself and for what its VMs do together."""
+        return min(super().tick_at, self._groups.tick_at)
+
+    def tick(self, *, now: float) -> Iterable[Verdict]:
         """Let time pass."""
-        yield from super().tick(now=now)
-        yield from self._of_groups(self._groups.tick(at=now))
+        return chain(super().tick(now=now), self._of_groups(self._groups.tick(at=now)))
 
     def restore(self, record: AlertRecord) -> None:
         """Take back an alert from before a restart."""
@@ -86,7 +96,7 @@ class Node(Target):
             yield AlertRecord(key, saved.state, subject, saved.evidence, saved.traceparent, saved.memory)
 
     def clock_set(self, seconds: float) -> None:
-        """Let all timers go on though the clock was set."""
+        """Let all timers continue though the clock was set."""
         super().clock_set(seconds)
         self._groups.clock_set(seconds)
 

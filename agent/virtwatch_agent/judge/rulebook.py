@@ -47,7 +47,7 @@ class Rulebook:
         self._by_rule: dict[str, list[ThresholdSet]] = {}  # by the name of a rule, the most specific first
         self._rules: dict[PolicyKey, _Rules] = {}
         self._entries: dict[TargetRef, _Entry] = {}
-        self._replaced: Mapping[PolicyKey, tuple[Replaced, ...]] | None = {}  # None: to be found anew
+        self._replaced: Mapping[PolicyKey, tuple[Replaced, ...]] | None = {}  # None: to be found again
 
     def change(self, thresholds: Sequence[ThresholdSet]) -> list[ThresholdSet]:
         """Take all thresholds in force; return those that are new or changed."""

@@ -11,7 +11,7 @@ from virtwatch_agent.judge.derive import Deriver
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.judge.unavailable import Availability, Missing
 from virtwatch_agent.judge.verdict import Verdict
-from virtwatch_agent.observations import Sample, TargetEvent
+from virtwatch_agent.observations import Glimpse, Sample, TargetEvent
 from virtwatch_api.alert import AlertKey
 from virtwatch_api.nodemonitor import Move
 from virtwatch_api.policy import PolicyKey
@@ -20,6 +20,7 @@ from virtwatch_api.targets import Subject, TargetIdentity, TargetRef
 from virtwatch_rules.alerts import Document
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.collecting import InForce
+from virtwatch_rules.engine import Learning
 from virtwatch_rules.evaluator import Evaluator
 from virtwatch_rules.event import LAST_AT
 from virtwatch_rules.inputs import Measured
@@ -36,6 +37,7 @@ class Target(ABC):
         self._deriver = Deriver()
         self.differing: Mapping[PolicyKey, InForce] = {}  # what is collected otherwise than a policy wants
         self._exported: frozenset[str] = frozenset()
+        self._followed: frozenset[str] = frozenset()
         self._availability = Availability()
 
     @property
@@ -50,17 +52,17 @@ class Target(ABC):
 
     @property
     def known(self) -> bool:
-        """Tell whether policies can be chosen."""
+        """Return whether policies can be chosen."""
         return True
 
     @property
     def present(self) -> bool:
-        """Tell whether the target is there."""
+        """Return whether the target is there."""
         return self.evaluator.present
 
     @property
     def runs(self) -> bool:
-        """Tell whether it is there and gives what can be had of it."""
+        """Return whether it is there and gives what can be had of it."""
         return self.present
 
     @property
@@ -77,7 +79,7 @@ class Target(ABC):
 
     @property
     def resolved(self) -> bool:
-        """Tell whether its rules are known."""
+        """Return whether its rules are known."""
         return self.evaluator.resolved
 
     @property
@@ -92,8 +94,13 @@ class Target(ABC):
 
     @property
     def waits(self) -> bool:
-        """Tell whether events wait until the rules are known."""
+        """Return whether events wait until the rules are known."""
         return self.evaluator.waits
+
+    @property
+    def awake(self) -> bool:
+        """Return whether an alert of its rules may have changed since it was last written."""
+        return self.evaluator.awake
 
     def restore(self, record: AlertRecord) -> None:
         """Take back an alert from before a restart; it waits until the rules are known."""
@@ -110,6 +117,8 @@ class Target(ABC):
             evidence = (self.evaluator.evidence(name) if fresh else None) or saved.evidence
             if saved.evidence.culprit and saved.evidence.subject == evidence.subject:
                 evidence = replace(evidence, culprit=saved.evidence.culprit)  # who it was when it fired
+            if saved.evidence.place:
+                evidence = replace(evidence, place=saved.evidence.place)
             key = AlertKey(name.policy, name.rule, self.ref, name.device)
             yield AlertRecord(key, saved.state, subject, evidence, saved.traceparent, saved.memory)
 
@@ -119,40 +128,64 @@ class Target(ABC):
         changed = resolution.changed if resolution.before is evaluator.rules else None
         yield from self._verdicts(evaluator.apply(resolution.rules, policies, at=now, changed=changed))
         if evaluator.asks != asked:
-            self._deriver.want({*evaluator.intervals, *self._exported})
+            self._want()
 
     def export(self, signals: frozenset[str]) -> None:
-        """Derive these signals though no rule asks for them."""
+        """Derive these signals for telemetry, though no rule asks for them."""
         if signals != self._exported:
             self._exported = signals
-            self._deriver.want({*self.evaluator.intervals, *signals})
+            self._want()
+
+    def follow(self, signals: frozenset[str]) -> None:
+        """Derive these signals to explain alerts, though no rule asks for them."""
+        if signals != self._followed:
+            self._followed = signals
+            self._want()
+
+    def _want(self) -> None:
+        self._deriver.want({*self.evaluator.intervals, *self._exported, *self._followed})
+
+    def until_glimpse(self, sample: Sample, before: Glimpse, *, due: float) -> Measured | None:
+        """Return what was until the glimpse that led to a sample, at `due`; to be asked before `measure`."""
+        return self._deriver.until(sample, before, due=due)
 
     def measure(self, sample: Sample, *, due: float) -> Measured | None:
         """Return what a sample tells that was due at `due`, seconds since 1970."""
-        return self._deriver.measure(sample, due=due)
+        return self._deriver.measure(sample, due=due, before=sample.before)
 
-    def judge(self, look: Measured, sample: Sample) -> Iterator[Verdict]:
+    def judge(self, look: Measured, sample: Sample) -> Iterable[Verdict]:
         """Judge what a sample told."""
-        yield from self._verdicts(self.evaluator.measured(look), cause=sample)
+        said = self.evaluator.measured(look)
+        return self._verdicts(said, cause=sample) if said else ()
 
     def event(self, event: TargetEvent) -> Iterator[Verdict]:
         """Judge an event; one that came before the rules are known waits for them."""
         yield from self._verdicts(self.evaluator.event(event), cause=event)
 
-    def tick(self, *, now: float) -> Iterator[Verdict]:
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` has nothing to do, unless something happens."""
+        return self.evaluator.tick_at
+
+    def tick(self, *, now: float) -> Iterable[Verdict]:
         """Let time pass: missing data, alerts that expire."""
-        yield from self._verdicts(self.evaluator.tick(at=now))
+        said = self.evaluator.tick(at=now)
+        return self._verdicts(said) if said else ()
 
     def learned(self, *, within: float) -> Iterator[tuple[PolicyKey, str, Document]]:
         """Yield what rules have learned of it: policy, rule, document. `within` (seconds) of it at most may be lost."""
         yield from self.evaluator.learned(within=within)
+
+    def learning(self) -> Iterator[tuple[PolicyKey, Learning]]:
+        """Yield how far each rule that learns it has come."""
+        yield from self.evaluator.learning()
 
     def teach(self, policy: PolicyKey, rule: str, document: Document) -> None:
         """Take back what a rule has learned."""
         self.evaluator.teach(policy, rule, document)
 
     def clock_set(self, seconds: float) -> None:
-        """Let all timers go on though the clock was set by `seconds`."""
+        """Let all timers continue though the clock was set by `seconds`."""
         self.evaluator.clock_set(seconds)
 
     def _verdicts(

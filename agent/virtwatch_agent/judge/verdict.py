@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from virtwatch_agent.judge.records import AlertRecord
 from virtwatch_agent.observations import Sample, TargetEvent
 from virtwatch_api.alert import AlertKey, Change, Reason, resolve
-from virtwatch_api.nodemonitor import Evidence, Move
+from virtwatch_api.nodemonitor import Evidence, Move, Pool
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_api.targets import Subject
 from virtwatch_rules.alerts import Alert
@@ -23,7 +23,8 @@ class Verdict:
     cause: Sample | TargetEvent | None = None
     move: Move | None = None
     subject: Subject | None = None  # of an alert that is about another VM
-    alert: Alert | None = None  # where it goes on
+    alert: Alert | None = None  # where it continues
+    pool: Pool | None = None  # in which an event is counted
 
 
 def on_stranger(record: AlertRecord, node: str, *, now: float) -> list[Verdict]:

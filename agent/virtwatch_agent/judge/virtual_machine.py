@@ -9,15 +9,15 @@ from virtwatch_agent.judge.target import Target
 from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.observations import Domain, DomainState, KubernetesIdentity, TargetEvent
 from virtwatch_api.alert import Action, AlertKey, Change, Reason
-from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.nodemonitor import Evidence, Pool
 from virtwatch_api.policy import CountBy, Enforcement, PolicyKey
-from virtwatch_api.resolution import Resolution
+from virtwatch_api.resolution import EffectiveRule, Resolution
 from virtwatch_api.targets import Subject, TargetIdentity
 from virtwatch_rules.alerts import LEARNED
 from virtwatch_rules.budget import WindowBudget
 from virtwatch_rules.pattern.groups import counts, joins
 
-# Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged anew.
+# Seconds after a VM migrated in, in which its alerts come after it: until they are there nothing is judged again.
 _ARRIVAL_S = 15.0
 _ENDS_PAUSE = frozenset({"vm.resumed", "vm.started", "vm.stopped"})
 _MAX_UNJUDGED = 32
@@ -34,22 +34,23 @@ class VirtualMachine(Target):
         self.migration = Migration()
         self.start_inferred = ""  # the incarnation whose start nobody has heard yet
         self._node = node
+        self._subject_of: tuple[Domain, KubernetesIdentity | None, Subject] | None = None
         self._unjudged: list[TargetEvent] = []
         self._on_arrival: list[Verdict] = []
 
     @property
     def seen(self) -> bool:
-        """Tell whether the VM was ever here; of one that was not, only alerts have come."""
+        """Return whether the VM was ever here; of one that was not, only alerts have come."""
         return bool(self.domain.incarnation)
 
     @property
     def known(self) -> bool:
-        """Tell whether policies can be chosen: the VM was seen, and the API says of a KubeVirt VM what it is."""
+        """Return whether policies can be chosen: the VM was seen, and the API says of a KubeVirt VM what it is."""
         return self.seen and (self.domain.pod_uid is None or self.identity is not None)
 
     @property
     def runs(self) -> bool:
-        """Tell whether it is there and not paused: a guest that stands still reports nothing."""
+        """Return whether it is there and not paused: a guest that stands still reports nothing."""
         return self.present and self.domain.state is DomainState.RUNNING
 
     @property
@@ -63,18 +64,14 @@ class VirtualMachine(Target):
     @property
     def subject(self) -> Subject:
         """Return how alerts name the VM."""
-        found = self.identity
-        return Subject(
-            label=self.domain.name,
-            target=self.domain.target,
-            node=self._node,
-            namespace=found.namespace if found else None,
-            name=found.name if found else None,
-            uid=found.vmi_uid if found else None,
-        )
+        of = self._subject_of
+        if of is None or of[0] is not self.domain or of[1] is not self.identity:
+            subject = _subject(self.domain, self.identity, self._node)
+            of = self._subject_of = self.domain, self.identity, subject
+        return of[2]
 
     def knows(self, event: TargetEvent) -> bool:
-        """Tell whether an event was judged before: a pause before a restart, a start when its listing came first."""
+        """Return whether an event was judged before: a pause before a restart, a start when its listing came first."""
         if event.inferred:
             return event.type == self.paused_by
         if event.type != "vm.started":
@@ -96,7 +93,7 @@ class VirtualMachine(Target):
             self.teach(record.key.policy, record.key.rule, learned)
 
     def other_than(self, subject: Subject) -> bool:
-        """Tell whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""
+        """Return whether an alert is about another VM: older versions of KubeVirt gave namesakes one domain UUID."""
         mine = self.subject.uid
         return bool(mine and subject.uid and mine != subject.uid)
 
@@ -120,18 +117,25 @@ class VirtualMachine(Target):
             self._unjudged = [*self._unjudged, event][-_MAX_UNJUDGED:]
         yield from super().event(event)
 
-    def counted(self, event: TargetEvent) -> Iterator[Verdict]:
-        """Report an event to the operator for each rule that counts it over nodes."""
+    def counted(self, event: TargetEvent, pools: Sequence[Pool]) -> Iterator[Verdict]:
+        """Report an event to the operator for each rule that counts it over nodes; `pools` are those of its disks."""
         for effective in self.rules.values():
-            if joins(effective) is CountBy.NAMESPACE and self.subject.namespace and counts(effective, event):
-                yield Verdict(
-                    AlertKey(effective.thresholds.policy, effective.rule.name, self.ref),
-                    Change(Action.COUNTED, Reason.EVENT, None, None, event.at, event.at),
-                    Evidence(event.type),
-                    enforced=effective.thresholds.enforcement is Enforcement.ENFORCE,
-                    effective=effective,
-                    cause=event,
-                )
+            by = joins(effective)
+            if by is CountBy.NAMESPACE and self.subject.namespace and counts(effective, event):
+                yield self._counted(event, effective)
+            elif by is CountBy.STORAGE_POOL and counts(effective, event):
+                yield from (self._counted(event, effective, pool) for pool in pools)
+
+    def _counted(self, event: TargetEvent, effective: EffectiveRule, pool: Pool | None = None) -> Verdict:
+        return Verdict(
+            AlertKey(effective.thresholds.policy, effective.rule.name, self.ref),
+            Change(Action.COUNTED, Reason.EVENT, None, None, event.at, event.at),
+            Evidence(event.type),
+            enforced=effective.thresholds.enforcement is Enforcement.ENFORCE,
+            effective=effective,
+            cause=event,
+            pool=pool,
+        )
 
     def unidentify(self) -> None:
         """Forget which VM of the API this is, and its rules: until that is known again, events wait and alerts stay."""
@@ -164,3 +168,14 @@ class VirtualMachine(Target):
             self.paused_by = self.paused_by or event.type  # the first is what a listing shows
         elif event.type in _ENDS_PAUSE:
             self.paused_by = ""
+
+
+def _subject(domain: Domain, found: KubernetesIdentity | None, node: str) -> Subject:
+    return Subject(
+        label=domain.name,
+        target=domain.target,
+        node=node,
+        namespace=found.namespace if found else None,
+        name=found.name if found else None,
+        uid=found.vmi_uid if found else None,
+    )

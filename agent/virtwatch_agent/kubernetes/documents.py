@@ -3,9 +3,17 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, NodeChanged, Rejected, ThresholdsChanged
+from virtwatch_agent.observations import (
+    IdentitiesChanged,
+    KubernetesIdentity,
+    NodeChanged,
+    Rejected,
+    ThresholdsChanged,
+    Volume,
+)
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import decode_handover
 from virtwatch_api.place import policy_at
@@ -17,6 +25,7 @@ from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 _LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+ClaimKey = tuple[str, str]  # namespace and name of a PersistentVolumeClaim
 _MAX_REASON = 256  # characters of why a migration failed
 
 
@@ -66,9 +75,19 @@ class ThresholdReader:
         return _threshold_set(document, key)
 
 
-def read_identities(vmis: Iterable[Json], *, node: str) -> IdentitiesChanged:
-    """Read VirtualMachineInstances; pods of a VMI on other nodes (a migration's other end) are left out."""
-    return IdentitiesChanged(tuple(_identity(vmi, node) for vmi in vmis))
+def read_identities(
+    vmis: Iterable[Json], *, node: str, classes: Mapping[ClaimKey, str] = MappingProxyType({})
+) -> IdentitiesChanged:
+    """Read VirtualMachineInstances; pods of a VMI on other nodes (a migration's other end) are left out.
+
+    `classes` are the StorageClasses of claims, as far as they are known.
+    """
+    return IdentitiesChanged(tuple(_identity(vmi, node, classes) for vmi in vmis))
+
+
+def claims_of(identities: IdentitiesChanged) -> frozenset[ClaimKey]:
+    """Name the claims behind the volumes of VMs."""
+    return frozenset((item.namespace, one.claim) for item in identities.identities for one in item.volumes.values())
 
 
 class NodeReader:
@@ -151,7 +170,7 @@ def _claimed(document: Json) -> PolicyKey | None:
     )
 
 
-def _identity(vmi: Json, node: str) -> KubernetesIdentity:
+def _identity(vmi: Json, node: str, classes: Mapping[ClaimKey, str]) -> KubernetesIdentity:
     metadata = vmi["metadata"]
     pods = _mapping(_mapping(vmi.get("status")).get("activePods"))
     return KubernetesIdentity(
@@ -164,7 +183,51 @@ def _identity(vmi: Json, node: str) -> KubernetesIdentity:
         migration_target=_migration_target(vmi, node),
         migrating=_migrating(vmi, node),
         migration_failed=_migration_failed(vmi, node),
+        leaving=_leaving(vmi, node),
+        attachments=tuple(_attachments(vmi)),
+        volumes={name: Volume(claim, classes.get((metadata["namespace"], claim), "")) for name, claim in _claims(vmi)},
     )
+
+
+def _leaving(vmi: Json, node: str) -> str:
+    """Say why a VM is about to end here: that is there before its domain stops."""
+    if vmi["metadata"].get("deletionTimestamp"):
+        return "deleted"
+    status = _mapping(vmi.get("status"))
+    return "evicted" if status.get("evacuationNodeName") == node or _loses_its_pod(status, node) else ""
+
+
+def _loses_its_pod(status: Mapping[str, Any], node: str) -> bool:
+    """Return whether a VM's pod is taken away under it: KubeVirt evicts a VM that it cannot move by that alone."""
+    conditions = status.get("conditions")
+    ready = [item for item in conditions if item.get("type") == "Ready"] if isinstance(conditions, list) else []
+    terminating = any(item.get("reason") == "PodTerminating" for item in ready)
+    return terminating and status.get("phase") == "Running" and status.get("nodeName") == node
+
+
+def _attachments(vmi: Json) -> Iterator[tuple[str, str]]:
+    """Yield the NetworkAttachmentDefinitions of a VMI: "NAME" of its own namespace, or "NAMESPACE/NAME"."""
+    networks = _mapping(vmi.get("spec")).get("networks")
+    for network in networks if isinstance(networks, list) else ():
+        named = _mapping(_mapping(network).get("multus")).get("networkName")
+        if isinstance(named, str) and named:
+            namespace, _, name = named.rpartition("/")
+            yield namespace or vmi["metadata"]["namespace"], name
+
+
+def _claims(vmi: Json) -> Iterator[tuple[str, str]]:
+    """Yield the volumes of a VMI that lie on a claim: a DataVolume names its own, and hotplug adds to them."""
+    volumes = _mapping(vmi.get("spec")).get("volumes")
+    for volume in volumes if isinstance(volumes, list) else ():
+        source = _mapping(volume)
+        ephemeral = _mapping(_mapping(source.get("ephemeral")).get("persistentVolumeClaim"))
+        claim = (
+            _mapping(source.get("persistentVolumeClaim")).get("claimName")
+            or _mapping(source.get("dataVolume")).get("name")
+            or ephemeral.get("claimName")
+        )
+        if isinstance(claim, str) and isinstance(source.get("name"), str):
+            yield source["name"], claim
 
 
 def _migration_target(vmi: Json, node: str) -> str:

@@ -88,10 +88,8 @@ class Explanations:
         return sorted(found, key=lambda item: -self._asked_since[item.uid])[:_MOST]
 
     def _may_ask(self, question: Question) -> bool:
-        """Tell whether a namespace may ask about a target: about the node, the operator's alone."""
-        if question.kind is TargetKind.NODE:
-            return question.namespace == self._operator_namespace
-        return question.kind is TargetKind.VIRTUAL_MACHINE
+        """Return whether a namespace may ask about a target: about what is no VM, the operator's alone."""
+        return question.kind is TargetKind.VIRTUAL_MACHINE or question.namespace == self._operator_namespace
 
     def _answer(self, question: Question, answer: Answer) -> None:
         # From the core's thread, which waits for no API server.

@@ -28,7 +28,7 @@ class ThresholdMemory:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning(
-                "%s cannot be read (%s): nothing is judged until the API server answers, then it is written anew",
+                "%s cannot be read (%s): nothing is judged until the API server answers, then it is written again",
                 self._path,
                 error,
             )

@@ -54,7 +54,7 @@ class NodeMonitorReporter:
         self._newest: NodeStatus | None = None
         self._written: NodeStatus | None = None
         self._refreshes = 0
-        self._words = True
+        self._newest_fields = True
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -116,6 +116,7 @@ class NodeMonitorReporter:
 
     def _write(self, status: NodeStatus) -> None:
         refreshes = self._refreshes
+        urgent = self._written is None or _fresh(status, self._written)
         try:
             self._apply(status)
         except KubeError as error:
@@ -129,7 +130,7 @@ class NodeMonitorReporter:
             return
         self._outage.healed()
         with self._wake:
-            self._pace.wrote(self._clock())
+            self._pace.wrote(self._clock(), urgent=urgent)
             self._spans.wrote(status)
             if refreshes == self._refreshes:
                 self._written = status
@@ -138,13 +139,15 @@ class NodeMonitorReporter:
         try:
             self._client.apply(self._path, self._document(status), manager=MANAGER)
         except KubeError as error:
-            if not self._words or _UNDECLARED not in str(error):
+            if not self._newest_fields or _UNDECLARED not in str(error):
                 raise
-            self._words = False  # the CRD is older than this agent: what is for people alone can wait
+            self._newest_fields = (
+                False  # the CRD is older than this agent: better a report without what was added last than none
+            )
             self._client.apply(self._path, self._document(status), manager=MANAGER)
 
     def _is_early(self, error: KubeError) -> bool:
-        """Tell whether the operator may just not have made the NodeMonitor yet: so each first start begins."""
+        """Return whether the operator may just not have made the NodeMonitor yet: so each first start begins."""
         missing = isinstance(error, NotFound) and not isinstance(error, NotServed)
         return missing and self._written is None and self._clock() - self._begun < FIRST_START_S
 
@@ -153,12 +156,12 @@ class NodeMonitorReporter:
             "apiVersion": API_VERSION,
             "kind": "NodeMonitor",
             "metadata": {"name": self._node},
-            "status": encode_status(status, words=self._words),
+            "status": encode_status(status, newest=self._newest_fields),
         }
 
 
 def _news(status: NodeStatus, written: NodeStatus) -> bool:
-    """Tell whether a status says what the written one did not.
+    """Return whether a status says what the written one did not.
 
     That acknowledged transitions left the list is no news: who acknowledged them knows, and each second transition
     would wait for that write.

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, read_identities
+from virtwatch_agent.kubernetes.claims import StorageClasses
+from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, claims_of, read_identities
 from virtwatch_agent.kubernetes.memory import ThresholdMemory
-from virtwatch_agent.observations import Observation, ThresholdsChanged
+from virtwatch_agent.observations import IdentitiesChanged, Observation, ThresholdsChanged
 from virtwatch_agent.seams import Deliver
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
@@ -27,7 +28,7 @@ STOP_DEADLINE_S = 1.0
 
 
 class KubernetesThresholds:
-    """Watch ThresholdSets, this node's VMIs and its NodeMonitor; deliver each anew, whole, when its meaning changed.
+    """Watch ThresholdSets, this node's VMIs and its NodeMonitor; deliver each again, whole, when its meaning changed.
 
     Until the API server answers, what it said last is in force, from the state folder. `on_new_node_monitor` is called
     when the NodeMonitor is there but holds no status yet.
@@ -77,6 +78,7 @@ class KubernetesThresholds:
             outages=outages,
         )
         self._wake = threading.Event()
+        self._classes = StorageClasses(client, self._wake.set)
         self._stopping = threading.Event()
         self._unsaved = False
         self._save_after = float("-inf")  # monotonic seconds
@@ -89,6 +91,7 @@ class KubernetesThresholds:
         if remembered is not None:
             self._tell(self._reader.read(remembered))
         self._thread.start()
+        self._classes.start()
         for watch in (self._thresholds, self._vmis, self._node_monitor):
             watch.start()
 
@@ -98,7 +101,20 @@ class KubernetesThresholds:
         self._wake.set()
         for watch in (self._thresholds, self._vmis, self._node_monitor):
             watch.stop(STOP_DEADLINE_S)
+        self._classes.stop(STOP_DEADLINE_S)
         self._thread.join(STOP_DEADLINE_S)
+
+    def vmi_of(self, pod_uid: str) -> tuple[str, str] | None:
+        """Return the namespace and name of the VMI that a launcher's pod runs here, as the API said last."""
+        delivered = self._delivered.get(IdentitiesChanged)
+        found = delivered.identities if isinstance(delivered, IdentitiesChanged) else ()
+        return next(((item.namespace, item.name) for item in found if pod_uid in item.pod_uids), None)
+
+    def attachments(self) -> frozenset[tuple[str, str]]:
+        """Return the NetworkAttachmentDefinitions (namespace and name) that VMs of this node hang on."""
+        delivered = self._delivered.get(IdentitiesChanged)
+        found = delivered.identities if isinstance(delivered, IdentitiesChanged) else ()
+        return frozenset(one for item in found if item.pod_uids for one in item.attachments)
 
     def _changed(self, *_: Json | None) -> None:
         self._wake.set()
@@ -134,7 +150,9 @@ class KubernetesThresholds:
             if not self._unsaved or self._memory.failed:
                 self._tell(thresholds)
         if self._vmis.synced:
-            self._tell(read_identities(self._vmis.objects(), node=self._node))
+            identities = read_identities(self._vmis.objects(), node=self._node, classes=self._classes.known)
+            self._classes.want(claims_of(identities))
+            self._tell(identities)
         for document in self._node_monitor.objects():
             self._tell(self._node_reader.read(document))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from virtwatch_agent.telemetry.hashed_names import Names
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.nodemonitor import Transition
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 SCOPE = "virtwatch.agent"  # names what measured, in every signal
 
-# Of the agent's own resource, these tell of its process, pod or host: they are not the VM's.
+# Of the agent's own resource, these report its process, pod or host: they are not the VM's.
 _OF_THE_AGENT = (
     "container.",
     "host.",
@@ -66,28 +67,28 @@ def target_resource(subject: Subject, pod_uid: str | None, agent: Mapping[str, o
     }
 
 
-def alert_attributes(transition: Transition) -> Attributes:
+def alert_attributes(transition: Transition, names: Names) -> Attributes:
     """Describe a transition: whose rule, what happened and why, and what was judged."""
     alert, evidence = transition.alert, transition.evidence
     judged = "virtwatch.signal" if evidence.subject in SIGNAL else "virtwatch.event.type"
     return {
-        **target_attributes(transition.subject),
+        **target_attributes(names.subject(transition.subject)),
         **_present(
             {
-                "virtwatch.alert.id": alert.id,
+                "virtwatch.alert.id": names.of(alert.id),  # made of names, without the key
                 "virtwatch.alert.action": transition.action.value,
                 "virtwatch.alert.reason": transition.reason.value,
                 "virtwatch.alert.severity": transition.severity.value if transition.severity else None,
                 "virtwatch.alert.previous": transition.previous.value if transition.previous else None,
-                "virtwatch.alert.device": alert.device,
+                "virtwatch.alert.device": names.judged_device(evidence.subject, alert.device),
                 "virtwatch.policy.kind": alert.policy.kind.value,
-                "virtwatch.policy.namespace": alert.policy.namespace,
+                "virtwatch.policy.namespace": names.of(alert.policy.namespace or ""),
                 "virtwatch.policy.name": alert.policy.name,
                 "virtwatch.rule": alert.rule,
                 judged: evidence.subject,
                 "virtwatch.value": evidence.value,
                 "virtwatch.bound": evidence.bound,
-                "virtwatch.culprit": evidence.culprit,
+                "virtwatch.culprit": "" if names.hashed else evidence.culprit,  # it names VMs
             }
         ),
     }

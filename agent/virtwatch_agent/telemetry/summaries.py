@@ -1,6 +1,6 @@
 """The signals of one target that are exported as summaries: all values since the last export, not the last alone."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
@@ -14,7 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from virtwatch_agent.observations import Series
 from virtwatch_agent.telemetry.attributes import key_values
-from virtwatch_agent.telemetry.figures import FIGURES
+from virtwatch_agent.telemetry.figures import SIGNAL_FIGURES
 from virtwatch_agent.telemetry.histogram import ZERO, ExponentialHistogram
 from virtwatch_agent.telemetry.identity import SCOPE
 from virtwatch_api.catalogue.readings import Source
@@ -34,10 +34,17 @@ class Counted(NamedTuple):
 class Summaries:
     """Hold one histogram for each series, counted since an incarnation of the target was first seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_points: tuple[tuple[str, str], ...] = ()) -> None:
+        """`on_points` are attributes of every point."""
+        self._on_points = on_points
         self._held: dict[Series, ExponentialHistogram] = {}
         self._incarnation: str | None = None
         self._start = 0
+
+    @property
+    def holds(self) -> Collection[Series]:
+        """Return the series that it holds."""
+        return self._held.keys()
 
     def render(self, counted: Sequence[Counted], *, at: int) -> bytes:
         """Return the histograms with these values, oldest first; another incarnation begins them again.
@@ -75,7 +82,7 @@ class Summaries:
         scope, metrics = ScopeMetrics(), dict[str, Metric]()
         scope.scope.name = SCOPE
         for (signal, device), histogram in histograms.items():
-            figure = FIGURES[signal]
+            figure = SIGNAL_FIGURES[signal]
             if figure.metric not in metrics:
                 metric = metrics[figure.metric] = scope.metrics.add(
                     name=figure.metric, unit=figure.unit, description=figure.description
@@ -83,7 +90,7 @@ class Summaries:
                 temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
                 metric.exponential_histogram.aggregation_temporality = temporality
             point = metrics[figure.metric].exponential_histogram.data_points.add(
-                attributes=key_values([*figure.attributes, *([(figure.device, device)] if figure.device else [])]),
+                attributes=key_values(figure.labels(device, self._on_points)),
                 start_time_unix_nano=self._start,
                 time_unix_nano=at,
             )

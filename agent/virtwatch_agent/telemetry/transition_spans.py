@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context
 
 from virtwatch_agent.observations import Sample, TargetEvent
+from virtwatch_agent.telemetry.hashed_names import Names
 from virtwatch_agent.telemetry.identity import Attributes, alert_attributes
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_api.thresholdset import ThresholdSet
@@ -22,6 +23,7 @@ def emit_transition(
     reserved: "ReservedSpans",
     transition: Transition,
     *,
+    names: Names,
     thresholds: ThresholdSet | None,
     cause: Sample | TargetEvent | None,
     judged: float,
@@ -34,7 +36,7 @@ def emit_transition(
         ROOT,
         transition.traceparent,
         at=seen,
-        attributes=alert_attributes(transition),
+        attributes=alert_attributes(transition, names),
         links=links(thresholds.traceparent) if thresholds is not None else [],
     )
     if cause is not None:
@@ -48,14 +50,14 @@ def emit_transition(
 
 
 def emit_applied(
-    tracer: Tracer, thresholds: ThresholdSet, *, started: float, ended: float, virtual_machines: int
+    tracer: Tracer, thresholds: ThresholdSet, *, names: Names, started: float, ended: float, virtual_machines: int
 ) -> None:
     """Emit the span of applying a ThresholdSet as a child of the policy's trace; times in seconds since 1970."""
     policy = thresholds.policy
     attributes: Attributes = {
         "virtwatch.policy.kind": policy.kind.value,
         "virtwatch.policy.name": policy.name,
-        **({"virtwatch.policy.namespace": policy.namespace} if policy.namespace else {}),
+        **({"virtwatch.policy.namespace": names.of(policy.namespace)} if policy.namespace else {}),
         "virtwatch.policy.generation": thresholds.generation,
         "virtwatch.policy.hash": thresholds.hash,
         "virtwatch.policy.virtual_machines": virtual_machines,

@@ -31,7 +31,7 @@ def why_absent(signal: str, looks: Mapping[Source, Collection[str]], said: Mappi
 
 
 def reasons(name: str) -> frozenset[str]:
-    """Return all that can be said of why a signal has no value, or an event cannot be told; none of what is neither."""
+    """Return all that can be said of why a signal has no value, or an event cannot be seen; none of what is neither."""
     if name == PROBED_EVENT:
         return frozenset((UNASKED,))
     if name not in SIGNAL:

@@ -93,7 +93,7 @@ class Signal:
 
     @property
     def derived(self) -> bool:
-        """Tell whether the signal says more than one exported reading, or its rate, which every backend computes."""
+        """Return whether the signal says more than one exported reading, or its rate, which every backend computes."""
         match self.formula:
             case Rate((_,), None, Across.EACH, None, None) | Value(_, None, Across.EACH) | None:
                 return False
@@ -114,11 +114,13 @@ class Signal:
 
     @property
     def metric(self) -> str:
-        """Return the OTel name under which the signal is exported; empty where its reading says as much.
+        """Return the OTel name under which the signal is exported; empty where its reading says as much."""
+        return self.own_metric if self.derived else ""
 
-        It is the signal's own name in the namespace of its readings, without what an attribute says.
-        """
-        if not self.derived:
+    @property
+    def own_metric(self) -> str:
+        """Return the signal's own name in the namespace of its readings, without what an attribute says."""
+        if self.formula is None:
             return ""
         said = {value for _, value in self.attributes}
         namespace = READING[self._first_reading].namespace
@@ -143,11 +145,11 @@ class Signal:
 
     @property
     def from_guest(self) -> bool:
-        """Tell whether the guest itself reports it, once its driver is loaded."""
+        """Return whether the guest itself reports it, once its driver is loaded."""
         return any(READING[key].of_guest for key in self.readings)
 
     def format(self, value: float, *, beside: float | None = None) -> str:
-        """Write a value of the signal as people read it; `beside` is a value from which it must be told apart."""
+        """Write a value of the signal as people read it; `beside` is a value from which it must be distinguished."""
         return format_value(value, self.unit, share=self.range.share, beside=beside)
 
 

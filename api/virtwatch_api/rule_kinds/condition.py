@@ -23,7 +23,7 @@ from virtwatch_api.rule_kinds.signal_schema import (
     aggregate_field,
     bound_field,
     bound_rules,
-    signal_field,
+    compared_field,
     timing_fields,
 )
 
@@ -203,8 +203,8 @@ def _comparison_schema(targets: Sequence[TargetKind]) -> Json:
 
 def _comparison_fields(targets: Sequence[TargetKind], *, default: bool) -> Json:
     return {
-        "signal": signal_field("The signal to compare, as in threshold.signal.", targets),
-        "aggregate": aggregate_field(default=default),
-        "above": bound_field("Holds while the value is above this, in the signal's unit."),
-        "below": bound_field("Holds while the value is below this, in the signal's unit."),
+        "signal": compared_field(targets),
+        "aggregate": aggregate_field(default=default, explained=False),
+        "above": bound_field("Holds while the value is above this."),
+        "below": bound_field("Holds while the value is below this."),
     }

@@ -13,7 +13,6 @@ from virtwatch_api.rule_kinds.kind import MAX_PARTS, Json, Need, RuleKind, Scope
 from virtwatch_api.rule_kinds.schema import EVENTS_BELONG, duration_field, event_belongs, list_field, validation
 
 MAX_COUNT = 1000
-COUNTED = frozenset({CountBy.VIRTUAL_MACHINE, CountBy.NODE, CountBy.NAMESPACE})  # that this version judges
 _DISTINCT = "distinct counts each VM once, so it needs by: Node, Namespace or StoragePool"
 
 
@@ -72,12 +71,6 @@ pattern:
                 continue
             for place, name in enumerate(step.types):
                 yield Need(f"sequence[{index}].absent[{place}]", event=name)
-
-    def unsupported(self, body: Any) -> Iterable[tuple[str, str]]:
-        """Name a count of what no single agent sees."""
-        pattern = body.pattern
-        if isinstance(pattern, CountPattern) and pattern.by not in COUNTED:
-            yield "count.by", f"counting events by {pattern.by}"
 
     def mentions(self, signals: str, events: str) -> str:  # noqa: ARG002
         """Look at the events."""

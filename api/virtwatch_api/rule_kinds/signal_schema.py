@@ -1,6 +1,6 @@
 """The CRDs' schemas of what rules on signals share: signal, aggregate, bounds and timers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from virtwatch_api import bounds
 from virtwatch_api.catalogue.entries import TargetKind
@@ -8,11 +8,12 @@ from virtwatch_api.catalogue.signals import Signal
 from virtwatch_api.policy import Function, MissingData
 from virtwatch_api.quantity import MAX_LENGTH
 from virtwatch_api.rule_kinds.kind import Json
+from virtwatch_api.rule_kinds.name_pattern import pattern_of
 from virtwatch_api.rule_kinds.schema import MAX_ENTRY, duration_field, quoted, validation, words
 from virtwatch_api.rule_kinds.signal_fields import signals_of
 
-_OF_VALUES = (Function.LAST, Function.AVG, Function.MAX, Function.MIN, Function.P95)  # in the signal's unit and range
-_COUNTS_OR_GROWTH = (Function.COUNT, Function.RATE)  # in another unit
+_COUNTS_OR_GROWTH = (Function.COUNT, Function.RATE)  # in another unit than the signal's
+_BEYOND = (*_COUNTS_OR_GROWTH, Function.SUM)  # in another range
 
 
 def signal_field(description: str, targets: Sequence[TargetKind], *, explained: bool = False) -> Json:
@@ -27,10 +28,29 @@ def signal_field(description: str, targets: Sequence[TargetKind], *, explained: 
     }
 
 
-def aggregate_field(*, default: bool) -> Json:
-    """Describe an aggregate; by `default` it is there, as Last."""
+def compared_field(targets: Sequence[TargetKind]) -> Json:
+    """Describe a signal's name where conditions repeat it: by a pattern, which is shorter than the list."""
     return {
-        "description": "How the samples of a device become the judged value; by default the last sample.",
+        "description": "The signal to compare, as in threshold.signal.",
+        "type": "string",
+        "maxLength": MAX_ENTRY,
+        "x-kubernetes-validations": [
+            validation(
+                _known(signals_of(targets)),
+                "unknown signal; threshold.signal and `virtwatch signals` list those there are",
+            )
+        ],
+    }
+
+
+def aggregate_field(*, default: bool = True, explained: bool = True) -> Json:
+    """Describe an aggregate; by `default` it is there, as Last; `explained` says what the functions do."""
+    return {
+        "description": (
+            "How the samples of a device become the judged value; by default the last sample."
+            if explained
+            else "As in threshold.aggregate."
+        ),
         "type": "object",
         **({"default": {"function": "Last"}} if default else {}),
         "x-kubernetes-validations": [
@@ -46,7 +66,9 @@ def aggregate_field(*, default: bool) -> Json:
         ],
         "properties": {
             "function": {
-                "description": (
+                "description": "As in threshold.aggregate.function."
+                if not explained
+                else (
                     "Last takes the newest sample and no window. Avg, Max, Min, P95, Sum and Count work on the samples "
                     "of the window; Rate is the growth from its first sample to its last, divided by the seconds "
                     "between the two."
@@ -58,7 +80,9 @@ def aggregate_field(*, default: bool) -> Json:
             },
             "window": duration_field(
                 'How far back samples count, from 1s to 24h, for example "5m". Where it is shorter than '
-                "collection.interval, or than twice that for Rate, samples are taken as often as it needs.",
+                "collection.interval, or than twice that for Rate, samples are taken as often as it needs."
+                if explained
+                else "As in threshold.aggregate.window.",
                 low="1s",
             ),
         },
@@ -107,11 +131,22 @@ def bound_field(description: str) -> Json:
 
 def value_of(text: str) -> str:
     """Return the CEL number of a bound's text; a text that is none, which its own field says, is 0."""
-    number = f"{text}.substring(0, {text}.size() - 1)"  # of a share in percent, or of a time in seconds
-    return (
-        f"(isQuantity({text}) ? quantity({text}).asApproximateFloat() : isQuantity({number}) ? "
-        f"quantity({number}).asApproximateFloat() / ({text}.endsWith('%') ? 100.0 : 1.0) : 0.0)"
-    )
+    number = _quantity(text)
+    return f"(isQuantity({number}) ? quantity({number}).asApproximateFloat() : 0.0)"
+
+
+def compared(text: str, sign: str, other: str) -> str:
+    """Return the CEL text that compares two bounds exactly, for `30%` and `"0.3"` differ as floats.
+
+    Where one is no bound, which its own field says, it is true.
+    """
+    one, two = _quantity(text), _quantity(other)
+    return f"!isQuantity({one}) || !isQuantity({two}) || quantity({one}).compareTo(quantity({two})) {sign} 0"
+
+
+def _quantity(text: str) -> str:
+    """Return the CEL text of a bound as a Kubernetes quantity: a share in percent, a time in seconds."""
+    return f"{text}.replace('%', 'e-2').replace('s', '')"
 
 
 def bound_rules(
@@ -124,39 +159,40 @@ def bound_rules(
     """
     found = signals_of(targets)
     given = "!has(self.signal) || " if optional else ""  # of what may be a group of comparisons
-    other_unit = f"{function} in {words(_COUNTS_OR_GROWTH)}"
-    unitless = f"{_among([item for item in found if item.unit == '1'], found)} && !({other_unit})"
-    seconds = f"{_among([item for item in found if item.unit == 's'], found)} && !({other_unit})"
-    share = f"{_among([item for item in found if item.range.share], found)} && {function} in {words(_OF_VALUES)}"
-    ambiguous = f".matches({quoted(bounds.AMBIGUOUS)})"
-    no_percent = _all(places, lambda text: f"!{text}.endsWith('%')")
-    no_time = _all(places, lambda text: f"!{text}.endsWith('s')")
-    clear = _all(places, lambda text: f"!{text}{ambiguous}")
-    at_most_one = _all(places, lambda text: f"{value_of(text)} <= 1.0")
-    not_negative = _all(places, lambda text: f"{value_of(text)} >= 0.0")
-    below_one = _all(places, lambda text: f"{value_of(text)} < 1.0", ("above",))
-    positive = _all(places, lambda text: f"{value_of(text)} > 0.0", ("below",))
+    of_values = f"!({function} in {words(_COUNTS_OR_GROWTH)})"
+    unitless = f"{_among([item for item in found if item.unit == '1'], found)} && {of_values}"
+    seconds = f"{_among([item for item in found if item.unit == 's'], found)} && {of_values}"
+    share = f"{_among([item for item in found if item.range.share], found)} && !({function} in {words(_BEYOND)})"
+    no_percent = _all(places, "!t.endsWith('%')")
+    a_time = _all(places, f"{seconds} ? !t.endsWith('m') : !t.endsWith('s')")
+    reached = _all_numbers(places, "<= 1.0", ("below", "recover")) + " && " + _all_numbers(places, "< 1.0", ("above",))
+    passed = _all_numbers(places, ">= 0.0", ("above", "recover")) + " && " + _all_numbers(places, "> 0.0", ("below",))
     return [
         validation(f"{given}{unitless} || {no_percent}", "% belongs to a signal without unit"),
-        validation(f"{given}{seconds} || {no_time}", "a time belongs to a signal in seconds"),
         validation(
-            f"{given}!({seconds}) || {clear}",
-            'm is ambiguous for a signal in seconds; write for example "20ms" for milliseconds, "1200s" for minutes',
+            f"{given}{a_time}",
+            "a time belongs to a signal in seconds, where m is ambiguous: "
+            'write for example "20ms" for milliseconds, "1200s" for minutes',
         ),
         validation(
-            f"{given}!({share}) || {at_most_one}",
-            'out of range: the signal is a share from 0 to 1; write for example "0.9" or "90%"',
+            f"{given}!({share}) || {reached}",
+            'out of range: the signal is a share from 0 to 1, and never above 1; write for example "0.9" or "90%"',
         ),
-        validation(f"{given}{function} == 'Rate' || {not_negative}", "out of range: the signal is never below 0"),
-        validation(
-            f"{given}!({share}) || {below_one}",
-            "the rule can never fire: the signal is never above 1",
-        ),
-        validation(
-            f"{given}{function} == 'Rate' || {positive}",
-            "the rule can never fire: the signal is never below 0",
-        ),
+        validation(f"{given}{function} == 'Rate' || {passed}", "out of range: the signal is never below 0"),
     ]
+
+
+def _known(signals: Sequence[Signal]) -> str:
+    """Return the CEL text that says that a name is a signal's.
+
+    The API server reckons what a pattern costs by its length, and of alternatives only the dearest.
+    """
+    said = "false"
+    for target in {item.target: None for item in signals}:
+        names = [item.name for item in signals if item.target is target]
+        first = names[0].partition(".")[0]
+        said = f"self.startsWith('{first}.') ? self.matches({quoted(pattern_of(names))}) : {said}"
+    return said
 
 
 def _among(some: Sequence[Signal], found: Sequence[Signal]) -> str:
@@ -165,17 +201,29 @@ def _among(some: Sequence[Signal], found: Sequence[Signal]) -> str:
     fits = [item for item in found if item.name.rpartition(".")[2] in ends]
     others = [item.name for item in fits if item not in some]
     ending = f"self.signal.matches('[.]({'|'.join(ends)})$')"
-    return ending + (f" && !(self.signal in {words(others)})" if others else "")
+    return ending + (f" && !self.signal.matches({quoted(pattern_of(others))})" if others else "")
 
 
-def _all(
-    places: Sequence[str], says: Callable[[str], str], sides: Sequence[str] = ("above", "below", "recover")
-) -> str:
-    """Return the CEL text that says something of each bound that is there; a comparison has no recover."""
-    held = [
+_SIDES = ("above", "below", "recover")
+
+
+def _all(places: Sequence[str], says: str) -> str:
+    """Return the CEL text that says something of each bound `t` that is there."""
+    return f"{_held(places, _SIDES)}.map(t, string(t)).all(t, {says})"
+
+
+def _all_numbers(places: Sequence[str], says: str, sides: Sequence[str] = _SIDES) -> str:
+    """Return the CEL text that says something of the number of each bound that is there."""
+    numbers = f"{_held(places, sides)}.map(t, {_quantity('string(t)')})"
+    return f"{numbers}.all(t, !isQuantity(t) || quantity(t).asApproximateFloat() {says})"
+
+
+def _held(places: Sequence[str], sides: Sequence[str]) -> str:
+    """List bounds that are there; a comparison has no recover."""
+    held = (
         f"?{place.replace('.', '.?')}.?{side}"
         for place in places
         for side in sides
         if place != "self" or side != "recover"
-    ]
-    return f"[{', '.join(held)}].map(t, string(t)).all(t, {says('t')})"
+    )
+    return f"[{', '.join(held)}]"

@@ -26,9 +26,9 @@ from virtwatch_api.rule_kinds.signal_schema import (
     aggregate_field,
     bound_field,
     bound_rules,
+    compared,
     signal_field,
     timing_fields,
-    value_of,
 )
 
 _FAR_ENOUGH = "critical must be at least as far out as warning"
@@ -133,8 +133,8 @@ threshold:
                 *(
                     validation(
                         f"!has(self.warning) || !has(self.critical) || !has(self.warning.{side}) || "
-                        f"!has(self.critical.{side}) || {value_of(f'string(self.critical.{side})')} {further} "
-                        f"{value_of(f'string(self.warning.{side})')}",
+                        f"!has(self.critical.{side}) || "
+                        + compared(f"string(self.critical.{side})", further, f"string(self.warning.{side})"),
                         _FAR_ENOUGH,
                     )
                     for side, further in (("above", ">="), ("below", "<="))
@@ -148,7 +148,7 @@ threshold:
                     targets,
                     explained=True,
                 ),
-                "aggregate": aggregate_field(default=True),
+                "aggregate": aggregate_field(),
                 "warning": _level_field("The level of a Warning. Holds exactly one of above and below."),
                 "critical": _level_field(
                     "The level of a Critical alert, at least as far out as warning. Holds exactly one of above and "
@@ -195,8 +195,8 @@ def _level_field(description: str) -> Json:
             validation("has(self.above) != has(self.below)", "needs exactly one of above and below"),
             *(
                 validation(
-                    f"!has(self.recover) || !has(self.{side}) || {value_of('string(self.recover)')} {good} "
-                    f"{value_of(f'string(self.{side})')}",
+                    f"!has(self.recover) || !has(self.{side}) || "
+                    + compared("string(self.recover)", good, f"string(self.{side})"),
                     sentence.format(where, side),
                 )
                 for side, good, where in (("above", "<=", "below"), ("below", ">=", "above"))

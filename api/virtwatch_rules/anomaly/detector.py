@@ -63,7 +63,7 @@ class Detector:
         """Score a value of the time `at` (seconds since 1970), then learn it.
 
         No number is neither scored nor learned; a point that is not newer than the last one is scored by its level
-        alone, and not learned. Without `learn` the short memory goes on, and what is normal stays as it is.
+        alone, and not learned. Without `learn` the short memory continues, and what is normal stays as it is.
         """
         if not math.isfinite(value):
             return UNKNOWN
@@ -80,7 +80,7 @@ class Detector:
 
     @property
     def warm(self) -> bool:
-        """Tell whether enough was seen to score."""
+        """Return whether enough was seen to score."""
         return self.points >= WARM_UP_POINTS
 
     def _note_time(self, at: float) -> None:

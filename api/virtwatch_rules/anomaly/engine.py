@@ -10,11 +10,11 @@ from virtwatch_api.policy import Aggregate, AnomalyRule, Function
 from virtwatch_rules.alerts import AT_ONCE, Alert, Document, Said
 from virtwatch_rules.anomaly.detector import Detector
 from virtwatch_rules.anomaly.pause import PAUSING, Pause
-from virtwatch_rules.anomaly.rollup import SENSITIVITIES, Rollup
+from virtwatch_rules.anomaly.rollup import LOWEST_BEFORE, SENSITIVITIES, WEEK_S, Rollup
 from virtwatch_rules.anomaly.series import Episode, Series
 from virtwatch_rules.anomaly.state import detector_from, document
 from virtwatch_rules.anomaly.wording import describe
-from virtwatch_rules.engine import Judge, OneByOne, Watch
+from virtwatch_rules.engine import Judge, Learning, OneByOne, Watch
 from virtwatch_rules.inputs import Event, Input, Wants
 
 POINT_S = 60.0  # a point is the mean of so many seconds
@@ -45,6 +45,8 @@ class AnomalyEngine(OneByOne):
 class AnomalyJudge(Judge):
     """Learn and judge one target."""
 
+    learns = True
+
     def __init__(self, body: AnomalyRule, wants: Wants, *, at: float) -> None:
         super().__init__(wants)
         self.body = body
@@ -58,7 +60,7 @@ class AnomalyJudge(Judge):
     def renew(self, body: AnomalyRule, wants: Wants) -> bool:
         """Go on with what was learned: other signals come and go, and the bound follows the sensitivity."""
         self.body, self.wants = body, wants
-        self.rollup.sensitivity = SENSITIVITIES[body.sensitivity]
+        self.rollup.renew(SENSITIVITIES[body.sensitivity])
         for key in [key for key in self.series if key[0] not in body.signals]:
             del self.series[key]
         return True
@@ -90,12 +92,12 @@ class AnomalyJudge(Judge):
         holds = self.rollup.holds(total, at=at, firing=self._firing)
         if not holds and not self.alerts:
             return
-        alert = self.alerts.setdefault("", Alert())
+        alert = self.open_alert()
         change = alert.judge(self.body.severity if holds else None, timing=AT_ONCE, at=at, reason=Reason.BREACH)
         if change is not None:
             yield self.say(alert, change)
         if not alert.state.firing:
-            del self.alerts[""]
+            self.drop_alert()
 
     def vanish(self, *, at: float) -> Iterator[Said]:
         """End the alert; what was learned is kept for the target's next run."""
@@ -126,7 +128,13 @@ class AnomalyJudge(Judge):
         if self.pause.on(at):
             return f"does not judge while {self.pause.why}"
         total = sum(series.weight for series in self.series.values())
-        return f"surprise is {total:.1f}; fires from {self.rollup.bound:.1f} on in 3 of 4 minutes"
+        many = f"{self.rollup.sensitivity.over} of {self.rollup.sensitivity.minutes} minutes"
+        return f"surprise is {total:.1f}; fires from {self.rollup.bound:.1f} on in {many}"
+
+    @property
+    def learning(self) -> Learning:
+        """Return how far it has learned, and what it has found since."""
+        return Learning(not (self.rollup.at or self.rollup.weeks), self.rollup.weeks * WEEK_S, self.rollup.findings)
 
     def save(self) -> Document | None:
         """Return what was learned."""
@@ -140,30 +148,39 @@ class AnomalyJudge(Judge):
 
     def _document(self, some: Iterable[tuple[tuple[str, str], Series]]) -> Document:
         series = [[*key, document(item.detector)] for key, item in some]
-        counts = {"findings": self.rollup.findings, "weeks": self.rollup.weeks, "bound": self.rollup.bound}
+        rollup = self.rollup
+        counts = {
+            "findings": rollup.findings,
+            "weeks": rollup.weeks,
+            "bound": rollup.bound,
+            "lowest": rollup.sensitivity.bound,
+        }
         return {"version": VERSION, "begun": self.begun, "series": series, **counts}
 
     def restore(self, document: Document) -> None:
-        """Take back what was learned; what cannot be read is learned anew."""
+        """Take back what was learned; what cannot be read is learned again."""
         if document.get("version") != VERSION:
             return
         try:
             begun, findings = float(document["begun"]), int(document["findings"])
             weeks, bound = float(document["weeks"]), float(document["bound"])
+            own = self.rollup.sensitivity.bound
+            lowest = float(document.get("lowest", LOWEST_BEFORE.get(self.body.sensitivity, own)))
             saved = [(str(signal), str(device), item) for signal, device, item in document["series"]]
         except (KeyError, TypeError, ValueError):
             return
-        if not all(map(math.isfinite, (begun, weeks, bound))):
+        if not all(map(math.isfinite, (begun, weeks, bound, lowest))) or lowest <= 0:
             return
         self.begun = min(self.begun, begun)
-        self.rollup.findings, self.rollup.weeks, self.rollup.bound = findings, weeks, bound
+        self.rollup.findings, self.rollup.weeks = findings, weeks
+        self.rollup.resume(bound, lowest=lowest)
         for signal, device, item in saved[:MAX_SERIES]:
             detector = detector_from(item)
             if detector is not None and signal in self.body.signals:
                 self.series[signal, device] = Series(detector)
 
     def clock_set(self, seconds: float) -> None:
-        """Let timers go on though the clock was set; the hours of the day are those of the new clock."""
+        """Let timers continue though the clock was set; the hours of the day are those of the new clock."""
         super().clock_set(seconds)
         self.begun += seconds
         self.rollup.at += seconds

@@ -32,11 +32,11 @@ class Pause:
         self.until = float("-inf")
 
     def on(self, at: float) -> bool:
-        """Tell whether nothing is to be learned."""
+        """Return whether nothing is to be learned."""
         return at < self.until
 
     def note(self, event: str, *, at: float) -> None:
-        """Take an event; the newest says what goes on, but a boot is not over because of a resume."""
+        """Take an event; the newest says what continues, but a boot is not over because of a resume."""
         why, seconds = _BEGINS[event]
         if event == "vm.resumed" and at + seconds < self.until and self.why == "the VM boots":
             return

@@ -28,7 +28,7 @@ class Season:
 
     @property
     def better(self) -> bool:
-        """Tell whether the hour forecasts better than the plain mean."""
+        """Return whether the hour forecasts better than the plain mean."""
         return self.error < self.plain_error
 
     def expected(self, cell: int) -> float | None:

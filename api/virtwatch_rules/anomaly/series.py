@@ -21,7 +21,7 @@ _NEGLIGIBLE = 0.01
 
 @dataclass(slots=True)
 class Episode:
-    """Hold an anomaly that goes on: since when, what it is, and the range that it must come back to."""
+    """Hold an anomaly that continues: since when, what it is, and the range that it must come back to."""
 
     since: float
     feature: int
@@ -77,7 +77,7 @@ class Series:
             self.surprise = max(self.surprise, self.episode.surprise)
 
     def quiet(self, at: float) -> None:
-        """End an anomaly of which nothing is heard any more, and let its surprise fade."""
+        """End an anomaly of which nothing is received any more, and let its surprise fade."""
         if at - self.detector.last >= _SILENT_S:
             self.last, self.episode = self.episode or self.last, None
             self.known = 0.0

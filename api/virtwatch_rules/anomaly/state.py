@@ -1,4 +1,4 @@
-"""A detector as a small document, exact to the bit: saved, restored, handed over; what cannot be read starts anew."""
+"""A detector as a small document, exact to the bit: saved, restored, handed over; what cannot be read starts again."""
 
 import base64
 import binascii

@@ -109,7 +109,7 @@ class PatternJudge(Judge):
             self.tick_at = -NEVER
 
     def clock_set(self, seconds: float) -> None:
-        """Let timers go on though the clock was set."""
+        """Let timers continue though the clock was set."""
         super().clock_set(seconds)
         self.history.moved(seconds)
 
@@ -117,7 +117,7 @@ class PatternJudge(Judge):
         match, again = self._look(at)
         alert = self.alerts.get("")
         if match is not None:
-            alert = self.alerts.setdefault("", Alert())
+            alert = self.open_alert()
             alert.memory = {"version": VERSION, OUTLIVES: True, "until": match.until}
             alert.evidence = _evidence(self.body, match, self.history)
             change = alert.judge(self.body.severity, timing=AT_ONCE, at=at, reason=Reason.EVENT)
@@ -125,7 +125,7 @@ class PatternJudge(Judge):
                 yield self.say(alert, change)
         elif alert is not None and (again := self._recalled_until(alert, at)) <= at:
             change = alert.end(self._why_over(), at=at)
-            del self.alerts[""]
+            self.drop_alert()
             if change is not None:
                 yield self.say(alert, change)
         self.tick_at = min(again, self._first_forgotten())

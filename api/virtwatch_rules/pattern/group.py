@@ -73,7 +73,7 @@ class GroupJudge:
         self._judges = {}
 
     def clock_set(self, seconds: float) -> None:
-        """Let timers go on though the clock was set."""
+        """Let timers continue though the clock was set."""
         for judge in self._judges.values():
             judge.clock_set(seconds)
 

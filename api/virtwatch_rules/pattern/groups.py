@@ -4,14 +4,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from virtwatch_api.alert import INACTIVE, Reason, resolve
-from virtwatch_api.policy import CountBy, CountPattern, Enforcement, PatternRule, PolicyKey
+from virtwatch_api.policy import CountBy, CountPattern, Enforcement, PatternRule, PolicyKey, Rule
 from virtwatch_api.resolution import EffectiveRule
 from virtwatch_rules.alerts import Document, Saved
+from virtwatch_rules.engine import NEVER
 from virtwatch_rules.event import matches
 from virtwatch_rules.inputs import Event
 from virtwatch_rules.pattern.group import GroupJudge, GroupSaid
 from virtwatch_rules.verdict import AlertName, Record, Verdict
 
+OVER_NODES = frozenset({CountBy.NAMESPACE, CountBy.STORAGE_POOL})  # what the operator judges, and no agent
 RuleKey = tuple[PolicyKey, str]
 _GROUP = "group"  # in an alert's memory: it is one of a group, whose name it holds
 
@@ -26,21 +28,31 @@ class GroupVerdict:
 
 def joins(effective: EffectiveRule) -> CountBy | None:
     """Return by what a rule joins the events of several targets; None for a rule on each target alone."""
-    body = effective.rule.body
+    return joined_by(effective.rule)
+
+
+def joined_by(rule: Rule) -> CountBy | None:
+    """Return the same of a rule as its policy says it."""
+    body = rule.body
     if not isinstance(body, PatternRule) or not isinstance(body.pattern, CountPattern):
         return None
     return None if body.pattern.by is CountBy.VIRTUAL_MACHINE else body.pattern.by
 
 
 def counts(effective: EffectiveRule, event: Event) -> bool:
-    """Tell whether a rule that joins several targets counts an event."""
+    """Return whether a rule that joins several targets counts an event."""
     pattern = effective.rule.body.pattern if isinstance(effective.rule.body, PatternRule) else None
     return isinstance(pattern, CountPattern) and event.type == pattern.event.type and matches(pattern.event, event)
 
 
 def is_group(saved: Saved) -> bool:
-    """Tell whether an alert is about several targets."""
+    """Return whether an alert is about several targets."""
     return _GROUP in saved.memory
+
+
+def group_of(saved: Saved) -> str:
+    """Return the group that an alert is about; empty where it is about one target."""
+    return str(saved.memory.get(_GROUP, ""))
 
 
 @dataclass(slots=True)
@@ -73,7 +85,7 @@ class GroupRules:
     def apply(
         self, rules: Mapping[RuleKey, EffectiveRule], policies: Collection[PolicyKey], *, at: float
     ) -> Iterator[GroupVerdict]:
-        """Put rules in force; alerts whose rule still stands go on, the others end. `policies` are those that exist."""
+        """Put rules in force; alerts whose rule is among them continue, others end. `policies` are those that exist."""
         for key, item in list(self._in_force.items()):
             effective = rules.get(key)
             if effective is not None and _same_enforcement(item.effective, effective) and _renewed(item, effective):
@@ -98,6 +110,11 @@ class GroupRules:
             for said in item.judge.event(event, group=group, member=member):
                 yield item.verdict(key, said)
 
+    @property
+    def tick_at(self) -> float:
+        """Return before when `tick` has nothing to do, unless something happens."""
+        return min((item.judge.tick_at for item in self._in_force.values()), default=NEVER)
+
     def tick(self, *, at: float) -> Iterator[GroupVerdict]:
         """Let time pass."""
         for key, item in self._in_force.items():
@@ -107,7 +124,7 @@ class GroupRules:
 
     def restore(self, name: AlertName, saved: Saved) -> None:
         """Take back an alert from before a restart: it waits until its rule applies."""
-        self._waiting[(name.policy, name.rule), str(saved.memory.get(_GROUP, ""))] = saved
+        self._waiting[(name.policy, name.rule), group_of(saved)] = saved
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield what must survive a restart: every enforced alert that fires, with its group."""
@@ -134,7 +151,7 @@ class GroupRules:
             self._taught[policy, rule] = document
 
     def clock_set(self, seconds: float) -> None:
-        """Let timers go on though the clock was set."""
+        """Let timers continue though the clock was set."""
         self._waiting = {key: saved.moved(seconds) for key, saved in self._waiting.items()}
         for item in self._in_force.values():
             item.judge.clock_set(seconds)

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each transition and a summary; return 1 for input that cannot be read."""
-    from virtwatch_cli.backtest.driver import BacktestError, backtest
+    from virtwatch_cli.backtest.driver import backtest
+    from virtwatch_cli.backtest.recordings import BacktestError
 
     try:
         backtest(arguments.policies, arguments.samples, page=arguments.html, as_json=arguments.output == "json")

@@ -49,7 +49,7 @@ def _page(thresholds: Sequence[ThresholdSet], summary: Summary, traces: Traces, 
     yield '<p><span class="key" style="background:var(--line)"></span>value'
     yield '<span class="key" style="background:var(--warning)"></span>Warning'
     yield '<span class="key" style="background:var(--critical)"></span>Critical'
-    yield '<span class="key" style="background:var(--band)"></span>expected band. '
+    yield '<span class="key" style="background:var(--band)"></span>expected band, of the last time that it fired. '
     yield "Dashed lines are bounds, shaded times are those in which the alert fired. Times are UTC.</p>"
     shown = 0
     for item in thresholds:
@@ -119,19 +119,30 @@ class _Plot:
             parts.append(_rect(left, _TOP, max(1.5, right - left), _HEIGHT - _BOTTOM - _TOP, style))
         parts.append(self._range())
         for style, value in self._bounds:
-            parts.append(_line(_LEFT, self._y(value), _WIDTH, self._y(value), f"bound {style}"))
+            y = self._y(value)
+            parts.append(_line(_LEFT, y, _WIDTH, y, f"bound {style}"))
+            parts.append(f'<text x="{_WIDTH - 4}" y="{y - 4:.1f}" text-anchor="end">{self._text(value)}</text>')
         return "".join([*parts, "</svg>"])
 
     def _grid(self) -> Iterator[str]:
-        signal = SIGNAL.get(self._alert.signal)
-        for value in _ticks(self._low, self._high):
-            text = signal.format(value) if signal else f"{value:.3g}"
+        for value in _ticks(self._low, self._high, unit=self._unit()):
             yield _line(_LEFT, self._y(value), _WIDTH, self._y(value), "grid")
-            yield f'<text x="{_LEFT - 6}" y="{self._y(value) + 4:.1f}" text-anchor="end">{html.escape(text)}</text>'
+            yield f'<text x="{_LEFT - 6}" y="{self._y(value) + 4:.1f}" text-anchor="end">{self._text(value)}</text>'
         for index in range(5):
             at = self._begin + (self._end - self._begin) * index / 4
             anchor = "start" if index == 0 else "end" if index == 4 else "middle"
             yield f'<text x="{self._x(at):.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{_time(at)}</text>'
+
+    def _text(self, value: float) -> str:
+        signal = SIGNAL.get(self._alert.signal)
+        return html.escape(signal.format(value) if signal else f"{value:.3g}")
+
+    def _unit(self) -> float:
+        """Return what round numbers are multiples of: bytes are written in powers of 1,024."""
+        signal = SIGNAL.get(self._alert.signal)
+        if signal is None or not signal.unit.startswith("By") or self._high < 1:
+            return 1.0
+        return 1024.0 ** math.floor(math.log(self._high, 1024))
 
     def _range(self) -> str:
         """Draw the least and greatest value as one area, which is a line where both are the same."""
@@ -154,13 +165,14 @@ def _bounds(rule: Rule) -> list[tuple[str, float]]:
     return [(style, level.value) for style, level in levels if level is not None]
 
 
-def _ticks(low: float, high: float) -> Iterator[float]:
-    """Yield three to seven round values of a range."""
+def _ticks(low: float, high: float, *, unit: float = 1.0) -> Iterator[float]:
+    """Yield three to seven values of a range, round in a unit."""
+    low, high = low / unit, high / unit
     rough = (high - low) / 5
     step = 10.0 ** math.floor(math.log10(rough))
     step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= rough)
     for index in range(math.ceil(low / step), math.floor(high / step) + 1):
-        yield index * step
+        yield index * step * unit
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:

@@ -1,12 +1,14 @@
 """The values of each series, thinned as they come: least and greatest of each piece of time, at most 1,000 pieces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.recording import RecordedSample, TargetName
 from virtwatch_rules.registry import engine_of
 
 _MOST_PIECES = 1000
+
+Series = tuple[TargetName, str, str]  # target, signal, device
 
 
 class Trace:
@@ -44,7 +46,7 @@ class Traces:
 
     def __init__(self, thresholds: Sequence[ThresholdSet]) -> None:
         self._signals: set[str] = set()
-        self._traces: dict[tuple[TargetName, str, str], Trace] = {}
+        self._traces: dict[Series, Trace] = {}
         for item in thresholds:
             for rule in item.rules:
                 engine = engine_of(rule.body)
@@ -54,13 +56,23 @@ class Traces:
 
     def note(self, sample: RecordedSample) -> None:
         """Take a sample."""
-        if sample.signal not in self._signals or sample.value is None:
+        value = sample.value
+        if value is None:
             return
-        key = (sample.target, sample.signal, sample.device)
-        trace = self._traces.get(key)
+        trace = self._traces.get(sample[1:4])
         if trace is None:
-            trace = self._traces[key] = Trace()
-        trace.note(sample.at, sample.value)
+            if sample.signal not in self._signals:
+                return
+            trace = self._traces[sample[1:4]] = Trace()
+        trace.note(sample.at, value)
+
+    def kept(self, wanted: Set[tuple[TargetName, str]]) -> Mapping[Series, Trace]:
+        """Return the series of some targets' signals."""
+        return {key: trace for key, trace in self._traces.items() if key[:2] in wanted}
+
+    def add(self, traces: Mapping[Series, Trace]) -> None:
+        """Take series that were traced in another place."""
+        self._traces.update(traces)
 
     def of(self, target: TargetName, signal: str, device: str) -> Trace | None:
         """Return a series; of a signal that has devices, the first where none is named."""

@@ -21,7 +21,8 @@ KINDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the target, policies, and where its values come from."""
-    parser.add_argument("target", type=_target, metavar="KIND/NAME", help="as in vm/web-1, vm/shop/web-1 or node/n1")
+    examples = "vm/web-1, vm/shop/web-1, node/n1, pool/images or network/default; in a cluster pool/n1/images"
+    parser.add_argument("target", type=_target, metavar="KIND/NAME", help=f"as in {examples}")
     watch.add_policies(parser, required=False)
     parser.add_argument("--cluster", action="store_true", help="ask the agent of the target's node, by an Explanation")
     parser.add_argument("--kubeconfig", metavar="FILE", help="how to reach the cluster (default: $KUBECONFIG)")
@@ -35,15 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; return 1 when the target or a policy is not there."""
-    try:
-        from virtwatch_cli.explain.page import as_json, as_text
-        from virtwatch_cli.explain.sources import ExplainError, live, recorded
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
-            file=sys.stderr,
-        )
-        return 1
+    from virtwatch_cli.explain.page import as_json, as_text
+    from virtwatch_cli.explain.sources import ExplainError, live, recorded
+
     kind, name = arguments.target
     if arguments.cluster:
         return _ask(kind, name, arguments)
@@ -54,7 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.samples:
             answer = recorded(kind, name, arguments.file, arguments.samples)
         else:
-            answer = live(kind, name, arguments.file, tuple(arguments.connect or ()), seconds=arguments.seconds)
+            answer = live(
+                kind,
+                name,
+                arguments.file,
+                tuple(arguments.connect or ()),
+                seconds=arguments.seconds,
+                guest_agent=arguments.guest_agent,
+            )
     except ExplainError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -63,11 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ask(kind: TargetKind, name: str, arguments: argparse.Namespace) -> int:
-    try:
-        from virtwatch_cli.explain.cluster import AskError, as_json, as_text, ask
-    except ModuleNotFoundError as error:
-        print(f"error: {error.name} is missing: pip install 'virtwatch[cluster]'", file=sys.stderr)
-        return 1
+    from virtwatch_cli.explain.cluster import AskError, as_json, as_text, ask
+
     try:
         answer = ask(kind, name, kubeconfig=arguments.kubeconfig)
     except AskError as error:

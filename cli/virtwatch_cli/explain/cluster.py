@@ -27,14 +27,21 @@ def ask(kind: TargetKind, name: str, *, kubeconfig: str | None) -> dict[str, Any
         AskError: there is none; the message says why.
     """
     namespace, _, target = name.rpartition("/")
-    if not namespace:
-        namespace = _OPERATOR_NAMESPACE if kind is TargetKind.NODE else "default"
+    spec = {"kind": kind.value, "name": target}
+    if kind is TargetKind.VIRTUAL_MACHINE:
+        namespace = namespace or "default"
+    else:
+        if kind is not TargetKind.NODE:
+            if not namespace:
+                raise AskError(f"name the node too, as in pool/n1/{target}: the cluster does not know where it is")
+            spec["node"] = namespace
+        namespace = _OPERATOR_NAMESPACE
     called = f"ask-{secrets.token_hex(4)}"
     body = {
         "apiVersion": VIRTWATCH,
         "kind": "Explanation",
         "metadata": {"namespace": namespace, "name": called},
-        "spec": {"target": {"kind": kind.value, "name": target}},
+        "spec": {"target": spec},
     }
     try:
         client = KubeClient.from_environment(kubeconfig)

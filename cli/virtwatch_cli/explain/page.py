@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from virtwatch_cli.explain.sources import Answer
+from virtwatch_cli.explain.look import Answer
 from virtwatch_rules.answer import lines, rule_documents
 
 

@@ -5,7 +5,6 @@ Needs no libvirt and no policy. Ctrl-C ends it.
 
 import argparse
 import math
-import sys
 
 _LEAST_S, _MOST_S = 0.1, 3600.0
 
@@ -21,14 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print until a signal or the last line ends it."""
-    try:
-        from virtwatch_cli.host.session import show
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
-            file=sys.stderr,
-        )
-        return 1
+    from virtwatch_cli.host.session import show
+
     show(interval=arguments.interval, count=arguments.count, as_json=arguments.output == "json")
     return 0
 

@@ -11,7 +11,7 @@ from virtwatch_api.duration import parse_duration
 from virtwatch_api.policy import Severity
 from virtwatch_cli.documents import UnreadableError, read_documents
 from virtwatch_cli.policy_tests.series import expand
-from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedSample, TargetName
+from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedLabels, RecordedPools, RecordedSample, TargetName
 
 START = 1_767_225_600.0  # 2026-01-01 00:00 UTC, a Thursday: when each test begins
 
@@ -82,7 +82,7 @@ def read_test_file(path: Path) -> PolicyTests:
 
 
 def _test(item: Any, where: str, interval: float) -> PolicyTest:
-    fields = _mapping(item, where, required=("name", "expect"), optional=("interval", "input", "events"))
+    fields = _mapping(item, where, required=("name", "expect"), optional=("interval", "input", "events", "pools"))
     if "interval" in fields:
         interval = _duration(fields["interval"], f"{where}.interval")
     recorded: list[Recorded] = []
@@ -90,7 +90,9 @@ def _test(item: Any, where: str, interval: float) -> PolicyTest:
         recorded += _series(series, place, interval)
     for event, place in _items(fields.get("events", []), f"{where}.events"):
         recorded.append(_event(event, place))
-    recorded.sort(key=lambda one: (one.at, not isinstance(one, RecordedLabels)))
+    for name, pools in _mapping_of_pools(fields.get("pools", {}), f"{where}.pools").items():
+        recorded.append(RecordedPools(START, TargetName(name), pools))
+    recorded.sort(key=lambda one: (one.at, not isinstance(one, RecordedLabels | RecordedPools)))
     expectations = [_expectation(one, place) for one, place in _items(fields["expect"], f"{where}.expect")]
     expectations.sort(key=lambda one: one.at)
     return PolicyTest(_text(fields["name"], f"{where}.name"), tuple(recorded), tuple(expectations))
@@ -116,6 +118,12 @@ def _series(item: Any, where: str, interval: float) -> list[Recorded]:
         for index, value in enumerate(values)
         if value is not None
     ]
+
+
+def _mapping_of_pools(value: Any, where: str) -> Mapping[str, Mapping[str, str]]:
+    if not isinstance(value, dict) or not all(isinstance(pools, dict) for pools in value.values()):
+        raise PolicyTestError(f"{where}: must say where each VM's disks lie, as in {{web-1: {{vda: images}}}}")
+    return {str(name): {str(disk): str(pool) for disk, pool in pools.items()} for name, pools in value.items()}
 
 
 def _event(item: Any, where: str) -> RecordedEvent:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from virtwatch_api.duration import format_duration
 from virtwatch_api.thresholdset import ThresholdSet
-from virtwatch_cli.backtest.driver import BacktestError, read_thresholds
+from virtwatch_cli.backtest.driver import read_thresholds
+from virtwatch_cli.backtest.recordings import BacktestError
 from virtwatch_cli.policy_tests.document import (
     START,
     Expectation,

@@ -27,16 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until a signal ends it."""
-    try:
-        from virtwatch_cli.record.recorder import Recorder
-        from virtwatch_cli.record.rotating import RotatingFile
-        from virtwatch_cli.watch.session import watch as watching
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
-            file=sys.stderr,
-        )
-        return 1
+    from virtwatch_cli.record.recorder import Recorder
+    from virtwatch_cli.record.rotating import RotatingFile
+    from virtwatch_cli.watch.session import watch as watching
+
     path: Path = arguments.output_file
     try:
         with RotatingFile(path, most_bytes=arguments.max_size, most_files=arguments.files) as file:
@@ -48,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
                 state=arguments.state,
                 values_every=arguments.values_every,
                 recorder=recorder,
+                guest_agent=arguments.guest_agent,
             )
             recorder.close()
     except OSError as error:

@@ -2,16 +2,27 @@
 
 import heapq
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from virtwatch_agent.collect.passing import PassingCollector
+from virtwatch_agent.inventory.pools import pool_of
 from virtwatch_agent.judge.derive import Deriver
-from virtwatch_agent.observations import Appeared, Domain, Observation, Sample, TargetEvent, Vanished
+from virtwatch_agent.observations import (
+    Appeared,
+    Domain,
+    LibvirtObject,
+    ObjectsListed,
+    Observation,
+    Sample,
+    TargetEvent,
+    Vanished,
+)
 from virtwatch_agent.seams import Collector, Deliver
-from virtwatch_api.catalogue.readings import Source
-from virtwatch_api.targets import TargetRef
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.targets import TargetRef, vm_ref
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.watch.watched import kubernetes_identity
-from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedSample, TargetName, write_line
+from virtwatch_rules.recording import Recorded, RecordedEvent, RecordedPools, RecordedSample, TargetName, write_line
 from virtwatch_rules.registry import engine_of
 
 # Sources of one VM deliver on threads of their own: what one measured before may come after what another did.
@@ -19,7 +30,7 @@ _ORDERED_AFTER_S = 5.0
 
 
 class Recorder:
-    """Put what is heard in the order of time, and write it as lines."""
+    """Put what is received in the order of time, and write it as lines."""
 
     def __init__(self, write: Callable[[list[str]], None]) -> None:
         """`write` takes whole lines; its OSError ends the recording, not the watching."""
@@ -62,55 +73,44 @@ class Recorder:
         self.lines += len(lines)
 
 
-class _Recorded(Collector):
+class _Recorded(PassingCollector):
     """Pass a collector's observations on, and let a recorder hear them."""
 
     def __init__(
         self, collector: Collector, recorder: Recorder, thresholds: Callable[[], Sequence[ThresholdSet]]
     ) -> None:
-        self._collector = collector
+        super().__init__(collector)
         self._recorder = recorder
         self._thresholds = thresholds
         self._names: dict[TargetRef, TargetName] = {}
         self._derivers: dict[TargetRef, Deriver] = {}
+        self._domains: dict[TargetRef, Domain] = {}
+        self._pools: dict[str, tuple[LibvirtObject, ...]] = {}  # by connection
         self._lock = threading.Lock()
 
     def start(self, deliver: Deliver) -> None:
         """Begin."""
 
-        def heard(*observations: Observation) -> None:
+        def received(*observations: Observation) -> None:
             with self._lock:
                 recorded = [item for observation in observations for item in self._recorded(observation)]
             self._recorder.take(recorded)
             deliver(*observations)
 
-        self._collector.start(heard)
-
-    def plan(self, target: TargetRef, intervals: Mapping[Source, float]) -> None:
-        """Pass a plan on."""
-        self._collector.plan(target, intervals)
-
-    def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
-        """Pass on which sources are asked at random instants."""
-        self._collector.scatter(target, within)
-
-    def look_again(self, target: TargetRef, source: Source, at: float) -> None:
-        """Pass on that a source is asked once more."""
-        self._collector.look_again(target, source, at)
-
-    def launchers(self, pods: frozenset[str]) -> None:
-        """Pass on which pods are launchers."""
-        self._collector.launchers(pods)
-
-    def stop(self) -> None:
-        """End."""
-        self._collector.stop()
+        self._collector.start(received)
 
     def _recorded(self, observation: Observation) -> Iterator[Recorded]:
         match observation:
-            case Appeared(domain):
+            case Appeared(domain, at):
                 self._names[domain.target] = TargetName(_name(domain))
+                self._domains[domain.target] = domain
+                yield from self._pools_of([domain], at)
+            case ObjectsListed(TargetKind.STORAGE_POOL, connection, at, pools):
+                self._pools[connection] = pools
+                # Once more with each listing: of a recording that is bounded, the oldest lines go.
+                yield from self._pools_of(self._domains.values(), at)
             case Vanished(uuid):
+                self._domains.pop(vm_ref(uuid), None)
                 gone = [target for target in self._derivers if target.id == uuid]
                 for target in gone:
                     del self._derivers[target]
@@ -124,6 +124,16 @@ class _Recorded(Collector):
                     )
             case _:
                 pass
+
+    def _pools_of(self, domains: Iterable[Domain], at: float) -> Iterator[Recorded]:
+        for domain in domains:
+            found = {disk.device: pool_of(disk, domain.connection, self._all_pools()) for disk in domain.disks}
+            named = {device: pool.name for device, pool in found.items() if pool is not None}
+            if named:
+                yield RecordedPools(at, self._names[domain.target], named)
+
+    def _all_pools(self) -> Iterator[LibvirtObject]:
+        return (pool for pools in self._pools.values() for pool in pools)
 
     def _sample(self, sample: Sample) -> Iterator[Recorded]:
         name = self._names.get(sample.target)

@@ -5,7 +5,6 @@ OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics, events and traces go there. Ctrl-C 
 """
 
 import argparse
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -55,6 +54,17 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
         help="a libvirt URI, as in test:///default; may be given more than once"
         " (default: this host's libvirt, and on a KubeVirt node that of every virt-launcher pod)",
     )
+    add_guest_agent(parser)
+
+
+def add_guest_agent(parser: argparse.ArgumentParser) -> None:
+    """Take whether guests are asked."""
+    parser.add_argument(
+        "--guest-agent",
+        action="store_true",
+        help="ask guest agents for file systems and load, by connections of their own that may change VMs"
+        " (default: every connection is read-only)",
+    )
 
 
 def _every(text: str) -> float:
@@ -80,18 +90,13 @@ def uri(text: str) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until a signal ends it."""
-    try:
-        from virtwatch_cli.watch.session import watch
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the Python package {error.name} is missing; pip install 'virtwatch[cli]' brings it",
-            file=sys.stderr,
-        )
-        return 1
+    from virtwatch_cli.watch.session import watch
+
     return watch(
         files=arguments.file,
         uris=tuple(arguments.connect or ()),
         as_json=arguments.output == "json",
         state=arguments.state,
         values_every=arguments.values_every,
+        guest_agent=arguments.guest_agent,
     )

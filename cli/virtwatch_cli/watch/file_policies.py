@@ -30,7 +30,7 @@ class FilePolicies(ThresholdSource):
         changed: Callable[[tuple[ThresholdSet, ...]], None],
         wrong: Callable[[Finding | str], None],
     ) -> None:
-        """`changed` is told the policies in force, `wrong` each finding and remark once, from another thread."""
+        """`changed` is reported the policies in force, `wrong` each finding and remark once, from another thread."""
         self._paths = paths
         self._changed = changed
         self._wrong = wrong

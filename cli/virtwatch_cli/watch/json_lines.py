@@ -61,8 +61,8 @@ class JsonScreen(Screen):
 
     def unavailable(self, policy: PolicyKey, item: Unavailable, *, over: bool) -> None:
         """Write that a rule cannot be judged for some VMs, or can again."""
-        told = {"rule": item.rule, "signal": item.signal, "why": item.why, "example": item.example}
-        self._write("unavailable", policy=str(policy), virtualMachines=item.targets, over=over, **told)
+        reported = {"rule": item.rule, "signal": item.signal, "why": item.why, "example": item.example}
+        self._write("unavailable", policy=str(policy), virtualMachines=item.targets, over=over, **reported)
 
     def transition(self, transition: Transition) -> None:
         """Write a transition, in the shape that NodeMonitor's status holds."""

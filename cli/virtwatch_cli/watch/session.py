@@ -9,11 +9,12 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from virtwatch_agent.collect.cost import CostMeter
+from virtwatch_agent.collect.guest.agent import guest_agents
 from virtwatch_agent.collect.kernel.threads import ProcThreads
 from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.libvirt.trial import cannot_open
@@ -22,6 +23,9 @@ from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
 from virtwatch_agent.seams import Collector
 from virtwatch_agent.telemetry.agent_telemetry import AgentTelemetry
+from virtwatch_api.policy import CountBy
+from virtwatch_api.resolution import effective_rules
+from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding
 from virtwatch_cli.record.recorder import Recorder
 from virtwatch_cli.watch.connections import choose
@@ -32,6 +36,7 @@ from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.text import TextScreen
 from virtwatch_cli.watch.watched import Watched
 from virtwatch_process.descriptors import raise_descriptor_limit
+from virtwatch_rules.pattern.groups import joins
 from virtwatch_telemetry.providers import set_up
 
 _SHUTDOWN = 3.0  # seconds for the last telemetry
@@ -45,10 +50,11 @@ def watch(
     state: Path | None,
     values_every: float = 0.0,
     recorder: Recorder | None = None,
+    guest_agent: bool = False,
 ) -> int:
     """Watch until SIGINT or SIGTERM, then return 0; 1 when no policy is valid, or a URI or folder cannot be used.
 
-    Current values are shown each `values_every` seconds, 0 for never.
+    Current values are shown each `values_every` seconds, 0 for never. `guest_agent` lets guests be asked.
 
     Raises:
         OSError: nothing can be shown any more.
@@ -81,15 +87,17 @@ def watch(
         if any(isinstance(problem, Finding) for problem in problems):
             right = ", ".join(str(item.policy) for item in watched.thresholds)
             screen.problem(f"Continuing with the valid policies: {right}.")
-        if found.problem:
-            screen.problem(found.problem)
+        for sentence in (*only_in_a_cluster(watched.thresholds), found.problem):
+            if sentence:
+                screen.problem(sentence)
         logging.basicConfig(level=logging.WARNING, handlers=[_ProblemHandler(reporter)])
         providers = set_up("virtwatch", resource_attributes={"service.instance.id": node}, env=os.environ)
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="virtwatch-")))
         cost = CostMeter(time)
         libvirt = LibvirtCollector(found.settings, time, cost)
-        heard = ListeningCollector(libvirt, found=reporter.found)
-        collector: Collector = all_sources(heard, libvirt, time, cost, addresses=libvirt.addresses)
+        received = ListeningCollector(libvirt, found=reporter.found)
+        guests = guest_agents(libvirt.addresses, time, asked=guest_agent)
+        collector: Collector = all_sources(received, libvirt, time, cost, addresses=libvirt.addresses, guests=guests)
         if recorder is not None:
             collector = recorder.wrap(collector, lambda: policies.thresholds)
         core = Core(
@@ -113,6 +121,17 @@ def watch(
     if reporter.error is not None:
         raise reporter.error
     return 0
+
+
+def only_in_a_cluster(thresholds: Sequence[ThresholdSet]) -> Iterator[str]:
+    """Name the rules that no agent judges: they count events of several nodes, which the operator does."""
+    for item in thresholds:
+        for rule in effective_rules(item).values():
+            if (by := joins(rule)) not in (None, CountBy.NODE):
+                yield (
+                    f"Rule {rule.rule.name} of {item.policy.kind} {item.policy} counts events by {by}, which the "
+                    "operator of a cluster does: here it never fires. To try it, use virtwatch test or backtest."
+                )
 
 
 def _unusable(state: Path | None) -> str:

@@ -113,7 +113,7 @@ class TerminalReporter(Reporter):
         self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
 
     def start(self, deliver: Deliver) -> None:
-        """Begin to show; `deliver` is told what was shown: here nobody else takes transitions."""
+        """Begin to show; `deliver` is reported what was shown: here nobody else takes transitions."""
         self._deliver = deliver
         self._thread.start()
 
@@ -143,7 +143,7 @@ class TerminalReporter(Reporter):
         self._queue.put(lambda: self._screen.problem(problem))
 
     def _run(self) -> None:
-        # The thread's edge: whoever started it must not go on as if all was shown.
+        # The thread's edge: whoever started it must not continue as if all was shown.
         try:
             self._show()
         except Exception as error:  # noqa: BLE001
@@ -257,7 +257,7 @@ class TerminalReporter(Reporter):
         fresh = [item for item in status.transitions if item.sequence > self._shown.sequence and _tells(item)]
         if not self._status_known:
             self._status_known = True
-            self._take_earlier(status, told=fresh)
+            self._take_earlier(status, reported=fresh)
         self._show_unavailable(status)
         if not fresh:
             return
@@ -280,9 +280,9 @@ class TerminalReporter(Reporter):
             self._screen.unavailable(*self._missing[key], over=True)
         self._missing = missing
 
-    def _take_earlier(self, status: NodeStatus, *, told: Iterable[Transition]) -> None:
+    def _take_earlier(self, status: NodeStatus, *, reported: Iterable[Transition]) -> None:
         """Take what fired before the start, but for what a transition tells anyway; show it with the overview."""
-        alerts = {item.alert for item in told}
+        alerts = {item.alert for item in reported}
         self._earlier = replace(status, firing=tuple(item for item in status.firing if item.alert not in alerts))
         if self._overview_shown:
             self._show_earlier()
@@ -293,5 +293,5 @@ def _nobody(*_: Observation) -> None:
 
 
 def _tells(transition: Transition) -> bool:
-    """Tell whether a transition is one to be shown: what is only counted, is counted by the operator of a cluster."""
+    """Return whether a transition is one to be shown: what is only counted, is counted by the operator of a cluster."""
     return transition.action is not Action.COUNTED

@@ -110,8 +110,8 @@ class TextScreen(Screen):
     def unavailable(self, policy: PolicyKey, item: Unavailable, *, over: bool) -> None:
         """Show that a rule cannot be judged for some VMs, or can again."""
         again = f"rule {item.rule} has {item.signal} again for {item.example}"
-        told = again if over else describe_unavailable(item)
-        self._wrapped(f"{_time(time.time())}  {'No data':8}  {told}{self._of(policy)}", 20)
+        reported = again if over else describe_unavailable(item)
+        self._wrapped(f"{_time(time.time())}  {'No data':8}  {reported}{self._of(policy)}", 20)
 
     def transition(self, transition: Transition) -> None:
         """Show a transition as a line: time, severity, VM, rule, and why."""

@@ -29,6 +29,8 @@ MANAGER = "virtwatch-acknowledge"
 # An agent whose list is full waits for it.
 _ACKNOWLEDGE_EVERY_S = 5.0
 _ACKNOWLEDGE_FULL_EVERY_S = 1.0
+# An acknowledgement that is not there after this time was written over: an agent whose list is full waits for it.
+_REPAIR_AFTER_S = 5.0
 
 # Hands news to all sinks, which call back once each has taken it.
 Hand = Callable[[Sequence[Handed]], None]
@@ -51,6 +53,7 @@ class _Journal:
     epoch: str
     sequence: int = 0
     decided: deque[_Decided] = field(default_factory=deque)
+    acknowledged: int = 0  # up to where this leader acknowledged it
     acknowledged_at: float = float("-inf")
 
     def taken(self) -> Sequence[_Decided]:
@@ -78,8 +81,10 @@ class Announcer:
         again: Callable[[str], None],
         tracer: Tracer,
         instance: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._clock = clock
         self._hand = hand
         self._continuity = continuity
         self._trust = trust
@@ -107,6 +112,8 @@ class Announcer:
         finally:
             if (taken := journal.taken()) and self._is_time(monitor, journal, taken):
                 self._acknowledge(monitor, journal, taken)
+            elif any(item.sequence <= journal.acknowledged for item in monitor.unacknowledged):
+                self._repair(monitor, journal)
         if monitor.handovers:
             self._continuity.settle(monitor)
 
@@ -127,14 +134,22 @@ class Announcer:
                 self._hand(news)
 
     def _is_time(self, monitor: NodeMonitor, journal: _Journal, taken: Sequence[_Decided]) -> bool:
-        """Tell whether to acknowledge what was taken now, or to wait for the rest of it."""
-        now, full = time.monotonic(), monitor.status is not None and monitor.status.waiting > 0
+        """Return whether to acknowledge what was taken now, or to wait for the rest of it."""
+        now, full = self._clock(), monitor.status is not None and monitor.status.waiting > 0
         every = _ACKNOWLEDGE_FULL_EVERY_S if full else _ACKNOWLEDGE_EVERY_S
         if len(taken) < len(journal.decided) and now - journal.acknowledged_at < every:
             self._again(monitor.node)
             return False
         journal.acknowledged_at = now
         return True
+
+    def _repair(self, monitor: NodeMonitor, journal: _Journal) -> None:
+        """Acknowledge once more what a NodeMonitor does not show as acknowledged, unless its watch may just be late."""
+        if self._clock() - journal.acknowledged_at < _REPAIR_AFTER_S:
+            self._again(monitor.node)
+            return
+        journal.acknowledged_at = self._clock()
+        self._write(monitor, journal)
 
     def _journal(self, monitor: NodeMonitor, epoch: str) -> _Journal:
         journal = self._journals.get(monitor.node)
@@ -155,7 +170,7 @@ class Announcer:
         span = self._tracer.start_span("announce", context=parent(transition.traceparent), attributes=attributes)
         try:
             doubt = self._trust.doubt_now(monitor.node, transition)
-            said = None if doubt else self._continuity.to_tell(monitor, transition)
+            said = None if doubt else self._continuity.to_announce(monitor, transition)
             span.set_attribute("virtwatch.alert.continues", said is None)
             uid = self._policy_uid(transition.alert.policy)
         except Exception as error:
@@ -179,22 +194,27 @@ class Announcer:
         self._again(node)
 
     def _acknowledge(self, monitor: NodeMonitor, journal: _Journal, taken: Sequence[_Decided]) -> None:
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "NodeMonitor",
-            # The uid keeps this from making a NodeMonitor anew whose Node is gone.
-            "metadata": {"name": monitor.node, "uid": monitor.uid},
-            "spec": {"acknowledged": encode_acknowledged(Acknowledged(journal.epoch, taken[-1].sequence))},
-        }
         children = [self._tracer.start_span("acknowledge", context=set_span_in_context(item.span)) for item in taken]
+        journal.acknowledged = taken[-1].sequence
         try:
-            self._client.apply(virtwatch("nodemonitors", name=monitor.node), body, manager=MANAGER)
-        except (NotFound, Conflict):
-            # The node is gone, or its NodeMonitor was made anew and will be told again.
-            self._journals.pop(monitor.node, None)
+            self._write(monitor, journal)
         finally:
             for child in children:
                 child.end()
         for item in taken:
             journal.decided.popleft()
             item.span.end()
+
+    def _write(self, monitor: NodeMonitor, journal: _Journal) -> None:
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "NodeMonitor",
+            # The uid keeps this from making a NodeMonitor again whose Node is gone.
+            "metadata": {"name": monitor.node, "uid": monitor.uid},
+            "spec": {"acknowledged": encode_acknowledged(Acknowledged(journal.epoch, journal.acknowledged))},
+        }
+        try:
+            self._client.apply(virtwatch("nodemonitors", name=monitor.node), body, manager=MANAGER)
+        except (NotFound, Conflict):
+            # The node is gone, or its NodeMonitor was made again and will be reported again.
+            self._journals.pop(monitor.node, None)

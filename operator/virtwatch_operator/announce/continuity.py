@@ -1,4 +1,4 @@
-# An alert follows its VM to another node, and nobody is told that it ended or began by that.
+# An alert follows its VM to another node, and nobody is notified that it ended or began by that.
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,8 +30,8 @@ class Continuity:
         self._fleet = fleet
         self._trust = trust
 
-    def to_tell(self, monitor: NodeMonitor, transition: Transition) -> Transition | None:
-        """Return what there is to tell of a transition; None when its alert only goes on, on another node.
+    def to_announce(self, monitor: NodeMonitor, transition: Transition) -> Transition | None:
+        """Return what is to be reported of a transition; None when its alert only continues, on another node.
 
         Raises:
             KubeError: an alert could not be handed over and it should be tried again.
@@ -66,7 +66,7 @@ class Continuity:
         return gone if transition.severity is not None else None
 
     def _sent_before(self, monitor: NodeMonitor, transition: Transition) -> list[Handover]:
-        """Return what a node handed over in this turn: the target's NodeMonitor is heard of only later."""
+        """Return what a node handed over in this turn: the target's NodeMonitor is seen only later."""
         sent = [item for item in monitor.leaving if item.transition.sequence < transition.sequence]
         return [item for item in sent if self._agent_on(item.move.to) and not self._taken(item)]
 
@@ -75,7 +75,7 @@ class Continuity:
         return there is not None and handover.id in there.adopted
 
     def _agent_on(self, node: str) -> bool:
-        """Tell whether there is who goes on with an alert, and has room for it."""
+        """Return whether there is who continues with an alert, and has room for it."""
         there = self._fleet.monitor(node)
         speaks = there is not None and there.status is not None and node not in self._fleet.presence.silent
         return speaks and there is not None and len(there.handovers) < MAX_HANDOVERS
@@ -105,21 +105,25 @@ class Continuity:
                 return
 
     def _acknowledged(self, handover: Handover) -> bool:
-        """Tell whether the node that sent a handover will not send it again."""
+        """Return whether the node that sent a handover will not send it again."""
         source = self._fleet.monitor(handover.transition.subject.node)
         if source is None:
             return not self._fleet.known(handover.transition.subject.node)  # or it cannot be read now
         if source.status is None or source.status.epoch != handover.epoch:
             return True
-        told = source.acknowledged
-        return told is not None and told.epoch == handover.epoch and told.sequence >= handover.transition.sequence
+        position = source.acknowledged
+        return (
+            position is not None
+            and position.epoch == handover.epoch
+            and position.sequence >= handover.transition.sequence
+        )
 
 
 def _with(held: list[Json], handover: Handover) -> list[Json]:
     if any(_id(item) == handover.id for item in held):
         return held
     if LEARNED in handover.move.memory and len(json.dumps(held)) > _MOST_HELD:
-        return held  # it is learned anew: alerts need the room more
+        return held  # it is learned again: alerts need the room more
     return [*held, encode_handover(handover)]
 
 

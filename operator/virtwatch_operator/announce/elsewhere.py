@@ -47,7 +47,7 @@ def news(transition: Transition, severity: Severity | None) -> Transition | None
 
 def _is_it(item: FiringAlert, transition: Transition) -> bool:
     same = (item.alert, item.subject.uid) == (transition.alert, transition.subject.uid)
-    # Of two that begin, each on its node, the older one is told.
+    # Of two that begin, each on its node, the older one is reported.
     begins = transition.action in (Action.FIRED, Action.ESCALATED)
     return same and (not begins or item.since < transition.since)
 

@@ -186,7 +186,7 @@ class Sinks:
 
 
 def _concerns(sink: Sink, news: News) -> bool:
-    """Tell whether a sink is for news: events that are only counted are for the one that counts."""
+    """Return whether a sink is for news: events that are only counted are for the one that counts."""
     return getattr(sink, "counts", False) is (news.transition.action is Action.COUNTED)
 
 

@@ -28,7 +28,7 @@ _ENDED = {
     Reason.EVENT_CLEARED: "an event cleared it",
     Reason.EXPIRED: "nothing renewed it",
     Reason.NO_DATA: "its signal has no data",
-    Reason.MIGRATED: "the VM moved to a node with no agent that could go on with the alert",
+    Reason.MIGRATED: "the VM moved to a node with no agent that could continue the alert",
     Reason.POLICY_CHANGED: "its rule changed or does not apply to it any more",
     Reason.POLICY_DELETED: "its policy was deleted",
 }
@@ -83,12 +83,14 @@ class Announcement:
     severity: Severity | None = None
 
 
-def announcements(transition: Transition, origin: Origin) -> tuple[Announcement, Announcement]:
-    """Write the two Events of a transition: about the target, and about the policy.
+def announcements(transition: Transition, origin: Origin) -> tuple[Announcement, ...]:
+    """Write the Events of a transition: about the target, where an object stands for it, and about the policy.
 
     Their names follow from alert, journal and sequence alone, so that whoever tells it again meets what is there.
     """
     target, policy = _regarding(transition.subject), policy_reference(transition.alert.policy, origin.policy_uid)
+    if target is None:
+        return (_announcement(transition, origin, regarding=policy, related=None, role=ABOUT_TARGET),)
     return (
         _announcement(transition, origin, regarding=target, related=policy, role=ABOUT_TARGET),
         _announcement(transition, origin, regarding=policy, related=target, role="policy"),
@@ -102,8 +104,8 @@ def withheld(first: Announcement, *, count: int, burst: int, last: float) -> Ann
     """
     name = f"{first.name}.withheld"
     note = (
-        f"Not every change of the alerts of {first.regarding} was told as an Event: after {burst} in a row, one per 5"
-        " min is told, and none that the namespace refuses for 60 s. This Event's count says how many were withheld;"
+        f"Not every change of the alerts of {first.regarding} became an Event: after {burst} in a row, one per 5"
+        " min is written, and none that the namespace refuses for 60 s. This Event's count says how many were withheld;"
         " telemetry and the policy's status have them all."
     )
     body = {
@@ -124,13 +126,15 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
 
     All but the count is the same each time, since the API server lets nothing else be changed; `every` is in seconds.
     """
-    regarding, key = _regarding(alert.subject), alert.alert
+    key = alert.alert
+    policy = policy_reference(key.policy, policy_uid)
+    regarding = _regarding(alert.subject) or policy
     namespace = regarding.namespace or CLUSTER_NAMESPACE
     place = hashlib.sha256(alert.subject.node.encode()).hexdigest()[:8]
     name = f"virtwatch.{key.id}.{int(alert.since)}.{place}.{alert.severity.lower()}.lasts"
     said = (
         f"{alert.severity}: rule {key.rule} still fires for {_located(alert.subject)}; "
-        f"since {told_at(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
+        f"since {time_text(alert.since)}. {key.policy.kind} {key.policy}. This Event's count grows every "
         f"{every / 60:.0f} min while it lasts."
     )
     body: Json = {
@@ -143,7 +147,7 @@ def lasting(alert: FiringAlert, policy_uid: str, instance: str, *, count: int, e
         "action": "Lasts",
         "note": cut(said, NOTE_BYTES),
         "regarding": regarding.encode(),
-        "related": policy_reference(key.policy, policy_uid).encode(),
+        "related": policy.encode(),
         "reportingController": CONTROLLER,
         "reportingInstance": instance[:128],
     }
@@ -163,7 +167,7 @@ def note(transition: Transition) -> str:
     was = f" (was {transition.previous})" if transition.previous else ""
     head = f"{transition.severity or 'Resolved'}{was}: rule {alert.rule} {_verb(transition)} {_located(subject)}"
     fired = "it fired " if transition.action is Action.RESOLVED else ""
-    tail = f"; {fired}since {told_at(transition.since)}. {alert.policy.kind} {alert.policy}."
+    tail = f"; {fired}since {time_text(transition.since)}. {alert.policy.kind} {alert.policy}."
     if trace := trace_id(transition.traceparent):
         tail += f" Trace {trace}."
     begin = f"{head}: "
@@ -172,7 +176,7 @@ def note(transition: Transition) -> str:
 
 
 def _announcement(
-    transition: Transition, origin: Origin, *, regarding: ObjectReference, related: ObjectReference, role: str
+    transition: Transition, origin: Origin, *, regarding: ObjectReference, related: ObjectReference | None, role: str
 ) -> Announcement:
     namespace = regarding.namespace or CLUSTER_NAMESPACE
     name = _name(transition, origin, role)
@@ -190,7 +194,7 @@ def _announcement(
         "action": transition.action.value,
         "note": note(transition),
         "regarding": regarding.encode(),
-        "related": related.encode(),
+        **({"related": related.encode()} if related else {}),
         "reportingController": CONTROLLER,
         "reportingInstance": origin.instance[:128],
     }
@@ -215,8 +219,9 @@ def _reason(transition: Transition) -> str:
             return "AlertCritical" if transition.severity is Severity.CRITICAL else "AlertWarning"
 
 
-def _regarding(subject: Subject) -> ObjectReference:
-    return ObjectReference(*TARGET_KINDS[subject.target.kind].regarding(subject))
+def _regarding(subject: Subject) -> ObjectReference | None:
+    regarding = TARGET_KINDS[subject.target.kind].regarding(subject)
+    return None if regarding is None else ObjectReference(*regarding)
 
 
 def policy_reference(key: PolicyKey, uid: str) -> ObjectReference:
@@ -249,7 +254,7 @@ def _ended(transition: Transition) -> str:
     return _ENDED.get(transition.reason, transition.reason.value)
 
 
-def told_at(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Write a time as Events say it, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

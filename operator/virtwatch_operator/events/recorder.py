@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     """Say what became of an Event."""
 
     CREATED = "created"
-    ALREADY_TOLD = "already_told"
+    ALREADY_ANNOUNCED = "already_told"
     WITHHELD = "withheld"
     NOWHERE = "nowhere"  # its namespace is gone, and with it whoever would read it
     REFUSED = "refused"
@@ -67,7 +67,7 @@ class Recorder:
     def post(self, announcement: Announcement, *, at: float, stands: bool = False) -> Outcome:
         """Create an Event about what happened `at` seconds since 1970, unless it is there or its object had too many.
 
-        One that `stands` is written anew, because it counts on; that takes nothing from a budget.
+        One that `stands` is written again, because it counts on; that takes nothing from a budget.
 
         Raises:
             KubeError: it was not created and should be tried again.
@@ -76,7 +76,7 @@ class Recorder:
         self._count(outcome)
         return outcome
 
-    def tell_withheld(self, budget: str = "") -> None:
+    def announce_withheld(self, budget: str = "") -> None:
         """Write the counts of withheld Events that are due: of one budget, or of all.
 
         Raises:
@@ -88,7 +88,7 @@ class Recorder:
         for announcement, count in due:
             if budget in ("", announcement.budget):
                 try:
-                    self._tell_withheld(announcement, count)
+                    self._announce_withheld(announcement, count)
                 except KubeError as error:
                     failure = error
         if failure is not None:
@@ -107,16 +107,16 @@ class Recorder:
             if _hopeless(announcement, error) is None:
                 raise
 
-    def _tell_withheld(self, announcement: Announcement, count: int) -> None:
+    def _announce_withheld(self, announcement: Announcement, count: int) -> None:
         self.remind(announcement)
         with self._lock:
-            self._withheld.told(announcement.budget, count, now=self._clock())
+            self._withheld.announced(announcement.budget, count, now=self._clock())
 
-    def promise(self, told: Iterable[tuple[str, Severity | None]]) -> None:
-        """Note alerts that an Event about several told, each with its severity: their ends are told, too."""
+    def promise(self, announced: Iterable[tuple[str, Severity | None]]) -> None:
+        """Note alerts that an Event about several told, each with its severity: their ends are reported, too."""
         with self._lock:
-            for alert, severity in told:
-                self._promises.told(alert, severity, now=self._clock())
+            for alert, severity in announced:
+                self._promises.announced(alert, severity, now=self._clock())
 
     def _post(self, announcement: Announcement, at: float, *, stands: bool) -> Outcome:
         with self._lock:
@@ -161,7 +161,7 @@ class Recorder:
     def _note(self, announcement: Announcement) -> None:
         if announcement.alert:
             with self._lock:
-                self._promises.told(announcement.alert, announcement.severity, now=self._clock())
+                self._promises.announced(announcement.alert, announcement.severity, now=self._clock())
 
     def _given_up(self, namespace: str, *, now: float) -> bool:
         refusal = self._refusals.get(namespace)
@@ -190,7 +190,7 @@ def _hopeless(announcement: Announcement, error: KubeError) -> Outcome | None:
     """Name the outcome of a failure that will stay, None for one that may pass."""
     match error:
         case Conflict(reason="AlreadyExists"):
-            return Outcome.ALREADY_TOLD
+            return Outcome.ALREADY_ANNOUNCED
         case NotFound():
             return Outcome.NOWHERE
         case Forbidden() if "is being terminated" in str(error):

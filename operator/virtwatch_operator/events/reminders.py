@@ -21,19 +21,19 @@ class Lasting:
 
 
 class Reminders:
-    """Say which reminders are due; `now` is seconds since 1970."""
+    """Say which reminders are due. `firing` returns the alerts that fire since a time, in seconds since 1970."""
 
     def __init__(
         self,
         *,
-        firing: Callable[[], Iterable[Lasting]],
+        firing: Callable[[float], Iterable[Lasting]],
         instance: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._firing = firing
         self._instance = instance
         self._clock = clock
-        self._told: dict[str, int] = {}
+        self._announced: dict[str, int] = {}
         self._next = 0.0
 
     def due(self) -> list[tuple[Announcement, int]]:
@@ -43,20 +43,20 @@ class Reminders:
             return []
         self._next = now + _LOOK_EVERY_S
         found: list[tuple[Announcement, int]] = []
-        told: dict[str, int] = {}
-        for item in self._firing():
+        announced: dict[str, int] = {}
+        for item in self._firing(now - EVERY_S):
             count = int((now - item.alert.since) // EVERY_S)
             key = item.alert.alert.id
-            if count < 1 or key in told:
+            if count < 1 or key in announced:
                 continue
-            told[key] = self._told.get(key, 0)
-            if count > told[key] and len(found) < _AT_ONCE:
+            announced[key] = self._announced.get(key, 0)
+            if count > announced[key] and len(found) < _AT_ONCE:
                 at = item.alert.since + count * EVERY_S
                 announcement = lasting(item.alert, item.policy_uid, self._instance, count=count, every=EVERY_S, at=at)
                 found.append((announcement, count))
-        self._told = told
+        self._announced = announced
         return found
 
-    def told(self, announcement: Announcement, count: int) -> None:
+    def announced(self, announcement: Announcement, count: int) -> None:
         """Note that a reminder was written."""
-        self._told[announcement.budget] = count
+        self._announced[announcement.budget] = count

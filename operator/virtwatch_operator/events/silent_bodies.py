@@ -6,7 +6,7 @@ from dataclasses import replace
 from virtwatch_api.alert import Action
 from virtwatch_api.nodemonitor import Transition
 from virtwatch_operator.announce.sinks import Origin
-from virtwatch_operator.events.bodies import CLUSTER_NAMESPACE, NOTE_BYTES, Announcement, announcements, cut, told_at
+from virtwatch_operator.events.bodies import CLUSTER_NAMESPACE, NOTE_BYTES, Announcement, announcements, cut, time_text
 
 
 def silent_announcements(transition: Transition, origin: Origin) -> tuple[Announcement, Announcement]:
@@ -16,7 +16,7 @@ def silent_announcements(transition: Transition, origin: Origin) -> tuple[Announ
     place = hashlib.sha256(node.encode()).hexdigest()[:16]
     name = f"virtwatch.{place}.{transition.sequence}.{origin.epoch}"
     said = f"Node {node} {'is silent since' if begins else 'reports again; it was silent since'}"
-    head = f"{said} {told_at(transition.since)}"
+    head = f"{said} {time_text(transition.since)}"
     more = ": kubectl describe nodemonitor {0}. Events and status of its policies say which alerts are unknown."
     body = {
         **about_node.body,
@@ -25,8 +25,8 @@ def silent_announcements(transition: Transition, origin: Origin) -> tuple[Announ
         "note": head + (more.format(node) if begins else "."),
     }
     del body["related"]  # it is about all policies
-    told = f"{head}: {transition.evidence.text}." if begins else f"{head}."
-    about = {**about_policy.body, "reason": _reason(begins=begins), "note": cut(told, NOTE_BYTES)}
+    note = f"{head}: {transition.evidence.text}." if begins else f"{head}."
+    about = {**about_policy.body, "reason": _reason(begins=begins), "note": cut(note, NOTE_BYTES)}
     return (
         Announcement(about_node.regarding, CLUSTER_NAMESPACE, name, body, f"Node {node} silent"),
         replace(about_policy, body=about, alert=transition.alert.id, severity=transition.severity),

@@ -1,4 +1,4 @@
-"""What is told at once because it happened at once: many targets of one policy on one node. Pure."""
+"""What is reported at once: many targets of one policy on one node at once, and VMs that were evicted there. Pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,20 +19,26 @@ from virtwatch_operator.events.bodies import (
     ObjectReference,
     cut,
     policy_reference,
-    told_at,
+    time_text,
 )
 from virtwatch_operator.rollup.wording import listed
+from virtwatch_rules.event import is_eviction
 
 AT_LEAST = 5  # different targets
 _NAMED = 10
 # What follows within the same minute is counted by the same Event.
 _EPISODE_S = 60
+# A node's VMs are evicted one after the other, each with its time to shut down: what follows within the same hour.
+_DRAIN_S = 3600
 THROUGH = "virtwatch.io/through"
 
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """Hold transitions of one policy on one node, of one kind and one minute, in the journal's order."""
+    """Hold transitions of one policy on one node, or over nodes, of one kind and one time, in the journal's order.
+
+    That time is a minute; of VMs that were evicted it is an hour.
+    """
 
     origin: Origin
     transitions: Sequence[Transition]
@@ -54,13 +60,18 @@ class Storm:
         return max(found, key=lambda severity: severity.rank, default=None)
 
     @property
+    def evicts(self) -> bool:
+        """Return whether it is about VMs that were evicted."""
+        return is_eviction(self.first.evidence)
+
+    @property
     def is_one(self) -> bool:
-        """Tell whether so many targets are concerned that they are told at once."""
-        return len({item.alert.target for item in self.transitions}) >= AT_LEAST
+        """Return whether so many targets are concerned, or will be, that they are reported at once."""
+        return self.evicts or len({item.alert.target for item in self.transitions}) >= AT_LEAST
 
 
 def first_of(waiting: Sequence[News]) -> Storm:
-    """Return the first news, and what follows it of the same kind within the same minute."""
+    """Return the first news, and what follows it of the same kind within the same time."""
     first = waiting[0].transition
     found: list[Transition] = []
     for news in waiting:
@@ -83,7 +94,7 @@ def about_policy(storm: Storm) -> Announcement:
         storm,
         name=storm_name(first, storm.origin),
         regarding=policy_reference(policy, storm.origin.policy_uid),
-        related=_node(first.subject.node),
+        related=_node(first.subject.node) if first.subject.node else None,
         note=_policy_note(storm),
         namespace=policy.namespace or CLUSTER_NAMESPACE,
     )
@@ -91,19 +102,18 @@ def about_policy(storm: Storm) -> Announcement:
 
 
 def about_node(storm: Storm) -> Announcement:
-    """Write the Event that regards the Node, as it begins: one for all policies."""
+    """Write the Event that regards the Node, as it begins: one for all policies. The storm is of one."""
     first = storm.first
-    verb = "fire" if storm.severity is not None else "end"
-    node = first.subject.node
+    node, policy = first.subject.node, first.alert.policy
+    what = f"VMs of node {node} were evicted: alerts {_verb(storm)}" if storm.evicts else _many(storm, node)
     body = _body(
         storm,
         name=_name(first, storm.origin, None, "node-storm"),
         regarding=_node(node),
-        related=policy_reference(first.alert.policy, storm.origin.policy_uid),
+        related=policy_reference(policy, storm.origin.policy_uid),
         note=(
-            f"Many alerts {verb} at once on node {node}, first of {first.alert.policy.kind} {first.alert.policy}, at "
-            f"{told_at(first.at)}. Events of each policy say which; this Event's count says how many. "
-            f"`kubectl describe nodemonitor {node}` shows what fires there."
+            f"{what}, first of {policy.kind} {policy}, at {time_text(first.at)}. Events of each policy say which; "
+            f"this Event's count says how many. `kubectl describe nodemonitor {node}` shows what fires there."
         ),
         namespace=CLUSTER_NAMESPACE,
     )
@@ -127,7 +137,7 @@ def counting(body: Json, storm: Storm, *, count: int) -> Announcement:
     policy, regarding = storm.first.alert.policy, ObjectReference.decode(body["regarding"])
     budget = f"{policy.kind} {policy}"
     # As an alert of its own: the first Critical of a storm is withheld by no budget, nor is its end.
-    alert = f"{budget} on {storm.first.subject.node}"
+    alert = f"{budget}{storm.first.subject.place}"
     return Announcement(regarding, metadata["namespace"], metadata["name"], kept, budget, alert, storm.severity)
 
 
@@ -136,7 +146,7 @@ _CHANGES = ("series", "metadata", "deprecatedSource", "deprecatedFirstTimestamp"
 
 
 def _body(
-    storm: Storm, *, name: str, regarding: ObjectReference, related: ObjectReference, note: str, namespace: str
+    storm: Storm, *, name: str, regarding: ObjectReference, related: ObjectReference | None, note: str, namespace: str
 ) -> Json:
     severity = storm.severity
     return {
@@ -149,23 +159,33 @@ def _body(
         "action": "Fired" if severity is not None else "Resolved",
         "note": note,
         "regarding": regarding.encode(),
-        "related": related.encode(),
+        **({"related": related.encode()} if related is not None else {}),
         "reportingController": CONTROLLER,
         "reportingInstance": storm.origin.instance[:128],
     }
 
 
 def _policy_note(storm: Storm) -> str:
-    first, severity = storm.first, storm.severity
-    verb = "fire" if severity is not None else "end"
-    targets = {item.alert.target: item for item in storm.transitions}
-    head = (
-        f"{severity or 'Resolved'}: {len(storm.transitions)} alerts {verb} at once for {len(targets)} targets on node "
-        f"{first.subject.node}, at {told_at(first.at)}: "
-    )
-    tail = " The policy's status shows the worst; this Event's count says how many there were in this minute."
+    first, targets = storm.first, {item.alert.target for item in storm.transitions}
+    if storm.evicts:
+        about = f"alerts {_verb(storm)} for VMs{first.subject.place} that were evicted, as by a drain, first"
+    else:
+        about = (
+            f"{len(storm.transitions)} alerts {_verb(storm)} at once for {len(targets)} targets{first.subject.place},"
+        )
+    head = f"{storm.severity or 'Resolved'}: {about} at {time_text(first.at)}: "
+    time = "hour" if storm.evicts else "minute"
+    tail = f" The policy's status shows the worst; this Event's count says how many there were in this {time}."
     names = listed([item.subject.described + _rule(item) for item in storm.transitions], most=_NAMED)
     return f"{head}{cut(names, NOTE_BYTES - len((head + tail).encode()) - 1)}.{tail}"
+
+
+def _many(storm: Storm, node: str) -> str:
+    return f"Many alerts {_verb(storm)} at once on node {node}"
+
+
+def _verb(storm: Storm) -> str:
+    return "fire" if storm.severity is not None else "end"
 
 
 def _rule(item: Transition) -> str:
@@ -177,11 +197,12 @@ def _node(name: str) -> ObjectReference:
 
 
 def _kind(item: Transition) -> str:
-    return "ended" if item.action is Action.RESOLVED else "fired"
+    kind = "ended" if item.action is Action.RESOLVED else "fired"
+    return f"evicted-{kind}" if is_eviction(item.evidence) else kind
 
 
 def _episode(item: Transition) -> int:
-    return int(item.at // _EPISODE_S)
+    return int(item.at // (_DRAIN_S if is_eviction(item.evidence) else _EPISODE_S))
 
 
 def _name(first: Transition, origin: Origin, policy: PolicyKey | None, role: str) -> str:

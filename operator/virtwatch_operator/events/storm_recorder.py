@@ -22,7 +22,7 @@ from virtwatch_operator.events.storm_bodies import (
     storm_name,
 )
 
-# What happened before this leader began may have been told by the one before it; clocks of nodes differ a little.
+# What happened before this leader began may have been reported by the one before it; clocks of nodes differ a little.
 _SLACK_S = 60.0
 _MAX_KEPT = 4096
 
@@ -51,23 +51,23 @@ class StormRecorder:
         self._lock = threading.Lock()
         self._on_nodes = threading.Lock()  # one Event for all policies of a node, written one after the other
 
-    def tell(self, waiting: Sequence[News]) -> int:
-        """Tell the first few of what waits at once and return how many; 0 where the first is to be told by itself.
+    def announce(self, waiting: Sequence[News]) -> int:
+        """Announce the first few of what waits as one and return how many; 0 where the first has an Event of its own.
 
         Raises:
             KubeError: all is to be handed in again.
         """
         storm = first_of(waiting)
         standing = self._find(storm)
-        if told := sum(item.sequence <= standing.through for item in storm.transitions):
-            return told
-        if standing.event is None and (not storm.is_one or self._was_told_by_itself(waiting[0])):
+        if count := sum(item.sequence <= standing.through for item in storm.transitions):
+            return count
+        if standing.event is None and (not storm.is_one or self._was_announced_by_itself(waiting[0])):
             return 0
-        self._tell_node(storm)
-        if self._tell_policy(storm, standing) is Outcome.ALREADY_TOLD:
+        self._announce_node(storm)
+        if self._announce_policy(storm, standing) is Outcome.ALREADY_ANNOUNCED:
             about = about_policy(storm)
             self._read(about.name, about.namespace)  # an answer that was lost, or another leader's
-            return self.tell(waiting)
+            return self.announce(waiting)
         self._recorder.promise((item.alert.id, item.severity) for item in storm.transitions)
         return len(storm.transitions)
 
@@ -78,7 +78,7 @@ class StormRecorder:
             found = self._standing.get(name)
         if found is not None:
             return found
-        return self._read(name, namespace) if self._may_be_told(first.at) else _NONE
+        return self._read(name, namespace) if self._may_be_announced(first.at) else _NONE
 
     def _read(self, name: str, namespace: str) -> _Standing:
         found = _NONE
@@ -95,11 +95,11 @@ class StormRecorder:
                 self._standing.clear()  # what is asked for again is read again
             self._standing[name] = standing
 
-    def _may_be_told(self, at: float) -> bool:
+    def _may_be_announced(self, at: float) -> bool:
         return at < self._begun + _SLACK_S or len(self._standing) >= _MAX_KEPT
 
-    def _was_told_by_itself(self, news: News) -> bool:
-        if not self._may_be_told(news.transition.at):
+    def _was_announced_by_itself(self, news: News) -> bool:
+        if not self._may_be_announced(news.transition.at):
             return False
         *_, about = announcements(news.transition, news.origin)
         try:
@@ -108,8 +108,10 @@ class StormRecorder:
             return False
         return True
 
-    def _tell_node(self, storm: Storm) -> None:
+    def _announce_node(self, storm: Storm) -> None:
         """Count a storm on its Node; after a leader's death, what it told last may be counted there twice."""
+        if not storm.first.subject.node:
+            return  # of pools or namespaces: it is no Node's
         alone, batch = about_node(storm), f"{storm.first.alert.policy.kind} {storm.first.alert.policy} {storm.through}"
         with self._on_nodes:
             counted = self._counted.setdefault(alone.name, set())
@@ -126,12 +128,12 @@ class StormRecorder:
             if len(self._counted) > _MAX_KEPT:
                 del self._counted[next(iter(self._counted))]
 
-    def _tell_policy(self, storm: Storm, standing: _Standing) -> Outcome:
+    def _announce_policy(self, storm: Storm, standing: _Standing) -> Outcome:
         count = standing.count + len(storm.transitions)
         body = standing.event or about_policy(storm).body
         announcement = counting(body, storm, count=count)
         stands = standing.event is not None
         outcome = self._recorder.post(announcement, at=storm.transitions[-1].at, stands=stands)
-        if outcome is not Outcome.ALREADY_TOLD:
+        if outcome is not Outcome.ALREADY_ANNOUNCED:
             self._keep(announcement.name, _Standing(announcement.body, count, storm.through))
         return outcome

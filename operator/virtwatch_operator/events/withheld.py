@@ -1,9 +1,9 @@
-# Counts the Events that the budget withheld, per object, and says when the count is due to be told. Pure.
+# Counts the Events that the budget withheld, per object, and says when the count is due to be reported. Pure.
 from dataclasses import dataclass
 
 from virtwatch_operator.events.bodies import Announcement, withheld
 
-TELL_EVERY_S = 10.0  # a growing count is written so often at most
+ANNOUNCE_EVERY_S = 10.0  # a growing count is written so often at most
 # The API server forgets Events after an hour by default; a new one begins before that.
 LIFE_S = 2700.0
 
@@ -15,8 +15,8 @@ class _Episode:
     newest: str
     last: float
     count: int = 1
-    told: int = 0
-    told_at: float = float("-inf")
+    announced: int = 0
+    announced_at: float = float("-inf")
 
 
 class Withheld:
@@ -27,7 +27,7 @@ class Withheld:
         self._episodes: dict[str, _Episode] = {}
 
     def add(self, announcement: Announcement, *, at: float, now: float) -> None:
-        """Count one more; the same one again, from a turn that is tried anew, counts once."""
+        """Count one more; the same one again, from a turn that is tried again, counts once."""
         episode = self._episodes.get(announcement.budget)
         if episode is None or now - episode.begun >= LIFE_S:
             self._episodes[announcement.budget] = _Episode(announcement, now, announcement.name, at)
@@ -37,21 +37,21 @@ class Withheld:
             episode.count += 1
 
     def due(self, *, now: float) -> list[tuple[Announcement, int]]:
-        """Return what is to be told now, each with the count that it tells; what was never told is due at once."""
+        """Return what is to be reported now, each with the count that it tells; what was never told is due at once."""
         self._drop_ended(now)
         return [
             (withheld(episode.first, count=episode.count, burst=self._burst, last=episode.last), episode.count)
             for episode in self._episodes.values()
-            if episode.told < episode.count and now - episode.told_at >= TELL_EVERY_S
+            if episode.announced < episode.count and now - episode.announced_at >= ANNOUNCE_EVERY_S
         ]
 
-    def told(self, budget: str, count: int, *, now: float) -> None:
-        """Note that a count was told."""
+    def announced(self, budget: str, count: int, *, now: float) -> None:
+        """Note that a count was reported."""
         episode = self._episodes.get(budget)
         if episode is not None:
-            episode.told, episode.told_at = count, now
+            episode.announced, episode.announced_at = count, now
 
     def _drop_ended(self, now: float) -> None:
         for budget, episode in list(self._episodes.items()):
-            if episode.told == episode.count and now - episode.begun >= LIFE_S:
+            if episode.announced == episode.count and now - episode.begun >= LIFE_S:
                 del self._episodes[budget]

@@ -92,11 +92,12 @@ class ExplanationKeeper:
 
     def _find(self, question: Question) -> tuple[TargetIdentity | None, str, str]:
         """Return what a question is about, on which node it is, and why nobody can tell."""
-        if question.kind is TargetKind.NODE:
+        if question.kind is not TargetKind.VIRTUAL_MACHINE:
             if question.namespace != self._operator_namespace:
-                return None, "", f"a Node is asked about in the namespace {self._operator_namespace}"
-            labels = self._node_labels(question.target)
-            return TargetIdentity(question.target, None, labels, kind=TargetKind.NODE), question.target, ""
+                return None, "", f"a {question.kind} is asked about in the namespace {self._operator_namespace}"
+            node = question.target if question.kind is TargetKind.NODE else question.node
+            labels = self._node_labels(node) if question.kind is TargetKind.NODE else {}
+            return TargetIdentity(question.target, None, labels, kind=question.kind), node, ""
         path = resource(KUBEVIRT, "virtualmachineinstances", namespace=question.namespace, name=question.target)
         try:
             metadata = self._client.get(path, metadata_only=True)["metadata"]

@@ -7,15 +7,15 @@ import kopf
 from virtwatch_api.channel import ChannelKey
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.policy_codec import GROUP, VERSION
-from virtwatch_operator.hearing import Mark
 from virtwatch_operator.policies import PLURAL, Seen
+from virtwatch_operator.watch_check import Mark
 
 PolicyNoticed = Callable[[PolicyKey, Seen], None]
 ChannelNoticed = Callable[[ChannelKey, Mark], None]
 
 
 def make_registry(*, policy: PolicyNoticed, channel: ChannelNoticed) -> kopf.OperatorRegistry:
-    """Return a registry whose handlers tell of every policy and channel that may have changed."""
+    """Return a registry whose handlers report every policy and channel that may have changed."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
     kopf.on.event(GROUP, VERSION, "notificationchannels", registry=registry)(_channel_handler(channel))

@@ -68,7 +68,7 @@ class KopfThread:
         self._stopping = threading.Event()
         self._end: Callable[[], object] = lambda: None
         self._backoff = Backoff(first=1.0, cap=_MAX_RETRY_S)
-        self._outage = Outage("The watch of policies and channels", consequence="it is begun anew", among=outages)
+        self._outage = Outage("The watch of policies and channels", consequence="it is restarted", among=outages)
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
@@ -87,13 +87,13 @@ class KopfThread:
             self._thread.join(deadline)
 
     def restart(self) -> None:
-        """Begin anew; what kopf does not hear of, it hears of then."""
+        """Restart the watch: kopf then lists what it has not delivered."""
         with suppress(RuntimeError):
             self._end()
 
     @property
     def alive(self) -> bool:
-        """Tell whether the thread, once started, is still there."""
+        """Return whether the thread, once started, is still there."""
         return self._stopping.is_set() or self._thread.ident is None or self._thread.is_alive()
 
     def _run(self) -> None:

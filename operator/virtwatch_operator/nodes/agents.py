@@ -9,7 +9,7 @@ from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy_codec import timestamp
 
 AGENT_LABELS = "app.kubernetes.io/name=virtwatch-agent"
-# A rollout replaces each pod: nobody is told of that.
+# A rollout replaces each pod: nobody is notified of that.
 START_S = 60.0
 # A probe that failed by chance is not a dead agent; with the kubelet's 15 s, a hung one is known within 30.
 GRACE_S = 8.0
@@ -82,12 +82,12 @@ class AgentPods:
             return list(self._pods)
 
     def on_node(self, node: str) -> bool:
-        """Tell whether a node has an agent."""
+        """Return whether a node has an agent."""
         with self._lock:
             return node in self._pods
 
     def down(self, node: str) -> bool:
-        """Tell whether what a node said last may be old, for its agent does not run."""
+        """Return whether what a node said last may be old, for its agent does not run."""
         with self._lock:
             return self._state(node).down
 
@@ -117,8 +117,10 @@ class AgentPods:
             before.unready_since = self._clock()
 
     def _state(self, node: str) -> AgentState:
-        now = self._clock()
         pods = self._pods.get(node, {}).values()
+        if any(pod.unready_since is None for pod in pods):
+            return AgentState.READY
+        now = self._clock()
         if not pods:
             gone = self._gone.get(node)
             return AgentState.STARTING if gone is not None and now - gone < START_S else AgentState.MISSING

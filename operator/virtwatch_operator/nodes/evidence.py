@@ -10,6 +10,8 @@ from virtwatch_api.culprit import may_say
 from virtwatch_api.nodemonitor import Evidence, Replaced, Unavailable
 from virtwatch_api.policy import Function, PolicyKey
 
+_NAME_OF_OBJECT = r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
+_PLACE = re.compile(rf"PVC {_NAME_OF_OBJECT}(?:, StorageClass {_NAME_OF_OBJECT})?")
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _POLICY = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -65,7 +67,8 @@ def own_words(evidence: Evidence, *, device: str = "", namespace: str | None = N
     known = all(_is_known(token, device) for token in tokens)
     said = text if known and text.isprintable() else ""
     culprit = evidence.culprit if may_say(evidence.culprit, namespace=namespace) else ""
-    return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit)
+    place = evidence.place if _PLACE.fullmatch(evidence.place) else ""
+    return replace(evidence, subject=subject or "the rule", text=said, culprit=culprit, place=place)
 
 
 def own_reasons(policy: PolicyKey, items: Iterable[Unavailable]) -> tuple[Unavailable, ...]:

@@ -72,7 +72,7 @@ class VirtualMachines:
                 self._known_since = self._clock()
 
     def is_on(self, node: str, *, namespace: str, name: str, uid: str) -> bool:
-        """Tell whether a VM is on a node, is about to be, or was until 10 min ago."""
+        """Return whether a VM is on a node, is about to be, or was until 10 min ago."""
         with self._lock:
             now = self._clock()
             seen = self._seen(node, (namespace, name), uid, now)
@@ -94,7 +94,7 @@ class VirtualMachines:
         return self.is_on(node, namespace=namespace, name=name, uid=uid)
 
     def _seen(self, node: str, key: tuple[str, str], uid: str, now: float) -> bool | None:
-        """Tell whether a VM was seen on a node; None where it was never seen at all."""
+        """Return whether a VM was seen on a node; None where it was never seen at all."""
         here = self._here.get(key)
         if here is not None and uid in ("", here.uid):
             return here.was_on(node, now)
@@ -102,18 +102,18 @@ class VirtualMachines:
         return gone.was_on(node, now) if gone is not None else None
 
     def _may_have_ended(self, uid: str, now: float) -> bool:
-        # Where a VM was that ended before this process began nobody knows, and its end is still to be told.
+        # Where a VM was that ended before this process began nobody knows, and its end is still to be reported.
         return bool(uid) and self._known_since is not None and now - self._known_since < LINGER_S
 
     def knows(self, namespace: str, name: str) -> bool:
-        """Tell whether there is a VM of this name; of one that only a node's libvirt knows, that node's word counts."""
+        """Return whether there is a VM of this name; of one that a node's libvirt alone knows, its word counts."""
         with self._lock:
             return (
                 not name or (namespace, name) in self._here or any(key[:2] == (namespace, name) for key in self._gone)
             )
 
     def any_on(self, node: str, namespace: str) -> bool:
-        """Tell whether any VM of a namespace is on a node, is about to be, or was until 10 min ago."""
+        """Return whether any VM of a namespace is on a node, is about to be, or was until 10 min ago."""
         with self._lock:
             where, now = (node, namespace), self._clock()
             seen = self._count[where] > 0 or self._left.get(where, 0.0) > now

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 
 from virtwatch_api.nodemonitor_codec import Json, format_time
 from virtwatch_api.policy_codec import API_VERSION
@@ -28,10 +29,14 @@ def followed(document: Json) -> Json:
 
 
 def differs(old: Json | None, new: Json | None) -> bool:
-    """Tell whether a Node says something else than before; one that is new is found by its agent's Pod."""
+    """Return whether a Node says something else than before; one that is new is found by its agent's Pod.
+
+    `old` is as `followed` keeps it, `new` whole.
+    """
     if old is None or new is None:
         return False
-    return any(old["metadata"][field] != new["metadata"][field] for field in ("labels", "annotations"))
+    now = followed(new)
+    return any(old["metadata"][field] != now["metadata"][field] for field in ("labels", "annotations"))
 
 
 def _rules_of(metadata: Json) -> Json:
@@ -60,6 +65,26 @@ def nodemonitor_body(node: Json, keys: Container[str] = ()) -> Json:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Hold what stands on a NodeMonitor: its uid, its spec.observed, and a digest of what its Node gives it."""
+
+    uid: str
+    observed: Json
+    digest: int
+
+
+def _standing(document: Json) -> _Standing:
+    observed = (document.get("spec") or {}).get("observed") or {}
+    return _Standing(document["metadata"]["uid"], observed, _digest(document["metadata"]))
+
+
+def _digest(metadata: Json) -> int:
+    owners = frozenset(owner["uid"] for owner in metadata.get("ownerReferences") or ())
+    labels, rules = metadata.get("labels") or {}, _rules_of(metadata)
+    return hash((frozenset(labels.items()), frozenset(rules.items()), owners))
+
+
 class NodeReconciler:
     """Create NodeMonitors, keep their labels those of their Nodes, and write there what is seen of the agents."""
 
@@ -69,26 +94,35 @@ class NodeReconciler:
         client: KubeClient,
         pods: AgentPods,
         keys: Callable[[], Container[str] | None],
+        node_of: Callable[[str], Json | None],
+        received: Callable[[], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`keys` returns by which labels policies select nodes, None while not all policies are known."""
+        """Hold what to ask.
+
+        `keys` returns by which labels policies select nodes, None while not all policies are known. `node_of` returns a
+        Node as `followed` keeps it, None where it was not seen; `heard` tells whether all NodeMonitors were.
+        """
         self._client = client
         self._keys = keys
+        self._node_of = node_of
+        self._received = received
         self._pods = pods
         self._clock = clock
-        self._written: dict[str, Json] = {}
-        self._standing: dict[str, tuple[str, Json]] = {}  # a NodeMonitor's uid, and its spec.observed
+        self._written: dict[str, tuple[Json, int]] = {}  # with the digest of what came of it
+        self._standing: dict[str, _Standing] = {}
         self._lock = threading.Lock()
 
     def noticed(self, node: str, document: Json | None) -> bool:
-        """Take note of a NodeMonitor as it stands; tell whether it is not as it should be."""
+        """Take note of a NodeMonitor as it stands; return whether it is not as it should be."""
         with self._lock:
             if document is None:
                 return self._standing.pop(node, None) is not None
-            observed = (document.get("spec") or {}).get("observed") or {}
             before = self._standing.get(node)
-            self._standing[node] = document["metadata"]["uid"], observed
-        return (before is None or before[1] != observed) and not self._is_right(node, observed)
+            now = self._standing[node] = _standing(document)
+        if before is not None and before.digest != now.digest:
+            return True  # somebody edited it
+        return (before is None or before.observed != now.observed) and not self._is_right(node, now.observed)
 
     def reconcile(self, node: str) -> None:
         """Apply a node's NodeMonitor where it is missing, or what it says is old.
@@ -102,39 +136,50 @@ class NodeReconciler:
             self._written.pop(node, None)
         with self._lock:
             standing = self._standing.get(node)
-        if standing is not None and not self._is_right(node, standing[1]):
-            self._write_observed(node, uid=standing[0])
+        if standing is not None and not self._is_right(node, standing.observed):
+            self._write_observed(node, standing)
 
     def _create(self, node: str) -> None:
         keys = self._keys()
         with self._lock:
-            known = node in self._standing
-        if known and keys is None:
+            standing = self._standing.get(node)
+        if standing is None and not self._received():
+            return  # it may be there
+        if standing is not None and keys is None:
             return  # the labels that it has are of policies that are not known yet
         try:
-            body = nodemonitor_body(self._client.get(resource("v1", "nodes", name=node)), keys or ())
+            found = self._node_of(node) or self._client.get(resource("v1", "nodes", name=node))
         except NotFound:
             self._written.pop(node, None)
             return
-        if self._written.get(node) == body and known:
+        body = nodemonitor_body(found, keys or ())
+        # Else each new leader would write to all nodes what stands there.
+        if standing is not None and standing.digest in (_digest(body["metadata"]), self._made_of(node, body)):
             return
         made = self._client.apply(virtwatch("nodemonitors", name=node), body, manager=MANAGER)
-        self._written[node] = body
+        now = _standing(made)
+        self._written[node] = body, now.digest
         with self._lock:
-            self._standing.setdefault(node, (made["metadata"]["uid"], (made.get("spec") or {}).get("observed") or {}))
+            if self._standing.get(node) is standing:  # else a watch has told of it since
+                self._standing[node] = now if standing is None else replace(standing, digest=now.digest)
+
+    def _made_of(self, node: str, body: Json) -> int | None:
+        """Return the digest that came of the same body: with labels of others, which are theirs, none is like ours."""
+        written, digest = self._written.get(node, (None, None))
+        return digest if written == body else None
 
     def _is_right(self, node: str, observed: Json) -> bool:
         seen = self._pods.observed(node)
         return (observed.get("agent"), observed.get("message")) == (seen.agent.value, seen.message)
 
-    def _write_observed(self, node: str, *, uid: str) -> None:
+    def _write_observed(self, node: str, standing: _Standing) -> None:
         seen = self._pods.observed(node)
         observed = {"agent": seen.agent.value, "message": seen.message, "since": format_time(self._clock())}
         body = {
             "apiVersion": API_VERSION,
             "kind": "NodeMonitor",
-            # The uid keeps this from making a NodeMonitor anew whose Node is gone.
-            "metadata": {"name": node, "uid": uid},
+            # The uid keeps this from making a NodeMonitor again whose Node is gone.
+            "metadata": {"name": node, "uid": standing.uid},
             "spec": {"observed": observed},
         }
         try:
@@ -142,4 +187,4 @@ class NodeReconciler:
         except (NotFound, Conflict):
             return
         with self._lock:
-            self._standing[node] = uid, observed
+            self._standing[node] = replace(self._standing.get(node, standing), observed=observed)

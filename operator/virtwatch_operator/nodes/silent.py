@@ -27,8 +27,8 @@ _NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Hold what was told of a silent node: for which policies, and when it had reported last."""
+class _Announced:
+    """Hold what was reported of a silent node: for which policies, and when it had reported last."""
 
     transitions: Mapping[PolicyKey, Transition]
     last: int
@@ -37,7 +37,7 @@ class _Told:
 class SilentNodes:
     """Tell once of each node that falls silent, and once that it reports again. For one thread.
 
-    `known` tells whether all nodes, and the pods of their agents, have been heard of lately; `hand` is the sinks'.
+    `known` tells whether all nodes, and the pods of their agents, have been seen lately; `hand` is the sinks'.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SilentNodes:
         self._clock = clock
         self._wall_clock = wall_clock
         self._since: dict[str, float] = {}
-        self._told: dict[str, _Told] = {}
+        self._announced: dict[str, _Announced] = {}
 
     def look(self) -> None:
         """Tell of the nodes that have been silent for a while, and of those that are no more; return at once."""
@@ -69,11 +69,11 @@ class SilentNodes:
             return
         now, silent = self._clock(), self._fleet.presence.silent
         self._since = {node: self._since.get(node, now) for node in silent}
-        for node in silent - self._told.keys():
+        for node in silent - self._announced.keys():
             if now - self._since[node] >= (_DOWN_S if self._pods.down(node) else _LATE_S):
                 self._begin(node)
-        for node in self._told.keys() - silent:
-            self._end(node, self._told.pop(node))
+        for node in self._announced.keys() - silent:
+            self._end(node, self._announced.pop(node))
 
     def _begin(self, node: str) -> None:
         said = self._fleet.last_word(node)
@@ -81,15 +81,17 @@ class SilentNodes:
             return
         last = int(said.at)
         why = self._pods.observed(node).message if self._pods.down(node) else "it writes no reports any more"
-        told = {key: self._transition(node, key, report, why, last) for key, report in self._concerned(said.reports)}
-        self._told[node] = _Told(told, last)
-        self._tell(node, "silent", told)
+        announced = {
+            key: self._transition(node, key, report, why, last) for key, report in self._concerned(said.reports)
+        }
+        self._announced[node] = _Announced(announced, last)
+        self._tell(node, "silent", announced)
 
-    def _end(self, node: str, told: _Told) -> None:
+    def _end(self, node: str, announced: _Announced) -> None:
         if not self._fleet.known(node):
-            return  # it is gone, and so is what was unknown; channels are told by who looks after their alerts
+            return  # it is gone, and so is what was unknown; channels are notified by who looks after their alerts
         now = self._wall_clock()
-        ends = {key: _ended(item, at=now) for key, item in told.transitions.items()}
+        ends = {key: _ended(item, at=now) for key, item in announced.transitions.items()}
         self._tell(node, "reports", ends)
 
     def _tell(self, node: str, epoch: str, transitions: Mapping[PolicyKey, Transition]) -> None:
@@ -157,4 +159,4 @@ def _name(item: FiringAlert) -> str:
 
 
 def _nothing() -> None:
-    """Nobody waits for it: what was not told when a leader dies the next one tells."""
+    """Nobody waits for it: what was not reported when a leader dies the next one tells."""

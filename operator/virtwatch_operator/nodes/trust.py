@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from virtwatch_api.alert import Action, AlertKey
 from virtwatch_api.catalogue.entries import TargetKind
-from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Transition
+from virtwatch_api.nodemonitor import Applied, Counts, FiringAlert, NodeMonitor, Pool, Transition
 from virtwatch_api.policy import PolicyKey, PolicyKind
 from virtwatch_api.targets import Subject
 from virtwatch_operator.nodes.evidence import RULE, own_reasons, own_replaced, own_words
 from virtwatch_operator.nodes.machines import VirtualMachines
+from virtwatch_operator.patterns.pools import is_of_kubernetes
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +25,27 @@ _PRINTED = 128  # characters of a domain's name
 
 
 class Trust:
-    """Tell what is believed of what a node says."""
+    """Return what is believed of what a node says."""
 
-    def __init__(self, machines: VirtualMachines, *, exists: Callable[[PolicyKey], bool]) -> None:
+    def __init__(
+        self,
+        machines: VirtualMachines,
+        *,
+        exists: Callable[[PolicyKey], bool],
+        judges: Callable[[PolicyKey, str], bool],
+    ) -> None:
+        """Hold whom to ask; `judges` tells whether the operator itself judges a policy's rule, over nodes."""
         self._machines = machines
         self._exists = exists
+        self._judges = judges
 
     def doubt(self, node: str, alert: AlertKey, subject: Subject) -> str:
         """Say why an alert is not a node's to speak of; empty where it is."""
-        return _shape(node, alert, subject) or self._whereabouts(node, subject, self._machines.is_on)
+        return (
+            _shape(node, alert, subject)
+            or self._over_nodes(alert)
+            or self._whereabouts(node, subject, self._machines.is_on)
+        )
 
     def doubt_now(self, node: str, transition: Transition) -> str:
         """Say the same of a transition, asking the API server where the watch of VMIs may be behind.
@@ -42,6 +55,11 @@ class Trust:
         """
         alert, subject = transition.alert, transition.subject
         if doubt := _shape(node, alert, subject):
+            return doubt
+        if transition.action is Action.COUNTED:
+            if subject.target.kind is not TargetKind.VIRTUAL_MACHINE:
+                return "only what happens to VMs is counted over nodes"
+        elif doubt := self._over_nodes(alert):
             return doubt
         if doubt := self._whereabouts(node, subject, self._machines.confirm):
             return doubt
@@ -63,7 +81,7 @@ class Trust:
         return replace(monitor, status=replace(status, firing=firing, transitions=transitions))
 
     def may_hand_over(self, subject: Subject, *, to: str) -> bool:
-        """Tell whether a VM is, or is about to be, on the node to which an alert is handed over.
+        """Return whether a VM is, or is about to be, on the node to which an alert is handed over.
 
         Raises:
             KubeError: the API server did not answer.
@@ -76,13 +94,35 @@ class Trust:
         if policy.kind is not PolicyKind.MONITOR_POLICY or self._machines.any_on(node, policy.namespace or ""):
             return item
         return replace(
-            item, virtual_machines=0, targets=0, counts=Counts(), would_have_fired=0, unavailable=(), replaced=()
+            item,
+            virtual_machines=0,
+            targets=0,
+            counts=Counts(),
+            would_have_fired=0,
+            unavailable=(),
+            replaced=(),
+            warming_up=0,
+            found=0,
+            judged_days=0,
+            cut_series=0,
+            cut_targets=0,
         )
+
+    def _over_nodes(self, alert: AlertKey) -> str:
+        kind = alert.target.kind
+        if kind is TargetKind.NAMESPACE:
+            return "the operator alone judges namespaces"
+        if kind is TargetKind.STORAGE_POOL and is_of_kubernetes(alert.target.id):
+            return "the operator alone judges StorageClasses"
+        # A VM's alert is never one of the operator's, and as a rule is edited to span nodes those that it had must end.
+        if kind is TargetKind.VIRTUAL_MACHINE or not self._judges(alert.policy, alert.rule):
+            return ""
+        return "the operator itself judges this rule, over nodes"
 
     @staticmethod
     def _whereabouts(node: str, subject: Subject, on: Callable[..., bool]) -> str:
         if not (subject.namespace and subject.name):
-            return ""  # a domain that only the node's libvirt knows; what is told of it is told about the node
+            return ""  # a domain that only the node's libvirt knows; what is reported of it is reported about the node
         uid = subject.uid or ""
         if on(node, namespace=subject.namespace, name=subject.name, uid=uid):
             return ""
@@ -117,26 +157,33 @@ class Doubts:
         )
 
 
-def cleaned(monitor: NodeMonitor) -> NodeMonitor:
-    """Return a report without words, names and traces that an agent would not write."""
+def cleaned(monitor: NodeMonitor, *, before: NodeMonitor | None = None) -> NodeMonitor:
+    """Return a report without words, names and traces that an agent would not write.
+
+    `before` is the node's last one, cleaned: what says the same is taken from there, most of each report.
+    """
     status = monitor.status
     if status is None:
         return monitor
+    last = before.firing if before is not None else ()
     return replace(
         monitor,
         status=replace(
             status,
-            transitions=tuple(_cleaned(item) for item in status.transitions),
-            firing=tuple(_cleaned(item) for item in status.firing),
-            applied=tuple(
-                replace(
-                    item,
-                    unavailable=own_reasons(item.policy, item.unavailable),
-                    replaced=own_replaced(item.policy, item.replaced),
-                )
-                for item in status.applied
-            ),
+            transitions=tuple(_with_own_pool(_cleaned(item)) for item in status.transitions),
+            firing=last if status.firing == last else tuple(_cleaned(item) for item in status.firing),
+            applied=tuple(_without_strange_words(item) for item in status.applied),
         ),
+    )
+
+
+def _without_strange_words(item: Applied) -> Applied:
+    if not item.unavailable and not item.replaced:
+        return item  # as most are: there are as many as policies, on each node
+    return replace(
+        item,
+        unavailable=own_reasons(item.policy, item.unavailable),
+        replaced=own_replaced(item.policy, item.replaced),
     )
 
 
@@ -150,11 +197,18 @@ def _cleaned(item: T) -> T:
     )
 
 
+def _with_own_pool(item: Transition) -> Transition:
+    pool = item.pool
+    return item if pool is None else replace(item, pool=Pool(_printable(pool.id), _printable(pool.name)))
+
+
 def _shape(node: str, alert: AlertKey, subject: Subject) -> str:
     if subject.node != node:
         return f"it is about node {_printable(subject.node)}"
     if subject.target.kind is TargetKind.NODE and subject.target.id != node:
         return f"it is about node {_printable(subject.target.id)}"
+    if subject.target.kind is TargetKind.VIRTUAL_MACHINE and bool(subject.namespace) != bool(subject.name):
+        return "it names a VM by half: a namespace and a name go together"
     policy = alert.policy
     if policy.kind is PolicyKind.MONITOR_POLICY and subject.namespace != policy.namespace:
         return f"MonitorPolicy {policy} watches no VM outside its namespace"

@@ -44,14 +44,14 @@ class AlertmanagerSender:
     def send(self, parcel: Parcel) -> Receipt:
         """Post all alerts of a parcel, or a test alert that ends after a minute."""
         assert parcel.channel.alertmanager is not None
-        told = {item.transition.alert.id: labels(item) for item in parcel.entries if item.firing}
+        notified = {item.transition.alert.id: labels(item) for item in parcel.entries if item.firing}
         alerts = self._alerts(parcel)
         try:
             status = _post(parcel.channel.alertmanager.url, alerts, token=parcel.secret.strip(), guard=parcel.guard)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Receipt(delivered=False, said=redact(explain(error), parcel.secret))
         if status // 100 == 2:
-            return Receipt(delivered=True, said="delivered", labels=told)
+            return Receipt(delivered=True, said="delivered", labels=notified)
         phrase = HTTPStatus(status).phrase if status in list(HTTPStatus) else ""
         moved = "; redirects are not followed, so give its final address" if status // 100 == 3 else ""
         return Receipt(delivered=False, said=f"the Alertmanager answered {status} {phrase}".rstrip() + moved)
@@ -61,7 +61,7 @@ class AlertmanagerSender:
             return [_test_alert(parcel)]
         found = []
         for item in parcel.entries:
-            before = dict(item.told.labels) if item.told is not None else {}
+            before = dict(item.notified.labels) if item.notified is not None else {}
             now = labels(item)
             if item.firing:
                 found.append(self._alert(item, now, ends=parcel.now + _LIFE_S))

@@ -148,7 +148,7 @@ def _listen(faults: Faults) -> None:
 
     send = requests.sessions.Session.send
 
-    def heard(self: Any, request: Any, **more: Any) -> Any:
+    def watched(self: Any, request: Any, **more: Any) -> Any:
         try:
             answer = send(self, request, **more)
         except Exception as error:
@@ -158,21 +158,21 @@ def _listen(faults: Faults) -> None:
             faults.note(f"the receiver answered {_http(answer.status_code)}")
         return answer
 
-    requests.sessions.Session.send = heard  # type: ignore[method-assign]
+    requests.sessions.Session.send = watched  # type: ignore[method-assign]
     for name in ("connect", "starttls", "login", "sendmail"):
-        setattr(smtplib.SMTP, name, _heard(getattr(smtplib.SMTP, name), faults))
-    smtplib.SMTP_SSL._get_socket = _heard(smtplib.SMTP_SSL._get_socket, faults)  # type: ignore[attr-defined]  # noqa: SLF001
+        setattr(smtplib.SMTP, name, _watched(getattr(smtplib.SMTP, name), faults))
+    smtplib.SMTP_SSL._get_socket = _watched(smtplib.SMTP_SSL._get_socket, faults)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _heard(method: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
-    def heard(*arguments: Any, **more: Any) -> Any:
+def _watched(method: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
+    def watched(*arguments: Any, **more: Any) -> Any:
         try:
             return method(*arguments, **more)
         except Exception as error:
             faults.note(explain(error))
             raise
 
-    return heard
+    return watched
 
 
 def _http(status: int) -> str:

@@ -69,6 +69,12 @@ class ChannelBook:
         with self._lock:
             self._facts.pop(key, None)
 
+    def lacking(self) -> Iterable[ChannelKey]:
+        """Return the channels whose Secret cannot be read or used."""
+        with self._lock:
+            facts = tuple(self._facts.items())
+        return [key for key, item in facts if item.channel and item.accepted and item.accepted.status is False]
+
     def keys(self) -> Iterable[ChannelKey]:
         """Return all channels that are known."""
         with self._lock:

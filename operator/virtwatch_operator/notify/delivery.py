@@ -76,7 +76,7 @@ class Deliverer:
         self._clock = clock
 
     def is_due(self, key: ChannelKey) -> bool:
-        """Tell whether a channel has something to send, or to forget, now."""
+        """Return whether a channel has something to send, or to forget, now."""
         channel = self._channel(key)
         if channel is None:
             return False
@@ -86,7 +86,7 @@ class Deliverer:
         return bool(due(outbox, channel, now=self._clock(), silenced=self._silenced, unknown=self._unknown))
 
     def failing(self, key: ChannelKey) -> bool:
-        """Tell whether a channel's last attempt failed."""
+        """Return whether a channel's last attempt failed."""
         return self._store.get(key).retry.attempts > 0
 
     def deliver(self, key: ChannelKey) -> None:
@@ -175,7 +175,7 @@ class Deliverer:
 
     def _hushed(self, outbox: Outbox) -> list[Entry]:
         """Return what came and went while it was silenced."""
-        return [item for item in outbox.waiting if not item.firing and item.told is None and self._silenced(item)]
+        return [item for item in outbox.waiting if not item.firing and item.notified is None and self._silenced(item)]
 
     def _orphans(self, outbox: Outbox) -> list[Entry]:
         return [item for item in outbox.alerts.values() if item.firing and not self._may_last(item.transition)]

@@ -11,6 +11,7 @@ from virtwatch_api.targets import TARGET_KINDS, Subject, TargetRef
 from virtwatch_operator.figures import said
 from virtwatch_operator.notify.outbox import Entry, Outbox
 from virtwatch_operator.tracing import trace_id
+from virtwatch_rules.event import is_eviction
 
 MAX_LISTED = 20
 _BRIEF_LISTED = 3
@@ -20,7 +21,7 @@ TEST_TITLE = "[Test] virtwatch can reach this channel"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Hold one message; `severity` is the worst that it tells of as firing, None where all is over."""
+    """Hold one message; `severity` is the worst that it reports as firing, None where all is over."""
 
     title: str
     body: str
@@ -110,7 +111,8 @@ def _common(entries: Sequence[Entry]) -> str:
     rule = f"{next(iter(rules))} " if len(rules) == 1 and len(policies) == 1 else ""
     vms = _several(targets) if len(targets) > 1 else where(entries[0].transition.subject)
     place = entries[0].transition.subject.place if len(nodes) == 1 else f" on {len(nodes)} nodes"
-    return f"{rule}{'for' if rule else 'alerts of'} {vms}{place}"
+    evicted = ", evicted as by a drain" if all(is_eviction(item.transition.evidence) for item in entries) else ""
+    return f"{rule}{'for' if rule else 'alerts of'} {vms}{place}{evicted}"
 
 
 def _several(targets: Collection[TargetRef]) -> str:
@@ -165,12 +167,12 @@ def _silence(subject: Subject) -> str:
 
 def _verb(item: Entry) -> str:
     if not item.firing:
-        return f"is over for (it was {item.worst})" if item.told is None else "is over for"
-    if item.told is None:
+        return f"is over for (it was {item.worst})" if item.notified is None else "is over for"
+    if item.notified is None:
         return "fires for"
     if not item.waiting:
         return "still fires for"
-    before, now = item.told.severity, item.transition.severity
+    before, now = item.notified.severity, item.transition.severity
     return f"still fires for (it was {before})" if before is not now else "still fires for"
 
 

@@ -1,5 +1,6 @@
 """What sends notifications, and how its parts hang together: news fills outboxes, threads of their own empty them."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ _CHANNELS = 2  # threads; each new address is read by a process of its own
 _DELIVERIES = 4  # threads; a channel whose last attempt failed has others, so that none waits for it
 _RETRIES = 2
 _TESTS = 2
+_CHECK_EVERY_S = 10.0  # whether a Secret that was missing is there: who makes it looks whether that helped
 
 
 class Notifications:
@@ -53,6 +55,7 @@ class Notifications:
     ) -> None:
         self._client = client
         self._operator_namespace = rules.operator_namespace
+        self._next_check = 0.0
         self._book = ChannelBook()
         self._store = OutboxStore(client=client, namespace=rules.operator_namespace)
         self.channels: WorkQueue[ChannelKey] = WorkQueue("channels", spacing=1.0)
@@ -142,6 +145,10 @@ class Notifications:
 
     def _look(self) -> None:
         """Mark the channels that are due; silence makes no sound."""
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + _CHECK_EVERY_S
+            for key in self._book.lacking():
+                self.channels.add(key)
         for key in self._store.channels():
             if self._book.get(key) is None:
                 self.channels.add(key)

@@ -1,4 +1,4 @@
-"""What one channel has been told of and is still to be told: level by alert, so that nothing is told twice. Pure."""
+"""What was sent to one channel and what is still to be sent: one level by alert. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +13,8 @@ HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Say with which severity an alert was told, when (seconds since 1970), and by which labels to an Alertmanager."""
+class Notified:
+    """Say with which severity an alert was sent, when (seconds since 1970) and with which labels to Alertmanager."""
 
     severity: Severity
     at: float
@@ -34,8 +34,8 @@ class RuleWords:
 class Entry:
     """Hold one alert of a channel.
 
-    `transition` is the newest; `worst` the worst severity since the channel was told last; `changes` counts what it was
-    not told of yet, the first of which came at `queued`.
+    `transition` is the newest; `worst` the worst severity since the channel was sent last; `changes` counts what
+    was not sent to it yet, the first of which came at `queued`.
     """
 
     transition: Transition
@@ -43,23 +43,23 @@ class Entry:
     repeat_every: float
     queued: float
     changes: int = 1
-    told: Told | None = None
+    notified: Notified | None = None
     words: RuleWords = RuleWords()
 
     @property
     def firing(self) -> bool:
-        """Tell whether the alert fires."""
+        """Return whether the alert fires."""
         return self.transition.severity is not None
 
     @property
     def waiting(self) -> bool:
-        """Tell whether there is news."""
+        """Return whether there is news."""
         return self.changes > 0
 
     def repeats(self, now: float) -> bool:
-        """Tell whether it is time to say again that the alert fires."""
-        told = self.told
-        return self.firing and not self.waiting and told is not None and now - told.at >= self.repeat_every
+        """Return whether it is time to say again that the alert fires."""
+        notified = self.notified
+        return self.firing and not self.waiting and notified is not None and now - notified.at >= self.repeat_every
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +146,18 @@ def _changed(before: Entry | None, transition: Transition, route: Notify | None,
 def sent(
     outbox: Outbox, batch: Iterable[Entry], merged: Merged, *, now: float, labels: Mapping[str, Mapping[str, str]]
 ) -> Outbox:
-    """Note that a batch was delivered; what changed meanwhile waits on. `labels` are those told, by alert."""
+    """Note that a batch was delivered; what changed meanwhile waits on. `labels` are those that were sent, by alert."""
     alerts = dict(outbox.alerts)
     for item in batch:
         key = item.transition.alert.id
         entry = alerts.get(key)
         if entry is None:
             continue
-        told = Told(item.transition.severity or item.worst, now, labels.get(key, {}))
+        notified = Notified(item.transition.severity or item.worst, now, labels.get(key, {}))
         if entry.changes > item.changes or entry.transition != item.transition:
-            alerts[key] = replace(entry, changes=max(entry.changes - item.changes, 1), told=told, queued=now)
+            alerts[key] = replace(entry, changes=max(entry.changes - item.changes, 1), notified=notified, queued=now)
         elif entry.firing:
-            alerts[key] = replace(entry, changes=0, told=told, worst=told.severity)
+            alerts[key] = replace(entry, changes=0, notified=notified, worst=notified.severity)
         else:
             del alerts[key]
     recent = tuple(at for at in outbox.sent if now - at < HOUR_S)
@@ -167,7 +167,7 @@ def sent(
 
 
 def drop(outbox: Outbox, entries: Iterable[Entry]) -> Outbox:
-    """Forget alerts that nobody wants to hear of: they are over, and the channel is not told of ends."""
+    """Forget alerts that nobody wants to hear of: they are over, and ends are not sent to the channel."""
     gone = {item.transition.alert.id for item in entries}
     return replace(outbox, alerts={key: item for key, item in outbox.alerts.items() if key not in gone})
 
@@ -182,6 +182,11 @@ def hush(outbox: Outbox, entries: Iterable[Entry]) -> Outbox:
 def failed(outbox: Outbox, *, at: float) -> Outbox:
     """Note a failed attempt; the next one is due `at`."""
     return replace(outbox, retry=Retry(outbox.retry.attempts + 1, at))
+
+
+def hurried(outbox: Outbox) -> Outbox:
+    """Make what failed due now: its cause may be gone."""
+    return replace(outbox, retry=replace(outbox.retry, at=0.0))
 
 
 def _bounded(outbox: Outbox) -> Outbox:

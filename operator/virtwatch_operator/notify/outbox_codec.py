@@ -5,7 +5,7 @@ from typing import Any
 
 from virtwatch_api.nodemonitor_codec import decode_transition, encode_transition
 from virtwatch_api.policy import Severity
-from virtwatch_operator.notify.outbox import Entry, Merged, Outbox, Retry, RuleWords, Told
+from virtwatch_operator.notify.outbox import Entry, Merged, Notified, Outbox, Retry, RuleWords
 
 Json = dict[str, Any]
 
@@ -52,7 +52,7 @@ def _times(items: Iterable[Any]) -> tuple[float, ...]:
 
 
 def _entry(item: Entry) -> Json:
-    told = item.told
+    notified = item.notified
     return {
         "transition": encode_transition(item.transition),
         "worst": item.worst.value,
@@ -61,8 +61,8 @@ def _entry(item: Entry) -> Json:
         "changes": item.changes,
         "words": {"summary": item.words.summary, "runbook": item.words.runbook, "labels": dict(item.words.labels)},
         **(
-            {"told": {"severity": told.severity.value, "at": told.at, "labels": dict(told.labels)}}
-            if told is not None
+            {"told": {"severity": notified.severity.value, "at": notified.at, "labels": dict(notified.labels)}}
+            if notified is not None
             else {}
         ),
     }
@@ -75,7 +75,7 @@ def _read_words(document: Json) -> RuleWords:
 
 
 def _read_entry(document: Json) -> Entry:
-    told = document.get("told")
+    notified = document.get("told")
     return Entry(
         transition=decode_transition(document["transition"]),
         worst=Severity(document["worst"]),
@@ -83,5 +83,7 @@ def _read_entry(document: Json) -> Entry:
         queued=float(document["queued"]),
         changes=int(document["changes"]),
         words=_read_words(document.get("words") or {}),
-        told=Told(Severity(told["severity"]), float(told["at"]), told["labels"]) if told else None,
+        notified=Notified(Severity(notified["severity"]), float(notified["at"]), notified["labels"])
+        if notified
+        else None,
     )

@@ -14,7 +14,7 @@ SEND_S = 30.0  # that one message may take
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Hold what is to be sent now: the message for people, and the alerts that it tells of, none in a test.
+    """Hold what is to be sent now: the message for people, and the alerts that it reports, none in a test.
 
     `secret` is the content of the channel's Secret, an Apprise URL or an Alertmanager's token: it is shown nowhere.
     """

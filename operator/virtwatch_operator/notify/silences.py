@@ -26,7 +26,7 @@ class _Read:
 
 
 class Silences:
-    """Look silences up when something is to be told. Safe to use from several threads."""
+    """Look silences up when something is to be sent. Safe to use from several threads."""
 
     def __init__(self, *, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client

@@ -83,12 +83,14 @@ class NotificationSink:
     def _channels(
         self, news: News, named: Iterable[ChannelKey], changes: Mapping[ChannelKey, Sequence[_Taken]]
     ) -> Sequence[ChannelKey]:
-        """Return who is to hear of something: those that its policy names, of an end those that heard of the alert."""
+        """Return who is to hear of something: those that its policy names, of an end those that seen the alert."""
         alert = news.transition.alert.id
-        told = {key for key in self._store.channels() if alert in self._store.get(key).alerts}
-        told |= {key for key, taken in changes.items() if any(item.news.transition.alert.id == alert for item in taken)}
+        informed = {key for key in self._store.channels() if alert in self._store.get(key).alerts}
+        informed |= {
+            key for key, taken in changes.items() if any(item.news.transition.alert.id == alert for item in taken)
+        }
         fires = news.transition.severity is not None
-        return (*told, *(key for key in named if key not in told and fires and self._exists(key)))
+        return (*informed, *(key for key in named if key not in informed and fires and self._exists(key)))
 
     def _words(self, news: News) -> RuleWords | None:
         rule = self._rule_of(news.transition.alert.policy, news.transition.alert.rule)

@@ -42,7 +42,7 @@ def read_delivery(document: Json | None, *, at: float) -> Delivery | None:
 def _ready(facts: ChannelFacts, accepted: Finding, outbox: Outbox) -> Finding:
     delivery = facts.delivery
     if not accepted.status:
-        return fails("Ready", "NotAccepted", f"Nothing can be sent: {accepted.message}")
+        return fails("Ready", accepted.reason, f"Nothing can be sent: {accepted.message}")
     if delivery is None:
         return holds("Ready", "NothingSentYet", "Nothing was sent yet; `virtwatch channel test` sends a test message.")
     at = rfc3339(delivery.at)

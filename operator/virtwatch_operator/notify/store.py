@@ -182,7 +182,7 @@ def _adopt(held: _Held, document: Mapping[str, Any]) -> None:
         held.outbox = decode(json.loads(text))
     except ValueError as error:
         logger.error(
-            "ConfigMap %s cannot be read as an outbox, so it is started anew: %s", document["metadata"]["name"], error
+            "ConfigMap %s cannot be read as an outbox, so it starts empty: %s", document["metadata"]["name"], error
         )
         held.outbox = Outbox()
     held.version = str(document["metadata"]["resourceVersion"])

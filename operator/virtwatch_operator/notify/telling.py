@@ -1,4 +1,4 @@
-"""Whether those whom a policy wants told can be told, as a condition of the policy. Pure."""
+"""Whether those whom a policy wants told can be reported, as a condition of the policy. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ _TYPE = "Notifying"
 
 
 def notifying(channels: Mapping[ChannelKey, ChannelFacts | None], missing: Iterable[ChannelKey]) -> tuple[Finding, ...]:
-    """Say of the channels that a policy names which cannot be told; nothing where it names none.
+    """Say of the channels that a policy names which cannot be notified; nothing where it names none.
 
     `channels` holds None for one that was not looked at yet, `missing` names those that do not exist.
     """

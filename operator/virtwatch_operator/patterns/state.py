@@ -15,7 +15,9 @@ from virtwatch_api.thresholdset import ThresholdSet, parse_thresholdset
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import resource, virtwatch
+from virtwatch_operator.patterns.pools import is_pool
 from virtwatch_rules.alerts import Document, Saved
+from virtwatch_rules.pattern.groups import group_of
 from virtwatch_rules.verdict import AlertName, Record
 
 logger = logging.getLogger(__name__)
@@ -29,13 +31,15 @@ _MOST_BYTES = 900_000  # of the 1 MiB that an object may have
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Hold what is kept: events that rules need, alerts with their groups, and what sinks have still to take."""
+    """Hold what is kept: events that rules need, alerts with groups, what sinks have still to take, pools' names."""
 
     epoch: str
     sequence: int = 0
     learned: Sequence[tuple[PolicyKey, str, Document]] = ()
     alerts: Sequence[Record] = ()
     outgoing: Sequence[Transition] = field(default=())
+    pools: Mapping[str, str] = field(default_factory=dict)
+    observed: Sequence[tuple[PolicyKey, str, Document]] = ()  # what would have fired
 
 
 class PatternStore:
@@ -61,7 +65,7 @@ class PatternStore:
         try:
             return _decode(json.loads(self._written))
         except (ValueError, KeyError, TypeError) as error:
-            logger.error("ConfigMap %s cannot be read, so patterns over nodes begin anew: %r", NAME, error)
+            logger.error("ConfigMap %s cannot be read, so patterns over nodes start again: %r", NAME, error)
             return None
 
     def thresholds_of(self, policy: PolicyKey) -> ThresholdSet | None:
@@ -85,7 +89,7 @@ class PatternStore:
         """
         text = json.dumps(_encode(kept, kept.learned), separators=(",", ":"))
         if len(text) > _MOST_BYTES:
-            logger.error("patterns over nodes wait for more events than there is room for: those are counted anew")
+            logger.error("patterns over nodes wait for more events than there is room for: those are counted again")
             text = json.dumps(_encode(kept, ()), separators=(",", ":"))
         if text == self._written:
             return
@@ -104,26 +108,44 @@ class PatternStore:
 
 
 def _encode(kept: Kept, learned: Iterable[tuple[PolicyKey, str, Document]]) -> Json:
+    of_pools = [_encode_alert(item) for item in kept.alerts if _of_pool(item)]
     return {
         "version": _VERSION,
         "epoch": kept.epoch,
         "sequence": kept.sequence,
-        "learned": [{**_policy(policy), "rule": rule, "document": document} for policy, rule, document in learned],
-        "alerts": [
-            {
-                **_policy(item.name.policy),
-                "rule": item.name.rule,
-                "severity": item.saved.state.severity,
-                "since": item.saved.state.since,
-                "subject": item.saved.evidence.subject,
-                "text": item.saved.evidence.text,
-                "count": item.saved.evidence.count,
-                "memory": item.saved.memory,
-            }
-            for item in kept.alerts
-        ],
+        "learned": _documents(learned),
+        "alerts": [_encode_alert(item) for item in kept.alerts if not _of_pool(item)],
+        # In a key of their own: an older operator would end them as alerts of a namespace of that name.
+        **({"poolAlerts": of_pools} if of_pools else {}),
         "outgoing": [encode_transition(item) for item in kept.outgoing],
+        **({"pools": dict(kept.pools)} if kept.pools else {}),
+        **({"observed": _documents(kept.observed)} if kept.observed else {}),
     }
+
+
+def _encode_alert(item: Record) -> Json:
+    return {
+        **_policy(item.name.policy),
+        "rule": item.name.rule,
+        "severity": item.saved.state.severity,
+        "since": item.saved.state.since,
+        "subject": item.saved.evidence.subject,
+        "text": item.saved.evidence.text,
+        "count": item.saved.evidence.count,
+        "memory": item.saved.memory,
+    }
+
+
+def _of_pool(item: Record) -> bool:
+    return is_pool(group_of(item.saved))
+
+
+def _documents(items: Iterable[tuple[PolicyKey, str, Document]]) -> list[Json]:
+    return [{**_policy(policy), "rule": rule, "document": document} for policy, rule, document in items]
+
+
+def _read_documents(items: Iterable[Json]) -> list[tuple[PolicyKey, str, Document]]:
+    return [(_read_policy(item), item["rule"], item["document"]) for item in items]
 
 
 def _decode(document: Mapping[str, Any]) -> Kept | None:
@@ -132,9 +154,11 @@ def _decode(document: Mapping[str, Any]) -> Kept | None:
     return Kept(
         document["epoch"],
         int(document["sequence"]),
-        [(_read_policy(item), item["rule"], item["document"]) for item in document["learned"]],
-        [_alert(item) for item in document["alerts"]],
+        _read_documents(document["learned"]),
+        [_alert(item) for item in (*document["alerts"], *document.get("poolAlerts", ()))],
         [decode_transition(item) for item in document["outgoing"]],
+        document.get("pools", {}),
+        _read_documents(document.get("observed", ())),
     )
 
 

@@ -12,6 +12,7 @@ from virtwatch_kube.errors import Conflict, NotFound
 from virtwatch_kube.paths import virtwatch
 from virtwatch_operator.conditions import Finding, fails
 from virtwatch_operator.notify.book import ChannelBook, Delivery, Test
+from virtwatch_operator.notify.outbox import hurried
 from virtwatch_operator.notify.secrets import Secrets
 from virtwatch_operator.notify.sender import Sender
 from virtwatch_operator.notify.status import accepted, channel_status, read_delivery
@@ -66,9 +67,17 @@ class ChannelReconciler:
         parsed = parse_channel(document)
         finding = self._check(key, parsed) if isinstance(parsed, Channel) else _invalid(parsed)
         self._recall(key, document.get("status") or {})
+        facts = self._book.get(key)
+        if finding.status and facts is not None and facts.accepted is not None and facts.accepted.status is False:
+            self._hurry(key)
         self._book.put_channel(key, parsed if isinstance(parsed, Channel) else None, finding)
         self._ask_for_test(key, document, can_be_sent=isinstance(parsed, Channel))
         self._write(key, document, finding)
+
+    def _hurry(self, key: ChannelKey) -> None:
+        """Try again at once what could not be sent: its Secret can be used now."""
+        if self._store.get(key).retry.attempts:
+            self._store.change(key, hurried)
 
     def _check(self, key: ChannelKey, channel: Channel) -> Finding:
         secret = self._secrets.read(channel)
@@ -121,7 +130,7 @@ class ChannelReconciler:
         try:
             self._client.apply(path, body, manager=MANAGER)
         except (NotFound, Conflict):
-            return  # gone, or made anew meanwhile, which is told again
+            return  # gone, or made again meanwhile, which is reported again
 
 
 def _invalid(problems: Any) -> Finding:

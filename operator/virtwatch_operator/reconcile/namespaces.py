@@ -8,7 +8,7 @@ from virtwatch_api.policy import PolicyKey
 class Namespaces:
     """Keep the labels of all namespaces, and mark the policies that select by them when they change.
 
-    Only namespaces in which a VM has been seen count: others come and go without any ThresholdSet being written anew.
+    Only namespaces in which a VM has been seen count: others come and go without any ThresholdSet being written again.
     """
 
     def __init__(self, mark: Callable[[PolicyKey], None]) -> None:

@@ -26,7 +26,7 @@ class Stored:
     writer: str
 
     def is_as(self, body: Json) -> bool:
-        """Tell whether all of it is as in `body`, but for the trace and the generation, which change no judgement."""
+        """Return whether all of it is as in `body`, but for the trace and the generation, which change no judgement."""
         owners = [owner["uid"] for owner in self.document["metadata"].get("ownerReferences") or ()]
         wanted = [owner["uid"] for owner in body["metadata"]["ownerReferences"]]
         return owners == wanted and _meaning(self.document["spec"]) == _meaning(body["spec"])

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import format_duration
+from virtwatch_api.figures import format_value
 from virtwatch_api.policy import Enforcement
 from virtwatch_api.targets import TARGET_KINDS
 from virtwatch_operator.conditions import Finding
@@ -14,7 +15,7 @@ _MOST_CHARACTERS = 1024  # of a line: the CRD's bound
 
 
 def about(facts: PolicyFacts, rollup: Rollup) -> tuple[str, ...]:
-    """Say what a policy watches, where it does not apply and why, what fires, and who is told or cannot be."""
+    """Say what a policy watches, where it does not apply and why, what fires, and who is notified or cannot be."""
     return tuple(line[:_MOST_CHARACTERS] for line in _lines(facts, rollup))
 
 
@@ -33,7 +34,9 @@ def _lines(facts: PolicyFacts, rollup: Rollup) -> Iterator[str]:
     if facts.in_force is not None and facts.in_force.enforcement is Enforcement.SUSPENDED:
         return
     yield _alerts(facts, rollup)
-    yield _told(findings.get("Notifying"))
+    yield from _learning(rollup)
+    yield from _cut(facts, rollup)
+    yield _notified(findings.get("Notifying"))
 
 
 def _watches(facts: PolicyFacts, rollup: Rollup) -> str:
@@ -64,7 +67,7 @@ def _alerts(facts: PolicyFacts, rollup: Rollup) -> str:
     firing = max(counts.warning + counts.critical, len(rollup.active))
     if facts.in_force is not None and facts.in_force.enforcement is Enforcement.OBSERVE:
         would = count(rollup.would_have_fired, "alert")
-        return f"{would} would have fired in the last 24 hours; nobody is told, as enforcement is Observe."
+        return f"{would} would have fired in the last 24 hours; nobody is notified, as enforcement is Observe."
     waiting = f" {count(counts.pending, 'alert')} {_verb(counts.pending, 'wait')} for the time of `for`."
     pending = waiting if counts.pending else ""
     if not firing:
@@ -75,9 +78,31 @@ def _alerts(facts: PolicyFacts, rollup: Rollup) -> str:
     return f"{count(firing, 'alert')} {_verb(firing, 'fire')}, {counts.critical} of them Critical.{listed}{pending}"
 
 
-def _told(notifying: Finding | None) -> str:
+def _learning(rollup: Rollup) -> Iterator[str]:
+    """Say how far anomaly rules have learned, and how often they find something; rounded, so that it changes seldom."""
+    if rollup.warming_up:
+        rules = count(rollup.warming_up, "anomaly rule")
+        yield f"{rules} on targets {_verb(rollup.warming_up, 'learn')} what is usual: for 7 days nothing is found."
+    if rollup.judged_weeks >= 1:
+        found, often = count(rollup.anomalies, "finding"), _roughly(rollup.anomalies / rollup.judged_weeks)
+        weeks = f"{_roughly(rollup.judged_weeks)} weeks, those of each rule on each target added up"
+        yield f"Anomaly rules made {found} in {weeks}: {often} a week of one rule on one target, false ones among them."
+
+
+def _cut(facts: PolicyFacts, rollup: Rollup) -> Iterator[str]:
+    """Say what is not exported, since the policy bounds it."""
+    if rollup.cut_series:
+        targets = count(rollup.cut_targets, TARGET_KINDS[facts.kind].noun)
+        yield f"{rollup.cut_series} series of {targets} are not exported: spec.collection.series bounds them."
+
+
+def _roughly(number: float) -> str:
+    return format_value(float(f"{number:.2g}"), "1")
+
+
+def _notified(notifying: Finding | None) -> str:
     if notifying is None:
-        return "Alerts become Kubernetes Events; nobody else is told, as spec.notify names no channel."
+        return "Alerts become Kubernetes Events; nobody else is notified, as spec.notify names no channel."
     return f"{notifying.message[:1].upper()}{notifying.message[1:]}"
 
 

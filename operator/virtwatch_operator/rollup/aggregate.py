@@ -1,4 +1,5 @@
 # A policy's status as the sum of what its nodes say. Pure.
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ class Rollup:
     watched_on: frozenset[str] = frozenset()
     any_silent: bool = False  # some node has fallen silent, see Distributed
     replaced: tuple[str, ...] = ()  # which rules do not apply where, a sentence each
+    warming_up: int = 0  # anomaly rules on targets that still learn
+    anomalies: int = 0  # that the others have found
+    judged_weeks: float = 0.0  # in which they have, those of all rules on all targets added up
+    cut_series: int = 0  # that are not exported, since the policy bounds them
+    cut_targets: int = 0  # of which
 
 
 def roll_up(
@@ -81,11 +87,16 @@ def roll_up(
         watched_on=watching,
         any_silent=bool(presence.silent),
         replaced=replaced(item.replaced for item in applied),
+        warming_up=sum(item.warming_up for item in applied),
+        anomalies=sum(item.found for item in applied),
+        judged_weeks=sum(item.judged_days for item in applied) / 7,
+        cut_series=sum(item.cut_series for item in applied),
+        cut_targets=sum(item.cut_targets for item in applied),
     )
 
 
 def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool:
-    """Tell whether a node judges by what is in force."""
+    """Return whether a node judges by what is in force."""
     if facts.in_force is None:
         return False
     if report is not None and report.applied is not None:
@@ -100,11 +111,19 @@ def _between(firing: Iterable[FiringAlert], moving: Iterable[FiringAlert]) -> tu
 
 
 def _worst_first(alerts: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
+    """Return each alert once, as many of the worst first as are listed, and the others behind them."""
     # While a VM migrates, both nodes may report its alert: it is one alert, and the worse report of it counts.
     unique: dict[AlertKey, FiringAlert] = {}
-    for alert in sorted(alerts, key=_order):
-        unique.setdefault(alert.alert, alert)
-    return tuple(unique.values())
+    for item in alerts:
+        other = unique.setdefault(item.alert, item)
+        if other is not item and _order(item) < _order(other):
+            unique[item.alert] = item
+    if len(unique) <= MAX_ACTIVE:
+        return tuple(sorted(unique.values(), key=_order))
+    worst = heapq.nsmallest(MAX_ACTIVE, unique.values(), key=_order)
+    for item in worst:
+        del unique[item.alert]
+    return (*worst, *unique.values())
 
 
 def _order(item: FiringAlert) -> tuple[int, float, str, str, str, str]:
@@ -160,8 +179,8 @@ def _ready(facts: PolicyFacts, distributed: Finding, selected: int, *, nodes: in
 
 def _unseen(presence: Presence, reports: Mapping[str, Report]) -> Iterable[str]:
     """Name the silent nodes that watched VMs for the policy: what happens there nobody can tell."""
-    told = ((node, report.applied) for node, report in reports.items() if node in presence.silent)
-    return [node for node, applied in told if applied is not None and applied.targets]
+    text = ((node, report.applied) for node, report in reports.items() if node in presence.silent)
+    return [node for node, applied in text if applied is not None and applied.targets]
 
 
 def _quiet(
@@ -175,8 +194,8 @@ def _quiet(
     if facts.in_force is None:
         return unknown("Quiet", "NothingInForce", "Nothing is judged: no generation is valid yet.")
     if unseen and facts.in_force.enforcement is Enforcement.ENFORCE:
-        told = f"No alert fired when they last reported: {names(unseen)}. Whether one fires there now nobody can tell."
-        return unknown("Quiet", "NodesSilent", told)
+        text = f"No alert fired when they last reported: {names(unseen)}. Whether one fires there now nobody can tell."
+        return unknown("Quiet", "NodesSilent", text)
     if not presence.reporting:
         return unknown("Quiet", "NoNodes", "Nobody judges: no node reports.")
     match facts.in_force.enforcement:

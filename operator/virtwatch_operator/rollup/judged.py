@@ -31,9 +31,9 @@ def judged(facts: PolicyFacts, presence: Presence, reports: Mapping[str, Report]
     if not lacking:
         return holds("Judged", "Complete", "Every rule can be judged for all that it selects.")
     rest = len(lacking) - _NAMED
-    told = " ".join(_sentence(item) for item in lacking[:_NAMED])
+    named = " ".join(_sentence(item) for item in lacking[:_NAMED])
     more = f" And {count(rest, 'more signal')} {'is' if rest == 1 else 'are'} missing." if rest > 0 else ""
-    return fails("Judged", "SignalsMissing", f"{told}{more}")
+    return fails("Judged", "SignalsMissing", f"{named}{more}")
 
 
 def _summed(reports: Mapping[str, Report]) -> list[_Lacking]:
@@ -46,11 +46,11 @@ def _summed(reports: Mapping[str, Report]) -> list[_Lacking]:
             rule,
             signal,
             why,
-            targets=sum(item.targets for _, item in told),
-            nodes=len(told),
-            example=min(f"{item.example} on node {node}" for node, item in told),
+            targets=sum(item.targets for _, item in named),
+            nodes=len(named),
+            example=min(f"{item.example} on node {node}" for node, item in named),
         )
-        for (rule, signal, why), told in found.items()
+        for (rule, signal, why), named in found.items()
     ]
     return sorted(summed, key=lambda item: (-item.targets, item.rule, item.signal, item.why))
 

@@ -9,10 +9,10 @@ from virtwatch_operator.rollup.wording import count
 _NAMED = 5
 
 
-def replaced(told: Iterable[Iterable[Replaced]]) -> tuple[str, ...]:
+def replaced(reports: Iterable[Iterable[Replaced]]) -> tuple[str, ...]:
     """Say it in sentences: those of the most targets first, at most six."""
     targets: Counter[tuple[str, PolicyKey]] = Counter()
-    for items in told:
+    for items in reports:
         for item in items:
             targets[item.rule, item.by] += item.targets
     ordered = sorted(targets.items(), key=lambda pair: (-pair[1], pair[0][0], str(pair[0][1])))

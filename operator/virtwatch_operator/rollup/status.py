@@ -28,6 +28,7 @@ def policy_status(facts: PolicyFacts, rollup: Rollup, *, generation: int, previo
             "virtualMachines": rollup.virtual_machines,
             "nodes": rollup.nodes,
             "nodesApplied": rollup.nodes_applied,
+            **({"seriesCut": rollup.cut_series} if rollup.cut_series else {}),
         },
         "alerts": {
             "pending": rollup.counts.pending,

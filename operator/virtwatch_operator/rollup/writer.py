@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from virtwatch_api.nodemonitor import FiringAlert
+from virtwatch_api.nodemonitor import Applied, FiringAlert
 from virtwatch_api.nodemonitor_codec import Json
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.policy_codec import API_VERSION
@@ -33,8 +33,9 @@ class _Standing:
 class StatusWriter:
     """Write one policy's status at a time.
 
-    `fleet_known` tells whether all NodeMonitors have been heard of: until then a status would say that nobody reports.
-    `more` returns further findings about a policy; it may raise KubeError. `across` returns its alerts that span nodes.
+    `fleet_known` tells whether all NodeMonitors have been seen: until then a status would say that nobody reports.
+    `more` returns further findings about a policy; it may raise KubeError. `across` returns its alerts that span nodes,
+    `would_have_fired` how many it would have had in the last day if it did not only observe.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class StatusWriter:
         fleet_known: Callable[[], bool],
         more: Callable[[PolicyFacts], tuple[Finding, ...]] = lambda _: (),
         across: Callable[[PolicyKey], tuple[FiringAlert, ...]] = lambda _: (),
+        would_have_fired: Callable[[PolicyKey], int] = lambda _: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -54,6 +56,7 @@ class StatusWriter:
         self._fleet_known = fleet_known
         self._more = more
         self._across = across
+        self._would_have_fired = would_have_fired
         self._clock = clock
         self._standing: dict[PolicyKey, _Standing] = {}
         self._waiting: set[PolicyKey] = set()
@@ -74,7 +77,9 @@ class StatusWriter:
         if not self._fleet_known():
             return
         previous = self._previous(facts)
-        reports = {**self._fleet.reports(key), _ACROSS: Report(None, (), self._across(key))}
+        would = self._would_have_fired(key)
+        observed = Applied(key, "", would_have_fired=would) if would else None
+        reports = {**self._fleet.reports(key), _ACROSS: Report(observed, (), self._across(key))}
         rollup = roll_up(facts, self._fleet.presence, reports, read_up_to=self._fleet.read_up_to())
         self._note_waiting(key, rollup)
         rollup = replace(rollup, findings=(*rollup.findings, *self._more(facts)))
@@ -105,7 +110,7 @@ class StatusWriter:
                 self._waiting.add(key)
 
     def noticed(self, key: PolicyKey, seen: Seen) -> bool:
-        """Take note of the status that a watch saw; tell whether it is not the one that should stand."""
+        """Take note of the status that a watch saw; return whether it is not the one that should stand."""
         with self._lock:
             standing = self._standing.get(key)
             if (
@@ -134,7 +139,7 @@ class StatusWriter:
         body = {
             "apiVersion": API_VERSION,
             "kind": key.kind.value,
-            # The uid keeps a status from a policy that was made anew under the same name.
+            # The uid keeps a status from a policy that was made again under the same name.
             "metadata": {"name": key.name, **namespace, "uid": facts.uid},
             "status": status,
         }
@@ -146,5 +151,5 @@ class StatusWriter:
 
 
 def _later(version: str, than: str) -> bool:
-    """Tell whether a resourceVersion is later than another, or cannot be compared with it."""
+    """Return whether a resourceVersion is later than another, or cannot be compared with it."""
     return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)

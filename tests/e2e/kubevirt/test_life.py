@@ -12,7 +12,7 @@ from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, NODE = "life", "node-2"
-STOPPED_ON_REQUEST = re.compile(r"vm\.stopped \(reason (shutdown|destroyed)\)")
+STOPPED_ON_REQUEST = re.compile(r"vm\.stopped \((cause deleted, )?reason (shutdown|destroyed)\)")
 
 
 def _rule(name: str, *resolve_on: str) -> dict[str, Any]:

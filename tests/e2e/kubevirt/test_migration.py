@@ -1,4 +1,7 @@
-"""A live migration by KubeVirt: an alert that fires goes along, and nobody is told that it ended or began."""
+"""A live migration by KubeVirt: an alert that fires goes along, and nobody is told that it ended or began.
+
+What a pattern counted goes along too.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +34,13 @@ ARRIVED = {
     "severity": "Warning",
     "event": {"type": "vm.migration_completed", "where": {"role": "target"}},
 }
+# Two of the three happen before the VM moves, the third after it.
+COUNTING, THRICE = "counting", "paused-thrice"
+PAUSES = {
+    "name": THRICE,
+    "severity": "Warning",
+    "pattern": {"count": {"type": "vm.paused", "where": {"reason": "user"}, "atLeast": 3}, "within": "30m"},
+}
 STARTED = {"name": "leaves", "severity": "Warning", "event": {"type": "vm.migration_started"}}
 ONE_VM: dict[str, Any] = {"target": {"names": ["moving-1"]}, "collection": {"interval": "1s"}}
 
@@ -40,16 +50,17 @@ def vm(watched: Watched) -> Iterator[VirtualMachine]:
     """Run a VM that is watched each second, once it has booted: that keeps it busy too."""
     made = watched.vm("moving-1", disk=False)
     watched.put_in_force(POLICY, BUSY, **ONE_VM)
+    watched.put_in_force(COUNTING, PAUSES, **ONE_VM)
     yield made
     made.delete()
-    watched.forget(POLICY)
-    watched.forget(AFTERWARDS)
-    watched.forget(ARRIVALS)
+    for policy in (POLICY, COUNTING, AFTERWARDS, ARRIVALS):
+        watched.forget(policy)
 
 
 def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: VirtualMachine) -> None:
     of_vm, of_policy = told_of_vm(watched, vm), Told(watched, "MonitorPolicy", POLICY)
     source = vm.node
+    pause(vm, times=2)
     watched.ask(vm, "cpu on")
     of_vm.wait(RULE, "AlertCritical")
     of_policy.wait(RULE, "AlertCritical")
@@ -84,9 +95,21 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
     assert of_policy.of(RULE) == ["AlertCritical"]
     assert statuses.without_alert == []
     assert statuses.quiet == []
+    assert of_vm.of(THRICE) == []
+    pause(vm, times=1)
+    of_vm.wait(THRICE, "AlertWarning")
 
     watched.ask(vm, "cpu off")
     of_vm.wait(RULE, "AlertCritical", "AlertResolved")
+
+
+def pause(vm: VirtualMachine, *, times: int) -> None:
+    """Pause a VM and let it go on."""
+    for _ in range(times):
+        vm.pause()
+        wait_for(lambda: vm.paused != "", what="KubeVirt to call the VM paused", deadline=DEADLINE_S)
+        vm.unpause()
+        wait_for(lambda: vm.paused == "", what="KubeVirt to call it running", deadline=DEADLINE_S)
 
 
 def _identity(watched: Watched, node: str) -> str:

@@ -55,8 +55,8 @@ def tenants(watched: Watched) -> Iterator[dict[str, Tenant]]:
     for namespace in severities:
         watched.kubectl("create", "namespace", namespace)
     with ExitStack() as logs:
-        heard = {name: logs.enter_context(EventLog(cluster.control_plane.kubeconfig, name)) for name in severities}
-        side_by_side([partial(move_in, *item) for item in heard.items()])
+        received = {name: logs.enter_context(EventLog(cluster.control_plane.kubeconfig, name)) for name in severities}
+        side_by_side([partial(move_in, *item) for item in received.items()])
         yield made
         side_by_side([tenant.vm.delete for tenant in made.values()])
     for namespace in severities:

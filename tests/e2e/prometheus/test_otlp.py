@@ -8,6 +8,7 @@ import pytest
 from lab.process import wait_for
 from lab.prometheus.server import PrometheusServer
 from lab.rundir import RunDir, clean
+from virtwatch_agent.export_settings import ExportSettings
 from virtwatch_agent.observations import Sample
 from virtwatch_agent.telemetry import AgentTelemetry
 from virtwatch_api.catalogue.readings import READINGS, Instrument, Reading, Source
@@ -17,7 +18,7 @@ from virtwatch_telemetry import set_up
 
 DEADLINE_S = 30.0
 VM, OTHER = (f"6a1c0f5e-0000-4000-8000-00000000000{number}" for number in (1, 2))
-UNITS = {"s": "_seconds", "By": "_bytes"}
+UNITS = {"s": "_seconds", "By": "_bytes", "By/s": "_bytes_per_second"}
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,26 @@ def test_the_series_of_a_forgotten_vm_end_at_once(prometheus: PrometheusServer, 
     # Without the mark that a series ended, Prometheus shows its last value for five minutes.
     what = "its series to end"
     wait_for(lambda: names(prometheus, OTHER) - {"target_info"} == set(), what=what, deadline=DEADLINE_S)
+
+
+def test_vms_are_told_apart_without_promoted_attributes() -> None:
+    """As a Prometheus takes OTLP that nobody has configured: it makes no labels of resource attributes."""
+    run = RunDir.create("tests-prometheus-plain")
+    plain = PrometheusServer(run, promoted=())
+    try:
+        plain.start()
+        env = {
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{plain.otlp_http}/v1/metrics",
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        }
+        providers = set_up("virtwatch-agent", resource_attributes={"service.instance.id": "node-1"}, env=env)
+        told = AgentTelemetry(providers, time, ExportSettings(identity_on_points=True, kubevirt_names=True))
+        leave(told, VM)
+        ours = f'libvirt_domain_memory_rss_bytes{{libvirt_domain_uuid="{VM}",kubevirt_vm_name="web-1"}}'
+        wait_for(lambda: plain.query(ours), what="a VM under its name", deadline=DEADLINE_S)
+        kubevirts = 'kubevirt_vmi_vcpu_seconds_total{name="web-1",namespace="shop",node="node-1",id="0"}'
+        wait_for(lambda: plain.query(kubevirts), what="a VM under KubeVirt's names", deadline=DEADLINE_S)
+        providers.shutdown()
+    finally:
+        plain.stop()
+        clean(run)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from threading import Condition
 from typing import TypeVar
 
@@ -140,3 +141,13 @@ class Collected:
         for observation in observations:
             if isinstance(observation, Appeared):
                 self.collector.plan(observation.domain.target, self._often)
+
+
+def longest_gap(collected: Collected, uuid: str, source: Source, *, since: int) -> float:
+    """Return the longest time (seconds) between two samples of a VM, and since the last."""
+    clocks = [
+        one.clock
+        for one in collected.all[since:]
+        if isinstance(one, Sample) and (one.target.id, one.source) == (uuid, source)
+    ]
+    return max((later - earlier for earlier, later in pairwise([*clocks, time.monotonic()])), default=float("inf"))

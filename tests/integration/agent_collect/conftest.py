@@ -4,14 +4,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import libvirt
 import pytest
 
 from lab.guests.host import HostLibvirt
 from lab.rundir import RunDir
 from tests.integration.agent_collect.collected import Collected
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
+from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 
 Collect = Callable[..., Collected]
+# libvirt's test driver, and its one domain.
+URI = "test:///default"
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+
+# For `call_deadline` where nothing hangs: a call that a busy machine delays is none that hangs.
+PATIENT_S = 30.0
 
 
 @pytest.fixture
@@ -25,6 +34,15 @@ def collect() -> Iterator[Collect]:
             return collected
 
         yield start
+
+
+@pytest.fixture
+def domain() -> Iterator[libvirt.virDomain]:
+    """The test driver's one domain, running; a process shares its state among all connections that are open at once."""
+    run_event_loop()
+    connection = libvirt.open(URI)
+    yield connection.lookupByUUIDString(UUID)
+    connection.close()
 
 
 @pytest.fixture

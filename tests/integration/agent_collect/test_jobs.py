@@ -8,6 +8,7 @@ from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from tests.integration.agent_collect.collected import Collected
 from tests.integration.agent_collect.conftest import Collect
+from virtwatch_api.catalogue.readings import Source
 
 MIB = 1 << 20
 
@@ -60,3 +61,11 @@ def test_a_backup_is_told_when_it_is_complete(collected: Collected, guest: Guest
     virsh("backup-begin", guest.name)
     assert collected.event(guest.uuid, "vm.backup_completed").attributes == {}
     assert not [event for event in collected.events(guest.uuid) if "block_job" in event.type]
+
+
+def test_the_dirty_rate_is_there_once_somebody_measures_it(collected: Collected, guest: Guest, virsh) -> None:
+    collected.ask(guest.uuid, Source.DIRTY_RATE)
+    assert collected.sample(guest.uuid, Source.DIRTY_RATE).unavailable.keys() == {"memory.dirty.rate"}
+    virsh("domdirtyrate-calc", guest.name, "--seconds", "1")
+    measured = collected.sample(guest.uuid, Source.DIRTY_RATE, holding=lambda one: bool(one.values))
+    assert measured.values.keys() == {("memory.dirty.rate", "")}

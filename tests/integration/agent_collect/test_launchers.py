@@ -8,7 +8,8 @@ import pytest
 
 from lab.guests.host import HostLibvirt
 from lab.process import wait_for
-from tests.integration.agent_collect.conftest import Collect
+from tests.integration.agent_collect import collected as plans
+from tests.integration.agent_collect.conftest import PATIENT_S, Collect
 from tests.integration.guest_fixtures import MakeLauncher
 from virtwatch_agent.collect.libvirt import domains
 from virtwatch_agent.collect.libvirt.connection import Keepalive
@@ -61,7 +62,7 @@ def test_a_pod_that_goes_takes_its_vm_along_without_complaint(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     launcher = make_launcher("shop", "goes")
-    collected = collect(pods_dir=pods_dir)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     uuid = launcher.guest.uuid
     collected.sample(uuid, Source.KERNEL)
     launcher.stop()
@@ -163,6 +164,30 @@ def test_one_stuck_vm_is_told_once_with_its_reason_and_the_others_go_on(
     told_of = [event.type for event in collected.events(stuck.guest.uuid) if "telemetry" in event.type]
     assert told_of == ["vm.telemetry_stuck", "vm.telemetry_recovered"]
     assert not [event for event in collected.events(well.guest.uuid) if "telemetry" in event.type]
+
+
+def test_a_stopped_qemu_is_reported_where_no_monitor_is_asked(
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "OFTEN", {Source.KERNEL: 2.0})
+    stopped, well = make_launcher("shop", "stopped-qemu"), make_launcher("shop", "well-qemu")
+    collected = collect(pods_dir=pods_dir, call_deadline=1.0)
+    for launcher in (stopped, well):
+        collected.sample(launcher.guest.uuid, Source.KERNEL)
+    since = collected.mark()
+    began = time.monotonic()
+    stopped.guest.freeze_qemu()
+    try:
+        told = collected.event(stopped.guest.uuid, "vm.telemetry_stuck", since=since)
+        assert time.monotonic() - began <= 6.0  # two intervals, and what a busy machine needs
+        assert told.attributes["reason"].startswith("its QEMU has been stopped (SIGSTOP) for ")
+    finally:
+        stopped.guest.thaw_qemu()
+    collected.event(stopped.guest.uuid, "vm.telemetry_recovered", since=since)
+    collected.sample(well.guest.uuid, Source.KERNEL, since=collected.mark())
+    for launcher in (stopped, well):
+        found = [event.type for event in collected.events(launcher.guest.uuid, since=since)]
+        assert found == (["vm.telemetry_stuck", "vm.telemetry_recovered"] if launcher is stopped else [])
 
 
 def test_a_killed_virtqemud_is_found_again_and_what_was_missed_is_inferred(

@@ -2,12 +2,17 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
 from tests.integration.agent_collect.collected import Collected
 from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.collect.libvirt import monitor_queue
+from virtwatch_agent.collect.libvirt.monitor import ask
 from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample
 from virtwatch_api.catalogue.readings import READING, Source
 
@@ -220,3 +225,45 @@ def test_a_guest_that_is_asked_for_no_reports_soon_has_no_figures(collect: Colle
     finally:
         linux_host.daemon.virsh("dommemstat", guest.name, "--period", "1", "--live")
     collected.sample(guest.uuid, Source.BALLOON, since=collected.mark(), holding=lambda one: usable in one.values)
+
+
+def test_figures_of_disks_in_bursts_are_qemus_own(
+    collect: Collect, linux_host: HostLibvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While no thread for its disk runs, QEMU is not asked, and what is said of the disk is true all the same."""
+    guest, *_ = linux_host.guests
+    uuid, key = guest.uuid, ("disk.write.operations", "vda")
+    questions: list[bool] = []  # whether each was one for figures of disks
+
+    def asked(connection: Any, domains: Any, sources: frozenset[Source], clock: Any) -> Any:
+        if uuid in domains:
+            questions.append(Source.BLOCK in sources)
+        return ask(connection, domains, sources, clock)
+
+    monkeypatch.setattr(monitor_queue, "ask", asked)
+    collected = collect(host_socket=linux_host.socket)
+
+    def written() -> int:
+        said = linux_host.daemon.virsh("domblkstat", guest.name, "vda")
+        return next(int(line.split()[2]) for line in said.splitlines() if line.split()[1] == "wr_req")
+
+    def is_quiet(_: object) -> bool:
+        return len(questions) > 4 and not any(questions[-4:])
+
+    for _ in range(3):
+        before = written()
+        guest.busy(disk=True)
+        collected.sample(uuid, Source.BLOCK, holding=lambda one, least=before: one.values[key] > least + 20)
+        guest.calm("disk")
+        collected.wait(is_quiet, "QEMU to be asked for no disks")
+        earlier, since = written(), collected.mark()
+        said = collected.sample(uuid, Source.BLOCK, since=since)
+        assert earlier <= said.values[key] <= written()
+
+    samples = [one for one in collected.all if isinstance(one, Sample) and one.source is Source.BLOCK]
+    mine = [one for one in samples if one.target.id == uuid]
+    assert len({one.started for one in mine}) == len({one.incarnation for one in mine}) == 1
+    for one, other in pairwise(mine):
+        assert other.clock > one.clock
+        assert all(other.values[series] >= value for series, value in one.values.items() if "write" in series[0])
+    assert len(mine) > sum(questions), "what QEMU was not asked for is told all the same"

@@ -99,6 +99,11 @@ def test_a_pool_of_the_test_driver_is_read(collect) -> None:
     assert all(READING[key].source is PoolReader.source for key, _ in values)
 
 
+def test_the_folder_of_a_pools_volumes_is_known(collect) -> None:
+    found = collect(PoolReader(time), "test:///default").wait(lambda item: isinstance(item, ObjectsListed))
+    assert [(item.name, item.place) for item in found.objects] == [("default-pool", "/default-pool")]
+
+
 def test_a_network_of_the_test_driver_is_read(collect) -> None:
     """It knows no leases, and the bridge that it names is none of this machine's: they are absent."""
     collected = collect(NetworkReader(Path("/sys"), time), "test:///default")

@@ -1,4 +1,4 @@
-"""A libvirt over a slow link, and drivers that lack calls which QEMU's has."""
+"""A libvirt over a slow link."""
 
 import select
 import socket
@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import libvirt
 import pytest
 
 from lab.guests.host import HostLibvirt
 from tests.integration.agent_collect import collected as plans
 from tests.integration.agent_collect.conftest import Collect
+from tests.integration.agent_collect.drivers import BHYVE, answer_as
 from virtwatch_agent.observations import Appeared, ConnectionState, Sample
 from virtwatch_api.catalogue.readings import Source
 
 MANY = 110  # to list them takes longer than one call may
 DELAY_S = 0.03
-UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 
 class SlowLink:
@@ -93,27 +92,15 @@ def test_many_vms_over_a_slow_link_are_no_trouble(
     assert not [one for one in collected.all if isinstance(one, ConnectionState) and one.problem]
 
 
-@pytest.fixture
-def poor_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test driver answer as ESX's and VirtualBox's do: no bulk statistics, no vCPUs, no memory figures."""
+def test_a_driver_without_bulk_calls_is_listed_in_parts(
+    collect: Collect, slow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for each VM's state alone takes longer than one call may."""
+    answer_as(BHYVE, monkeypatch)
+    monkeypatch.setattr(plans, "OFTEN", {})
+    collected = collect(uris=(slow_uri,))
 
-    def lacking(*_: object) -> None:
-        error = libvirt.libvirtError("this function is not supported by the connection driver")
-        error.err = (libvirt.VIR_ERR_NO_SUPPORT, 0, str(error), 2, "", "", "", -1, -1)
-        raise error
-
-    for owner, name in (
-        (libvirt.virConnect, "getAllDomainStats"),
-        (libvirt.virDomain, "vcpus"),
-        (libvirt.virDomain, "memoryStats"),
-        (libvirt.virDomain, "blockStats"),
-    ):
-        monkeypatch.setattr(owner, name, lacking)
-    monkeypatch.setattr(libvirt.virConnect, "getType", lambda _: "ESX")
-
-
-def test_a_driver_gives_what_it_has(collect: Collect, poor_driver: None) -> None:
-    collected = collect(uris=("test:///default",))
-    values = collected.sample(UUID, Source.KERNEL).values
-    assert {key for key, _ in values} >= {"cpu.time", "cpu.count", "network.receive.bytes"}
+    collected.wait(
+        lambda all_: len({one.domain.uuid for one in all_ if isinstance(one, Appeared)}) == MANY, "all VMs to appear"
+    )
     assert not [one for one in collected.all if isinstance(one, ConnectionState) and one.problem]

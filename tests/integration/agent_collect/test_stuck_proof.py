@@ -3,23 +3,21 @@
 import shutil
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
 
 from lab.process import wait_for
-from tests.integration.agent_collect.collected import Collected
+from tests.integration.agent_collect.collected import longest_gap
 from tests.integration.agent_collect.conftest import Collect
 from tests.integration.guest_fixtures import MakeLauncher
 from tests.soak import times
 from virtwatch_agent.collect.libvirt.connection import Keepalive
-from virtwatch_agent.observations import ConnectionState, Sample
+from virtwatch_agent.observations import ConnectionState
 from virtwatch_api.catalogue.readings import Source
 
 QUICK = Keepalive(interval=1, count=2)
@@ -63,17 +61,6 @@ def silent(pods_dir: Path) -> Iterator[Callable[[], SilentSocket]]:
         yield make
 
 
-def _longest_gap(collected: Collected, uuid_: str, source: Source, *, since: int) -> float:
-    """Return the longest time between two samples, and since the last."""
-    clocks = [
-        one.clock
-        for one in collected.all[since:]
-        if isinstance(one, Sample) and (one.target.id, one.source) == (uuid_, source)
-    ]
-    ends = [*clocks, time.monotonic()]
-    return max(later - earlier for earlier, later in pairwise(ends))
-
-
 def test_two_hundred_silent_sockets_cost_nobody_else_anything(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, silent: Callable[[], SilentSocket]
 ) -> None:
@@ -91,7 +78,7 @@ def test_two_hundred_silent_sockets_cost_nobody_else_anything(
 
     collected.wait(told, "each silent socket to be reported", since=since)
     collected.sample(late.guest.uuid, Source.BLOCK, since=since)
-    assert _longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
     assert threading.active_count() <= threads + SILENT + LEFT_THREADS + 32
     for one in made:
         one.close()
@@ -112,8 +99,8 @@ def test_a_libvirt_that_restarts_in_a_loop_harms_no_other(
         loops.daemon.kill()
         loops.daemon.start()
     collected.sample(loops.guest.uuid, Source.BLOCK, since=collected.mark())
-    assert _longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
-    assert _longest_gap(collected, loops.guest.uuid, Source.KERNEL, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert longest_gap(collected, well.guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
+    assert longest_gap(collected, loops.guest.uuid, Source.KERNEL, since=since) <= 2 * INTERVAL_S + SLACK_S
     assert not [event for event in collected.events(loops.guest.uuid, since=since) if event.type == "vm.stopped"]
 
 

@@ -1,32 +1,16 @@
 """libvirt's own test driver: no daemon, no process, and events all the same."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
 
-from tests.integration.agent_collect.conftest import Collect
+from tests.integration.agent_collect.conftest import URI, UUID, Collect
 from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
-from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 from virtwatch_agent.observations import Appeared, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
 from virtwatch_api.targets import vm_ref
-
-URI = "test:///default"
-UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
-
-
-@pytest.fixture
-def domain() -> Iterator[libvirt.virDomain]:
-    """The driver's one domain, running; a process shares its state among all connections that are open at once."""
-    run_event_loop()
-    connection = libvirt.open(URI)
-    domain = connection.lookupByUUIDString(UUID)
-    yield domain
-    domain.free() if hasattr(domain, "free") else None
-    connection.close()
 
 
 def test_its_domain_appears_and_is_sampled_from_every_source(collect: Collect, domain: libvirt.virDomain) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from virtwatch_agent.collect.cost import Cost
@@ -61,16 +62,20 @@ class Outside:
     """Stand for collector, thresholds, reporter, telemetry; keep what the core says."""
 
     problem = ""
-    summaries: frozenset[str] = frozenset()
+    exports_samples = True
+    cut: Mapping[TargetRef, int] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.statuses: list[NodeStatus] = []
         self.scattered: dict[TargetRef, Mapping[Source, float]] = {}
+        self.chosen: dict[TargetRef, object] = {}
+        self.bounds: dict[TargetRef, int] = {}
+        self.glanced: dict[TargetRef, object] = {}
         self.again: list[tuple[TargetRef, Source, float]] = []
         self.plans: dict[str, Mapping[Source, float]] = {}
         self.spans: list[Transition] = []
         self.applied_sets: list[tuple[str, int]] = []
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.exported: list[Sample] = []
 
     def start(self, deliver: Callable[[Observation], None]) -> None: ...
@@ -82,6 +87,14 @@ class Outside:
 
     def look_again(self, target: TargetRef, source: Source, at: float) -> None:
         self.again.append((target, source, at - time.monotonic()))
+
+    def choose(self, target: TargetRef, instruments: object, *, series: int = 0) -> frozenset[str]:
+        self.chosen[target] = instruments
+        self.bounds[target] = series
+        return frozenset()
+
+    def glance(self, target: TargetRef, bounds: object) -> None:
+        self.glanced[target] = bounds
 
     def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None:
         self.scattered[target] = dict(within)
@@ -98,7 +111,7 @@ class Outside:
     def forget(self, uuid: str) -> None: ...
 
     def event(self, subject: object, event: TargetEvent) -> None:
-        self.heard.append(event.type)
+        self.received.append(event.type)
 
     def transition_context(self) -> str:
         return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -17,6 +17,7 @@ from virtwatch_agent.observations import (
     ConnectionState,
     Domain,
     DomainState,
+    Glimpse,
     IdentitiesChanged,
     KubernetesIdentity,
     Rejected,
@@ -271,6 +272,29 @@ def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent
     agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
 
     assert agent.outside.plans[vm_ref(UUID)] == {Source.KERNEL: 15.0, Source.BLOCK: 5.0}
+
+
+def test_what_was_until_a_glimpse_is_judged_before_the_look_that_it_led_to(agent: Agent) -> None:
+    busy = {"name": "busy", "threshold": {"signal": "vm.cpu.utilization", "warning": {"above": "90%"}}}
+    agent.appear().judge_by(policy(busy))
+    clock, now = time.monotonic(), time.time()
+    for ago, used, before in ((4.0, 0.0, None), (0.0, 3.0, Glimpse(clock - 1.0, {("cpu.time", "0"): 3.0}))):
+        at = now - ago
+        values = {("cpu.time", "0"): used}
+        agent.say(Sample(vm_ref(UUID), Source.KERNEL, "1", at, at, clock - ago, values, before=before))
+
+    agent.until(lambda _: len(agent.outside.spans) == 2)
+    assert [span.action for span in agent.outside.spans] == [Action.FIRED, Action.RESOLVED]
+
+
+def test_nothing_is_collected_of_a_vm_that_is_gone(agent: Agent) -> None:
+    ref = vm_ref(UUID)
+    agent.appear().judge_by(policy(BUSY))
+    agent.until(lambda _: bool(agent.outside.plans.get(ref)))
+
+    agent.say(Vanished(UUID, time.time(), "shutdown"))
+
+    agent.until(lambda _: agent.outside.plans[ref] == {} == agent.outside.glanced[ref])
 
 
 def test_an_unreadable_thresholdset_leaves_the_last_one_in_force_and_says_so(agent: Agent) -> None:

@@ -65,8 +65,10 @@ def tenants_policy() -> ThresholdSet:
     return compiled
 
 
-def starve(agent: Agent, rivals: tuple[int, int], *, hog_in: str, throttled: float = 0.0) -> FiringAlert:
-    """Have a VM whose vCPU waits half of the time, beside one that never rests."""
+def starve(
+    agent: Agent, rivals: tuple[int, int], *, hog_in: str, throttled: float = 0.0, after: float = 1.5
+) -> FiringAlert:
+    """Have a VM whose vCPU waits half of the time, beside one that never rests; say so from `after` seconds on."""
     agent.say(
         IdentitiesChanged(
             (
@@ -83,7 +85,7 @@ def starve(agent: Agent, rivals: tuple[int, int], *, hog_in: str, throttled: flo
     def waits() -> bool:
         passed = time.monotonic() - begun
         values = {("cpu.delay", "0"): 0.5 * passed, ("cpu.throttled", ""): throttled * passed, ("cpu.count", ""): 1.0}
-        if passed > 1.5:
+        if passed > after:
             now = time.time()
             agent.say(Sample(vm_ref(VICTIM), Source.KERNEL, f"{rivals[0]}-1", now, now, time.monotonic(), values))
             time.sleep(0.2)
@@ -122,9 +124,10 @@ def test_a_tenants_alert_names_no_vm_of_another_tenant(agent: Agent, rivals: tup
     assert "process " not in culprit
 
 
-def test_the_culprit_outlasts_a_restart_with_its_alert(agent: Agent, rivals: tuple[int, int]) -> None:
+@pytest.mark.parametrize("after", [0.05, 1.5], ids=["found after the alert", "found with the alert"])
+def test_the_culprit_outlasts_a_restart_with_its_alert(agent: Agent, rivals: tuple[int, int], after: float) -> None:
     agent.judge_by(policy(STARVED))
-    culprit = starve(agent, rivals, hog_in="bank").evidence.culprit
+    culprit = starve(agent, rivals, hog_in="bank", after=after).evidence.culprit
 
     agent.restart()
 

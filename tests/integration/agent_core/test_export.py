@@ -16,11 +16,13 @@ BUSY = {"name": "busy", "threshold": {"signal": "vm.memory.rss", "warning": {"ab
 class Counting(Outside):
     """Want every value of a signal that no rule asks for."""
 
-    summaries = frozenset({"vm.cpu.utilization"})
-
     def __init__(self) -> None:
         super().__init__()
         self.points: list[list[Point]] = []
+
+    def choose(self, target: object, instruments: object, *, series: int = 0) -> frozenset[str]:
+        super().choose(target, instruments, series=series)
+        return frozenset({"vm.cpu.utilization"})
 
     def sample(self, subject: object, sample: Sample, *, points: list[Point] = (), **_: object) -> None:
         self.points.append(list(points))
@@ -48,3 +50,23 @@ def test_every_value_of_a_summary_is_handed_over_with_and_without_rules(tmp_path
 
     used = [[point.value for point in points if point.signal == "vm.cpu.utilization"] for points in outside.points]
     assert used == [[], [0.25], [0.75], [1.0]]
+
+
+def test_the_lowest_bound_on_series_counts_and_what_it_cuts_is_reported(tmp_path) -> None:
+    outside = Outside()
+    agent = Agent(tmp_path, outside=outside)
+    agent.appear()
+    agent.judge_by(
+        policy(BUSY, name="wide", collection={"series": 200}),
+        policy({**BUSY, "name": "other"}, name="narrow", collection={"series": 50}),
+        policy({**BUSY, "name": "third"}, name="any"),
+    )
+    agent.until(lambda status: len(status.applied) == 3)
+    assert outside.bounds[vm_ref(UUID)] == 50
+
+    outside.cut = {vm_ref(UUID): 7}
+    status = agent.until(lambda status: any(item.cut_series for item in status.applied))
+    agent.core.stop()
+
+    cut = {item.policy.name: (item.cut_series, item.cut_targets) for item in status.applied}
+    assert cut == {"wide": (0, 0), "narrow": (7, 1), "any": (0, 0)}

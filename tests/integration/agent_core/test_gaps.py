@@ -277,7 +277,7 @@ def test_a_vm_that_starts_again_as_the_agent_does_is_told_as_started_once(agent:
     agent.restart()
     agent.judge_by(policy(started, STOPPED)).say(Appeared(domain(incarnation="2"), time.time(), "booted", started=True))
     agent.hear("vm.started", reason="booted").hear("vm.rebooted")
-    agent.until(lambda _: "vm.rebooted" in agent.outside.heard)
+    agent.until(lambda _: "vm.rebooted" in agent.outside.received)
     status = agent.until(lambda status: len(status.transitions) == 4)
 
     assert [(item.alert.rule, item.action) for item in status.transitions] == [
@@ -287,7 +287,7 @@ def test_a_vm_that_starts_again_as_the_agent_does_is_told_as_started_once(agent:
         ("started", Action.FIRED),
     ]
     assert status.transitions[-1].evidence.text == "vm.started (reason booted)"
-    assert agent.outside.heard == ["vm.stopped", "vm.started", "vm.rebooted"]
+    assert agent.outside.received == ["vm.stopped", "vm.started", "vm.rebooted"]
 
 
 def test_a_start_that_a_listing_showed_before_it_was_heard_is_told_once(agent: Agent) -> None:
@@ -298,12 +298,12 @@ def test_a_start_that_a_listing_showed_before_it_was_heard_is_told_once(agent: A
     agent.judge_by(policy(STOPPED)).appear(incarnation="2")
     agent.say(Appeared(domain(incarnation="2"), time.time(), "booted", started=True))
     agent.hear("vm.started", reason="booted").hear("vm.rebooted")
-    agent.until(lambda _: "vm.rebooted" in agent.outside.heard)
+    agent.until(lambda _: "vm.rebooted" in agent.outside.received)
     agent.say(Vanished(UUID, time.time(), "destroyed")).appear(incarnation="3", started=True).hear("vm.started")
     agent.hear("vm.rebooted")
-    agent.until(lambda _: agent.outside.heard.count("vm.rebooted") == 2)
+    agent.until(lambda _: agent.outside.received.count("vm.rebooted") == 2)
 
-    assert agent.outside.heard == ["vm.stopped", "vm.started", "vm.rebooted", "vm.started", "vm.rebooted"]
+    assert agent.outside.received == ["vm.stopped", "vm.started", "vm.rebooted", "vm.started", "vm.rebooted"]
 
 
 def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when_its_vm_runs_on(agent: Agent) -> None:
@@ -317,8 +317,8 @@ def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when
 
     agent.restart()
     agent.judge_by(policy(passing)).say(IdentitiesChanged((SHOP_DB,)), Appeared(paused, 1.0), found).hear("vm.rebooted")
-    agent.until(lambda _: bool(agent.outside.heard))
-    assert agent.outside.heard == ["vm.rebooted"]
+    agent.until(lambda _: bool(agent.outside.received))
+    assert agent.outside.received == ["vm.rebooted"]
 
     # A pause that came and went before anybody knew whose VM it is hides no later one.
     agent.restart(agent.folder / "new")
@@ -345,7 +345,7 @@ def test_an_io_error_whose_alert_has_expired_is_no_new_one_after_a_restart(agent
     status = agent.until(lambda status: bool(status.firing))
 
     assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
-    assert agent.outside.heard == ["vm.resumed", "vm.io_error"]
+    assert agent.outside.received == ["vm.resumed", "vm.io_error"]
 
 
 def test_an_io_error_that_came_before_the_rules_were_known_is_told_after_a_restart(agent: Agent) -> None:
@@ -392,7 +392,7 @@ def test_a_migration_goes_on_over_a_restart_and_its_failure_is_inferred(agent: A
     status = agent.until(lambda status: not status.firing)
 
     assert actions(status) == [Action.FIRED, Action.RESOLVED]
-    assert agent.outside.heard == ["vm.migration_failed"]
+    assert agent.outside.received == ["vm.migration_failed"]
 
 
 def test_a_migration_that_began_while_nobody_looked_is_inferred(agent: Agent) -> None:
@@ -401,4 +401,4 @@ def test_a_migration_that_began_while_nobody_looked_is_inferred(agent: Agent) ->
     agent.hear("vm.migration_started").hear("vm.stopped", reason="migrated")
     agent.until(lambda status: not status.firing)
 
-    assert agent.outside.heard == ["vm.migration_started", "vm.migration_completed", "vm.stopped"]
+    assert agent.outside.received == ["vm.migration_started", "vm.migration_completed", "vm.stopped"]

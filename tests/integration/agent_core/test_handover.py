@@ -224,6 +224,21 @@ def test_a_stop_that_nobody_saw_is_a_migration_where_the_vm_lives_on(nodes: Node
     assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
 
 
+def test_a_vm_that_stops_before_the_api_names_its_node_stopped(nodes: Nodes) -> None:
+    """KubeVirt names the new node a moment after the VM runs there; by that its agent learns whose VM it is."""
+    nodes.target.judge_by(policy(STOPPED))
+    arriving = replace(domain("pod-b"), state=DomainState.PAUSED)
+    nodes.target.say(Appeared(arriving, time.time(), "migration", started=True)).hear("vm.started", reason="migrated")
+    nodes.target.say(Appeared(domain("pod-b"), time.time(), "migrated")).hear("vm.resumed", reason="migrated")
+    nodes.target.hear("vm.stopped", reason="destroyed").say(Vanished(UUID, time.time(), "destroyed"))
+    nodes.target.until(lambda status: status.virtual_machines == 0 and judging(status))
+
+    nodes.target.say(IdentitiesChanged((identity("pod-b"),)))
+
+    (fired,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
+    assert (fired.alert.rule, str(fired.subject)) == ("stopped", "shop/db-1")
+
+
 def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
     before = nodes.fire().firing[0]

@@ -70,7 +70,7 @@ def test_a_pool_stopped_during_a_restart_is_inferred(tmp_path) -> None:
     agent.judge_by(policy(DOWN, **POOLS))
     lists(agent, STOPPED)
     assert firing(agent.until(lambda status: bool(status.firing))) == [("down", "Critical")]
-    assert agent.outside.heard == ["pool.stopped"]
+    assert agent.outside.received == ["pool.stopped"]
     lists(agent, POOL)
     agent.until(lambda status: not status.firing)
 
@@ -83,7 +83,7 @@ def test_an_event_before_its_listing_is_told_once(tmp_path) -> None:
     agent.say(TargetEvent("pool.stopped", POOL.target, time.time()))
     lists(agent, STOPPED)
     agent.until(lambda status: bool(status.firing))
-    assert agent.outside.heard == ["pool.started", "pool.stopped"]
+    assert agent.outside.received == ["pool.started", "pool.stopped"]
 
 
 def test_the_first_connection_that_shows_a_pool_counts(tmp_path) -> None:

@@ -67,17 +67,17 @@ def test_a_quiet_node_goes_on_reporting_and_its_cost_stays_true_though_the_clock
     outcome = opened(tmp_path, outside, clock, measure=lambda: (spent, 1.0))
     context = Context(WindowBudget())
     clock.pass_(100.0)
-    outcome.settle((), context)
+    outcome.settle(tuple, context)
     published = len(outside.statuses)
 
     clock.wall += step
     for _ in range(100):
         clock.pass_(1.0)
-        outcome.settle((), context)
+        outcome.settle(tuple, context)
         outcome.flush()  # the disk answers before more time passes
     spent = 20.0
     clock.pass_(60.0)
-    outcome.settle((), context)
+    outcome.settle(tuple, context)
     outcome.close()
 
     assert len(outside.statuses) - published == 2
@@ -108,13 +108,13 @@ def test_windows_that_became_coarser_are_a_condition_and_one_log_line(
     clock, outside = HandClock(), Outside()
     outcome, windows = opened(tmp_path, outside, clock), WindowBudget(1 << 20)
     context, held = Context(windows), Held(windows)
-    outcome.settle((), context)
+    outcome.settle(tuple, context)
     assert exact(outside.statuses[-1]) == (True, "Fit")
 
     while windows.problem == "":
         held.open()
     for _ in range(3):
-        outcome.settle((), context)
+        outcome.settle(tuple, context)
     outcome.close()
 
     assert exact(outside.statuses[-1]) == (False, "Coarser")
@@ -143,7 +143,7 @@ def test_what_the_agent_costs_and_that_it_slows_down_is_reported(tmp_path: Path)
     meter.looked(0.25)
     meter.sampled(1.5)
     outcome.changed = True
-    outcome.settle((), context)
+    outcome.settle(tuple, context)
     outcome.flush()
     agent = outside.statuses[-1].agent
     assert (agent.scan, agent.lateness, agent.calls, agent.stuck) == (0.25, 1.5, 42, 2)
@@ -154,7 +154,7 @@ def test_what_the_agent_costs_and_that_it_slows_down_is_reported(tmp_path: Path)
     clock.pass_(10.0)
     meter.keep_budget()
     outcome.changed = True
-    outcome.settle((), context)
+    outcome.settle(tuple, context)
     outcome.flush()
 
     assert outside.statuses[-1].agent.slowdown == 1.5

@@ -76,4 +76,4 @@ def test_an_anomaly_is_silent_until_it_has_learned(agent: Agent):
     status = agent.until(lambda status: any(item.virtual_machines for item in status.applied))
 
     assert status.firing == ()
-    assert [item.rejected for item in status.applied] == [""]
+    assert [(item.rejected, item.warming_up) for item in status.applied] == [("", 1)]

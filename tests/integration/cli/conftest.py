@@ -24,7 +24,8 @@ class Command:
         # Not $OTEL_*, $NO_COLOR and the like of whoever runs the tests.
         environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **(env or {})}
         self.process = subprocess.Popen(
-            [*before, sys.executable, "-m", "virtwatch_cli.__main__", *arguments],
+            # As a terminal starts it: a shell lets what it runs in the background ignore Ctrl-C.
+            ["env", "--default-signal=INT", *before, sys.executable, "-m", "virtwatch_cli.__main__", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

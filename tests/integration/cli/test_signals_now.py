@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
+from tests.integration.agent_collect.drivers import DRIVERS, Driver, answer_as
 from tests.integration.cli.conftest import Virtwatch
+from virtwatch_cli.signals_now import show
 
 
 def test_every_layer_of_a_libvirt_has_values(virtwatch: Virtwatch) -> None:
@@ -33,3 +37,20 @@ def test_what_a_vm_or_the_node_cannot_give_is_named_with_the_reason(virtwatch: V
     [figure] = json.loads(command.output)
     assert figure["value"] is None
     assert "no QEMU process of it can be read here" in figure["unavailable"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
+def test_what_another_hypervisors_driver_lacks_is_named(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, for the test driver must be made to refuse what the other lacks."""
+    answer_as(driver, monkeypatch)
+
+    assert show(uris=("test:///default",), name=None, seconds=2.0, as_json=True, guest_agent=False) == 0
+
+    figures = {item["signal"]: item for item in json.loads(capsys.readouterr().out) if not item["device"]}
+    assert figures["vm.cpu.utilization"]["value"] > 0
+    for call, signal in (("memoryStats", "vm.memory.headroom.ratio"), ("blockStats", "vm.disk.read.rate")):
+        if call not in driver.offers:
+            assert figures[signal]["value"] is None
+            assert "driver" in figures[signal]["unavailable"]

@@ -2,6 +2,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,7 @@ def test_the_first_screen_names_all_vms(virtwatch: Virtwatch, policy: Path, tmp_
         (("--connect", "laptop"), '"laptop" names no driver of libvirt; write a URI such as qemu:///system'),
         (("--connect", "qemu+shh://host/system"), 'did you mean "ssh"?'),
         (("--connect", "kvm:///system"), 'libvirt has no driver "kvm"; write a URI such as qemu:///system'),
+        (("--connect", "foo:///x"), 'libvirt has no driver "foo"; write a URI such as qemu:///system'),
         (("--connect", "test:///etc/passwd"), "test:///etc/passwd cannot be opened: /etc/passwd:1: "),
         ((*DRIVER, "--state", "/etc/passwd"), "--state /etc/passwd cannot be used: it is no folder; name a folder"),
         ((*DRIVER, "--state", "/proc/nothing"), "--state /proc/nothing cannot be used: No such file or directory"),
@@ -307,6 +309,22 @@ def test_what_can_never_be_used_ends_it_with_a_sentence(
     assert command.exit_code() != 0
     assert said in command.output
     assert "Watching" not in command.output
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize("uri", ["qemu+ssh://nohost.invalid/system", "qemu+tls://nohost.invalid/system"])
+def test_a_host_that_does_not_exist_is_answered_at_once(virtwatch: Virtwatch, policy: Path, uri: str) -> None:
+    began = time.monotonic()
+    virtwatch("watch", "-f", policy, *DRIVER).line("Watching")
+    start = time.monotonic() - began  # of any such command on this machine as busy as it is
+    began = time.monotonic()
+    command = virtwatch("watch", "-f", policy, "--connect", uri)
+
+    said = command.line("cannot be reached")
+
+    assert time.monotonic() - began < 5.0 + 2 * start
+    assert uri in said
+    assert command.interrupt() == 0
     assert "Traceback" not in command.output
 
 

@@ -50,6 +50,21 @@ def places(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield from places(part, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}")
 
 
+def places_in_policies(kind: str) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield each place of the good policy and the policy that it is in: of a rule's places, one of that rule alone.
+
+    The API server judges rules one by one, and each that stands beside the changed one costs as much as that one.
+    """
+    good = good_policy(kind)
+    for path, here in places(good["spec"], "spec"):
+        if not path.startswith("spec.rules["):
+            yield good, path, here
+    for rule in good["spec"]["rules"]:
+        policy = changed(good, {"spec.rules": [rule]})
+        for path, here in places(rule, "spec.rules[0]"):
+            yield policy, path, here
+
+
 def disagreement(policy: dict[str, Any], refusal: Callable[[dict[str, Any]], str]) -> str:
     server, parser = refusal(policy), parse_policy(policy)
     if bool(server) == isinstance(parser, tuple):
@@ -59,12 +74,11 @@ def disagreement(policy: dict[str, Any], refusal: Callable[[dict[str, Any]], str
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_accept_a_strange_or_missing_value_or_none_does(kind, refusal):
-    good = good_policy(kind)
     disagreements = {
-        f"{path} = {value!r}": found
-        for path, _ in places(good["spec"], "spec")
+        f"{policy['spec']['rules'][0]['name']}: {path} = {value!r}": found
+        for policy, path, _ in places_in_policies(kind)
         for value in (MISSING, *STRANGE)
-        if (found := disagreement(changed(good, {path: value}), refusal))
+        if (found := disagreement(changed(policy, {path: value}), refusal))
     }
 
     assert disagreements == {}
@@ -72,13 +86,12 @@ def test_both_accept_a_strange_or_missing_value_or_none_does(kind, refusal):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_accept_a_field_in_another_place_or_none_does(kind, refusal):
-    good = good_policy(kind)
     disagreements = {
-        f"{path}.{name}": found
-        for path, here in places(good["spec"], "spec")
+        f"{policy['spec']['rules'][0]['name']}: {path}.{name}": found
+        for policy, path, here in places_in_policies(kind)
         if isinstance(here, dict)
         for name, value in KNOWN_ELSEWHERE.items()
-        if (found := disagreement(changed(good, {f"{path}.{name}": value}), refusal))
+        if (found := disagreement(changed(policy, {f"{path}.{name}": value}), refusal))
     }
 
     assert disagreements == {}
@@ -129,12 +142,31 @@ def test_both_know_the_same_bounds_of_a_signal(signal, aggregate, refusal):
     for text in BOUNDS:
         threshold = {"signal": signal, "aggregate": aggregate, "warning": {"above": text}}
         comparison = {"allOf": [{"anyOf": [{"signal": signal, "aggregate": aggregate, "below": text}]}]}
-        change = {"spec.rules[0].threshold": threshold, "spec.rules[2].condition": comparison}
-        for one in change.items():
-            if found := disagreement(changed(good_policy("MonitorPolicy"), dict([one])), refusal):
-                disagreements[f"{one[0]}: {text!r}"] = found
+        rules = ({"name": "r", "threshold": threshold}, {"name": "r", "severity": "Warning", "condition": comparison})
+        for rule in rules:
+            if found := disagreement(changed(good_policy("MonitorPolicy"), {"spec": {"rules": [rule]}}), refusal):
+                disagreements[str(rule)] = found
 
     assert disagreements == {}
+
+
+EQUAL = (("57%", "0.57"), ("30%", "0.3"), ("0.6", "60%"), ("0.007", "0.7%"), ("250m", "25%"))
+
+
+@pytest.mark.parametrize(("written", "otherwise"), EQUAL)
+def test_both_take_a_bound_as_equal_however_written(written, otherwise, refusal):
+    found = {}
+    for side in ("above", "below"):
+        for threshold in (
+            {"warning": {side: written, "recover": otherwise}},
+            {"warning": {side: written}, "critical": {side: otherwise}},
+        ):
+            rule = {"name": "r", "threshold": {"signal": "vm.cpu.utilization", **threshold}}
+            policy = changed(good_policy("MonitorPolicy"), {"spec": {"rules": [rule]}})
+            if said := disagreement(policy, refusal) or refusal(policy):
+                found[str(threshold)] = said
+
+    assert found == {}
 
 
 LABELS = (

@@ -2,12 +2,15 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from lab.controlplane.cluster import ControlPlane
 from tests.policy_cases import changed, good_policy
 from tools.checkout import CHECKOUT
+from virtwatch_api import admission, support
+from virtwatch_api.admission import warning_policy
 from virtwatch_api.policy import Mode, Policy
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.support import MODES, unsupported
@@ -16,7 +19,8 @@ DEADLINE_S = 30.0
 GOOD = good_policy("MonitorPolicy")
 PLAIN = changed(GOOD, {"metadata.name": "warned", "spec.collection": {}})
 RULES = GOOD["spec"]["rules"]
-THRESHOLD = {"name": "psi", "threshold": {"signal": "vm.filesystem.utilization", "warning": {"above": "50%"}}}
+NOT_COLLECTED = "vm.guest.load.ratio"
+THRESHOLD = {"name": "load", "threshold": {"signal": NOT_COLLECTED, "warning": {"above": "50%"}}}
 EVENT = {"name": "agent", "severity": "Warning", "event": {"type": "vm.crashed", "resolveOn": ["vm.agent_connected"]}}
 
 
@@ -26,20 +30,29 @@ def _warnings(kinds: ControlPlane, policy: dict) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def warning(kinds: ControlPlane):
-    paths = [
-        CHECKOUT / "manifests" / "base" / f"unsupported-validatingadmissionpolicy{end}.yaml" for end in ("", "binding")
-    ]
-    for path in paths:
-        kinds.kubectl("apply", "-f", str(path))
+def older():
+    """Judge, and warn, as a version that does not collect one of the signals yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        later = replace(support.SIGNAL[NOT_COLLECTED], formula=None)
+        patch.setitem(support.SIGNAL, NOT_COLLECTED, later)
+        patch.setattr(admission, "SIGNALS", (later, *admission.SIGNALS))
+        yield
+
+
+@pytest.fixture(scope="module")
+def warning(kinds: ControlPlane, older: None):
+    binding = CHECKOUT / "manifests" / "base" / "unsupported-validatingadmissionpolicybinding.yaml"
+    applied = [json.dumps(warning_policy()), binding.read_text()]
+    for text in applied:
+        kinds.kubectl("apply", "-f", "-", input=text)
     deadline = time.monotonic() + DEADLINE_S
     while not _warnings(kinds, changed(PLAIN, {"spec.rules": [THRESHOLD]})):
         # The API server reads admission policies again every few moments.
         assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for the admission policy"
         time.sleep(0.2)
     yield kinds
-    for path in reversed(paths):
-        kinds.kubectl("delete", "-f", str(path))
+    for text in reversed(applied):
+        kinds.kubectl("delete", "-f", "-", input=text)
 
 
 @pytest.mark.parametrize("rule", [*RULES, THRESHOLD, EVENT], ids=lambda rule: rule["name"])

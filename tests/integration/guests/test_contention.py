@@ -17,13 +17,16 @@ __all__ = ["virtwatch"]
 
 PROC = Path("/proc")
 DEADLINE_S = 60.0
+OWN = 0.1  # the least share of the CPU that the starved guest gets
+# Five times the weight of a program: what else runs on the CPU, other tests among it, takes little from either guest.
+AHEAD = -7
 
 
 @contextmanager
 def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
-    """Pin guests to one CPU, at the priority that programs have, however nice the tests are."""
+    """Pin guests to one CPU, where they stand in each other's way alone."""
     before, nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    place(guests, {cpu}, nice=0)
+    place(guests, {cpu}, nice=AHEAD)
     try:
         yield
     finally:
@@ -32,6 +35,8 @@ def pinned(guests: list[Guest], cpu: int) -> Iterator[None]:
 
 def place(guests: list[Guest], cpus: set[int], *, nice: int) -> None:
     for guest in guests:
+        with suppress(FileNotFoundError):  # where sessions are scheduled as groups, these have the priority
+            (PROC / str(guest.qemu_pid) / "autogroup").write_text(str(nice))
         for task in (PROC / str(guest.qemu_pid) / "task").iterdir():
             with suppress(ProcessLookupError):  # QEMU's workers come and go
                 os.sched_setaffinity(int(task.name), cpus)
@@ -39,7 +44,7 @@ def place(guests: list[Guest], cpus: set[int], *, nice: int) -> None:
 
 
 def watched(target: Guest, other: Guest) -> Contention:
-    """Look each half second until the other is named."""
+    """Look each half second until both have run for a while and the other is named."""
     looks, machines = [], {guest.qemu_pid: guest.name for guest in (target, other)}
     deadline = time.monotonic() + DEADLINE_S
     while True:
@@ -52,7 +57,7 @@ def watched(target: Guest, other: Guest) -> Contention:
             machines=machines,
             names=names(PROC, processes),
         )
-        if found.seconds > 3 and any(gain.name == other.name for gain in found.gains):
+        if found.seconds > 3 and found.own > OWN and any(gain.name == other.name for gain in found.gains):
             return found
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
@@ -71,7 +76,6 @@ def test_the_guest_on_the_same_cpu_is_named(linux_launcher: Launcher, linux_host
     gain = next(gain for gain in found.gains if gain.name == hog.name)
     assert gain.virtual_machine
     assert 0.1 < gain.share < 0.9
-    assert found.own > 0.1
     assert f"{hog.name} (" in found.text
 
 

@@ -108,7 +108,7 @@ def test_a_restarted_libvirtd_stays_in_its_pods_control_group(make_launcher: Mak
     launcher.daemon.restart()
     # A destroy in the middle of libvirt's reconnecting ends the guest and fails.
     settled = partial(launcher.daemon.virsh, "domcontrol", "shop_web-1")
-    wait_for(lambda: settled().startswith("ok"), what="libvirtd to have its guest again", deadline=10)
+    wait_for(lambda: settled().startswith("ok"), what="libvirtd to have its guest again", deadline=30)
     launcher.guest.destroy()
     launcher.guest.start()
 
@@ -128,9 +128,9 @@ def test_a_frozen_qemu_occupies_its_monitor(make_launcher: MakeLauncher) -> None
     status = Path(f"/proc/{launcher.guest.qemu_pid}/status")
 
     launcher.guest.freeze_qemu()
-    wait_for(lambda: "State:\tT" in status.read_text(), what="QEMU to be stopped", deadline=5)
+    wait_for(lambda: "State:\tT" in status.read_text(), what="QEMU to be stopped", deadline=30)
     launcher.guest.thaw_qemu()
-    wait_for(lambda: "State:\tT" not in status.read_text(), what="QEMU to go on", deadline=5)
+    wait_for(lambda: "State:\tT" not in status.read_text(), what="QEMU to go on", deadline=30)
 
     assert launcher.daemon.virsh("qemu-monitor-command", "shop_web-1", '{"execute": "query-status"}')
 

@@ -55,4 +55,4 @@ def test_another_process_of_the_run_finds_them(inner: Namespace, run: RunDir) ->
 def test_they_end_with_the_others_at_the_latest(outer: Namespace, inner: Namespace) -> None:
     outer.close()
 
-    wait_for(lambda: not inner.alive, what="the inner ones to end", deadline=5)
+    wait_for(lambda: not inner.alive, what="the inner ones to end", deadline=30)

@@ -109,6 +109,6 @@ def test_a_lab_that_was_killed_is_found_and_cleaned() -> None:
     [run] = [run for run in leftovers() if run.name == name]
     clean(run)
 
-    wait_for(lambda: not any(qemu.exists() for qemu in qemus), what="the QEMUs to be gone", deadline=5)
+    wait_for(lambda: not any(qemu.exists() for qemu in qemus), what="the QEMUs to be gone", deadline=30)
     assert traces(name) == []
     assert not run.path.exists()

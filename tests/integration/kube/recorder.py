@@ -18,7 +18,7 @@ class Recorder:
     def on_synced(self):
         self.synced += 1
 
-    def heard(self, *said, deadline=30.0):
+    def received(self, *said, deadline=30.0):
         """Return when exactly this was said in all, in any order."""
         wait_for(
             lambda: sorted(self.said) == sorted(said),

@@ -11,6 +11,7 @@ from lab.controlplane.cluster import ControlPlane
 from lab.process import free_port, start, wait_for
 from lab.rundir import RunDir, clean
 from tests.integration.kube.conftest import CRDS
+from tests.otlp_sink import Sink
 from tests.unit.agent.kubernetes.test_documents import document
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor
 from virtwatch_kube import paths
@@ -99,6 +100,34 @@ def probe(port, path):
             return refusal.code
     except OSError:
         return 0
+
+
+COST = {
+    "process.cpu.time",
+    "process.memory.usage",
+    "virtwatch.agent.scan.duration",
+    "virtwatch.agent.sample.lateness",
+    "virtwatch.agent.libvirt.calls",
+    "virtwatch.agent.domain.stuck",
+    "virtwatch.agent.slowdown",
+    "virtwatch.agent.export.series.cut",
+}
+
+
+def test_an_agent_exports_what_it_costs_and_shows_it_to_prometheus_where_asked(agent):
+    port = free_port()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with Sink() as sink:
+        agent(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.otlp_http,
+            OTEL_METRIC_EXPORT_INTERVAL="500",
+            VIRTWATCH_METRICS_PORT=str(port),
+        )
+        sink.wait(lambda sink: {item.message.name for item in sink.metrics} >= COST, 30)
+        with opener.open(f"http://127.0.0.1:{port}/metrics") as answer:
+            page = answer.read().decode()
+    assert "process_cpu_time_seconds_total" in page
+    assert "virtwatch_agent_domain_stuck" in page
 
 
 def test_an_agent_reports_its_vms_and_the_policies_that_it_judges_them_by(client, agent, cluster_policy, health_port):

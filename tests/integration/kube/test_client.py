@@ -1,13 +1,12 @@
-import datetime as dt
 import json
 
 import pytest
-from kubernetes.config import incluster_config
 
 from lab.process import free_port
 from virtwatch_kube import paths
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Unavailable
+from virtwatch_kube.service_account import by_service_account
 
 
 def config_map(name, **data):
@@ -115,31 +114,22 @@ def test_an_unusable_kubeconfig_says_what_to_do(tmp_path, content):
         KubeClient.from_environment(str(path))
 
 
-def test_a_mounted_service_account_is_used_and_its_rotated_token_read_again(cluster, namespace, tmp_path, monkeypatch):
+def test_a_mounted_service_account_is_used_and_its_rotated_token_read_again(cluster, namespace, tmp_path):
     def token():
         return cluster.kubectl("create", "token", "default", "--namespace=default").stdout.strip()
 
     host, port = cluster.server.removeprefix("https://").split(":")
-    mounted = tmp_path / "token"
-    mounted.write_text(token())
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(mounted))
-    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(cluster.pki.ca))
+    (tmp_path / "token").write_text(token())
+    (tmp_path / "ca.crt").write_bytes(cluster.pki.ca.read_bytes())
+    env, now = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}, [0.0]
+    mounted = KubeClient(by_service_account(env, mounted=tmp_path, clock=lambda: now[0]))
     reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    mounted_client = KubeClient.from_environment()
-    who = mounted_client.create(reviews, review)["status"]["userInfo"]["username"]
+    who = mounted.create(reviews, review)["status"]["userInfo"]["username"]
     assert who == "system:serviceaccount:default:default"
 
-    mounted.write_text("stale")
-    later = dt.datetime.now() + dt.timedelta(minutes=2)  # noqa: DTZ005 - as the official client reckons
-
-    class Later(dt.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return later
-
-    monkeypatch.setattr(incluster_config.datetime, "datetime", Later)
+    (tmp_path / "token").write_text("stale")
+    assert mounted.create(reviews, review)["status"]["userInfo"]["username"] == who
+    now[0] = 60.0
     with pytest.raises(Forbidden):
-        mounted_client.create(reviews, review)
+        mounted.create(reviews, review)

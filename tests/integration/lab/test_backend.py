@@ -112,7 +112,7 @@ class TestSink:
         self.send_span(sink)
         post(sink.otlp_http + "/v1/metrics", one_metric())
         post(sink.otlp_http + "/v1/logs", one_log("vm.started"))
-        sink.wait(lambda sink: bool(sink.spans and sink.metrics and sink.logs), deadline=5)
+        sink.wait(lambda sink: bool(sink.spans and sink.metrics and sink.logs), deadline=30)
         assert sink.spans[0].resource == {"service.name": "lab-test"}
         assert sink.spans[0].attributes == {"rule": "cpu-starved"}
         assert sink.metrics[0].message.gauge.data_points[0].as_double == 0.25
@@ -148,7 +148,7 @@ class TestSink:
         with pytest.raises(TimeoutError):
             post(sink.otlp_http + "/v1/traces", one_span(secrets.token_bytes(16)), timeout=0.2)
         sink.answer(Answer.ACCEPT)
-        sink.wait(lambda sink: len(sink.spans) == 1, deadline=5)
+        sink.wait(lambda sink: len(sink.spans) == 1, deadline=30)
 
     def test_it_refuses_what_is_no_otlp(self, sink: Sink) -> None:
         assert post(sink.otlp_http + "/v1/traces", b"\xff\xff\xff")[0] == 400

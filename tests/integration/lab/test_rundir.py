@@ -145,21 +145,21 @@ class TestProcess:
         return start("sleeper", ["sh", "-c", "echo hello; sleep 600 & wait"], run_dir=tmp_path)
 
     def test_kill_ends_the_whole_group_and_restart_begins_again(self, sleeper: Process, tmp_path: Path) -> None:
-        wait_for(lambda: "hello" in sleeper.tail(), what="its first word", deadline=10, process=sleeper)
+        wait_for(lambda: "hello" in sleeper.tail(), what="its first word", deadline=30, process=sleeper)
         first = sleeper.pid
         sleeper.kill()
         assert not sleeper.alive
-        wait_for(lambda: processes(RunDir(tmp_path)) == [], what="the end of its children", deadline=10)
+        wait_for(lambda: processes(RunDir(tmp_path)) == [], what="the end of its children", deadline=30)
         sleeper.restart()
         assert sleeper.alive
         assert sleeper.pid != first
         sleeper.stop()
 
     def test_a_process_deaf_to_term_is_stopped_all_the_same(self, tmp_path: Path) -> None:
-        deaf = start("deaf", ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], run_dir=tmp_path)
-        wait_for(lambda: "ready" in deaf.tail(), what="its trap", deadline=10, process=deaf)
-        deaf.stop(deadline=0.2)
-        assert not deaf.alive
+        stale = start("stale", ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], run_dir=tmp_path)
+        wait_for(lambda: "ready" in stale.tail(), what="its trap", deadline=30, process=stale)
+        stale.stop(deadline=0.2)
+        assert not stale.alive
 
     def test_waiting_for_a_process_that_ended_fails_at_once_with_its_last_words(self, tmp_path: Path) -> None:
         failing = start("failing", ["sh", "-c", "echo disk is full; exit 1"], run_dir=tmp_path)
@@ -171,6 +171,6 @@ class TestProcess:
         identity = Identity.of(sleeper.pid)
         assert identity is not None
         os.kill(sleeper.pid, signal.SIGKILL)
-        wait_for(lambda: not identity.alive, what="its death", deadline=10)
+        wait_for(lambda: not identity.alive, what="its death", deadline=30)
         assert not sleeper.alive
         sleeper.kill()

@@ -11,6 +11,7 @@ import pytest
 from lab.controlplane.cluster import VMI_CRD, ControlPlane
 from lab.installed.objects import bound_to
 from lab.installed.written import create_node, create_pod
+from lab.process import next_poll
 from lab.rundir import RunDir, clean
 from tools.checkout import CHECKOUT
 from virtwatch_api.policy_codec import API_VERSION
@@ -102,7 +103,8 @@ def refused(client: KubeClient, node: str) -> bool:
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    begun = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < DEADLINE_S, f"waited {DEADLINE_S:.0f} s for {what}"
+        time.sleep(next_poll(waited))

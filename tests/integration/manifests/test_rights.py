@@ -20,6 +20,7 @@ AGENT_RIGHTS = {
     *rights(OURS, ("thresholdsets", "nodemonitors"), READ),
     *rights(OURS, ("nodemonitors/status",), ("patch",)),
     *rights(KUBEVIRT, ("virtualmachineinstances",), READ),
+    *rights("", ("persistentvolumeclaims",), ("get",)),
     *rights(OURS, ("explanations",), READ),
     *rights(OURS, ("explanations/status",), ("patch",)),
 }
@@ -99,6 +100,29 @@ def test_of_kubevirts_vms_the_operator_may_read_one_and_no_more(installed, verb)
     right = (verb, KUBEVIRT, "virtualmachines")
     assert may(installed.admin, OPERATOR, right, namespace="shop") is (verb == "get")
     assert not may(installed.admin, AGENT, right, namespace="shop")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_of_guests_the_agent_may_read_file_systems_and_no_more(installed, verb):
+    """KubeVirt's API is not served here, but may be asked about."""
+    may_read = [
+        what
+        for what in ("filesystemlist", "userlist", "guestosinfo", "console", "pause")
+        if may(
+            installed.admin, AGENT, (verb, "subresources.kubevirt.io", f"virtualmachineinstances/{what}"), namespace="s"
+        )
+    ]
+
+    assert may_read == (["filesystemlist"] if verb == "get" else [])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_agent_may_read_a_network_that_a_vm_names(installed, verb):
+    """Multus' kind is not served here, but may be asked about."""
+    right = (verb, "k8s.cni.cncf.io", "network-attachment-definitions")
+
+    assert may(installed.admin, AGENT, right, namespace="shop") is (verb == "get")
+    assert not may(installed.admin, OPERATOR, right, namespace="shop")
 
 
 @pytest.mark.parametrize("verb", ["get", "update", "patch"])

@@ -116,7 +116,7 @@ def bounds(folder: Path) -> dict[str, Any]:
 
 
 def chat(folder: Path) -> dict[str, Any]:
-    """Send to Slack, whose address is fixed, and to Teams by a workflow's address."""
+    """Send to Slack, whose address is fixed, to Teams by a workflow's address, and to a room of a Matrix server."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     os.environ["REQUESTS_CA_BUNDLE"] = str(folder / "ca.pem")
@@ -127,7 +127,49 @@ def chat(folder: Path) -> dict[str, Any]:
         slack = f"slack://T1JJ3T3L2/A1BRTD4JD/{'t' * 24}/#ops"
         teams = f"workflows://outside.example.com:443/{'a' * 32}/{'s' * 43}/"
         receipts = [send(a_channel(ChannelType.CHAT), url, Guard(free=True)).said for url in (slack, teams)]
+        room = "!ops:outside.example.com"
+        # One answer for each of the questions that lead to a message: where the server is, who asks, which room.
+        server = {"m.homeserver": {"base_url": "https://outside.example.com"}, "home_server": "outside.example.com"}
+        service.says = json.dumps({**server, "access_token": "token", "user_id": "@ann", "room_id": room}).encode()
+        matrix = f"matrixs://ann:password@outside.example.com/{room}?e2ee=no"
+        receipts.append(send(a_channel(ChannelType.CHAT), matrix, Guard(free=True)).said)
     return {"receipts": receipts, "posted": [[path, body.decode()] for path, _, body in service.posted]}
+
+
+CANARY = "c4n4ry"
+
+
+def refused(folder: Path) -> dict[str, Any]:
+    """Have each kind of receiver refuse, and repeat the secret in its answer."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"] = str(folder / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("api.twilio.com", "hooks.slack.com", "outside.example.com").configure_cert(context)
+    twilio = f"twilio://AC{'a' * 32}:{CANARY}{'b' * 26}@+15551234567/+15557654321"
+    urls = {
+        "webhook": (ChannelType.WEBHOOK, f"jsons://ann:{CANARY}@outside.example.com/{CANARY}?+X-Token={CANARY}"),
+        "sms": (ChannelType.SMS, twilio),
+        "call": (ChannelType.PHONE, f"{twilio}?method=call"),
+        "slack": (ChannelType.CHAT, f"slack://T1JJ3T3L2/A1BRTD4JD/{CANARY}{'t' * 18}/#ops"),
+        "teams": (ChannelType.CHAT, f"workflows://outside.example.com:443/{CANARY}{'a' * 26}/{CANARY}{'s' * 37}/"),
+        "matrix": (ChannelType.CHAT, f"matrixs://ann:{CANARY}@outside.example.com/#{CANARY}"),
+        "no mail server": (ChannelType.EMAIL, f"mailtos://ann:{CANARY}@example.com:1?smtp=localhost"),
+        "no such host": (ChannelType.WEBHOOK, f"jsons://{CANARY}.invalid/"),
+        "not an address": (ChannelType.WEBHOOK, f"jsons://ann:{CANARY}@[::/{CANARY}"),
+    }
+    token = Alertmanager("https://outside.example.com")
+    with Webhook("0.0.0.0", context=context, port=443) as service:
+        service.says = f"no such token: {CANARY}".encode()
+        service.location = f"https://outside.example.com/{CANARY}"
+        service.answers = [401, 302] * 100
+        said = {}
+        for name, (type_, url) in urls.items():
+            said[name] = send(a_channel(type_), url, Guard(free=True)).said
+            said[f"{name}, looked at"] = AppriseSender().check(a_channel(type_), url)
+        there = a_channel(ChannelType.ALERTMANAGER, url=None, alertmanager=token)
+        said["alertmanager"] = send(there, CANARY, Guard(free=True)).said
+    return {"said": said}
 
 
 SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -135,6 +177,7 @@ SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "chat": chat,
     "untrusted": untrusted,
     "bounds": bounds,
+    "refused": refused,
 }
 
 

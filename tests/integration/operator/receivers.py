@@ -27,7 +27,7 @@ class Webhook:
             def do_POST(self) -> None:
                 outer._take(self)
 
-            do_GET = do_POST  # noqa: N815 - the standard library's name
+            do_PUT = do_GET = do_POST  # noqa: N815 - the standard library's name
 
             def log_message(self, *_: object) -> None:
                 pass

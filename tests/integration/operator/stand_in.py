@@ -28,6 +28,15 @@ POLL_S = 0.05
 EVIDENCE = Evidence("vm.cpu.delay.ratio", 0.12, 0.1, "vm.cpu.delay.ratio (Avg over 300s) is 0.12, above 0.1")
 
 
+def begun(now: float) -> float:
+    """Return since when the alerts of an agent that is made `now` fire. An agent that is made later gets a later time.
+
+    No storm begins in one minute and ends in the next: it would count as two.
+    """
+    late = now // 60 * 60 + 55
+    return min(now, late + (now - late) / 10)
+
+
 class StandIn:
     """Report as the agent of one node; `live()` keeps the journal going by itself until `rest()`."""
 
@@ -46,7 +55,7 @@ class StandIn:
         self._left = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._begun = time.time()
+        self._begun = begun(time.time())
 
     def happen(
         self, policy: PolicyKey, action: Action = Action.FIRED, *, severity: Severity | None = Severity.CRITICAL

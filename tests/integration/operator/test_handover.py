@@ -113,7 +113,7 @@ def test_where_no_agent_goes_on_the_alert_ends_and_says_why(place: Place):
     eventually(source.hear, what="the acknowledgement of the handover")
 
     (ended, _) = [item for item in place.events() if item["reason"] == "AlertResolved"]
-    assert "the VM moved to a node with no agent that could go on with the alert" in ended["note"]
+    assert "the VM moved to a node with no agent that could continue the alert" in ended["note"]
 
 
 @pytest.mark.soak

@@ -1,10 +1,12 @@
 """Alerts reach people: by webhook and Alertmanager, once, whatever fails or dies in between."""
 
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from lab.process import free_port
 from tests.integration.operator.channels import condition, make_channel, make_secret, status, wait_condition
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.receivers import Webhook, webhook
@@ -53,16 +55,18 @@ def test_firing_and_resolved_are_sent_and_the_channel_says_so(place: Place, hook
     eventually(lambda: place.thresholds(key), what="the policy to be accepted")
     wait_condition(place, path, "Ready", "NothingSentYet")
 
-    def told() -> str:
+    def notified() -> str:
         return place.condition(key, "Notifying")["message"]
 
-    eventually(lambda: told() == "Alerts are sent to hook (nothing was sent there yet).", what="the policy to say so")
+    eventually(
+        lambda: notified() == "Alerts are sent to hook (nothing was sent there yet).", what="the policy to say so"
+    )
     agent.happen(key)
     agent.publish()
     eventually(lambda: len(hook.posted) == 1, what="the first message")
     assert hook.messages[0]["title"].startswith("[Critical] cpu-starved: VM ")
     wait_condition(place, path, "Ready", "Delivered")
-    eventually(lambda: told() == "Alerts are sent to hook.", what="the policy to say that somebody was told")
+    eventually(lambda: notified() == "Alerts are sent to hook.", what="the policy to say that somebody was told")
     assert (status(place, path)["firing"], status(place, path)["waiting"]) == (1, 0)
     agent.happen(key, Action.RESOLVED, severity=None)
     agent.publish()
@@ -71,6 +75,22 @@ def test_firing_and_resolved_are_sent_and_the_channel_says_so(place: Place, hook
     eventually(lambda: status(place, path).get("firing") == 0, what="nothing to fire")
     listed = place.cluster.kubectl("get", "nchan", f"--namespace={place.system}").stdout
     assert listed.split("\n")[1].split()[:4] == ["hook", "Webhook", "True", "Delivered"]
+
+
+def test_a_channel_whose_secret_comes_later_is_used_soon(place: Place, hook: Webhook):
+    place.operator()
+    path = make_channel(
+        place, "late", namespace=place.system, type="Webhook", urlSecretRef={"name": "late"}, groupWait="0s"
+    )
+    key = notifying(place, "late")
+    agent = place.agent()
+    agent.happen(key)
+    agent.publish()
+    eventually(lambda: status(place, path).get("lastDelivery"), what="an attempt")
+    assert condition(place, path, "Ready")[1] == "SecretInvalid"
+    make_secret(place, "late", namespace=place.system, url=f"json://127.0.0.1:{hook.port}/{CANARY}")
+    wait_condition(place, path, "Ready", "Delivered")
+    assert len(hook.posted) == 1
 
 
 def test_a_policy_says_which_channel_cannot_be_told(place: Place, hook: Webhook):
@@ -104,7 +124,7 @@ def test_what_fails_is_tried_again_and_the_channel_says_why(place: Place, hook: 
     wait_condition(place, path, "Ready", "Delivered")
 
 
-def test_a_channel_that_hangs_delays_no_other_and_no_event(place: Place, hook: Webhook):
+def test_a_channel_that_hangs_delays_no_other_event_or_status(place: Place, hook: Webhook):
     place.operator()
     with webhook() as hung:
         hung.hangs.set()
@@ -113,9 +133,11 @@ def test_a_channel_that_hangs_delays_no_other_and_no_event(place: Place, hook: W
         key = notifying(place, "hung", "hook")
         agent = place.agent()
         agent.happen(key)
+        agent.fires(key)
         agent.publish()
         eventually(lambda: len(hook.posted) == 1, what="the other channel's message", deadline=20)
         eventually(agent.hear, what="the acknowledgement", deadline=5)
+        eventually(lambda: place.status(key).get("activeAlerts"), what="the policy's status", deadline=5)
 
 
 def test_a_new_leader_sends_what_the_last_one_had_not(place: Place, hook: Webhook):
@@ -171,9 +193,15 @@ def test_only_wanted_severities_are_sent(place: Place, hook: Webhook):
 
 
 def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook, sink: Sink):
-    operator = place.operator(OTEL_EXPORTER_OTLP_ENDPOINT=sink.otlp_http, OTEL_BSP_SCHEDULE_DELAY="100")
+    port = free_port()
+    operator = place.operator(
+        OTEL_EXPORTER_OTLP_ENDPOINT=sink.otlp_http, OTEL_BSP_SCHEDULE_DELAY="100", VIRTWATCH_METRICS_PORT=str(port)
+    )
     path = channel(place, hook)
+    wrong = make_channel(place, "wrong", namespace=place.system, type="Webhook", urlSecretRef={"name": "wrong"})
+    make_secret(place, "wrong", namespace=place.system, url=f"no{CANARY}://ann:{CANARY}@example.com/{CANARY}")
     hook.answers = [401, 200]
+    hook.says = CANARY.encode()
     key = notifying(place)
     agent = place.agent()
     agent.happen(key)
@@ -185,7 +213,26 @@ def test_a_secret_shows_up_nowhere(place: Place, hook: Webhook, sink: Sink):
     assert failed.attributes["virtwatch.notification.outcome"] == "failed"
     assert sent.attributes["virtwatch.notification.outcome"] == "delivered"
     assert named(sink, "outbox")
+    wait_condition(place, wrong, "Accepted", "SecretInvalid")
+    make_channel(
+        place,
+        "hook",
+        namespace=place.system,
+        annotations={"virtwatch.io/test": "1"},
+        type="Webhook",
+        urlSecretRef={"name": "hook"},
+        groupWait="0s",
+    )
+    eventually(lambda: status(place, path).get("lastTest"), what="the test's outcome")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    assert 'virtwatch_operator_notifications_total{outcome="failed",type="Webhook"} 1.0' in metrics
     shown = [
+        metrics,
+        str(place.client.get(wrong)["status"]),
+        str(place.status(key)),
+        str(place.client.list(virtwatch("nodemonitors"))),
+        str(place.client.list(virtwatch("thresholdsets"))),
         "".join(f"{item.message} {item.attributes}" for item in sink.spans),
         operator.log.read_text(),
         str(place.client.get(path)["status"]),

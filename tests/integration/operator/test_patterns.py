@@ -6,13 +6,13 @@ from dataclasses import replace
 from tests.integration.operator.place import Place, eventually
 from tests.integration.operator.stand_in import StandIn
 from virtwatch_api.alert import Action, AlertKey, Reason
-from virtwatch_api.nodemonitor import Evidence
+from virtwatch_api.nodemonitor import Evidence, Pool
 from virtwatch_api.policy import PolicyKey
 from virtwatch_api.targets import Subject
 
 
-def together(*, within: str) -> dict:
-    count = {"type": "vm.crashed", "atLeast": 2, "by": "Namespace", "distinct": True}
+def together(*, within: str, by: str = "Namespace") -> dict:
+    count = {"type": "vm.crashed", "atLeast": 2, "by": by, "distinct": True}
     return {"name": "together", "severity": "Critical", "pattern": {"count": count, "within": within}}
 
 
@@ -31,7 +31,7 @@ def crash(key: PolicyKey, *where: tuple[StandIn, Subject]) -> None:
         eventually(agent.hear, what="the acknowledgement of what was counted")
 
 
-def report(agent: StandIn, key: PolicyKey, subject: Subject) -> None:
+def report(agent: StandIn, key: PolicyKey, subject: Subject, pool: Pool | None = None) -> None:
     item = agent.happen(key, Action.COUNTED, severity=None)
     agent.journal[-1] = replace(
         item,
@@ -40,6 +40,7 @@ def report(agent: StandIn, key: PolicyKey, subject: Subject) -> None:
         since=round(time.time(), 6),
         subject=subject,
         evidence=Evidence("vm.crashed"),
+        pool=pool,
     )
     agent.publish()
 
@@ -97,3 +98,51 @@ def test_a_rule_that_is_gone_ends_its_alert(place: Place):
 
     place.policy()
     eventually(lambda: alerts(place, key) == [], what="the alert to end")
+
+
+IMAGES, SCRATCH = Pool("0a6f1c1e-pool", "images"), Pool("77b0d2a4-pool", "scratch")
+
+
+def test_what_happens_to_vms_of_one_pool_is_one_alert_about_the_pool(place: Place):
+    operator = place.operator()
+    key = in_force(place, together(within="10m", by="StoragePool"))
+    (first, web_0), (second, web_1) = two_nodes(place)
+    report(first, key, web_0, SCRATCH)
+    report(first, key, web_0, IMAGES)
+    report(first, key, web_0)  # of no pool
+    eventually(first.hear, what="the acknowledgement of what was counted")
+    assert alerts(place, key) == []
+
+    operator.kill()
+    place.operator()
+    report(second, key, web_1, IMAGES)
+    eventually(lambda: alerts(place, key) == [("together", "Critical", "images")], what="the alert")
+    assert place.status(key)["activeAlerts"][0]["value"].endswith(f"on 2 VMs: {place.name}/web-0, {place.name}/web-1")
+    # No object stands for a pool of several nodes: the policy's Event is the only one.
+    (event,) = eventually(place.events, what="the Event")
+    assert "rule together fires for storage pool images: 2 times vm.crashed within" in event["note"]
+    assert event["regarding"]["name"] == key.name
+    assert "related" not in event
+
+    place.policy()
+    eventually(lambda: alerts(place, key) == [], what="the alert to end with its rule")
+    eventually(lambda: len(place.events()) == 2, what="the Event of its end")
+
+
+def test_what_a_pattern_over_nodes_would_have_fired_is_counted_across_leaders(place: Place):
+    operator = place.operator()
+    key = place.policy(together(within="10m"), enforcement="Observe")
+    eventually(lambda: place.thresholds(key), what="the ThresholdSet")
+    crash(key, *two_nodes(place))
+
+    def counted() -> bool:
+        return place.status(key)["alerts"]["wouldHaveFired24h"] == 1
+
+    eventually(counted, what="what would have fired to be counted")
+    operator.kill()
+    place.operator()
+    place.policy(together(within="10m"), enforcement="Observe", collection={"interval": "20s"})
+    eventually(lambda: place.status(key)["observedGeneration"] == 2, what="the edit to be seen")
+    assert counted()
+    assert alerts(place, key) == []
+    assert place.events() == []

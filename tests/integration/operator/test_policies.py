@@ -23,7 +23,7 @@ def test_a_policy_goes_in_force_stays_in_force_while_a_newer_one_is_wrong_and_le
     place.policy(RULE, NOT_YET)
     refused = accepted(place, key, "False", generation=2)
     assert refused["reason"] == "NotImplemented"
-    assert 'spec.rules[1].pattern.count.by: rule "crash-loop"' in refused["message"]
+    assert 'spec.rules[1].threshold.signal: rule "full"' in refused["message"]
     assert "Generation 1 stays in force" in refused["message"]
     assert place.status(key)["effectiveGeneration"] == 1
     assert place.status(key)["observedGeneration"] == 2
@@ -232,7 +232,7 @@ def test_a_channel_without_its_secret_says_so(place: Place):
     accepted, ready = eventually(condition, what="the channel's status")
     assert (accepted["type"], accepted["status"], accepted["reason"]) == ("Accepted", "False", "SecretInvalid")
     assert accepted["message"] == f"Secret {place.name}/secret does not exist; create it."
-    assert (ready["type"], ready["status"]) == ("Ready", "False")
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", "SecretInvalid")
 
 
 def test_nothing_is_written_on_what_users_own(place: Place):

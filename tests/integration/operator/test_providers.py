@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.integration.operator.provider import CANARY
 from tools.checkout import CHECKOUT
 
 
@@ -30,13 +31,14 @@ def test_an_sms_and_a_call_reach_the_providers_api():
     assert "cpu-starved" in call["Twiml"][0]
 
 
-def test_a_message_reaches_slack_and_teams():
+def test_a_message_reaches_slack_teams_and_matrix():
     found = played("chat")
-    assert found["receipts"] == ["delivered", "delivered"]
-    (slack_path, slack), (teams_path, teams) = found["posted"]
+    assert found["receipts"] == ["delivered", "delivered", "delivered"]
+    (slack_path, slack), (teams_path, teams), *_ = found["posted"]
     assert slack_path.startswith("/services/T1JJ3T3L2/A1BRTD4JD/")
     assert teams_path.startswith("/workflows/")
-    for body in (slack, teams):
+    (matrix,) = (body for path, body in found["posted"] if "/send/m.room.message/" in path)
+    for body in (slack, teams, matrix):
         assert "[Critical] cpu-starved: VM shop/web-1" in body
 
 
@@ -44,6 +46,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused():
     found = played("untrusted")
     assert found["posted"] == 0
     assert all("the receiver's certificate is not valid" in said for said in found["receipts"])
+
+
+def test_no_receiver_that_refuses_makes_the_secret_show():
+    said = played("refused")["said"]
+    assert not any(CANARY in text for text in said.values()), said
+    sent = {name: text for name, text in said.items() if not name.endswith("looked at")}
+    assert len(sent) == 10
+    assert not any(text == "delivered" for text in sent.values()), sent
+    assert all(len(text) > 10 for text in sent.values()), sent
 
 
 def test_a_tenants_channel_reaches_the_outside_alone():

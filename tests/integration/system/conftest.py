@@ -12,9 +12,11 @@ from lab.installed.virtualmachine import VirtualMachine
 from lab.rundir import RunDir, clean
 from tests.integration.system.watched import Watched
 from tests.otlp_sink import Answer, Sink
+from tools.checkout import CHECKOUT
 
+PAUSED = "paused"
 RULE = {
-    "name": "paused",
+    "name": PAUSED,
     "severity": "Critical",
     "event": {"type": "vm.paused", "resolveOn": ["vm.resumed", "vm.stopped"]},
 }
@@ -26,6 +28,7 @@ ENV = {
     "VIRTWATCH_LEASE": "off",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
+    "PYTHONPATH": str(CHECKOUT / "tests" / "older"),
 }
 
 
@@ -73,15 +76,19 @@ def events(system: System) -> Iterator[EventLog]:
 
 @pytest.fixture
 def watched(system: System, machine: VirtualMachine, events: EventLog, otlp: Sink) -> Iterator[Watched]:
-    """Put a rule in force that fires while the VM is paused; after the test nothing of it is left."""
+    """Have a rule in force that fires while the VM is paused; after the test nothing fires.
+
+    Its policy alone stays for the next test: to take it away and put it in force again takes two reports of the agent.
+    """
     _revive(machine)
-    system.put_in_force("paused", RULE, target={"names": [machine.name]})
+    system.put_in_force(PAUSED, RULE, target={"names": [machine.name]})
     yield Watched(system, machine, events)
     otlp.answer(Answer.ACCEPT)
     _revive(machine)
     if machine.guest.state.state == "paused":
         machine.guest.resume()
-    system.control_plane.kubectl("delete", "monitorpolicy", "--all", f"--namespace={system.namespace}")
+    others = f"--field-selector=metadata.name!={PAUSED}"
+    system.control_plane.kubectl("delete", "monitorpolicy", others, f"--namespace={system.namespace}")
     system.wait(lambda: not system.status().get("firing"), what="no alert to fire any more")
 
 

@@ -22,7 +22,7 @@ def test_transitions_wait_for_an_api_server_that_was_killed(watched: Watched) ->
 @pytest.mark.parametrize("restarted", ["agent", "operator"])
 def test_a_process_that_starts_without_an_api_server_waits_for_it(watched: Watched, restarted: str) -> None:
     control_plane = watched.system.control_plane
-    control_plane.apiserver.stop()
+    control_plane.apiserver.kill()
     process = getattr(watched.system, restarted)
     process.restart()
     watched.pause()
@@ -37,7 +37,7 @@ def test_an_agent_without_an_api_server_judges_by_what_it_knew_and_keeps_it_over
     watched: Watched, otlp: Sink
 ) -> None:
     control_plane = watched.system.control_plane
-    control_plane.apiserver.stop()
+    control_plane.apiserver.kill()
     watched.system.agent.restart()
     watched.pause()
     otlp.wait(lambda sink: transitions(sink, since=watched.began) == ["Fired"], deadline=60)

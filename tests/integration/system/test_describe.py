@@ -26,7 +26,7 @@ def test_a_policy_says_what_it_watches_what_fires_and_who_is_told(watched: Watch
     assert about(watched, *there, "held") == [
         "Watches 1 VM on 1 node (node-1) by 1 rule, each 1s.",
         fires,
-        "Alerts become Kubernetes Events; nobody else is told, as spec.notify names no channel.",
+        "Alerts become Kubernetes Events; nobody else is notified, as spec.notify names no channel.",
     ]
     assert about(watched, *there, "nobody")[0] == (
         "Watches nothing now: it selects no VM with labels tier=db in namespace shop."
@@ -38,7 +38,7 @@ def test_a_policy_says_what_it_watches_what_fires_and_who_is_told(watched: Watch
     assert alert["alert"].endswith("Mi, above 1Mi")
 
     lines = about(watched, "nodemonitor", "node-1")
-    assert lines[0] == "Judging 1 VMs by 4 policies."
+    assert lines[0] == "Judging 1 VM by 4 policies."
     assert fires in lines
     assert lines[-1].startswith("The agent takes ")
     (firing,) = system.status()["firing"]

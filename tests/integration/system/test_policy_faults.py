@@ -7,11 +7,7 @@ from tests.integration.system.watched import Watched
 from tools.checkout import CHECKOUT
 from virtwatch_kube.paths import virtwatch
 
-NOT_YET = {
-    "name": "crash-loop",
-    "severity": "Critical",
-    "pattern": {"count": {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool"}, "within": "10m"},
-}
+NOT_YET = {"name": "full", "threshold": {"signal": "vm.guest.load.ratio", "warning": {"above": "90%"}}}
 OTHER = {"name": "other", "severity": "Warning", "event": {"type": "vm.paused", "resolveOn": ["vm.resumed"]}}
 
 

@@ -17,7 +17,7 @@ class Watched:
 
     def __init__(self, system: System, machine: VirtualMachine, events: EventLog) -> None:
         self.system, self.machine = system, machine
-        self._events = events
+        self.events = events
         self._about = f"VirtualMachineInstance {machine.name}"
         self.began = time.time()
         self._log = system.agent.log
@@ -45,7 +45,7 @@ class Watched:
     def wait_told(self, *reasons: str, deadline: float = DEADLINE_S) -> None:
         """Return when exactly these Events have been told."""
         try:
-            self._events.wait(
+            self.events.wait(
                 lambda: self.told == list(reasons), what=f"the Events {', '.join(reasons)}", deadline=deadline
             )
         except ToolError as error:
@@ -93,4 +93,4 @@ class Watched:
         self.system.wait(holds, what=f"the NodeMonitor to be {type_}={status} {saying}", deadline=deadline)
 
     def _told(self) -> list[Told]:
-        return self._events.told(about=self._about, since=self.began)
+        return self.events.told(about=self._about, since=self.began)

@@ -169,7 +169,7 @@ def _summaries(sink, name):
 def test_a_peak_between_two_exports_arrives(sink, connect):
     telemetry, providers = connect(OTEL_METRIC_EXPORT_INTERVAL="3600000")
     subject, signal = _subject(1), "vm.cpu.utilization"
-    assert signal in telemetry.summaries
+    assert signal in telemetry.choose(subject.target, frozenset())
     for at, value in enumerate((0.1, 1.0, 0.1), start=100):
         points = [Point(signal, "", value), Point("vm.memory.rss", "", 5.0)]
         telemetry.sample(subject, _sample(subject, {("cpu.time", "0"): 1.0}, at=at), points=points)
@@ -181,10 +181,66 @@ def test_a_peak_between_two_exports_arrives(sink, connect):
     assert 2 ** (2**-point.scale * highest) == 1.0
 
 
+def test_a_policy_chooses_how_signals_are_exported(sink, connect):
+    telemetry, providers = connect(OTEL_METRIC_EXPORT_INTERVAL="3600000")
+    subject = _subject(1)
+    chosen = {"vm.memory.rss": Instrument.SUMMARY, "vm.cpu.utilization": Instrument.GAUGE}
+    assert "vm.memory.rss" in telemetry.choose(subject.target, frozenset(chosen.items()))
+    for at, value in enumerate((5e6, 9e6), start=100):
+        points = [Point("vm.memory.rss", "", value), Point("vm.cpu.utilization", "", 0.5)]
+        telemetry.sample(subject, _sample(subject, {("memory.rss", ""): value}, at=at), points=points)
+    providers.shutdown()
+    (point,) = _summaries(sink, "libvirt.domain.memory.rss.distribution")
+    assert (point.count, point.sum) == (2, 14e6)
+    assert _points(sink, subject.target.id, "libvirt.domain.memory.rss")[0].as_double == 9e6
+    assert _summaries(sink, "libvirt.domain.cpu.utilization") == []
+
+
+def test_a_policy_bounds_the_series_of_its_targets_and_the_cut_is_counted(sink, connect):
+    telemetry, _ = connect()
+    bounded, other = _subject(1), _subject(2)
+    telemetry.choose(bounded.target, frozenset(), series=2)
+    counted = [Point("vm.cpu.utilization", "", 0.5)]
+    values = {("memory.rss", ""): 5.0, **{("cpu.time", str(number)): 1.0 for number in range(4)}}
+    for subject in (bounded, other):
+        telemetry.sample(subject, _sample(subject, values, at=100.0), points=counted)
+    sink.wait(lambda it: _points(it, other.target.id, "libvirt.domain.vcpu.time"), DEADLINE)
+    sink.wait(lambda _: telemetry.cut == {bounded.target: 4}, DEADLINE)  # three vCPUs, and the summary
+    assert len(_points(sink, bounded.target.id, "libvirt.domain.memory.rss")) == 1
+    assert len(_points(sink, bounded.target.id, "libvirt.domain.vcpu.time")) == 1
+    assert len(_points(sink, other.target.id, "libvirt.domain.vcpu.time")) == 4
+    assert len(_summaries(sink, "libvirt.domain.cpu.utilization")) == 1
+    assert telemetry.problem == "", "what a policy wants is no trouble"
+    sink.wait(lambda it: any(one.message.name == "virtwatch.agent.export.series.cut" for one in it.metrics), DEADLINE)
+
+    telemetry.choose(bounded.target, frozenset())
+    telemetry.sample(bounded, _sample(bounded, values, at=101.0), points=counted)
+    sink.wait(lambda _: telemetry.cut == {}, DEADLINE)
+
+
+def test_a_new_choice_ends_the_series_of_the_old_one(sink, connect):
+    telemetry, _ = connect()
+    subject, name = _subject(1), "libvirt.domain.cpu.utilization"
+    counted = [Point("vm.cpu.utilization", "", 0.5)]
+    telemetry.sample(subject, _sample(subject, {("cpu.time", "0"): 1.0}, at=100.0), points=counted)
+    sink.wait(lambda _: _summaries(sink, name), DEADLINE)
+    telemetry.choose(subject.target, frozenset({("vm.cpu.utilization", Instrument.GAUGE)}))
+    for at in (101.0, 102.0):
+        telemetry.sample(subject, _sample(subject, {("cpu.time", "0"): at / 2}, at=at), points=counted)
+        sink.wait(lambda it: _told_at(it, subject, at), DEADLINE)  # noqa: B023
+    assert _summaries(sink, name)[-1].flags == 1
+    assert _points(sink, subject.target.id, name)[-1].as_double == 0.5
+
+
+def _told_at(sink, subject, at):
+    points = _points(sink, subject.target.id, "libvirt.domain.vcpu.time")
+    return any(not point.flags and point.time_unix_nano == at * 10**9 for point in points)
+
+
 def test_a_backend_without_exponential_histograms_gets_gauges(sink, connect):
     telemetry, _ = connect(OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="explicit_bucket_histogram")
     subject, name = _subject(1), "libvirt.domain.cpu.utilization"
-    assert telemetry.summaries == frozenset()
+    assert telemetry.choose(subject.target, frozenset()) == frozenset()
     _leave(telemetry, subject, {("cpu.time", "0"): 1.0}, at=100.0)
     sink.wait(lambda it: _points(it, subject.target.id, "libvirt.domain.vcpu.time"), DEADLINE)
     _leave(telemetry, subject, {("cpu.time", "0"): 6.0}, at=110.0)

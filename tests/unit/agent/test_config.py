@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from virtwatch_agent.__main__ import _pages
 from virtwatch_agent.config import AgentSettings
 
 
@@ -58,6 +59,7 @@ def test_every_setting_can_be_given():
         ("VIRTWATCH_HEALTH_PORT", "eighty", "1 to 65535"),
         ("VIRTWATCH_EXPORT_INTERVAL", "15", "15s"),
         ("VIRTWATCH_EXPORT_INTERVAL", "10ms", "between 1s and 1h"),
+        ("VIRTWATCH_GUEST_AGENT", "yes", "on or off"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_hold(name, value, says):
@@ -85,3 +87,19 @@ def test_a_wrong_cpu_budget_is_said_with_an_example(text: str) -> None:
     problems = AgentSettings.from_environment({"VIRTWATCH_NODE": "n1", "VIRTWATCH_CPU_BUDGET": text})
     assert not isinstance(problems, AgentSettings)
     assert "CPUs such as 500m" in str(problems[0])
+
+
+def test_a_page_for_prometheus_is_made_only_where_a_port_is_set():
+    for port, made in (("", False), ("9464", True)):
+        settings = AgentSettings.from_environment({"VIRTWATCH_METRICS_PORT": port})
+        assert isinstance(settings, AgentSettings)
+        page, targets = _pages(settings)
+        assert (page is not None, targets is not None) == (made, made)
+        assert page is None or page.more == [targets]
+
+
+def test_guests_are_asked_only_where_somebody_says_so():
+    for text, asked in (("", False), ("off", False), ("on", True)):
+        settings = AgentSettings.from_environment({"VIRTWATCH_NODE": "n1", "VIRTWATCH_GUEST_AGENT": text})
+        assert isinstance(settings, AgentSettings)
+        assert settings.guest_agent is asked

@@ -3,7 +3,9 @@
 from hypothesis import strategies as st
 
 from virtwatch_api.alert import Action, AlertKey, AlertState, Reason
+from virtwatch_api.catalogue.entries import Instrument
 from virtwatch_api.catalogue.events import EVENTS
+from virtwatch_api.catalogue.instruments import choices
 from virtwatch_api.catalogue.signals import SIGNALS, TargetKind
 from virtwatch_api.nodemonitor import (
     Adopted,
@@ -182,7 +184,18 @@ targets = st.builds(
     names=st.lists(st.sampled_from(["web-*", "db-?", "[ab]-1", "x"]), max_size=3).map(tuple),
     node_selector=st.none() | selectors,
 )
-collections = st.builds(Collection, st.sampled_from(Mode), st.just(INTERVAL)) | st.builds(
+# Not those of which nothing is collected yet.
+_summaries = st.sampled_from([item.name for item in SIGNALS if Instrument.SUMMARY in choices(item)])
+instruments = st.dictionaries(_summaries, st.just(Instrument.SUMMARY), max_size=3).map(
+    lambda d: tuple(sorted(d.items()))
+)
+collections = st.builds(
+    Collection,
+    st.sampled_from(Mode),
+    st.just(INTERVAL),
+    instruments=instruments,
+    series=st.just(0) | st.integers(1, 10_000),
+) | st.builds(
     Collection, st.just(Mode.SAMPLED), st.just(INTERVAL), st.integers(1, 100).map(lambda percent: percent / 100)
 )
 

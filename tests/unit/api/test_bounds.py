@@ -16,6 +16,7 @@ SHARE, BYTES, SECONDS = scale("vm.cpu.utilization"), scale("vm.memory.rss"), sca
         (SHARE, "0.9", 0.9),
         (SHARE, "90%", 0.9),
         (SHARE, "12.5%", 0.125),
+        (SHARE, "0.7%", 0.007),
         (SHARE, "900m", 0.9),
         (BYTES, "16393244Ki", 16393244 * 1024),
         (BYTES, "131072Mi", 2**37),

@@ -1,5 +1,7 @@
 """The CRDs say what the typed models mean: same fields, same words, same bounds, same sentences."""
 
+import itertools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,14 +15,15 @@ from tests.policy_cases import WRONG_POLICIES, changed, good_policy
 from tests.report_cases import TRACEPARENT, full_status
 from virtwatch_api import bounds, duration
 from virtwatch_api.alert import Action, Reason
-from virtwatch_api.catalogue.entries import WATCHED
+from virtwatch_api.catalogue.entries import WATCHED, Instrument
 from virtwatch_api.catalogue.events import EVENTS, EventType
 from virtwatch_api.catalogue.signals import SIGNALS, Signal, TargetKind
 from virtwatch_api.channel import MAX_BODY, MAX_PER_HOUR, MAX_TITLE, ChannelType
 from virtwatch_api.compile import compile_policy
+from virtwatch_api.evidence_codec import MAX_TEXT
 from virtwatch_api.names import ANY_GLOB, GLOB, LABEL_KEY, LABEL_VALUE, NAME, ROUTING_LABEL
 from virtwatch_api.nodemonitor import MAX_APPLIED, MAX_FIRING, MAX_TRANSITIONS, AgentState
-from virtwatch_api.nodemonitor_codec import MAX_MESSAGE, MAX_TEXT, encode_status
+from virtwatch_api.nodemonitor_codec import MAX_MESSAGE, encode_status
 from virtwatch_api.policy import (
     CountBy,
     Enforcement,
@@ -45,11 +48,12 @@ Json = dict[str, Any]
 CRDS = {
     document["spec"]["names"]["kind"]: document
     for path in sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))
-    for document in [yaml.safe_load(path.read_text())]
+    for document in [yaml.load(path.read_text(), Loader=yaml.CSafeLoader)]
 }
 KINDS = sorted(CRDS)
 PLAIN = ("ThresholdSet", "Explanation")  # kinds without conditions, that hold what the schema does not describe
 POLICIES = ("ClusterMonitorPolicy", "MonitorPolicy")
+MAX_CRD = 131_072  # bytes of compact JSON
 VALIDATIONS = "x-kubernetes-validations"
 
 
@@ -202,6 +206,7 @@ WORDS: dict[str, list[str]] = {
     "outcome": ["Delivered", "Failed"],
     "by": list(CountBy),
     "answeredBy": ["Agent", "Operator"],
+    "{}": [item.capitalize() for item in Instrument],  # of spec.collection.instruments, by signal
 }
 
 
@@ -219,7 +224,7 @@ def test_every_enumeration_is_the_models(kind):
         elif (kind, name) == ("NotificationChannel", "type"):
             expected = list(ChannelType)
         elif (kind, name) == ("Explanation", "kind"):
-            expected = [TargetKind.VIRTUAL_MACHINE, TargetKind.NODE]
+            expected = list(WATCHED)
         elif name == "kind" and parent == "target":
             expected = ["VirtualMachine"] if kind == "MonitorPolicy" else list(WATCHED)
         elif name == "kind" and parent == "subject":
@@ -229,6 +234,25 @@ def test_every_enumeration_is_the_models(kind):
 
         assert node["enum"] == list(map(str, expected or ())), path
         assert all(len(word) <= node.get("maxLength", len(word)) for word in expected), path
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_condition_takes_exactly_the_signals_of_its_kind(kind):
+    for outer, inner in itertools.product(("allOf", "anyOf"), repeat=2):
+        for place in (f"condition.{outer}.[]", f"condition.{outer}.[].{inner}.[]"):
+            [rule] = schema(kind, f"spec.rules.[].{place}.signal")[VALIDATIONS]
+            pattern = re.compile("|".join(re.findall(r"matches\('(.*?)'\)", rule["rule"])))
+
+            assert {item.name for item in SIGNALS if pattern.search(item.name)} == {
+                item.name for item in signals_of(kind)
+            }
+            assert not any(pattern.search(item.name[:-1]) or pattern.search(item.name + "s") for item in SIGNALS)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_kind_of_policy_stays_small_enough_to_apply(kind):
+    """kubectl apply keeps a CRD in an annotation of itself as well, of at most 256 KiB."""
+    assert len(json.dumps(CRDS[kind], separators=(",", ":"))) <= MAX_CRD
 
 
 @pytest.mark.parametrize("kind", POLICIES)
@@ -408,7 +432,7 @@ def test_bounds_are_the_models(kind, path, key, bound):
 @pytest.mark.parametrize("kind", POLICIES)
 def test_texts_match_the_same_patterns_as_in_the_models(kind):
     glob = GLOB if kind == "MonitorPolicy" else ANY_GLOB
-    numbers = {duration.PATTERN, bounds.PATTERN, bounds.AMBIGUOUS}
+    numbers = {duration.PATTERN, bounds.PATTERN}
     texts = {NAME.pattern, LABEL_KEY.pattern, LABEL_VALUE.pattern, ROUTING_LABEL.pattern, TEMPLATE, URL.pattern}
     patterns = {*numbers, *texts, glob.pattern}
     used = {
@@ -416,7 +440,7 @@ def test_texts_match_the_same_patterns_as_in_the_models(kind):
         for _, node in nodes(kind)
         for item in node.get(VALIDATIONS, [])
         for text in re.findall(r"(?<!self\.signal\.)matches\('(.*?)'\)", item["rule"])
-        if not text.startswith("[.]")  # how signals' names end, which says their units
+        if not re.match(r"\^?\(?(\[\.\]|\w+\[\.\])", text)  # names of signals, and how they end: tested below
     }
 
     assert used == patterns

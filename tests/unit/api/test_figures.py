@@ -3,6 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtwatch_api.catalogue.signals import SIGNAL, SIGNALS
+from virtwatch_api.evidence_codec import decode_evidence, encode_evidence, for_people, rounded
+from virtwatch_api.figures import parse_value
+from virtwatch_api.nodemonitor import Evidence
+
+FIGURES = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,30 @@ def test_no_value_is_written_with_an_exponent(signal, value):
     text = signal.format(value).replace("inf", "").replace("nan", "")
 
     assert "e" not in text
+
+
+@given(st.sampled_from(SIGNALS), FIGURES)
+def test_a_value_that_people_read_is_read_back_in_its_unit(signal, value):
+    read = parse_value(signal.format(value))
+
+    assert signal.format(read) == signal.format(value)
+    # Of hours no seconds are written.
+    assert read == pytest.approx(value, rel=0.01, abs=max(1e-9, 60 * (signal.unit == "s" and abs(value) > 3600)))
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "bound", "shown"),
+    [
+        ("vm.memory.headroom.ratio", 0.0512345, 0.05, {"value": "5.12 %", "bound": "5 %"}),
+        ("vm.memory.headroom.ratio", 0.0500011, 0.05, {"value": "5.0001 %", "bound": "5 %"}),
+        ("vm.memory.rss", 47_500_000.0, 20971520.0, {"value": "45.3Mi", "bound": "20Mi"}),
+        ("vm.disk.read.latency", 0.0031789, 0.003, {"value": "3.18 ms", "bound": "3 ms"}),
+        ("no.such.signal", 12.0, None, {"value": "12"}),
+    ],
+)
+def test_a_nodemonitor_shows_figures_as_people_read_them(signal, value, bound, shown):
+    evidence = rounded(Evidence(signal, value, bound))
+    document = for_people(encode_evidence(evidence))
+
+    assert document == {"subject": signal, **shown}
+    assert decode_evidence(document) == evidence

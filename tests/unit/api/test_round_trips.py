@@ -10,9 +10,9 @@ from tests.unit.api import strategies as draw
 from virtwatch_api.catalogue.signals import TargetKind
 from virtwatch_api.duration import MAX_LENGTH, format_duration, parse_duration
 from virtwatch_api.duration import PATTERN as DURATION
+from virtwatch_api.evidence_codec import MAX_TEXT
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, NodeMonitor, NodeStatus
 from virtwatch_api.nodemonitor_codec import (
-    MAX_TEXT,
     decode_nodemonitor,
     decode_transition,
     encode_acknowledged,

@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 
 from virtwatch_cli.__main__ import main
-from virtwatch_cli.backtest.trace import Trace
-from virtwatch_rules.recording import RecordedEvent, RecordedLabels, RecordedSample, TargetName, write_line
+from virtwatch_cli.backtest.driver import read_thresholds
+from virtwatch_cli.backtest.judging import Judging
+from virtwatch_cli.backtest.trace import Trace, Traces
+from virtwatch_rules.recording import (
+    RecordedEvent,
+    RecordedLabels,
+    RecordedPools,
+    RecordedSample,
+    TargetName,
+    read_lines,
+    write_line,
+)
 
 POLICY = """\
 apiVersion: virtwatch.io/v1alpha1
@@ -109,6 +119,19 @@ def test_the_page_needs_nothing_else(policy: Path, recording: Path, capsys: pyte
     assert "It fired 01-01 00:06 to the end." in text
 
 
+def test_a_policy_applies_to_vms_of_a_plain_host(
+    tmp_path: Path, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are in no namespace, as `virtwatch record` writes them there."""
+    policy.write_text(POLICY.replace("selector: {matchLabels: {tier: web}}", 'names: ["web-*"]'))
+    path = tmp_path / "plain.jsonl"
+    alone, other = TargetName("web-1"), TargetName("other/web-1")
+    crashes = [RecordedEvent(T0 + step, target, "vm.crashed", {}) for step, target in enumerate((alone, other))]
+    path.write_text("".join(write_line(line) + "\n" for line in crashes))
+
+    assert "Would have fired once on 1 VM, of 2 in the recording." in run(capsys, policy, "--samples", path)[1]
+
+
 def test_recordings_are_read_one_after_the_other_and_compressed(
     policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +149,7 @@ def test_recordings_are_read_one_after_the_other_and_compressed(
     [
         ("{", "line 1: is not JSON"),
         ('{"time":1}', "line 1: lacks target"),
-        ('{"time":1,"target":"a"}', "line 1: needs signal, event or labels"),
+        ('{"time":1,"target":"a"}', "line 1: needs signal, event, labels or pools"),
         ('{"time":1,"target":"a","signal":"vm.cpu","value":1}', 'line 1: unknown signal "vm.cpu"'),
         ('{"time":1,"target":"a","event":"vm.exploded"}', 'line 1: unknown event "vm.exploded"'),
         ('{"time":1,"target":"a","kind":"Toaster","signal":"vm.cpu.utilization","value":1}', '"Toaster" is no kind'),
@@ -166,3 +189,71 @@ def test_a_trace_stays_small_and_keeps_its_extremes() -> None:
         trace.note(float(second), 99.0 if second == 54_321 else float(second % 7))
     assert len(trace.pieces) <= 1000
     assert max(greatest for _, _, greatest in trace.pieces) == 99.0
+
+
+TOGETHER = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: together}
+spec:
+  rules:
+  - name: busy
+    threshold: {signal: vm.disk.write.rate, warning: {above: 80}, for: 30s, missingData: Alert}
+  - name: by-pool
+    severity: Critical
+    pattern: {count: {type: vm.io_error, atLeast: 2, by: StoragePool, distinct: true}, within: 1m}
+  - name: by-namespace
+    severity: Critical
+    pattern: {count: {type: vm.crashed, atLeast: 3, by: Namespace}, within: 1m}
+"""
+
+
+@pytest.fixture
+def of_many(tmp_path: Path) -> Path:
+    """Five minutes of twelve VMs that are busy at times of their own; the last line of all is late."""
+    machines = [TargetName(f"shop/web-{number}") for number in range(12)]
+    lines = [RecordedPools(T0, vm, {"vda": f"pool-{number % 2}"}) for number, vm in enumerate(machines)]
+    for step in range(20):
+        for number, vm in enumerate(machines):
+            value = 90.0 if (step + number) % 9 > 4 else 10.0
+            lines.append(RecordedSample(T0 + step * 15.0 + number % 3, vm, "vm.disk.write.rate", "vda", value))
+        if step in (5, 6):
+            lines.append(RecordedEvent(T0 + step * 15.0 + 3, machines[step], "vm.crashed", {"reason": "panicked"}))
+            lines += [
+                RecordedEvent(T0 + step * 15.0 + 4, vm, "vm.io_error", {"device": "vda"}) for vm in machines[:step:2]
+            ]
+    lines.append(RecordedSample(T0, machines[0], "vm.disk.write.rate", "vda", 1.0))
+    path = tmp_path / "many.jsonl"
+    # A recording is read in the order of its lines: those of one step are not in order here.
+    order = sorted(lines[:-1], key=lambda line: line.at)
+    path.write_text("".join(write_line(line) + "\n" for line in (*order, lines[-1])))
+    return path
+
+
+def test_several_processes_say_what_one_says(tmp_path: Path, of_many: Path) -> None:
+    policy = tmp_path / "together.yaml"
+    policy.write_text(TOGETHER)
+    thresholds = read_thresholds([policy])
+    said = []
+    for processes in (1, 3):
+        traces = Traces(thresholds)
+        judging = Judging(thresholds, [of_many], traces=traces, processes=processes)
+        transitions = [
+            (item.at, item.target.name, item.verdict.name, item.verdict.change, item.verdict.evidence)
+            for item in judging.run()
+        ]
+        trace = traces.of(TargetName("shop/web-3"), "vm.disk.write.rate", "vda")
+        assert trace is not None
+        said.append((transitions, judging.targets, judging.late, judging.end, len(trace.pieces)))
+    assert said[0] == said[1]
+    assert said[0][1:3] == (12, 1)
+    assert {"shop/web-3", "storage pool pool-0"} <= {name for _, name, *_ in said[0][0]}
+
+
+def test_a_sample_that_is_written_in_another_way_is_read_alike() -> None:
+    usual = write_line(RecordedSample(T0, WEB, "vm.cpu.utilization", "", 0.5))
+    other = '{"value": null, "signal": "vm.cpu.utilization", "target": "shop/web-1", "time": "2026-01-01T00:00:15Z"}'
+    none = write_line(RecordedSample(T0 + 30, WEB, "vm.cpu.utilization", "", None))
+    last = write_line(RecordedSample(T0 + 45, WEB, "vm.cpu.utilization", "", 1e-3))
+    read = list(read_lines([f"{usual}\n", f"{other}\n", f"{none}\n", last]))
+    assert [(item.at - T0, item.value) for item in read] == [(0, 0.5), (15, None), (30, None), (45, 0.001)]

@@ -1,4 +1,5 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from virtwatch_cli.__main__ import main
 __all__ = ["policy", "recording"]  # fixtures
 LOCAL = """\
 apiVersion: virtwatch.io/v1alpha1
-kind: ClusterMonitorPolicy
+kind: MonitorPolicy
 metadata: {name: local}
 spec:
   rules:
@@ -55,7 +56,7 @@ def test_a_target_that_is_not_there_is_said_with_those_that_are(
 
 
 def test_a_vm_of_this_host_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With libvirt's test driver, which needs no daemon."""
+    """With libvirt's test driver, which needs no daemon; in no namespace a MonitorPolicy applies to every VM."""
     (tmp_path / "local.yaml").write_text(LOCAL)
     arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
     assert main([*arguments, "--for", "3s"]) == 0
@@ -85,7 +86,61 @@ def test_a_rule_without_data_is_said_to_be_unjudgeable(tmp_path: Path, capsys: p
     (tmp_path / "local.yaml").write_text(LOCAL.replace("vm.memory.balloon", "vm.cpu.delay.ratio").replace("1Gi", "10%"))
     arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
     assert main([*arguments, "--for", "2s"]) == 0
-    why = "only the kernel of its own host tells it, for a QEMU whose vCPU threads can be told apart"
+    why = "only the kernel of its own host reports it, for a QEMU whose vCPU threads can be told apart"
     assert f"  cannot    be judged: no vm.cpu.delay.ratio ({why})\n" in capsys.readouterr().out
     main([*arguments, "--for", "2s", "-o", "json"])
     assert json.loads(capsys.readouterr().out)["rules"][0]["missing"] == [{"signal": "vm.cpu.delay.ratio", "why": why}]
+
+
+OTHERS = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: storage}
+spec:
+  target: {kind: StoragePool}
+  rules:
+  - name: room
+    threshold: {signal: pool.available, warning: {below: 1000Ti}, for: 1h}
+---
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: networks}
+spec:
+  target: {kind: Network}
+  rules:
+  - name: up
+    threshold: {signal: network.active, warning: {above: "0.5"}}
+---
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: node}
+spec:
+  target: {kind: Node}
+  rules:
+  - name: memory
+    threshold: {signal: node.memory.available.ratio, warning: {below: "100%"}, for: 1h}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "begins", "says"),
+    [
+        ("pool/default-pool", "storage pool default-pool (active), after a look", "now       pool.available is 100Gi"),
+        ("network/default", "network default (active), after a look", "state     firing Warning"),
+        (f"node/{socket.gethostname().lower()}", "node ", "now       node.memory.available.ratio is "),
+    ],
+)
+def test_other_targets_of_this_host_are_looked_at(
+    target: str, begins: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others.yaml").write_text(OTHERS)
+    arguments = ["explain", target, "-f", str(tmp_path / "others.yaml"), "--connect", "test:///default"]
+    assert main([*arguments, "--for", "2s"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(begins)
+    assert says in out
+
+
+def test_of_a_pool_of_a_cluster_the_node_must_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "pool/images", "--cluster"]) == 1
+    assert "name the node too, as in pool/n1/images" in capsys.readouterr().err

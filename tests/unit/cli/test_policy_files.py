@@ -1,15 +1,17 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.policy import EventRule, PolicyKind, ThresholdRule
 from virtwatch_cli.policy_files import Finding, list_policy_files, read_policy_file, read_policy_files
 from virtwatch_cli.scalars import resolve
 
 KINDS = {
-    yaml.safe_load(path.read_text())["spec"]["names"]["kind"]
+    yaml.load(path.read_text(), Loader=yaml.CSafeLoader)["spec"]["names"]["kind"]
     for path in (Path(__file__).parents[3] / "crds").glob("*.yaml")
 }
 RIGHT = """\
@@ -191,12 +193,13 @@ def test_half_of_a_character_is_refused_with_its_line(policy: Path) -> None:
     assert (finding.line, finding.reason) == (3, "is not YAML: found invalid Unicode character escape code")
 
 
-def test_what_of_a_rule_has_no_engine_is_named(policy: Path) -> None:
-    rule = "  - {name: odd, severity: Warning, pattern: {count: {type: vm.crashed, by: StoragePool}, within: 1m}}\n"
+def test_what_of_a_rule_has_no_engine_is_named(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIGNAL, "vm.memory.balloon", replace(SIGNAL["vm.memory.balloon"], formula=None))
+    rule = "  - {name: odd, threshold: {signal: vm.memory.balloon, warning: {above: 1Gi}}}\n"
 
     findings = _findings(policy, RIGHT + rule)
 
-    assert [(finding.line, finding.field) for finding in findings] == [(10, "spec.rules[1].pattern.count.by")]
+    assert [(finding.line, finding.field) for finding in findings] == [(10, "spec.rules[1].threshold.signal")]
     assert "not implemented" in findings[0].reason
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from tests.unit.cli.test_backtest import POLICY
 from virtwatch_cli.__main__ import main
+from virtwatch_cli.backtest.driver import read_thresholds
 from virtwatch_cli.policy_tests.series import expand
+from virtwatch_cli.watch.session import only_in_a_cluster
 
 TEST = """\
 policies: [web.yaml]
@@ -107,3 +109,48 @@ def test_series_are_written_as_promtool_does(text: str, values: list[float | Non
 def test_what_is_no_series_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         expand(text)
+
+
+TOGETHER = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: together}
+spec:
+  rules:
+  - name: storage-gone
+    severity: Critical
+    pattern: {count: {type: vm.paused, atLeast: 2, by: StoragePool, distinct: true}, within: 1m}
+"""
+OF_A_POOL = """\
+policies: [together.yaml]
+tests:
+- name: two VMs of one pool
+  pools: {web-1: {vda: images}, web-2: {vda: images, vdb: scratch}, web-3: {vda: scratch}}
+  events:
+  - {at: 10s, target: web-1, type: vm.paused}
+  - {at: 10s, target: web-3, type: vm.paused}
+  - {at: 70s, target: web-2, type: vm.paused}
+  expect:
+  - {at: 30s, rule: storage-gone, alerts: []}
+  - {at: 70s, rule: storage-gone, alerts: []}
+  - {at: 2m, rule: storage-gone, alerts: []}
+"""
+
+
+def test_a_rule_on_several_vms_is_tested_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "together.yaml").write_text(TOGETHER)
+    assert run(tmp_path, OF_A_POOL, capsys)[0] == 0
+    both = OF_A_POOL.replace("at: 70s, target", "at: 60s, target")
+    code, out, _ = run(tmp_path, both, capsys)
+    assert code == 1
+    fires = "Critical on storage pool images, Critical on storage pool scratch"
+    assert f"at 1m10s storage-gone must fire on nothing; it fires {fires}" in out
+
+
+def test_watch_names_a_rule_that_only_a_cluster_judges(tmp_path: Path) -> None:
+    path = tmp_path / "together.yaml"
+    path.write_text(TOGETHER)
+    (said,) = only_in_a_cluster(read_thresholds([path]))
+    assert said.startswith("Rule storage-gone of ClusterMonitorPolicy together counts events by StoragePool, which")
+    path.write_text(TOGETHER.replace("StoragePool", "Node"))
+    assert list(only_in_a_cluster(read_thresholds([path]))) == []

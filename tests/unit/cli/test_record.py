@@ -2,13 +2,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from virtwatch_agent.observations import Appeared, Disk, Domain, DomainState, LibvirtObject, ObjectsListed
+from virtwatch_agent.seams import Collector
+from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.targets import pool_ref
 from virtwatch_cli.__main__ import main
 from virtwatch_cli.record.recorder import Recorder
 from virtwatch_cli.record.rotating import RotatingFile
-from virtwatch_rules.recording import RecordedEvent, RecordedSample, TargetName, read_lines
+from virtwatch_rules.recording import RecordedEvent, RecordedPools, RecordedSample, TargetName, read_lines
 
 POLICY = """\
 apiVersion: virtwatch.io/v1alpha1
@@ -95,3 +100,18 @@ def test_a_real_vm_is_recorded_and_replayed(tmp_path: Path, capsys: pytest.Captu
     assert (first["target"], first["signal"], first["value"]) == ("test", "vm.memory.balloon", 2.0**31)
     assert main(["backtest", str(tmp_path / "all.yaml"), "--samples", str(out)]) == 0
     assert "Would have fired once on 1 VM" in capsys.readouterr().out
+
+
+def test_on_which_pools_the_disks_of_a_vm_lie_is_recorded() -> None:
+    lines: list[str] = []
+    recorder = Recorder(lines.extend)
+
+    collector = Mock(spec=Collector)
+    recorder.wrap(collector, list).start(lambda *_: None)
+    (deliver,) = collector.start.call_args.args
+    disks = (Disk("vda", path="/images/a"), Disk("vdb", path="/elsewhere/b"))
+    pool = LibvirtObject(pool_ref("p-1"), "images", "qemu", active=True, place="/images")
+    deliver(Appeared(Domain("u-1", "web-1", "qemu", "1", DomainState.RUNNING, disks=disks), 10.0))
+    deliver(ObjectsListed(TargetKind.STORAGE_POOL, "qemu", 11.0, (pool,)))
+    recorder.close()
+    assert list(read_lines(lines)) == [RecordedPools(11.0, VM, {"vda": "images"})]

@@ -161,7 +161,7 @@ def test_a_screen_names_all_vms_within_80_columns(out: io.StringIO) -> None:
     assert all(name in out.getvalue() for name in names)
     assert len(out.getvalue().splitlines()) <= 24
     screen.values([standing(name, 0.5) for name in names], at=0.0)
-    missing = Unavailable("cpu", "vm.cpu.delay.ratio", 3, "only the kernel of its own host tells it", "debian 12")
+    missing = Unavailable("cpu", "vm.cpu.delay.ratio", 3, "only the kernel of its own host reports it", "debian 12")
     screen.unavailable(WATCHED.thresholds[0].policy, missing, over=False)
 
     lines = out.getvalue().splitlines()

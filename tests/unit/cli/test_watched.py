@@ -49,12 +49,12 @@ class _Found(Collector):
 
 
 def test_a_vm_in_a_pod_gets_the_identity_that_the_kubernetes_api_would_give_it() -> None:
-    heard: list[Observation] = []
+    received: list[Observation] = []
     appeared = Appeared(IN_A_POD, at=1.0)
 
-    ListeningCollector(_Found(appeared), found=lambda _: None).start(heard.append)
+    ListeningCollector(_Found(appeared), found=lambda _: None).start(received.append)
 
-    identities, passed_on = heard
+    identities, passed_on = received
     assert isinstance(identities, IdentitiesChanged)
     (identity,) = identities.identities
     assert (identity.namespace, identity.name, identity.pod_uids) == ("shop", "web-1", ("p2",))
@@ -62,11 +62,11 @@ def test_a_vm_in_a_pod_gets_the_identity_that_the_kubernetes_api_would_give_it()
 
 
 def test_everything_is_passed_on_and_only_vms_that_come_and_go_are_told() -> None:
-    heard: list[Observation] = []
+    received: list[Observation] = []
     told: list[Observation] = []
     observations = (Appeared(PLAIN, at=1.0), IdentitiesChanged(()), Vanished("u1", at=2.0, reason="shutdown"))
 
-    ListeningCollector(_Found(*observations), found=told.append).start(heard.append)
+    ListeningCollector(_Found(*observations), found=told.append).start(received.append)
 
-    assert tuple(heard) == observations
+    assert tuple(received) == observations
     assert told == [observations[0], observations[2]]

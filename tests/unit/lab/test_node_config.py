@@ -74,7 +74,8 @@ def test_a_kubelet_is_asked_for_exceptions_only_where_the_machine_needs_them() -
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_so_is_containerd(lower: bool) -> None:
-    settings = tomllib.loads(containerd_config(cni=Path("/cni"), plugins="/plugins", lower_oom_score=lower))
+    config = containerd_config(cni=Path("/cni"), plugins=["/plugins", Path("/more")], lower_oom_score=lower)
+    settings = tomllib.loads(config)
 
     assert settings["plugins"]["io.containerd.cri.v1.runtime"]["restrict_oom_score_adj"] is not lower
 

@@ -156,4 +156,4 @@ class Everywhere:
         return True
 
 
-TRUSTING = Trust(Everywhere(), exists=lambda key: True)
+TRUSTING = Trust(Everywhere(), exists=lambda key: True, judges=lambda policy, rule: False)

@@ -103,6 +103,7 @@ class World:
         self.again = []
         self.burst = burst
         self.begun = begun
+        self.clock = 0.0
         self.start()
 
     def start(self):
@@ -122,6 +123,7 @@ class World:
             again=self.again.append,
             tracer=NoOpTracer(),
             instance="operator-0",
+            clock=lambda: self.clock,
         )
 
     def announce(self):
@@ -160,6 +162,22 @@ def test_what_was_acknowledged_is_not_told_again_though_the_watch_is_late():
     requests, world.api.acknowledged = world.api.requests, None
     world.announce()
     assert world.api.requests == requests
+
+
+def test_an_acknowledgement_that_was_written_over_is_written_again():
+    """An agent whose list is full says nothing new before it hears of it: else both waited for each other."""
+    world = World(*some(3))
+    world.announce()
+    world.api.acknowledged = Acknowledged("e1", 1)
+    world.again.clear()
+
+    world.announce()
+    assert world.again == ["n1", "n1"]
+    world.clock += 5.0
+    world.announce()
+
+    assert world.api.acknowledged == Acknowledged("e1", 3)
+    assert len(world.api.events) == 6
 
 
 def test_a_node_with_a_new_epoch_starts_at_the_beginning():

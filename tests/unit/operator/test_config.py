@@ -29,6 +29,7 @@ def test_a_restarted_pod_does_not_hold_its_predecessors_lease():
         ("VIRTWATCH_EVENT_BURST", "-3", "1 to 1000000"),
         ("VIRTWATCH_DENIED_NETWORKS", "10.0.0.0/8,all", "such as 10.0.0.0/8"),
         ("VIRTWATCH_METRICS_PORT", "0", "1 to 65535"),
+        ("VIRTWATCH_EXPORT_HASH_KEY", "secret", "at least 16 characters"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_hold(name, value, says):
@@ -37,6 +38,7 @@ def test_a_wrong_setting_is_named_with_what_it_may_hold(name, value, says):
     (problem,) = problems
     assert problem.path == name
     assert says in problem.message
+    assert value != "secret" or value not in problem.message
 
 
 def test_tenants_reach_neither_listed_networks_nor_the_api_server():

@@ -87,7 +87,7 @@ class World:
     def tell(self, item, *, source=None):
         if source is not None:
             self.hear(source.node, source.status, handed=source.handovers)
-        return self.continuity.to_tell(source or self.source, item)
+        return self.continuity.to_announce(source or self.source, item)
 
 
 def target(*handovers, adopted=(), acknowledged=3):
@@ -143,7 +143,10 @@ def test_a_node_with_no_room_left_takes_no_more_and_holds_up_nobody():
 
 def test_why_an_alert_ends_there_is_true_of_each_node_that_does_not_go_on_with_it():
     said = World(exists=False).tell(MOVED)
-    assert "over for VM shop/web-1 on node n1: the VM moved to a node with no agent that could go on with" in note(said)
+    assert (
+        "over for VM shop/web-1 on node n1: the VM moved to a node with no agent that could continue the alert"
+        in note(said)
+    )
 
 
 def test_what_a_node_finds_while_the_alert_is_on_its_way_to_it_is_not_said_again():
@@ -247,7 +250,7 @@ def test_what_was_handed_over_and_taken_note_of_while_a_node_had_its_turn_is_see
     before = target()
     world.hear("n1", status(MOVED), acknowledged=7)
     world.hear("n2", status(), handed=[HANDOVER])
-    assert world.continuity.to_tell(before, FIRED) is None
+    assert world.continuity.to_announce(before, FIRED) is None
 
 
 @pytest.mark.parametrize(("adopted", "told"), [(None, False), (3, False), (2, True)])

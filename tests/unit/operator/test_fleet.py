@@ -24,7 +24,7 @@ class Heard:
 
 
 @pytest.fixture
-def heard():
+def received():
     return Heard()
 
 
@@ -36,59 +36,68 @@ def document(status_, *, node="n1", written=AT):
     }
 
 
-def test_a_node_with_transitions_waits_and_its_policies_are_rolled_up(heard):
-    heard.fleet.on_change(None, document(status(transition(), firing=(firing(),), applied=(applied(),))))
-    assert heard.waiting == ["n1"]
-    assert heard.reported == [POLICY]
-    report = heard.fleet.reports(POLICY)["n1"]
+def test_a_node_with_transitions_waits_and_its_policies_are_rolled_up(received):
+    received.fleet.on_change(None, document(status(transition(), firing=(firing(),), applied=(applied(),))))
+    assert received.waiting == ["n1"]
+    assert received.reported == [POLICY]
+    report = received.fleet.reports(POLICY)["n1"]
     assert report.applied == applied()
     assert report.firing == (firing(),)
 
 
-def test_a_policy_is_rolled_up_only_when_a_node_says_something_new_of_it(heard):
+def test_a_policy_is_rolled_up_only_when_a_node_says_something_new_of_it(received):
     old = document(status(applied=(applied(),)))
-    heard.fleet.on_change(None, old)
-    heard.fleet.on_change(old, document(status(transition(), applied=(applied(),))))
-    assert heard.reported == [POLICY]
-    heard.fleet.on_change(old, document(status(applied=(applied(counts=Counts(1)),))))
-    assert heard.reported == [POLICY, POLICY]
+    received.fleet.on_change(None, old)
+    received.fleet.on_change(old, document(status(transition(), applied=(applied(),))))
+    assert received.reported == [POLICY]
+    received.fleet.on_change(old, document(status(applied=(applied(counts=Counts(1)),))))
+    assert received.reported == [POLICY, POLICY]
 
 
-def test_a_node_that_is_gone_reports_no_more(heard):
+def test_what_fires_for_a_while_is_found_but_for_silent_nodes(received):
+    received.fleet.on_change(None, document(status(firing=(firing(),))))
+    since = firing().since
+    assert list(received.fleet.firing(POLICY, begun_by=since - 1)) == []
+    assert list(received.fleet.firing(POLICY, begun_by=since)) == [firing()]
+    received.now += SILENT_AFTER_S + 1
+    assert list(received.fleet.firing(POLICY, begun_by=since)) == []
+
+
+def test_a_node_that_is_gone_reports_no_more(received):
     old = document(status(applied=(applied(),)))
-    heard.fleet.on_change(None, old)
-    heard.fleet.on_change(old, None)
-    assert heard.fleet.reports(POLICY) == {}
-    assert not heard.fleet.known("n1")
-    assert heard.fleet.presence.reporting == frozenset()
-    assert heard.reported == [POLICY, POLICY]
+    received.fleet.on_change(None, old)
+    received.fleet.on_change(old, None)
+    assert received.fleet.reports(POLICY) == {}
+    assert not received.fleet.known("n1")
+    assert received.fleet.presence.reporting == frozenset()
+    assert received.reported == [POLICY, POLICY]
 
 
-def test_a_node_falls_silent_without_a_sound_and_comes_back(heard):
+def test_a_node_falls_silent_without_a_sound_and_comes_back(received):
     old = document(status())
-    heard.fleet.on_change(None, old)
-    heard.fleet.on_change(None, document(None, node="never-spoke"))
-    heard.fleet.notice_presence()
-    assert heard.fleet.presence.reporting == {"n1"}
-    heard.now += SILENT_AFTER_S + 5
-    heard.fleet.notice_presence()
-    heard.fleet.notice_presence()
-    assert heard.fleet.presence.silent == {"n1"}
-    assert heard.presence_changes == 2
-    heard.fleet.on_change(old, document(status(), written=heard.now))
-    assert heard.fleet.presence.reporting == {"n1"}
+    received.fleet.on_change(None, old)
+    received.fleet.on_change(None, document(None, node="never-spoke"))
+    received.fleet.notice_presence()
+    assert received.fleet.presence.reporting == {"n1"}
+    received.now += SILENT_AFTER_S + 5
+    received.fleet.notice_presence()
+    received.fleet.notice_presence()
+    assert received.fleet.presence.silent == {"n1"}
+    assert received.presence_changes == 2
+    received.fleet.on_change(old, document(status(), written=received.now))
+    assert received.fleet.presence.reporting == {"n1"}
 
 
-def test_what_one_node_says_in_a_foreign_version_harms_nobody(heard, caplog):
-    heard.fleet.on_change(None, document(status(applied=(applied(),)), node="good"))
+def test_what_one_node_says_in_a_foreign_version_harms_nobody(received, caplog):
+    received.fleet.on_change(None, document(status(applied=(applied(),)), node="good"))
     strange = document(status(transition()), node="strange")
     strange["status"]["transitions"][0]["action"] = "Exploded"
-    heard.fleet.on_change(None, strange)
-    heard.fleet.on_change(strange, strange)
-    assert heard.waiting == []
-    assert heard.fleet.monitor("strange") is None
-    assert heard.fleet.known("strange")
-    assert heard.fleet.presence.reporting == {"good"}
+    received.fleet.on_change(None, strange)
+    received.fleet.on_change(strange, strange)
+    assert received.waiting == []
+    assert received.fleet.monitor("strange") is None
+    assert received.fleet.known("strange")
+    assert received.fleet.presence.reporting == {"good"}
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "NodeMonitor strange cannot be read, so it is skipped"
     ]

@@ -121,7 +121,7 @@ class World:
         monitor = self.fleet.monitor(name)
         for item in monitor.unacknowledged:
             if item.sequence > self.told[name]:
-                said = self.continuity.to_tell(monitor, item)
+                said = self.continuity.to_announce(monitor, item)
                 self.said = said.severity if said is not None else self.said
                 self.told[name] = item.sequence
         self.nodes[name].acknowledged = self.told[name]

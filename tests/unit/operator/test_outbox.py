@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.operator.builders import AT, VMI, transition
 from virtwatch_api.alert import Action, AlertKey, Reason
 from virtwatch_api.policy import Notify, Severity
-from virtwatch_operator.notify.outbox import MAX_ALERTS, Merged, Outbox, failed, sent, take
+from virtwatch_operator.notify.outbox import MAX_ALERTS, Merged, Outbox, failed, hurried, sent, take
 from virtwatch_operator.notify.outbox_codec import decode, encode
 
 ROUTE = Notify("oncall", tuple(Severity), 3600.0)
@@ -32,14 +32,14 @@ def over(sequence=2, **more):
 def test_an_alert_waits_until_it_was_sent():
     outbox = put(Outbox(), transition())
     assert len(outbox.waiting) == outbox.firing == 1
-    told = deliver(outbox)
-    assert (len(told.waiting), told.firing, told.sent) == (0, 1, (AT + 1,))
+    notified = deliver(outbox)
+    assert (len(notified.waiting), notified.firing, notified.sent) == (0, 1, (AT + 1,))
 
 
 def test_the_same_transition_again_changes_nothing():
-    told = deliver(put(Outbox(), transition()))
-    assert put(told, transition()) == told
-    assert put(deliver(put(told, over())), over()).alerts == {}
+    notified = deliver(put(Outbox(), transition()))
+    assert put(notified, transition()) == notified
+    assert put(deliver(put(notified, over())), over()).alerts == {}
 
 
 def test_an_end_is_told_and_then_forgotten():
@@ -51,7 +51,7 @@ def test_an_end_is_told_and_then_forgotten():
 def test_what_fired_and_ended_before_it_was_sent_is_told():
     outbox = put(put(Outbox(), transition(severity=Severity.CRITICAL)), over())
     (entry,) = outbox.waiting
-    assert (entry.firing, entry.worst, entry.told) == (False, Severity.CRITICAL, None)
+    assert (entry.firing, entry.worst, entry.notified) == (False, Severity.CRITICAL, None)
 
 
 def test_what_changed_while_it_was_sent_waits_on():
@@ -66,20 +66,25 @@ def test_a_severity_that_is_not_wanted_is_not_taken():
 
 
 def test_what_was_told_is_followed_whatever_its_severity():
-    told = deliver(put(Outbox(), transition(), route=CRITICAL_ALONE))
+    notified = deliver(put(Outbox(), transition(), route=CRITICAL_ALONE))
     eased = transition(2, Action.EASED, severity=Severity.WARNING, previous=Severity.CRITICAL)
-    assert len(put(told, eased, route=CRITICAL_ALONE).waiting) == 1
+    assert len(put(notified, eased, route=CRITICAL_ALONE).waiting) == 1
 
 
 def test_what_was_told_is_ended_though_the_policy_names_the_channel_no_more():
-    told = deliver(put(Outbox(), transition()))
-    assert len(put(told, over(), route=None).waiting) == 1
+    notified = deliver(put(Outbox(), transition()))
+    assert len(put(notified, over(), route=None).waiting) == 1
 
 
 def test_a_failure_keeps_what_waits():
     outbox = failed(put(Outbox(), transition()), at=AT + 5)
     assert (len(outbox.waiting), outbox.retry.attempts, outbox.retry.at) == (1, 1, AT + 5)
     assert deliver(outbox).retry.attempts == 0
+
+
+def test_what_failed_is_due_at_once_when_its_cause_is_gone():
+    outbox = hurried(failed(put(Outbox(), transition()), at=AT + 900))
+    assert (len(outbox.waiting), outbox.retry.attempts, outbox.retry.at) == (1, 1, 0.0)
 
 
 def test_a_full_outbox_merges_its_oldest_into_a_count():
@@ -98,7 +103,7 @@ ACTIONS = st.lists(st.sampled_from(["fire", "ease", "end", "send", "lose", "agai
 @given(ACTIONS)
 def test_the_channel_ends_up_knowing_what_is_so(actions):
     """Whatever comes in between, once all is sent the channel was told the alert's last state."""
-    outbox, sequence, last, told = Outbox(), 0, None, None
+    outbox, sequence, last, notified = Outbox(), 0, None, None
     for action in [*actions, "send"]:
         if action in ("fire", "ease", "end"):
             sequence += 1
@@ -110,9 +115,9 @@ def test_the_channel_ends_up_knowing_what_is_so(actions):
         elif action == "lose":
             outbox = decode(json.loads(json.dumps(encode(outbox))))
         elif action == "send" and outbox.waiting:
-            told = outbox.waiting[0].transition.severity
+            notified = outbox.waiting[0].transition.severity
             outbox = deliver(outbox)
-    assert told == (last.severity if last is not None else None)
+    assert notified == (last.severity if last is not None else None)
     assert not outbox.waiting
 
 

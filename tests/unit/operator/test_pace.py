@@ -7,10 +7,11 @@ import pytest
 
 from tests.unit.operator.builders import AT, transition
 from tests.unit.operator.test_outbox import ROUTE, deliver, over, put
+from tests.unit.operator.test_storms import evicted, vm
 from virtwatch_api.channel import Alertmanager, Channel, ChannelKey, ChannelType, QuietHours, SecretKey, Wording
 from virtwatch_api.policy import Severity
 from virtwatch_operator.notify.outbox import Outbox, failed, sent
-from virtwatch_operator.notify.pace import MAX_RETRY_S, RESEND_S, due, quiet, retry_delay, unwanted
+from virtwatch_operator.notify.pace import DRAIN_EVERY_S, MAX_RETRY_S, RESEND_S, due, quiet, retry_delay, unwanted
 
 CHANNEL = Channel(
     key=ChannelKey("shop", "oncall"),
@@ -41,6 +42,49 @@ def test_a_first_alert_waits_for_others_and_all_go_in_one_message():
     assert len(due(outbox, CHANNEL, now=AT + 10)) == 2
 
 
+def test_vms_that_a_drain_shuts_down_one_by_one_share_messages():
+    channel = replace(CHANNEL, max_per_hour=100)
+    outbox, told = Outbox(), []
+    for second in range(1200):
+        now = AT + second
+        if second % 20 == 0 and second < 400:  # twenty VMs, each with its time to shut down
+            outbox = put(outbox, evicted(second + 1), now=now)
+        if batch := due(outbox, channel, now=now):
+            told.append((second, len(batch)))
+            outbox = deliver(outbox, now=now)
+    assert told == [(10, 1), (310, 15), (610, 4)]
+    assert DRAIN_EVERY_S == 300
+
+
+def test_a_drain_holds_back_nothing_else():
+    told = deliver(put(Outbox(), evicted(1)), now=AT)
+    waits = put(put(told, evicted(2), now=AT), transition(3, rule="other"), now=AT)
+    assert not due(put(told, evicted(2), now=AT), CHANNEL, now=AT + 10)
+    assert len(due(waits, CHANNEL, now=AT + 10)) == 2
+    elsewhere = put(told, evicted(2, subject=replace(vm(2), node="n2")), now=AT)
+    assert due(elsewhere, CHANNEL, now=AT + 10)
+
+
+def test_a_critical_eviction_waits_for_no_message_about_a_warning():
+    channel = replace(CHANNEL, max_per_hour=100)
+    told = deliver(put(Outbox(), evicted(1)), now=AT)
+    critical = put(told, evicted(2, severity=Severity.CRITICAL), now=AT)
+    assert len(due(critical, channel, now=AT + 10)) == 1
+    told = deliver(critical, now=AT + 10)
+    more = put(told, evicted(3, severity=Severity.CRITICAL), now=AT + 20)
+    assert not due(more, channel, now=AT + 309)
+    assert due(more, channel, now=AT + 310)
+
+
+def test_a_repeat_about_an_old_drain_holds_back_no_new_one():
+    told = deliver(put(Outbox(), evicted(1)), now=AT + 10)
+    batch = due(told, CHANNEL, now=AT + ROUTE.repeat_every + 10)
+    repeated = sent(told, batch, told.merged, now=AT + ROUTE.repeat_every + 10, labels={})
+    assert batch
+    later = put(repeated, evicted(2), now=AT + ROUTE.repeat_every + 20)
+    assert due(later, CHANNEL, now=AT + ROUTE.repeat_every + 30)
+
+
 def test_critical_comes_before_warning_and_before_what_is_over():
     outbox = put(Outbox(), transition(1, rule="w", severity=Severity.WARNING))
     outbox = put(outbox, transition(2, rule="c"))
@@ -49,9 +93,9 @@ def test_critical_comes_before_warning_and_before_what_is_over():
 
 
 def test_what_still_fires_is_said_again_after_repeat_every():
-    told = deliver(put(Outbox(), transition()), now=AT)
-    assert not due(told, CHANNEL, now=AT + ROUTE.repeat_every - 1)
-    assert due(told, CHANNEL, now=AT + ROUTE.repeat_every)
+    notified = deliver(put(Outbox(), transition()), now=AT)
+    assert not due(notified, CHANNEL, now=AT + ROUTE.repeat_every - 1)
+    assert due(notified, CHANNEL, now=AT + ROUTE.repeat_every)
 
 
 def test_the_messages_of_an_hour_are_limited():
@@ -88,9 +132,9 @@ def test_a_failure_is_tried_again_later_and_later():
 
 def test_an_end_is_left_out_where_nobody_wants_it():
     channel = replace(CHANNEL, send_resolved=False)
-    told = put(deliver(put(Outbox(), transition())), over())
-    assert not due(told, channel, now=AT + 60)
-    assert len(unwanted(told, channel)) == 1
+    notified = put(deliver(put(Outbox(), transition())), over())
+    assert not due(notified, channel, now=AT + 60)
+    assert len(unwanted(notified, channel)) == 1
     unseen = put(put(Outbox(), transition()), over())
     assert due(unseen, channel, now=AT + 60)
 
@@ -98,9 +142,9 @@ def test_an_end_is_left_out_where_nobody_wants_it():
 def test_an_alertmanager_hears_at_once_and_again_before_it_forgets():
     outbox = put(Outbox(), transition())
     assert due(outbox, TO_ALERTMANAGER, now=AT)
-    told = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
-    assert not due(told, TO_ALERTMANAGER, now=AT + RESEND_S - 1)
-    assert due(told, TO_ALERTMANAGER, now=AT + RESEND_S)
+    notified = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
+    assert not due(notified, TO_ALERTMANAGER, now=AT + RESEND_S - 1)
+    assert due(notified, TO_ALERTMANAGER, now=AT + RESEND_S)
 
 
 def test_what_is_silenced_waits_and_what_is_not_is_sent():
@@ -113,12 +157,12 @@ def test_what_is_silenced_waits_and_what_is_not_is_sent():
 
 def test_what_an_alertmanager_is_silent_about_makes_it_hear_the_rest_no_oftener():
     outbox = put(put(Outbox(), transition()), transition(2, rule="other"))
-    told = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
+    notified = sent(outbox, outbox.waiting, outbox.merged, now=AT, labels={})
 
     def silenced(item):
         return item.transition.alert.rule == "other"
 
-    again = due(told, TO_ALERTMANAGER, now=AT + RESEND_S, silenced=silenced)
+    again = due(notified, TO_ALERTMANAGER, now=AT + RESEND_S, silenced=silenced)
     assert len(again) == 1
-    later = sent(told, again, told.merged, now=AT + RESEND_S, labels={})
+    later = sent(notified, again, notified.merged, now=AT + RESEND_S, labels={})
     assert not due(later, TO_ALERTMANAGER, now=AT + RESEND_S + 2, silenced=silenced)

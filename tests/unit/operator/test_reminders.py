@@ -10,14 +10,14 @@ from virtwatch_operator.events.reminders import EVERY_S, Lasting, Reminders
 class World:
     def __init__(self, *alerts):
         self.now, self.alerts = AT, [Lasting(alert, "uid") for alert in alerts]
-        self.reminders = Reminders(firing=lambda: self.alerts, instance="operator-0", clock=lambda: self.now)
+        self.reminders = Reminders(firing=lambda begun_by: self.alerts, instance="operator-0", clock=lambda: self.now)
 
     def write(self, seconds):
         """Return the counts of what is written so long after the alert began."""
         self.now = AT + seconds
         due = self.reminders.due()
         for announcement, count in due:
-            self.reminders.told(announcement, count)
+            self.reminders.announced(announcement, count)
         return [(announcement.name, announcement.body.get("series", {}).get("count", 1)) for announcement, _ in due]
 
 

@@ -264,7 +264,7 @@ def test_a_status_says_first_what_is_watched_what_fires_and_who_is_told():
     assert lines(watched, presence(*ALL), ALL) == (
         "Watches 6 VMs on 3 nodes (n1, n2, n3) by 2 rules, each 15s.",
         "No alert fires.",
-        "Alerts become Kubernetes Events; nobody else is told, as spec.notify names no channel.",
+        "Alerts become Kubernetes Events; nobody else is notified, as spec.notify names no channel.",
     )
     busy = {"n1": Report(applied(counts=Counts(1, 40, 2)), tuple(firing(rule=f"r{number}") for number in range(30)))}
     assert lines(watched, presence("n1"), busy)[1] == (
@@ -311,4 +311,40 @@ def test_a_policy_on_storage_pools_counts_them():
 def test_a_policy_that_only_observes_says_what_would_have_fired():
     observing = facts(in_force=InForce("h1", 3, Enforcement.OBSERVE))
     told = lines(observing, presence("n1"), {"n1": Report(replace(applied(), would_have_fired=4), ())})
-    assert "4 alerts would have fired in the last 24 hours; nobody is told, as enforcement is Observe." in told
+    assert "4 alerts would have fired in the last 24 hours; nobody is notified, as enforcement is Observe." in told
+
+
+def test_how_far_anomaly_rules_have_learned_is_said():
+    def told(*items):
+        reports = {f"n{number}": Report(item, ()) for number, item in enumerate(items)}
+        return [line for line in lines(facts(), presence(*reports), reports) if "nomaly" in line]
+
+    assert told(replace(applied(), warming_up=1), replace(applied(), warming_up=2)) == [
+        "3 anomaly rules on targets learn what is usual: for 7 days nothing is found."
+    ]
+    assert told(replace(applied(), found=2, judged_days=100), replace(applied(), found=1, judged_days=40)) == [
+        (
+            "Anomaly rules made 3 findings in 20 weeks, those of each rule on each target added up: "
+            "0.15 a week of one rule on one target, false ones among them."
+        )
+    ]
+    (line,) = told(replace(applied(), found=240_000, judged_days=14_000))
+    assert "in 2k weeks" in line
+    assert ": 120 a week" in line
+    assert told(replace(applied(), judged_days=3)) == []
+
+
+def test_series_that_a_policy_cuts_are_counted():
+    reports = {
+        "n1": Report(replace(applied(), cut_series=12, cut_targets=2), ()),
+        "n2": Report(replace(applied(), cut_series=3, cut_targets=1), ()),
+        "n3": Report(applied(), ()),
+    }
+    rollup = roll_up(facts(), presence(*reports), reports, read_up_to={})
+
+    assert policy_status(facts(), rollup, generation=3, previous={}, now=AT)["targets"]["seriesCut"] == 15
+    told = "15 series of 3 VMs are not exported: spec.collection.series bounds them."
+    assert told in about(facts(), rollup)
+    none = roll_up(facts(), presence("n3"), {"n3": reports["n3"]}, read_up_to={})
+    assert "seriesCut" not in policy_status(facts(), none, generation=3, previous={}, now=AT)["targets"]
+    assert not [line for line in about(facts(), none) if "not exported" in line]

@@ -9,6 +9,7 @@ from tests.unit.operator.builders import (
     POLICY,
     VMI,
     applied,
+    facts,
     firing,
     monitor,
     status,
@@ -19,11 +20,26 @@ from virtwatch_api.catalogue.absence import UNASKED
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.nodemonitor import Counts, Evidence, Replaced, Unavailable
-from virtwatch_api.policy import Aggregate, Bound, Function, Level, PolicyKey, PolicyKind
+from virtwatch_api.policy import (
+    Aggregate,
+    Bound,
+    CountBy,
+    CountPattern,
+    EventMatch,
+    Function,
+    Level,
+    PatternRule,
+    PolicyKey,
+    PolicyKind,
+    Rule,
+    Severity,
+)
+from virtwatch_api.targets import Subject, namespace_ref, node_ref, pool_ref
 from virtwatch_kube.errors import NotFound
 from virtwatch_operator.nodes.evidence import own_words
 from virtwatch_operator.nodes.machines import LINGER_S, VirtualMachines
 from virtwatch_operator.nodes.trust import Doubts, Trust, cleaned
+from virtwatch_operator.policies import PolicyBook
 from virtwatch_rules.wording import describe_gone, describe_idle, describe_silence, describe_value
 
 
@@ -48,7 +64,10 @@ class Place:
         self.machines.on_synced()
         self.clock += LINGER_S  # nothing is owed any more to what ended before
         self.policies = {POLICY, CLUSTER_POLICY}
-        self.trust = Trust(self.machines, exists=lambda key: key in self.policies)
+        self.trust = Trust(self.machines, exists=lambda key: key in self.policies, judges=self.judges)
+
+    def judges(self, policy, rule):
+        return (policy, rule) == (CLUSTER_POLICY, "together")
 
     def vmi(self, node, *, target="", uid=VMI.uid, name="web-1"):
         labels = {"kubevirt.io/nodeName": node, **({"kubevirt.io/migrationTargetNodeName": target} if target else {})}
@@ -131,6 +150,52 @@ def test_a_node_speaks_of_no_other_node_and_a_policy_of_no_other_namespace(place
     assert "name that none can have" in place.trust.doubt("n1", replace(alert, rule="call +1 555"), VMI)
 
 
+@pytest.mark.parametrize("action", [Action.FIRED, Action.RESOLVED])
+@pytest.mark.parametrize("target", [namespace_ref("shop"), pool_ref("storageclass/fast"), pool_ref("some-uuid")])
+def test_an_alert_that_the_operator_judges_is_no_nodes(place, target, action):
+    subject = Subject(label="fast", target=target, node="n1")
+    said = transition(action=action, policy=CLUSTER_POLICY, rule="together", subject=subject)
+    assert "operator" in place.trust.doubt_now("n1", said)
+    assert "operator" in place.trust.doubt("n1", said.alert, subject)
+
+
+def test_a_storageclass_is_no_nodes_even_before_rules_are_known(place):
+    subject = Subject(label="fast", target=pool_ref("storageclass/fast"), node="n1")
+    said = transition(action=Action.RESOLVED, policy=CLUSTER_POLICY, rule="not-known-yet", subject=subject)
+    assert "judges StorageClasses" in place.trust.doubt_now("n1", said)
+
+
+@pytest.mark.parametrize("by", CountBy)
+def test_a_policy_says_which_of_its_rules_span_nodes(by):
+    book = PolicyBook()
+    pattern = CountPattern(EventMatch("vm.crashed"), 2, 600.0, by)
+    book.put(replace(facts(), rules=(Rule("together", PatternRule(Severity.CRITICAL, pattern)),)))
+    assert book.spans_nodes(POLICY, "together") is (by in (CountBy.NAMESPACE, CountBy.STORAGE_POOL))
+    assert not book.spans_nodes(POLICY, "another")
+
+
+def test_a_pools_own_rules_are_its_nodes(place):
+    subject = Subject(label="images", target=pool_ref("some-uuid"), node="n1")
+    said = transition(policy=CLUSTER_POLICY, rule="pool-full", subject=subject)
+    assert place.trust.doubt_now("n1", said) == ""
+
+
+def test_a_rule_that_spans_nodes_counts_what_happens_to_vms(place):
+    place.machines.on_change(None, place.vmi("n1"))
+    said = transition(action=Action.COUNTED, policy=CLUSTER_POLICY, rule="together")
+    assert place.trust.doubt_now("n1", said) == ""
+    other = Subject(label="n1", target=node_ref("n1"), node="n1", namespace="shop")
+    said = transition(action=Action.COUNTED, policy=CLUSTER_POLICY, rule="together", subject=other)
+    assert "only what happens to VMs" in place.trust.doubt_now("n1", said)
+
+
+@pytest.mark.parametrize("half", [{"name": None}, {"namespace": None}])
+def test_a_vm_that_is_named_by_half_is_nobodys(place, half):
+    place.machines.on_change(None, place.vmi("n1"))
+    subject = replace(VMI, **half)
+    assert "by half" in place.trust.doubt("n1", replace(transition().alert, policy=CLUSTER_POLICY), subject)
+
+
 def test_alerts_that_a_node_may_not_speak_of_are_left_out(place):
     place.machines.on_change(None, place.vmi("n1"))
     other = replace(VMI, name="web-2", uid="other")
@@ -169,6 +234,22 @@ def test_words_that_no_agent_writes_are_not_repeated():
 def test_an_agents_sentences_are_repeated(text):
     subject = text.split(" ", maxsplit=1)[0]
     assert own_words(Evidence(subject, text=text), device="vda").text == text
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("PVC web-1-data", True),
+        ("PVC web-1-data, StorageClass fast.ssd", True),
+        ("PVC web-1-data, StorageClass fast; call 555", False),
+        ("at https://evil.example", False),
+        ("PVC Web", False),
+    ],
+)
+def test_a_disks_place_is_named_in_an_agents_words_alone(place, said):
+    evidence = Evidence("vm.disk.read.latency", text="vm.disk.read.latency is 40 ms, above 10 ms", place=place)
+
+    assert own_words(evidence).place == (place if said else "")
 
 
 @pytest.mark.parametrize(
@@ -231,8 +312,8 @@ def test_why_a_rule_cannot_be_judged_is_said_in_an_agents_words_only():
         Unavailable("stuck", "vm.made.up", 1, why, "shop/web-1"),
         Unavailable("stuck", "vm.telemetry_stuck", 1, why, "other/db-1"),
     )
-    heard = cleaned(monitor(status(applied=(applied(unavailable=told),)))).status.applied[0].unavailable
-    assert heard == (told[0], replace(told[0], example="a target"))
+    received = cleaned(monitor(status(applied=(applied(unavailable=told),)))).status.applied[0].unavailable
+    assert received == (told[0], replace(told[0], example="a target"))
 
 
 def test_a_node_names_only_policies_that_a_rule_could_give_way_to():
@@ -242,5 +323,5 @@ def test_a_node_names_only_policies_that_a_rule_could_give_way_to():
         Replaced("busy", PolicyKey(PolicyKind.MONITOR_POLICY, "other", "bank"), 1),
         Replaced("busy", PolicyKey(PolicyKind.CLUSTER_MONITOR_POLICY, "call 0900-1234"), 1),
     )
-    heard = cleaned(monitor(status(applied=(replace(applied(), replaced=told),)))).status.applied[0].replaced
-    assert heard == told[:2]
+    received = cleaned(monitor(status(applied=(replace(applied(), replaced=told),)))).status.applied[0].replaced
+    assert received == told[:2]

@@ -11,22 +11,22 @@ from virtwatch_kube.errors import Unavailable
 from virtwatch_operator.events.bodies import announcements
 from virtwatch_operator.events.promises import FIRST_S
 from virtwatch_operator.events.recorder import REFUSED_S, Outcome, Recorder
-from virtwatch_operator.events.withheld import LIFE_S, TELL_EVERY_S, Withheld
+from virtwatch_operator.events.withheld import ANNOUNCE_EVERY_S, LIFE_S, Withheld
 
 
 def of(sequence):
     return announcements(transition(sequence), ORIGIN)[0]
 
 
-def test_the_first_is_told_at_once_and_then_the_count_now_and_then():
+def test_the_first_is_announced_at_once_and_then_the_count_now_and_then():
     withheld = Withheld(burst=25)
     withheld.add(of(1), at=AT, now=0)
     ((announcement, count),) = withheld.due(now=0)
-    withheld.told(announcement.budget, count, now=0)
+    withheld.announced(announcement.budget, count, now=0)
     withheld.add(of(2), at=AT + 1, now=1)
     withheld.add(of(3), at=AT + 2, now=2)
     assert withheld.due(now=2) == []
-    ((announcement, count),) = withheld.due(now=TELL_EVERY_S)
+    ((announcement, count),) = withheld.due(now=ANNOUNCE_EVERY_S)
     assert count == 3
     assert announcement.body["series"]["count"] == 3
 
@@ -49,7 +49,7 @@ def test_one_event_serves_as_long_as_the_api_server_keeps_it():
     withheld = Withheld(burst=25)
     withheld.add(of(1), at=AT, now=0)
     ((first, count),) = withheld.due(now=0)
-    withheld.told(first.budget, count, now=0)
+    withheld.announced(first.budget, count, now=0)
     withheld.add(of(2), at=AT, now=LIFE_S - 1)
     ((same, _),) = withheld.due(now=LIFE_S - 1)
     withheld.add(of(3), at=AT, now=LIFE_S)
@@ -74,10 +74,10 @@ def test_a_summary_that_cannot_be_written_holds_up_no_other_object():
     for announcement in (about_vm, about_policy):
         recorder._budget.spend(announcement.budget, now=0)
         assert recorder.post(announcement, at=AT) is Outcome.WITHHELD
-    recorder.tell_withheld(about_policy.budget)
+    recorder.announce_withheld(about_policy.budget)
     assert (refused, written) == ([], ["MonitorPolicy"])
     with pytest.raises(Unavailable):
-        recorder.tell_withheld()
+        recorder.announce_withheld()
     assert len(refused) == 1
 
 

@@ -31,6 +31,14 @@ def test_the_rule_that_asks_most_often_decides_and_is_named():
     assert how.because == "rule keen of ClusterMonitorPolicy keen asks for kernel each 10s"
 
 
+def test_mode_continuous_looks_each_second_whatever_the_interval():
+    live = policy(rule("live"), name="live", collection={"mode": "Continuous", "interval": "30s"})
+
+    how = in_force(asked(live))[Source.KERNEL]
+
+    assert (how.mode, how.interval) == (Mode.CONTINUOUS, 1.0)
+
+
 def test_one_rule_may_decide_how_often_and_another_how():
     often = policy(rule("often"), name="often", collection={"mode": "Sampled", "interval": "5s"})
     regular = policy(rule("regular"), name="regular", collection={"mode": "Hybrid", "interval": "30s"})

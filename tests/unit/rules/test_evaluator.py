@@ -1,12 +1,16 @@
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from tests.unit.rules.judged import POLICY, T0, Judged, effective, name
-from virtwatch_api.alert import AlertState
+from virtwatch_api.alert import Action, AlertState
 from virtwatch_api.policy import (
     Aggregate,
+    AllOf,
     Bound,
+    Comparison,
+    ConditionRule,
     Enforcement,
     EventMatch,
     EventRule,
@@ -19,6 +23,7 @@ from virtwatch_api.policy import (
 )
 from virtwatch_rules.alerts import Saved
 from virtwatch_rules.budget import WindowBudget
+from virtwatch_rules.condition import ConditionEngine
 from virtwatch_rules.evaluator import Evaluator, judge_turn
 from virtwatch_rules.inputs import Measured, Point
 
@@ -227,3 +232,17 @@ def test_what_is_no_number_is_no_sample(value: float) -> None:
 
     assert judged.see(1, {RSS: value}) == []
     assert judged.see(2, {RSS: 150.0}) == [("Fired", "Breach")]
+
+
+def test_what_fired_is_reported_though_a_later_kind_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = AllOf((Comparison(RSS, Aggregate(), Level(Bound.ABOVE, 100.0, 100.0)),))
+    judged = Judged(BUSY, ConditionRule(Severity.WARNING, both, Timing()))
+
+    def fails(*_: object) -> NoReturn:
+        raise RuntimeError
+
+    monkeypatch.setattr(ConditionEngine, "points", fails)
+    look, reported = Measured(T0 + 1, [Point(RSS, "", 150.0)]), list[Action]()
+    with pytest.raises(RuntimeError):
+        reported.extend(item.change.action for item in judged.evaluator.measured(look))
+    assert reported == [Action.FIRED]

@@ -1,11 +1,13 @@
 """A journal and objects that version 63966c9 wrote are read by this one; its alerts keep their ids."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.report_cases import full_status
 from virtwatch_agent.journal.store import Journal, Restored
 from virtwatch_api.nodemonitor_codec import decode_nodemonitor, encode_status
 from virtwatch_api.targets import vm_ref
@@ -45,7 +47,20 @@ def test_a_nodemonitor_is_read_and_written_as_it_was() -> None:
     monitor = decode_nodemonitor(document)
 
     assert monitor.status is not None
-    assert encode_status(monitor.status, words=False) == document["status"]
+    assert encode_status(monitor.status, newest=False) == document["status"]
+
+
+def test_an_older_schema_gets_nothing_that_it_lacks() -> None:
+    text = json.dumps(encode_status(full_status(), newest=False))
+
+    assert not {"about", "alert", "place", "pool", "anomalies", "because"} & set(re.findall(r'"(\w+)":', text))
+
+
+def test_an_older_operator_reads_the_figures_of_transitions() -> None:
+    written = encode_status(full_status())
+
+    assert all(float(item["evidence"]["value"]) for item in written["transitions"] if "value" in item["evidence"])
+    assert written["firing"][2]["evidence"]["value"] == "96 %"
 
 
 def test_a_thresholdset_is_read() -> None:

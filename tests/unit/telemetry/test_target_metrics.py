@@ -9,6 +9,7 @@ from virtwatch_agent.telemetry.figures import FIGURES
 from virtwatch_agent.telemetry.identity import target_resource
 from virtwatch_agent.telemetry.summaries import Counted
 from virtwatch_agent.telemetry.target_metrics import TargetMetrics
+from virtwatch_api.catalogue.instruments import exported
 from virtwatch_api.catalogue.readings import READING, READINGS, Instrument, Source
 from virtwatch_api.targets import Subject, node_ref, vm_ref
 
@@ -16,7 +17,7 @@ _UUID = "3f1c0f5e-0000-4000-8000-000000000001"
 _RESOURCE = {"libvirt.domain.uuid": _UUID, "service.instance.id": _UUID}
 _CPU, _RSS = ("cpu.time", "0"), ("memory.rss", "")
 _DISK = ("disk.read.bytes", "vda")
-_NO_SUMMARIES = frozenset()
+_NO_SUMMARIES = exported().without_summaries()
 _RAW = {reading.metric for reading in READINGS}
 
 
@@ -238,8 +239,11 @@ def test_every_derived_signal_has_its_own_name_and_the_attributes_of_its_reading
     assert (latency.metric, latency.unit, latency.device) == ("libvirt.domain.disk.latency", "s", "system.device")
     assert latency.attributes == (("disk.io.direction", "write"),)
     assert FIGURES["node.cpu.utilization"].metric == "system.cpu.utilization"
-    # Its counter is exported, and every backend computes its rate.
-    assert "vm.network.receive.rate" not in FIGURES
+    # Its counter is exported, and every backend computes its rate; a policy may want it exported all the same.
+    assert "vm.network.receive.rate" not in exported().gauges | exported().summaries
+    assert FIGURES["vm.network.receive.rate"].metric == "libvirt.domain.network.rate"
+    # Its reading is exported as it is.
+    assert "vm.memory.rss" not in FIGURES
 
 
 def test_the_node_is_a_resource_that_is_not_the_agents_own():

@@ -1,4 +1,4 @@
-"""What the kernel tells of a QEMU on request only: its control group's pressure, its threads' waits for disks."""
+"""What the kernel says about a QEMU on request only: its control group's pressure, its threads' waits for disks."""
 
 import logging
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Extras:
         self._read: dict[tuple[str, Source], Callable[[], Found]] = {}
 
     def read(self, uuid: str, source: Source, reader: KernelReader | None) -> Found:
-        """Return what a source tells of a VM whose process `reader` reads."""
+        """Return what a source says about a VM whose process `reader` reads."""
         if reader is not None:
             try:
                 read = self._read.get((uuid, source))

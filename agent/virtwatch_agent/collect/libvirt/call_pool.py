@@ -61,6 +61,12 @@ class CallPool:
         """Count the calls in flight, overdue or not."""
         return len(self._running)
 
+    @property
+    def resting(self) -> bool:
+        """Return whether no call waits or runs, so that none can become overdue; from the thread that submits."""
+        with self._lock:
+            return not self._waiting and not self._running
+
     def submit(self, call: Call[T]) -> None:
         """Run a call as soon as a thread is free."""
         with self._lock:

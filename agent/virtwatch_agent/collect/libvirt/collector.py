@@ -9,7 +9,7 @@ import os
 import sched
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -38,6 +38,7 @@ _STOP_CALLS = 1.5
 _STOP_OPENINGS = 0.5
 # Seconds; a call that a thread took up a moment ago may be due to be given up before anything else is due.
 _LONGEST_SLEEP = 1.0
+_LONGEST_REST = 30.0  # while no call is under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,10 @@ class LibvirtCollector(Collector):
         """Ask a source of a VM once more, at an instant."""
         self._tasks.put(lambda: self._sampler.look_again(target.id, source, at))
 
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Glance at a VM between its looks; one whose QEMU runs elsewhere cannot be glanced at."""
+        self._tasks.put(lambda: self._sampler.glance(target.id, bounds))
+
     def allocated(self) -> tuple[int, float]:
         """Return the vCPUs and the bytes of memory of the running domains of this host; from any thread."""
         devices = [attached.devices for _, attached in self._domains.all() if attached.endpoint.local]
@@ -173,9 +178,10 @@ class LibvirtCollector(Collector):
     def _next_task(self) -> Callable[[], None]:
         due = (self._sampler.next_due(), self._pool.next_deadline(), self._openings.next_deadline(), self._next_timer())
         now = self._clock.monotonic()
-        sleep = min((at - now for at in due if at is not None), default=_LONGEST_SLEEP)
+        longest = _LONGEST_REST if self._pool.resting and self._openings.resting else _LONGEST_SLEEP
+        sleep = min((at - now for at in due if at is not None), default=longest)
         try:
-            return self._tasks.get(timeout=min(_LONGEST_SLEEP, max(0.0, sleep)))
+            return self._tasks.get(timeout=min(longest, max(0.0, sleep)))
         except Empty:
             return lambda: None
 
@@ -194,4 +200,4 @@ class LibvirtCollector(Collector):
         try:
             task()
         except Exception:  # noqa: BLE001 - the loop's edge
-            _LOG.exception("Collecting failed once and goes on; please report this as a defect.")
+            _LOG.exception("Collecting failed and will be tried again; please report this as a defect.")

@@ -42,9 +42,9 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Take what a connection tells, on the event loop's thread: `heard` an event of a domain, `closed` its end."""
+    """Take what a connection reports, on the event loop's thread: `received` an event of a domain, `closed` its end."""
 
-    heard: Callable[[libvirt.virDomain, LibvirtEvent], None]
+    received: Callable[[libvirt.virDomain, LibvirtEvent], None]
     closed: Callable[[str], None]
 
 
@@ -56,6 +56,8 @@ class Connection:
         self.driver: str = raw.getType()
         self.local = not urlsplit(raw.getURI()).hostname
         self.domains: dict[str, libvirt.virDomain] = {}
+        self.has_events = True  # that domains start and stop: ESX's and VirtualBox's drivers report no event
+        self.lacks: tuple[str, ...] | None = None  # figures that its driver does not offer, once that was tried
         self._callbacks: list[int] = []
 
     @classmethod
@@ -90,16 +92,16 @@ class Connection:
             self.raw.close()
 
     def _listen(self, callbacks: Callbacks) -> None:
-        raw, heard = self.raw, callbacks.heard
+        raw, received = self.raw, callbacks.received
 
         def on_lifecycle(_: object, domain: libvirt.virDomain, event: int, detail: int, __: object) -> None:
             if (event_ := lifecycle(event, detail)) is not None:
-                heard(domain, event_)
+                received(domain, event_)
 
         def on_io_error(
             _: object, domain: libvirt.virDomain, __: str, alias: str, action: int, reason: str, ___: object
         ) -> None:
-            heard(domain, io_error(alias, action, reason))
+            received(domain, io_error(alias, action, reason))
 
         def on_closed(_: object, reason: int, __: object) -> None:
             callbacks.closed(_CLOSED_BECAUSE[reason] if reason < len(_CLOSED_BECAUSE) else "it was closed")
@@ -108,54 +110,59 @@ class Connection:
         for event, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, on_io_error),
-            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, lambda _, domain, __: heard(domain, RebootEvent())),
+            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, lambda _, domain, __: received(domain, RebootEvent())),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG,
-                lambda _, domain, action, __: heard(domain, watchdog(action)),
+                lambda _, domain, action, __: received(domain, watchdog(action)),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION,
-                lambda _, domain, __, ___: heard(domain, MemoryPassEvent()),
+                lambda _, domain, __, ___: received(domain, MemoryPassEvent()),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
-                lambda _, domain, __, ___: heard(domain, DevicesEvent()),
+                lambda _, domain, __, ___: received(domain, DevicesEvent()),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-                lambda _, domain, alias, __: heard(domain, DevicesEvent(removed=alias)),
+                lambda _, domain, alias, __: received(domain, DevicesEvent(removed=alias)),
             ),
         ):
-            self._callbacks.append(raw.domainEventRegisterAny(None, event, callback, None))
-        self._listen_to_what_may_be_unknown(heard)
+            try:
+                self._callbacks.append(raw.domainEventRegisterAny(None, event, callback, None))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                    raise
+                self.has_events = self.has_events and event != libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+        self._listen_to_what_may_be_unknown(received)
 
-    def _listen_to_what_may_be_unknown(self, heard: Callable[[libvirt.virDomain, LibvirtEvent], None]) -> None:
+    def _listen_to_what_may_be_unknown(self, received: Callable[[libvirt.virDomain, LibvirtEvent], None]) -> None:
         """Register for events that an older libvirt does not know: it does without them."""
 
-        def told(domain: libvirt.virDomain, event: LibvirtEvent | None) -> None:
+        def emit(domain: libvirt.virDomain, event: LibvirtEvent | None) -> None:
             if event is not None:
-                heard(domain, event)
+                received(domain, event)
 
         for event, callback in (
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
-                lambda _, domain, device, job, status, __: told(domain, block_job(device, job, status)),
+                lambda _, domain, device, job, status, __: emit(domain, block_job(device, job, status)),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-                lambda _, domain, job, __: told(domain, job_completed(job)),
+                lambda _, domain, job, __: emit(domain, job_completed(job)),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
-                lambda _, domain, state, __, ___: told(domain, agent_lifecycle(state)),
+                lambda _, domain, state, __, ___: emit(domain, agent_lifecycle(state)),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
-                lambda _, domain, device, *__: told(domain, block_threshold(device)),
+                lambda _, domain, device, *__: emit(domain, block_threshold(device)),
             ),
             (
                 libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE,
-                lambda _, domain, __, action, *___: told(domain, memory_failure(action)),
+                lambda _, domain, __, action, *___: emit(domain, memory_failure(action)),
             ),
         ):
             with suppress(libvirt.libvirtError):

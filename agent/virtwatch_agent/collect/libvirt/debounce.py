@@ -1,6 +1,6 @@
-"""One event of the world is said once, however often and in however many ways libvirt tells it."""
+"""One event of the world is said once, however often and in however many ways libvirt reports it."""
 
-_REBOOT_REPEATS = 2.0  # seconds; libvirt tells one reset 2 or 3 times within 0.6 s
+_REBOOT_REPEATS = 2.0  # seconds; libvirt reports one reset 2 or 3 times within 0.6 s
 _REPORT_PACE = 1.0  # seconds; a disk that fails on and reports each failure to the guest is said this often
 
 
@@ -8,17 +8,17 @@ class Reboots:
     """Say one reboot once."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, float] = {}
+        self._received: dict[str, float] = {}
 
-    def heard(self, uuid: str, at: float) -> bool:
-        """Tell whether this is a reboot of its own; `at` is seconds."""
-        last = self._heard.get(uuid)
-        self._heard[uuid] = at
+    def received(self, uuid: str, at: float) -> bool:
+        """Return whether this is a reboot of its own; `at` is seconds."""
+        last = self._received.get(uuid)
+        self._received[uuid] = at
         return last is None or abs(at - last) > _REBOOT_REPEATS
 
     def forget(self, uuid: str) -> None:
         """Drop a domain."""
-        self._heard.pop(uuid, None)
+        self._received.pop(uuid, None)
 
 
 class IoErrors:
@@ -30,8 +30,8 @@ class IoErrors:
     def __init__(self) -> None:
         self._said: dict[str, dict[tuple[str, str], float]] = {}
 
-    def heard(self, uuid: str, *, device: str, action: str, at: float) -> bool:
-        """Tell whether to say an error that was heard."""
+    def received(self, uuid: str, *, device: str, action: str, at: float) -> bool:
+        """Return whether to say an error that was heard."""
         said = self._said.setdefault(uuid, {})
         if action == "pause":
             # One pause is one error, also when requests in flight fail one after another, also when it was inferred.
@@ -44,7 +44,7 @@ class IoErrors:
         return not known
 
     def paused(self, uuid: str, at: float) -> bool:
-        """Tell whether the error behind a pause must be inferred: nothing that caused it was said."""
+        """Return whether the error behind a pause must be inferred: nothing that caused it was said."""
         said = self._said.setdefault(uuid, {})
         if any(action == "pause" for _, action in said):
             return False

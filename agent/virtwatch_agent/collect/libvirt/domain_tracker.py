@@ -1,4 +1,4 @@
-"""The domains that each connection shows: which one's word counts, and what of what is heard and listed is news.
+"""The domains that each connection shows: which one's word counts, and what of what is received and listed is news.
 
 Pure. What must have happened while nobody looked is inferred in `inventory/gaps.py`.
 """
@@ -30,8 +30,8 @@ class DomainTracker:
     """Know each domain by its UUID. When two connections show one, the first counts until its domain is gone.
 
     That is so where a URI given by hand names the host's own libvirt again, and in a migration between two libvirts of
-    one machine. Two VMs of different names with one UUID are told as what they are: one of them cannot be watched. One
-    VM that runs in two pods is `doubled`; only time tells whether it is to be told, for the QEMUs of a restart overlap.
+    one machine. Of two VMs of different names with one UUID, one cannot be watched, and that is reported. One
+    VM that runs in two pods is `doubled`; it is reported after a while, for the QEMUs of a restart overlap.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,14 @@ class DomainTracker:
         return self._known.get(uuid, {}).get(connection)
 
     def counts(self, connection: str, uuid: str) -> bool:
-        """Tell whether this connection is the one whose word counts for a domain."""
+        """Return whether this connection is the one whose word counts for a domain."""
         return self.connection_of(uuid) == connection
+
+    def counted(self, uuid: str) -> DomainView | None:
+        """Return what is known of a domain on the connection whose word counts."""
+        for view in self._known.get(uuid, {}).values():
+            return view
+        return None
 
     def connection_of(self, uuid: str) -> str | None:
         """Name the connection whose word counts for a domain."""
@@ -73,7 +79,7 @@ class DomainTracker:
         stopped = () if before is None else ended(before.domain, LOST, at=at)
         return [*stopped, _appeared(seen, at, started=True), *begun(seen, at=at), *failure(seen, at=at)]
 
-    def heard(self, connection: str, uuid: str, turn: LifecycleEvent, *, at: float) -> list[Observation]:
+    def received(self, connection: str, uuid: str, turn: LifecycleEvent, *, at: float) -> list[Observation]:
         """Take a turn of a known domain; what is known already is not said again. A start is `started`."""
         before = self.view(connection, uuid)
         if before is None:
@@ -128,7 +134,7 @@ class DomainTracker:
         return [*found, _appeared(heir, at, started=True), *begun(heir, at=at), *failure(heir, at=at)]
 
     def doubled(self, connection: str, uuid: str) -> bool:
-        """Tell whether a VM has a QEMU here, another one where its word counts, and no migration between them."""
+        """Return whether a VM has a QEMU here, another one where its word counts, and no migration between them."""
         mine, counts = self.view(connection, uuid), next(iter(self._known.get(uuid, {}).values()), None)
         if mine is None or counts is None or not _two_of_one(mine.domain, counts.domain):
             return False
@@ -161,7 +167,7 @@ class DomainTracker:
 
 
 def _two_of_one(one: Domain, other: Domain) -> bool:
-    """Tell whether two domains of one UUID are one VM in two pods; on a host, two connections show one QEMU."""
+    """Return whether two domains of one UUID are one VM in two pods; on a host, two connections show one QEMU."""
     pods = {one.pod_uid, other.pod_uid}
     return one.name == other.name and len(pods) == 2 and None not in pods
 

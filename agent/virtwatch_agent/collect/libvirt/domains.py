@@ -29,6 +29,7 @@ from virtwatch_agent.collect.libvirt.events import (
 )
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
 from virtwatch_agent.collect.libvirt.migrations import Migrations
+from virtwatch_agent.collect.libvirt.relisting import Relisting
 from virtwatch_agent.collect.libvirt.snapshots import Snapshots, read_snapshots
 from virtwatch_agent.inventory.addresses import AddressKind
 from virtwatch_agent.inventory.gaps import CRASHES, DomainView
@@ -37,9 +38,9 @@ from virtwatch_agent.observations import Domain, DomainState, FoundStopped, Unwa
 
 _LOG = logging.getLogger(__name__)
 # Seconds after which what a new connection showed is looked at again: a libvirt that has just started shows what it
-# knew when it ended, and tells no event when it learns from QEMU what happened since.
+# knew when it ended, and reports no event when it learns from QEMU what happened since.
 _CONFIRM = (1.0, 5.0)
-# Seconds in which libvirt tells why a domain is gone; one that has just started must notice it first.
+# Seconds in which libvirt reports why a domain is gone; one that has just started must notice it first.
 _NOTICE = 5.0
 # Seconds between looks whether a VM runs in two pods; when it starts again, its old QEMU and its new one may both be
 # there for a few.
@@ -60,7 +61,7 @@ class Attached:
 
 
 class Domains:
-    """Know the domains of all connections; `forget` is told of those that are gone or run in a new QEMU."""
+    """Know the domains of all connections; `forget` is called for each that is gone or runs in a new QEMU."""
 
     def __init__(self, runtime: Runtime, forget: Callable[[str], None]) -> None:
         self._runtime = runtime
@@ -73,15 +74,13 @@ class Domains:
         self._emitter = Emitter(runtime, forget, is_paused=self._is_paused)
         self._migrations = Migrations(runtime, self._tracker.counts)
         self.connections = Endpoints(runtime, self)
+        self._relisting = Relisting(runtime, self.connections, self._listed_again)
         self._look_for_oom_kills()
 
     def find(self, uuid: str) -> tuple[Domain, Attached] | None:
         """Return a domain and what it is sampled with."""
-        connection = self._tracker.connection_of(uuid)
-        if connection is None:
-            return None
-        view = self._tracker.view(connection, uuid)
-        attached = self._attached.get((connection, uuid))
+        view = self._tracker.counted(uuid)
+        attached = None if view is None else self._attached.get((view.domain.connection, uuid))
         return None if view is None or attached is None else (view.domain, attached)
 
     def reason(self, uuid: str) -> str:
@@ -95,12 +94,12 @@ class Domains:
         return [(uuid, attached) for (_, uuid), attached in list(self._attached.items())]
 
     def look_again(self, endpoint: Endpoint, uuid: str) -> None:
-        """Read a domain's devices and process anew."""
+        """Read a domain's devices and process again."""
 
         def looked(look: Inspection | None) -> None:
             known = self._tracker.view(endpoint.address.name, uuid)
             if look is None:
-                self._runtime.timers.enter(_NOTICE, 0, self._gone_unheard, (endpoint, uuid, known))
+                self._runtime.timers.enter(_NOTICE, 0, self._gone_unnoticed, (endpoint, uuid, known))
             elif look.view != known:
                 self._seen(endpoint, look)
             else:
@@ -110,30 +109,45 @@ class Domains:
 
     def opened(self, endpoint: Endpoint, listing: Listing) -> None:
         """Take a new connection: compare what it shows with what was known."""
-        listed = {look.view.domain.uuid for look in listing.inspections}
         self._emitter.tell(self._found_stopped(endpoint, listing))
-        for uuid in self._tracker.on(endpoint.address.name):
-            if uuid not in listed:
-                self._gone(endpoint, uuid, listing.stopped.get(uuid, LOST))
+        listed = self._drop_unlisted(endpoint, listing)
         for look in listing.inspections:
             self._seen(endpoint, look)
         if endpoint.calls is not None and endpoint.calls.connection.driver == QEMU:
             self._migrations.opened(endpoint, listed)
         self._look_for_snapshots(endpoint, endpoint.calls)
+        self._relisting.opened(endpoint, endpoint.calls)
         for seconds in _CONFIRM:
             self._runtime.timers.enter(seconds, 0, self._confirm, (endpoint, endpoint.calls))
 
-    def heard(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+    def _listed_again(self, endpoint: Endpoint, listing: Listing) -> None:
+        """Compare what there is with what was known, where no event says what happened."""
+        self._drop_unlisted(endpoint, listing)
+        for look in listing.inspections:
+            if look.view == self._tracker.view(endpoint.address.name, look.view.domain.uuid):
+                self._attach(endpoint, look)
+            else:
+                self._seen(endpoint, look)
+
+    def _drop_unlisted(self, endpoint: Endpoint, listing: Listing) -> set[str]:
+        """Drop the domains that are not there any more; return those that are."""
+        listed = {look.view.domain.uuid for look in listing.inspections}
+        for uuid in self._tracker.on(endpoint.address.name):
+            if uuid not in listed:
+                self._gone(endpoint, uuid, listing.stopped.get(uuid, LOST))
+        return listed
+
+    def received(self, endpoint: Endpoint, domain: libvirt.virDomain, received: LibvirtEvent, at: float) -> None:
         """Take an event, after those before it."""
-        self._take_in_order(endpoint, domain.UUIDString(), partial(self._take, endpoint, domain, heard, at))
+        self._take_in_order(endpoint, domain.UUIDString(), partial(self._take, endpoint, domain, received, at))
 
     def lost(self, endpoint: Endpoint) -> None:
-        """Take that a connection ended; its domains stay, the kernel still tells of them."""
+        """Take that a connection ended; its domains stay, the kernel still reports them."""
         for key in [key for key in self._waiting if key[0] is endpoint]:
             del self._waiting[key]  # the next listing will tell
 
     def unreachable(self, endpoint: Endpoint) -> bool:
-        """Drop the domains of a pod whose processes have ended; tell whether any is left.
+        """Drop the domains of a pod whose processes have ended; return whether any is left.
 
         Elsewhere a daemon that comes back will tell why they stopped.
         """
@@ -158,30 +172,30 @@ class Domains:
         self._attached.clear()
 
     def _found_stopped(self, endpoint: Endpoint, listing: Listing) -> Iterator[FoundStopped]:
-        """Tell why domains that are not known here are not active: an agent that ran before may have known them."""
+        """Return why domains that are not known here are not active: an agent that ran before may have known them."""
         for uuid, reason in listing.stopped.items():
             if self._tracker.view(endpoint.address.name, uuid) is None:
                 yield FoundStopped(uuid, endpoint.address.name, reason, crashed=reason in CRASHES)
 
-    def _take(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+    def _take(self, endpoint: Endpoint, domain: libvirt.virDomain, received: LibvirtEvent, at: float) -> None:
         uuid = domain.UUIDString()
-        match heard:
+        match received:
             case LifecycleEvent(Turn.STARTED, reason):
                 self._starting(endpoint, domain, reason, at)
             case LifecycleEvent(Turn.STOPPED, reason) if self._tracker.view(endpoint.address.name, uuid) is None:
                 self._emitter.tell([FoundStopped(uuid, endpoint.address.name, reason, crashed=reason in CRASHES)])
             case LifecycleEvent():
-                self._emitter.tell(self._tracker.heard(endpoint.address.name, uuid, heard, at=at))
-                if heard.turn is Turn.STOPPED:
+                self._emitter.tell(self._tracker.received(endpoint.address.name, uuid, received, at=at))
+                if received.turn is Turn.STOPPED:
                     self._detach(endpoint, uuid)
             case DevicesEvent():
                 if self._tracker.counts(endpoint.address.name, uuid):
-                    self._emitter.happened(uuid, heard, self._devices(endpoint, uuid), at=at)
+                    self._emitter.happened(uuid, received, self._devices(endpoint, uuid), at=at)
                 self.look_again(endpoint, uuid)
             case MemoryPassEvent():
                 self._migrations.passed(endpoint, uuid, at=at)
             case _ if self._tracker.counts(endpoint.address.name, uuid):
-                self._emitter.happened(uuid, heard, self._devices(endpoint, uuid), at=at)
+                self._emitter.happened(uuid, received, self._devices(endpoint, uuid), at=at)
 
     def _starting(self, endpoint: Endpoint, domain: libvirt.virDomain, reason: str, at: float) -> None:
         uuid, name = domain.UUIDString(), domain.name()
@@ -310,12 +324,12 @@ class Domains:
         else:
             self._emitter.tell(self._tracker.hidden(name, uuid, at=self._runtime.clock.time()))
 
-    def _gone_unheard(self, endpoint: Endpoint, uuid: str, known: DomainView | None) -> None:
+    def _gone_unnoticed(self, endpoint: Endpoint, uuid: str, known: DomainView | None) -> None:
         if known is not None and self._tracker.view(endpoint.address.name, uuid) == known:
             self._gone(endpoint, uuid, LOST)
 
     def _lives(self, endpoint: Endpoint, uuid: str) -> bool:
-        """Tell whether a domain's process is there; one that has none here may well live elsewhere."""
+        """Return whether a domain's process is there; one that has none here may well live elsewhere."""
         attached = self._attached.get((endpoint.address.name, uuid))
         return attached is not None and (attached.reader is None or attached.reader.alive())
 
@@ -328,16 +342,16 @@ class Domains:
         return found is not None and found[0].state is DomainState.PAUSED
 
     def _look_for_snapshots(self, endpoint: Endpoint, calls: CallQueue | None) -> None:
-        """Compare the snapshots that there are with those before: libvirt tells of none. KubeVirt has its own."""
+        """Compare the snapshots that there are with those before: libvirt reports none. KubeVirt has its own."""
         if calls is None or endpoint.calls is not calls or endpoint.address.kind is AddressKind.POD:
             return
         there = self._tracker.on(endpoint.address.name)
         uuids = self._snapshots.in_turn(uuid for uuid in there if self._tracker.counts(endpoint.address.name, uuid))
-        clock = self._runtime.clock
+        clock, had = self._runtime.clock, self._snapshots.had
         calls.submit(
             Call(
                 run=lambda: read_snapshots(
-                    calls.connection, uuids, until=clock.monotonic() + _SNAPSHOTS_TAKE_S, clock=clock
+                    calls.connection, uuids, had=had, until=clock.monotonic() + _SNAPSHOTS_TAKE_S, clock=clock
                 ),
                 done=self._snapshots_read,
                 failed=lambda _: None,

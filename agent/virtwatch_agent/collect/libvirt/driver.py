@@ -3,13 +3,13 @@
 The calls that never ask a monitor. They run in the pool.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import libvirt
 
 from virtwatch_agent.collect.libvirt import readings
-from virtwatch_agent.collect.libvirt.connection import Connection
+from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.observations import Series
 from virtwatch_agent.seams import Clock
@@ -42,7 +42,10 @@ def read_cheaply(
         if number and clock.monotonic() >= until:
             return Batch(found, domains[number:])
         try:
-            found[uuid] = _read(connection, connection.domain(uuid), devices)
+            domain = connection.domain(uuid)
+            found[uuid] = _read(connection, domain, devices)
+            if connection.lacks is None:  # QEMU offers all, and what tries it would ask a monitor
+                connection.lacks = () if connection.driver == QEMU else lacking(domain, devices)
         except libvirt.libvirtError as error:
             if not connection.raw.isAlive():
                 raise
@@ -51,6 +54,27 @@ def read_cheaply(
     if failed is not None and not found:
         raise failed
     return Batch(found, ())
+
+
+def lacking(domain: libvirt.virDomain, devices: Devices) -> tuple[str, ...]:
+    """Name the figures that a driver does not offer, by trying each call on one domain."""
+    disk, nic = devices.disks[:1], [nic.interface for nic in devices.nics[:1]]
+    calls: dict[str, Callable[[], object]] = {
+        "CPU times of each vCPU": domain.vcpus,
+        "the guest's memory": domain.memoryStats,
+        "disk operations": lambda: [domain.blockStats(name) for name in disk],
+        "disk sizes": lambda: [domain.blockInfo(name) for name in disk],
+        "NIC counters": lambda: [domain.interfaceStats(name) for name in nic],
+    }
+    return tuple(figures for figures, call in calls.items() if not _offers(call))
+
+
+def _offers(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except libvirt.libvirtError as error:
+        return bool(error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT)
+    return True
 
 
 def _read(connection: Connection, domain: libvirt.virDomain, devices: Devices) -> dict[Series, float]:

@@ -41,9 +41,9 @@ class Emitter:
         if worth_saying := [self._with_cause(item) for item in observations if self._worth_saying(item)]:
             self._runtime.deliver(*worth_saying)
 
-    def happened(self, uuid: str, heard: LibvirtEvent, devices: Devices, *, at: float) -> None:
+    def happened(self, uuid: str, received: LibvirtEvent, devices: Devices, *, at: float) -> None:
         """Deliver an event that changes no state."""
-        for event in self._events(uuid, heard, devices, at):
+        for event in self._events(uuid, received, devices, at):
             self._runtime.deliver(event)
 
     def forget(self, uuid: str) -> None:
@@ -52,9 +52,9 @@ class Emitter:
         self._io_errors.ended(uuid)
         self._forget(uuid)
 
-    def _events(self, uuid: str, heard: LibvirtEvent, devices: Devices, at: float) -> Iterator[TargetEvent]:
-        match heard:
-            case RebootEvent() if self._reboots.heard(uuid, at):
+    def _events(self, uuid: str, received: LibvirtEvent, devices: Devices, at: float) -> Iterator[TargetEvent]:
+        match received:
+            case RebootEvent() if self._reboots.received(uuid, at):
                 yield TargetEvent("vm.rebooted", vm_ref(uuid), at)
             case WatchdogEvent(action):
                 yield TargetEvent("vm.watchdog", vm_ref(uuid), at, {"action": action})
@@ -65,7 +65,7 @@ class Emitter:
                 yield TargetEvent(type_, vm_ref(uuid), at, attributes)
             case IoErrorEvent(alias, action, reason):
                 device = devices.disk_of_alias.get(alias, alias)
-                if self._io_errors.heard(uuid, device=device, action=action, at=at):
+                if self._io_errors.received(uuid, device=device, action=action, at=at):
                     said = {"action": action, "reason": reason, "device": device}
                     yield TargetEvent(
                         "vm.io_error", vm_ref(uuid), at, {name: word for name, word in said.items() if word}

@@ -2,7 +2,7 @@
 
 import sched
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from virtwatch_agent.collect.libvirt.call_pool import CallPool, Post
@@ -48,18 +48,18 @@ class Endpoint:
     reading: bool = False  # its libvirt is being asked for cheap readings
     attempt: object | None = None  # the one that is under way, or that brought the connection
     failing_since: float | None = None  # monotonic seconds
-    problem: str = ""  # that was told
+    problem: str = ""  # that was reported
     connected_before: bool = False
-    told_closed: bool = False
+    reported_closed: bool = False
+    said_lacks: bool = False  # what its driver does not offer was logged
     given_up: bool = False  # what still arrives for it is dropped
     retry: sched.Event | None = None
+    local: bool = field(init=False)  # its domains run on this host
+
+    def __post_init__(self) -> None:
+        self.local = self.address.kind is not AddressKind.URI or not urlsplit(self.address.name).hostname
 
     @property
     def watched_from_birth(self) -> bool:
-        """Tell whether every domain of it must have started while we watched."""
+        """Return whether every domain of it must have started while we watched."""
         return self.connected_before or (self.new and self.address.kind is AddressKind.POD)
-
-    @property
-    def local(self) -> bool:
-        """Tell whether its domains run on this host."""
-        return self.address.kind is not AddressKind.URI or not urlsplit(self.address.name).hostname

@@ -39,7 +39,7 @@ class Listener(Protocol):
         """Take a new connection and what it shows."""
         ...
 
-    def heard(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+    def received(self, endpoint: Endpoint, domain: libvirt.virDomain, received: LibvirtEvent, at: float) -> None:
         """Take an event of a domain; `at` is seconds since 1970."""
         ...
 
@@ -48,11 +48,11 @@ class Listener(Protocol):
         ...
 
     def unreachable(self, endpoint: Endpoint) -> bool:
-        """Take that opening failed; tell whether any domain of the endpoint still lives."""
+        """Take that opening failed; return whether any domain of the endpoint still lives."""
         ...
 
     def gone(self, endpoint: Endpoint) -> None:
-        """Take that a endpoint is gone for good, with its domains."""
+        """Take that an endpoint is gone for good, with its domains."""
         ...
 
 
@@ -66,7 +66,7 @@ class Endpoints:
         self._looked = False
 
     def update(self, addresses: frozenset[LibvirtAddress]) -> None:
-        """Take the addresses that there are now; told again when a socket was made anew."""
+        """Take the addresses that there are now; one is reported again when its socket was made again."""
         for address in addresses:
             endpoint = self._endpoints.get(address)
             if endpoint is None:
@@ -82,7 +82,7 @@ class Endpoints:
     @property
     def counts(self) -> tuple[int, int]:
         """Return how many libvirt daemons are known, and how many of them are in trouble; from any thread."""
-        known = [endpoint for endpoint in tuple(self._endpoints.values()) if not endpoint.told_closed]
+        known = [endpoint for endpoint in tuple(self._endpoints.values()) if not endpoint.reported_closed]
         return len(known), sum(bool(endpoint.problem) for endpoint in known)
 
     def suspect(self, endpoint: Endpoint) -> None:
@@ -103,7 +103,7 @@ class Endpoints:
     def _open(self, endpoint: Endpoint) -> None:
         self._cancel_retry(endpoint)
         if endpoint.attempt is not None or endpoint.given_up:
-            return  # one attempt that hangs is enough: it ends when the daemon goes on or dies
+            return  # one attempt that hangs is enough: it ends when the daemon continues or dies
         attempt = endpoint.attempt = _Attempt(self, endpoint, self._runtime)
         self._runtime.openings.submit(self._attempted(endpoint, attempt, attempt.run))
 
@@ -130,7 +130,7 @@ class Endpoints:
             self._drop_line(endpoint)
             return
         self._recovered(endpoint, f"{len(listing.inspections)} running VMs")
-        endpoint.failing_since, endpoint.told_closed = None, False
+        endpoint.failing_since, endpoint.reported_closed = None, False
         self._listener.opened(endpoint, listing)
         endpoint.connected_before = True
         attempt.flush()
@@ -168,10 +168,10 @@ class Endpoints:
             self._trouble(endpoint, problems.lost(endpoint.address, reason))
         self._retry(endpoint, _FIRST_RETRY)
 
-    def heard(self, endpoint: Endpoint, domain: libvirt.virDomain, heard: LibvirtEvent, at: float) -> None:
+    def received(self, endpoint: Endpoint, domain: libvirt.virDomain, received: LibvirtEvent, at: float) -> None:
         """Take an event of the connection that is open."""
         if not endpoint.given_up:
-            self._listener.heard(endpoint, domain, heard, at)
+            self._listener.received(endpoint, domain, received, at)
 
     def _drop_line(self, endpoint: Endpoint) -> None:
         calls, endpoint.calls, endpoint.attempt = endpoint.calls, None, None
@@ -210,7 +210,7 @@ class Endpoints:
     def _recovered(self, endpoint: Endpoint, what: str) -> None:
         if endpoint.problem:
             _LOG.info("The connection to libvirt at %s is well again: %s.", endpoint.address.name, what)
-        elif endpoint.connected_before and not endpoint.told_closed:
+        elif endpoint.connected_before and not endpoint.reported_closed:
             return
         endpoint.problem = ""
         self._tell(endpoint)
@@ -218,8 +218,8 @@ class Endpoints:
     def _close_quietly(self, endpoint: Endpoint) -> None:
         """Say, once, that a launcher has ended with its VM: that is how pods end, and no trouble."""
         endpoint.problem = ""
-        if not endpoint.told_closed:
-            endpoint.told_closed = True
+        if not endpoint.reported_closed:
+            endpoint.reported_closed = True
             self._tell(endpoint, closed=True)
 
     def _tell(self, endpoint: Endpoint, *, problem: str = "", closed: bool = False) -> None:
@@ -242,7 +242,7 @@ class _Attempt:
     def run(self) -> tuple[Connection, ListingUnderWay]:
         """Open and begin to list, in the pool."""
         connection = Connection.open(
-            self._endpoint.address, self._runtime.keepalive, Callbacks(self._heard, self._closed)
+            self._endpoint.address, self._runtime.keepalive, Callbacks(self._received, self._closed)
         )
         try:
             listing = self._endpoint.inspector.begin(connection)
@@ -262,14 +262,14 @@ class _Attempt:
         return connection, listing
 
     def flush(self) -> None:
-        """Tell what waited."""
+        """Hand on what waited for the listing."""
         waiting, self._waiting = self._waiting, None
         for tell in waiting or ():
             self._tell(tell)
 
-    def _heard(self, domain: libvirt.virDomain, heard: LibvirtEvent) -> None:
+    def _received(self, domain: libvirt.virDomain, received: LibvirtEvent) -> None:
         at = self._runtime.clock.time()
-        self._post(partial(self._connections.heard, self._endpoint, domain, heard, at))
+        self._post(partial(self._connections.received, self._endpoint, domain, received, at))
 
     def _closed(self, reason: str) -> None:
         self._post(partial(self._connections.ended, self._endpoint, reason))

@@ -31,7 +31,7 @@ def _loop() -> None:
         try:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError as error:
-            _LOG.warning("libvirt's event loop failed once and goes on: %s", error)
+            _LOG.warning("libvirt's event loop failed and will be tried again: %s", error)
 
 
 def _log_error(_: object, error: tuple[object, ...]) -> None:

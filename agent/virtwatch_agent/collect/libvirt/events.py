@@ -1,4 +1,4 @@
-"""What libvirt tells, in the words of the catalogue: tables, no state.
+"""What libvirt reports, in the words of the catalogue: tables, no state.
 
 The position of a word is libvirt's number for it in libvirt-domain.h (a stable ABI); a number that is newer than
 these tables reads "unknown".
@@ -27,7 +27,7 @@ _SUSPENDED = (
 _RESUMED = ("", "migrated", "snapshot", "postcopy", "postcopy_failed")
 _STOPPED = ("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot")
 _CRASHED = ("panicked", "crashloaded")
-# virDomain*Reason, where they are kept in the same words, so that what is heard and what is listed compare
+# virDomain*Reason, where they are kept in the same words, so that what is received and what is listed compare
 _RUNNING_REASON = (UNKNOWN, "booted", "migrated", "restored", "snapshot", *[UNKNOWN] * 3, "wakeup")
 _PAUSED_REASON = (
     UNKNOWN,
@@ -114,7 +114,7 @@ class DevicesEvent:
 
 @dataclass(frozen=True, slots=True)
 class PlainEvent:
-    """What is told as libvirt tells it: a type of the catalogue and its attributes."""
+    """What is reported as libvirt reports it: a type of the catalogue and its attributes."""
 
     type: str
     attributes: Mapping[str, str]
@@ -155,7 +155,7 @@ def watchdog(action: int) -> WatchdogEvent:
 
 
 def block_job(device: str, job: int, status: int) -> PlainEvent | None:
-    """Read VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2; None for a disk's part of a backup, whose end is told as such."""
+    """Read VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2; None for a disk's part of a backup, whose end is reported as such."""
     outcome, name = _word(_BLOCK_JOB_STATUS, status), _word(_BLOCK_JOB, job)
     if UNKNOWN in (outcome, name) or name == "backup":
         return None
@@ -163,7 +163,7 @@ def block_job(device: str, job: int, status: int) -> PlainEvent | None:
 
 
 def job_completed(job: Mapping[str, object]) -> PlainEvent | None:
-    """Read VIR_DOMAIN_EVENT_ID_JOB_COMPLETED; None for jobs that other events tell of (migration, save, dump)."""
+    """Read VIR_DOMAIN_EVENT_ID_JOB_COMPLETED; None for jobs that other events report (migration, save, dump)."""
     if job.get("operation") != _BACKUP:
         return None
     if job.get("success", True):
@@ -177,7 +177,7 @@ def agent_lifecycle(state: int) -> PlainEvent:
 
 
 def block_threshold(device: str) -> PlainEvent | None:
-    """Read VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD; libvirt tells it of the disk, and again of the node behind it."""
+    """Read VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD; libvirt reports it of the disk, and again of the node behind it."""
     return None if "[" in device else PlainEvent("vm.block_threshold", {"device": device})
 
 

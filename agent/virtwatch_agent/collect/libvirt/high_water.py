@@ -28,7 +28,7 @@ class HighWater:
             if (room := values.get(("disk.room", disk))) is None:
                 continue
             mark = self._marks.pop((uuid, disk), None)
-            # Another volume, or one that shrank, is another disk: it begins anew.
+            # Another volume, or one that shrank, is another disk: it starts again.
             before = mark.occupied if mark is not None and mark.volume == volume and mark.room <= room else 0.0
             occupied = max(before, values.get(("disk.allocation", disk), 0.0))
             if occupied > 0:

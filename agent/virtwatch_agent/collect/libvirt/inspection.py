@@ -47,7 +47,8 @@ class Listing:
     stopped: Mapping[str, str]
 
 
-_Listed = tuple[libvirt.virDomain, DomainState, str]
+_State = tuple[DomainState, str]  # and what led to it
+_Listed = tuple[libvirt.virDomain, _State | None]  # None: not known yet
 
 
 @dataclass(slots=True)
@@ -84,14 +85,21 @@ class Inspector:
             libvirtError: the connection fails.
         """
         while listing.left:
-            domain, state, reason = listing.left.popleft()
-            if state is DomainState.STOPPED:
-                listing.stopped[domain.UUIDString()] = reason
-            elif (look := self._inspect_if_there(connection, domain, state, reason)) is not None:
-                connection.domains[domain.UUIDString()] = domain
-                listing.inspections.append(look)
+            self._take(connection, listing, *listing.left.popleft())
             if clock.monotonic() >= until:
                 return
+
+    def _take(
+        self, connection: Connection, listing: "ListingUnderWay", domain: libvirt.virDomain, known: _State | None
+    ) -> None:
+        if (found := known or _state(domain)) is None:
+            return  # it is gone
+        state, reason = found
+        if state is DomainState.STOPPED:
+            listing.stopped[domain.UUIDString()] = reason
+        elif (look := self._inspect_if_there(connection, domain, state, reason)) is not None:
+            connection.domains[domain.UUIDString()] = domain
+            listing.inspections.append(look)
 
     def inspect(self, connection: Connection, uuid: str) -> Inspection | None:
         """Look at one domain again; None when it is gone."""
@@ -125,6 +133,7 @@ class Inspector:
             incarnation=listed_as if reader is None else reader.process.incarnation,
             state=state,
             pod_uid=self.address.pod_uid,
+            disks=devices.places if devices is not None else (),
         )
         dead = has_process and reader is None and not problems and self.processes.usable
         problem = f"VM {domain.name()}: {'; '.join(problems)}" if problems else ""
@@ -164,7 +173,7 @@ class Inspector:
 
 
 def _states(connection: Connection) -> Iterator[_Listed]:
-    """Yield every domain with its state and the reason, by one call where the driver has it."""
+    """Yield every domain, with its state and the reason where the driver tells all by one call."""
     try:
         found = connection.raw.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
     except libvirt.libvirtError as error:
@@ -172,13 +181,16 @@ def _states(connection: Connection) -> Iterator[_Listed]:
             raise
     else:
         for domain, stats in found:
-            yield domain, *listed_state(stats["state.state"], stats["state.reason"])
+            yield domain, listed_state(stats["state.state"], stats["state.reason"])
         return
     for domain in connection.raw.listAllDomains(0):
-        try:
-            state = domain.state()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise
-        else:
-            yield domain, *listed_state(*state)
+        yield domain, None
+
+
+def _state(domain: libvirt.virDomain) -> _State | None:
+    try:
+        return listed_state(*domain.state())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return None

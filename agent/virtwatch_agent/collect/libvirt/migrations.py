@@ -1,4 +1,4 @@
-"""Finds out of a domain that leaves in a live migration: libvirt tells no event when that begins or comes to nothing.
+"""Finds out of a domain that leaves in a live migration: libvirt reports no event when that begins or comes to nothing.
 
 It tells each pass over the guest's memory, which a saved domain makes too; its job then says what it is.
 """
@@ -24,7 +24,7 @@ _LOOKS = 2
 @dataclass(slots=True)
 class _Watched:
     began: float  # seconds since 1970
-    told: bool = False
+    reported: bool = False
     without_job: int = 0
 
 
@@ -50,7 +50,7 @@ class Migrations:
             self._ask(endpoint, asked, partial(self._compared, endpoint, asked))
 
     def gone(self, endpoint: Endpoint, uuid: str) -> None:
-        """Stop looking: how it ended is told."""
+        """Stop looking: how it ended is reported."""
         self._watched.pop((endpoint, uuid), None)
 
     def _compared(self, endpoint: Endpoint, asked: tuple[str, ...], leaving: frozenset[str]) -> None:
@@ -58,7 +58,7 @@ class Migrations:
         counted = frozenset(uuid for uuid in asked if self._counts(endpoint.address.name, uuid))
         for uuid in leaving & counted:
             if (endpoint, uuid) not in self._watched:
-                self._watched[endpoint, uuid] = _Watched(at, told=True)
+                self._watched[endpoint, uuid] = _Watched(at, reported=True)
                 self._runtime.timers.enter(_LOOK_S, 0, self._look, (endpoint, uuid))
         self._runtime.deliver(MigrationsSeen(counted, leaving & counted, at))
 
@@ -71,12 +71,12 @@ class Migrations:
         if watched is None:
             return
         watched.without_job = 0 if leaves else watched.without_job + 1
-        if leaves and not watched.told:
-            watched.told = True
+        if leaves and not watched.reported:
+            watched.reported = True
             self._tell(endpoint, TargetEvent("vm.migration_started", vm_ref(uuid), watched.began))
-        if watched.without_job >= _LOOKS or not (leaves or watched.told):
+        if watched.without_job >= _LOOKS or not (leaves or watched.reported):
             del self._watched[endpoint, uuid]
-            if watched.told:
+            if watched.reported:
                 self._tell(endpoint, TargetEvent("vm.migration_failed", vm_ref(uuid), self._runtime.clock.time()))
             return
         self._runtime.timers.enter(_LOOK_S, 0, self._look, (endpoint, uuid))

@@ -17,19 +17,34 @@ from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
 
 # What the bulk call tells; disks' errors have a call of their own.
-_GROUPS = {Source.BLOCK: libvirt.VIR_DOMAIN_STATS_BLOCK, Source.BALLOON: libvirt.VIR_DOMAIN_STATS_BALLOON}
+_GROUPS = {
+    Source.BLOCK: libvirt.VIR_DOMAIN_STATS_BLOCK,
+    Source.BALLOON: libvirt.VIR_DOMAIN_STATS_BALLOON,
+    Source.DIRTY_RATE: libvirt.VIR_DOMAIN_STATS_DIRTYRATE,
+}
+_OF_THE_BULK_CALL = frozenset((Source.BLOCK, Source.BALLOON))  # alone
+# What costs QEMU least of all that shows whether it answers.
+_CHEAPEST = libvirt.VIR_DOMAIN_STATS_DIRTYRATE
+_MOST_HANDLES = 4096  # of domains, that a connection keeps
 # A domain whose monitor another client just asks (virt-launcher does so all the time) is left out, not waited for.
 _FLAGS = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _CONNECTION_LOST = (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_SYSTEM_ERROR)
+_LXC = "LXC"  # the name of the driver of containers
+_UNKNOWN_SIZES = (-1, -1, -1)
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 
 @dataclass(frozen=True, slots=True)
 class Occupied:
-    """Say since when (seconds) a domain's monitor has been answering someone, or that it is broken."""
+    """Say since when (seconds) a domain's monitor has been answering someone, is broken, held, or its QEMU stopped.
+
+    One that is `held`, for a reason, is not asked, lest the call hang as those about others do.
+    """
 
     seconds: float
     broken: bool = False
+    held: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,9 @@ def probe(connection: Connection, uuids: Iterable[str]) -> Answer:
         try:
             state, _, milliseconds = connection.domain(uuid).controlInfo()
         except libvirt.libvirtError as error:
-            if error.get_error_code() not in _GONE:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:  # a driver without monitors
+                free.add(uuid)
+            elif error.get_error_code() not in _GONE:
                 raise
             continue
         if state in (libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, libvirt.VIR_DOMAIN_CONTROL_ERROR):
@@ -61,44 +78,85 @@ def probe(connection: Connection, uuids: Iterable[str]) -> Answer:
 
 
 def ask(connection: Connection, domains: Mapping[str, Devices], sources: frozenset[Source], clock: Clock) -> Answer:
-    """Ask the free ones of these domains (UUID and its devices); libvirtError when the connection fails."""
-    seen = probe(connection, domains)
-    free = {uuid: domains[uuid] for uuid in seen.free}
+    """Ask the free ones of these domains (UUID and its devices); libvirtError when the connection fails.
+
+    Without `sources` it is asked whether their monitors answer.
+    """
     if connection.driver == QEMU:
-        read = _ask_bulk(connection, free, sources, clock)
-    else:
-        read = {uuid: _ask_one(connection, uuid, free[uuid], sources, clock) for uuid in free}
-    # One that another client began to ask meanwhile is answered in part: it is asked again, not taken for all.
-    partial = {uuid: Occupied(0.0) for uuid, values in read.items() if values is None}
-    whole = {uuid: values for uuid, values in read.items() if values is not None}
-    return Answer({**seen.occupied, **partial}, seen.free - partial.keys(), whole, clock.time(), clock.monotonic())
+        return _ask_bulk(connection, domains, sources, clock)
+    seen = probe(connection, domains)
+    read = {uuid: _ask_one(connection, uuid, domains[uuid], sources, clock) for uuid in seen.free}
+    return Answer(seen.occupied, seen.free, read, clock.time(), clock.monotonic())
 
 
 def _ask_bulk(
-    connection: Connection, devices: Mapping[str, Devices], sources: frozenset[Source], clock: Clock
-) -> dict[str, dict[Source, dict[Series, float]] | None]:
-    domains = [connection.domain(uuid) for uuid in devices]
-    if not domains:
-        return {}
-    groups = sum(_GROUPS[source] for source in sources if source in _GROUPS)
-    found: dict[str, dict[Source, dict[Series, float]] | None] = {}
-    # Without a group the call would ask for all that there is.
-    bulk = connection.raw.domainListGetStats(domains, groups, _FLAGS) if groups else [(one, {}) for one in domains]
-    for domain, stats in bulk:
-        uuid = domain.UUIDString()
-        if not all(_is_whole(source, stats) for source in sources):
-            found[uuid] = None
-            continue
-        read = found[uuid] = {}
-        if Source.BLOCK in sources:
-            read[Source.BLOCK] = readings.block(stats, devices[uuid].volumes, devices[uuid].raw_volumes)
-        if Source.BALLOON in sources:
-            read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices[uuid].stats_period)
-        if Source.ERRORS in sources:
-            _read_errors(domain, devices[uuid], read)
-        if Source.JOB in sources:
-            _read_job(domain, read)
-    return found
+    connection: Connection, domains: Mapping[str, Devices], sources: frozenset[Source], clock: Clock
+) -> Answer:
+    occupied: dict[str, Occupied] = {}
+    asked: Iterable[str] = domains
+    if not sources <= _OF_THE_BULK_CALL:  # the calls for them wait for a monitor that another client is asking
+        seen = probe(connection, domains)
+        occupied, asked = dict(seen.occupied), seen.free
+    try:
+        stats = _bulk(connection, asked, _groups(sources) if sources else _CHEAPEST)
+    except libvirt.libvirtError:
+        if not connection.raw.isAlive():
+            raise
+        # One whose monitor is broken may cost all others their answers.
+        seen = probe(connection, domains)
+        occupied, asked = dict(seen.occupied), seen.free
+        stats = _bulk(connection, asked, _groups(sources) if sources else libvirt.VIR_DOMAIN_STATS_BALLOON)
+    read = {
+        uuid: _read(found[0], found[1], domains[uuid], sources, clock)
+        for uuid in asked
+        if (found := stats.get(uuid)) is not None and _is_whole(sources, found[1])
+    }
+    # What another client asks now, or began to ask meanwhile, is answered in part: it is asked again, not taken whole.
+    unsure = [uuid for uuid in asked if uuid not in read]
+    seen = probe(connection, unsure)
+    occupied.update(seen.occupied)
+    occupied.update(dict.fromkeys(seen.free, Occupied(0.0)))
+    return Answer(occupied, frozenset(read), read, clock.time(), clock.monotonic())
+
+
+def _bulk(
+    connection: Connection, uuids: Iterable[str], groups: int
+) -> dict[str, tuple[libvirt.virDomain, Mapping[str, int | str]]]:
+    if len(connection.domains) > _MOST_HANDLES:
+        connection.domains.clear()
+    handles: dict[str, libvirt.virDomain] = {}
+    for uuid in uuids:
+        try:
+            handles[uuid] = connection.domains.setdefault(uuid, connection.domain(uuid))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _GONE:
+                raise
+    if not groups:  # the call would ask for all that there is
+        return {uuid: (domain, {}) for uuid, domain in handles.items()}
+    found = connection.raw.domainListGetStats(list(handles.values()), groups, _FLAGS) if handles else []
+    return {domain.UUIDString(): (domain, stats) for domain, stats in found}
+
+
+def _groups(sources: frozenset[Source]) -> int:
+    return sum(_GROUPS[source] for source in sources if source in _GROUPS)
+
+
+def _read(
+    domain: libvirt.virDomain,
+    stats: Mapping[str, int | str],
+    devices: Devices,
+    sources: frozenset[Source],
+    clock: Clock,
+) -> dict[Source, dict[Series, float]]:
+    read: dict[Source, dict[Series, float]] = {}
+    if Source.BLOCK in sources:
+        read[Source.BLOCK] = readings.block(stats, devices.volumes, devices.raw_volumes)
+    if Source.BALLOON in sources:
+        read[Source.BALLOON] = readings.balloon(stats, now=clock.time(), period=devices.stats_period)
+    if Source.ERRORS in sources:
+        _read_errors(domain, devices, read)
+    _read_jobs(domain, stats, sources, read, clock)
+    return read
 
 
 def _read_errors(domain: libvirt.virDomain, devices: Devices, read: dict[Source, dict[Series, float]]) -> None:
@@ -108,19 +166,31 @@ def _read_errors(domain: libvirt.virDomain, devices: Devices, read: dict[Source,
         read[Source.ERRORS] = readings.disk_errors(devices.disks, domain.diskErrors() if stopped else {})
 
 
-def _read_job(domain: libvirt.virDomain, read: dict[Source, dict[Series, float]]) -> None:
+def _read_jobs(
+    domain: libvirt.virDomain,
+    stats: Mapping[str, int | str],
+    sources: frozenset[Source],
+    read: dict[Source, dict[Series, float]],
+    clock: Clock,
+) -> None:
+    wanted = sources & {Source.JOB, Source.DIRTY_RATE}
+    if not wanted:
+        return
     with _only_this_figure():
         job = domain.jobStats()
-        migrates = job.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
-        read[Source.JOB] = readings.migration(job if migrates else {})
+        out = job if job.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT else {}
+        if Source.JOB in wanted:
+            read[Source.JOB] = readings.migration(out)
+        if Source.DIRTY_RATE in wanted:
+            read[Source.DIRTY_RATE] = readings.dirty_rate(out, stats, now=clock.monotonic())
 
 
-def _is_whole(source: Source, stats: Mapping[str, int | str]) -> bool:
-    """Tell whether a group holds what QEMU was asked for: without its answer libvirt fills in what it knows itself."""
-    if source in (Source.ERRORS, Source.JOB):
-        return True
-    if source is Source.BALLOON:
-        return "balloon.last-update" in stats
+def _is_whole(sources: frozenset[Source], stats: Mapping[str, int | str]) -> bool:
+    """Return whether groups hold what QEMU was asked for: without its answer libvirt fills in what it knows itself."""
+    if not sources:
+        return "dirtyrate.calc_status" in stats or "balloon.last-update" in stats
+    if Source.BALLOON in sources and "balloon.last-update" not in stats:
+        return False
     drives = [number for number in range(int(stats.get("block.count", 0))) if stats.get(f"block.{number}.path")]
     return not drives or any(f"block.{number}.rd.reqs" in stats for number in drives)
 
@@ -133,13 +203,15 @@ def _ask_one(
     read: dict[Source, dict[Series, float]] = {}
     if Source.BALLOON in sources:
         with _only_this_figure():
+            stats = domain.memoryStats()
+            if connection.driver == _LXC:
+                stats.pop("swap_in", None)  # what it uses of memory and swap now: no count of what went in
             read[Source.BALLOON] = readings.memory_stats(
-                domain.memoryStats(), domain.info()[1], now=clock.time(), period=devices.stats_period
+                stats, domain.info()[1], now=clock.time(), period=devices.stats_period
             )
     if Source.ERRORS in sources:
         _read_errors(domain, devices, read)
-    if Source.JOB in sources:
-        _read_job(domain, read)
+    _read_jobs(domain, {}, sources, read, clock)
     if Source.BLOCK in sources:
         values = read[Source.BLOCK] = {}
         for disk in devices.disks:
@@ -147,11 +219,21 @@ def _ask_one(
                 values |= readings.block_stats(
                     disk,
                     domain.blockStats(disk),
-                    domain.blockInfo(disk),
+                    _sizes(domain, disk),
                     on_volume=disk in devices.volumes,
                     raw_volume=disk in devices.raw_volumes,
                 )
     return read
+
+
+def _sizes(domain: libvirt.virDomain, disk: str) -> tuple[int, ...]:
+    """Return a disk's sizes, unknown ones where the driver (Xen's) counts requests and knows no sizes."""
+    try:
+        return tuple(domain.blockInfo(disk))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return _UNKNOWN_SIZES
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The monitor calls of one libvirt: one at a time, none to a VM that is known to be stuck.
 
-A call that hangs costs its connection (a connection) alone: the other VMs' calls take another.
+A call that hangs costs its connection alone: the other VMs' calls take another, and only so many may hang (hanging.py).
 """
 
 import logging
@@ -13,7 +13,8 @@ from virtwatch_agent.collect.libvirt.call_pool import Call, CallPool
 from virtwatch_agent.collect.libvirt.call_queue import CallQueue
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
 from virtwatch_agent.collect.libvirt.devices import Devices
-from virtwatch_agent.collect.libvirt.monitor import Answer, ask, probe
+from virtwatch_agent.collect.libvirt.hanging import Hanging
+from virtwatch_agent.collect.libvirt.monitor import Answer, Occupied, ask, probe
 from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
 
@@ -29,7 +30,7 @@ class MonitorResults(Protocol):
     """Take what came of monitor calls."""
 
     def stuck(self, uuid: str) -> bool:
-        """Tell whether a VM is known to be stuck: it is then probed, not asked."""
+        """Return whether a VM is known to be stuck: it is then probed, not asked."""
         ...
 
     def answered(self, answer: Answer) -> None:
@@ -38,6 +39,18 @@ class MonitorResults(Protocol):
 
     def suspect(self) -> None:
         """Take that libvirt itself does not answer."""
+        ...
+
+    def held(self, held: Mapping[str, Occupied]) -> None:
+        """Take which VMs are not asked for now, for how long they have waited, and why."""
+        ...
+
+    def places(self, uuid: str) -> frozenset[str]:
+        """Name the storage that a VM's disks lie on."""
+        ...
+
+    def is_stopped(self, uuid: str) -> bool:
+        """Return whether a VM's QEMU is stopped."""
         ...
 
 
@@ -72,7 +85,9 @@ class MonitorQueue:
         self._connections = [] if main.connection.driver == QEMU else [_MonitorConnection(main)]
         self._batch = _BATCH if main.connection.driver == QEMU else _ONE_BY_ONE
         self._wanted: dict[str, set[Source]] = {}
+        self._wanted_since: dict[str, float] = {}  # and not asked yet; monotonic seconds
         self._devices: dict[str, Devices] = {}  # of those that are wanted or were
+        self._hanging = Hanging(results.places, results.is_stopped)
         self._opening = False
         self._probing = False
         self._closed = False
@@ -81,10 +96,22 @@ class MonitorQueue:
     def want(self, uuid: str, source: Source, devices: Devices) -> None:
         """Ask for a source of a domain as soon as a connection is free; call `pump` after the last."""
         self._wanted.setdefault(uuid, set()).add(source)
+        self._wanted_since.setdefault(uuid, self._clock.monotonic())
         self._devices[uuid] = devices
+
+    def check(self, uuid: str, devices: Devices) -> None:
+        """Ask whether a domain's monitor answers, as soon as a connection is free; call `pump` after the last."""
+        self._wanted.setdefault(uuid, set())
+        self._wanted_since.setdefault(uuid, self._clock.monotonic())
+        self._devices[uuid] = devices
+
+    def forget(self, uuid: str) -> None:
+        """Forget for how long a VM has waited, which is gone or runs in a new QEMU."""
+        self._wanted_since.pop(uuid, None)
 
     def pump(self) -> None:
         """Go on with what is wanted."""
+        self._hold()
         if suspects := {uuid: self._devices[uuid] for uuid in self._wanted if self._results.stuck(uuid)}:
             for uuid in suspects:
                 del self._wanted[uuid]
@@ -104,12 +131,29 @@ class MonitorQueue:
         for connection in list(self._connections):
             self._drop(connection)
 
+    def _hold(self) -> None:
+        now = self._clock.monotonic()
+        held = self._hanging.held(self._wanted, now=now)
+        for uuid in held:
+            del self._wanted[uuid]
+        since = self._wanted_since
+        self._results.held({uuid: Occupied(now - since.get(uuid, now), held=why) for uuid, why in held.items()})
+
+    def _next(self) -> tuple[list[str], frozenset[Source]]:
+        """Choose whom to ask next: while calls hang, those that answer first, and of the others each by itself."""
+        candidates = list(self._wanted)
+        if self._hanging:
+            candidates = self._hanging.proven(candidates) or candidates[:1]
+        sources = frozenset(self._wanted[candidates[0]])
+        return [uuid for uuid in candidates if self._wanted[uuid] == sources][: self._batch], sources
+
     def _ask(self, connection: _MonitorConnection) -> None:
-        sources = frozenset(next(iter(self._wanted.values())))
-        uuids = [uuid for uuid, wanted in self._wanted.items() if wanted == sources][: self._batch]
+        uuids, sources = self._next()
         batch = {uuid: self._devices[uuid] for uuid in uuids}
         for uuid in uuids:
             del self._wanted[uuid]
+            self._wanted_since.pop(uuid, None)
+        self._hanging.asked(uuids)
         connection.busy = True
         connection.calls.submit(
             Call(
@@ -122,6 +166,8 @@ class MonitorQueue:
 
     def _answered(self, connection: _MonitorConnection, answer: Answer) -> None:
         connection.busy = connection.hangs = False
+        self._hanging.ended(connection)
+        self._hanging.answered(answer.free)
         self._failures = 0
         for other in [other for other in self._connections if other is not connection and not other.busy]:
             self._drop(other)  # one that is free is enough
@@ -130,6 +176,7 @@ class MonitorQueue:
 
     def _failed(self, connection: _MonitorConnection, error: Exception) -> None:
         connection.busy = connection.hangs = False
+        self._hanging.ended(connection)
         self._failures += 1
         if self._failures == _WORTH_SAYING:
             _LOG.warning("libvirt gave no figures of disks and memory, they are absent until it does: %s", error)
@@ -141,24 +188,39 @@ class MonitorQueue:
     ) -> None:
         """Find who holds the call up, and ask the others of its batch again on another connection."""
         connection.hangs = True
-        self._probe(batch, again=sources)
+        self._hanging.began(connection, batch)
+        self._probe(batch, again=sources, hangs=connection)
 
-    def _probe(self, domains: Mapping[str, Devices], *, again: frozenset[Source] = frozenset()) -> None:
-        """See which monitors are free; `again` is what to ask those that are."""
+    def _probe(
+        self,
+        domains: Mapping[str, Devices],
+        *,
+        again: frozenset[Source] = frozenset(),
+        hangs: _MonitorConnection | None = None,
+    ) -> None:
+        """See which monitors are free; `again` is what to ask those that are, `hangs` whose call asked them all."""
         if self._probing:
             return  # it did not return: libvirt itself hangs
         self._probing = True
         self._main.submit(
             Call(
                 run=partial(probe, self._main.connection, tuple(domains)),
-                done=partial(self._probed, domains, again),
+                done=partial(self._probed, domains, again, hangs),
                 failed=lambda _: self._probe_failed(),
                 overdue=self._results.suspect,
             )
         )
 
-    def _probed(self, batch: Mapping[str, Devices], again: frozenset[Source], answer: Answer) -> None:
+    def _probed(
+        self,
+        batch: Mapping[str, Devices],
+        again: frozenset[Source],
+        hangs: _MonitorConnection | None,
+        answer: Answer,
+    ) -> None:
         self._probing = False
+        if hangs is not None:
+            self._hanging.found(hangs, answer.occupied)
         self._results.answered(answer)
         for uuid in answer.free if again else ():
             self._wanted.setdefault(uuid, set()).update(again)

@@ -28,7 +28,7 @@ def not_opened(address: LibvirtAddress, error: Exception) -> str:
 
 
 def nobody_there(error: Exception) -> bool:
-    """Tell whether a socket is gone or left over: no daemon has it open."""
+    """Return whether a socket is gone or left over: no daemon has it open."""
     return any(words in str(error) for words in _NOBODY_THERE)
 
 
@@ -38,7 +38,7 @@ def lost(address: LibvirtAddress, reason: str) -> str:
 
 
 def same_uuid(name: str, other: str, uuid: str) -> str:
-    """Say that a VM cannot be told from another one."""
+    """Say that a VM cannot be distinguished from another one."""
     return (
         f"VM {name} has the domain UUID of {other}, {uuid}, and is not watched while that one runs: give it one of its "
         "own (in KubeVirt spec.template.spec.domain.firmware.uuid)."

@@ -5,7 +5,11 @@ from collections.abc import Container, Iterable, Mapping
 from virtwatch_agent.observations import Series
 
 _KIB = 1024.0
+_MIB = 1024.0**2
 _NANOSECOND = 1e-9
+_MILLISECOND = 1e-3
+_MEASURED = 2  # VIR_DOMAIN_DIRTYRATE_MEASURED
+_MEASURED_LATELY_S = 90.0
 # suffix of block.N.*: reading, factor to its unit
 _BLOCK = {
     "rd.reqs": ("disk.read.operations", 1.0),
@@ -29,6 +33,7 @@ _BALLOON = {
 }
 # Of those, what the host knows; the guest reports the others.
 _OF_THE_HOST = ("current", "maximum")
+_OF_THE_GUEST = frozenset(reading for name, (reading, _) in _BALLOON.items() if name not in _OF_THE_HOST)
 _STALE_PERIODS = 3.0  # without a report, after which the guest's figures are no data
 _STALE_AT_LEAST_S = 15.0
 # names that virDomainMemoryStats uses for the same figures
@@ -96,6 +101,17 @@ def balloon(stats: Mapping[str, int | str], *, now: float, period: float = 0.0) 
     return values
 
 
+def aged(values: Mapping[Series, float], *, now: float, period: float = 0.0) -> dict[Series, float]:
+    """Return what `balloon` reads later of the same figures: the guest has reported nothing since."""
+    updated = values.get(("memory.guest.updated", ""), 0.0)
+    if not updated:
+        return dict(values)
+    age = max(0.0, now - updated)
+    stale = age > max(_STALE_AT_LEAST_S, _STALE_PERIODS * period)
+    kept = {series: value for series, value in values.items() if not (stale and series[0] in _OF_THE_GUEST)}
+    return {**kept, ("memory.guest.age", ""): age}
+
+
 def memory_stats(stats: Mapping[str, int], maximum: int, *, now: float, period: float = 0.0) -> dict[Series, float]:
     """Read virDomainMemoryStats; `maximum` is KiB."""
     named = {f"balloon.{_MEMORY_STATS.get(name, name)}": figure for name, figure in stats.items()}
@@ -121,7 +137,25 @@ def disk_errors(disks: Iterable[str], errors: Mapping[str, int]) -> dict[Series,
 
 def migration(job: Mapping[str, int]) -> dict[Series, float]:
     """Read virDomainGetJobStats of a live migration, which is empty where there is none."""
-    return {("migration.remaining", ""): float(job.get("data_remaining", 0))}
+    values = {("migration.remaining", ""): float(job.get("data_remaining", 0))}
+    if job.get("downtime", 0) > 0:
+        values["migration.downtime", ""] = job["downtime"] * _MILLISECOND
+    return values
+
+
+def dirty_rate(job: Mapping[str, int], stats: Mapping[str, int | str], *, now: float) -> dict[Series, float]:
+    """Read how fast the guest dirties memory: of its migration's virDomainGetJobStats, else of the DIRTYRATE group.
+
+    `now` is monotonic seconds of the host, as QEMU's; a measurement that is older than 90 s is no data.
+    """
+    pages, size = job.get("memory_dirty_rate", 0), job.get("memory_page_size", 0)
+    if pages > 0 and size > 0:
+        return {("memory.dirty.rate", ""): float(pages * size)}
+    rate = stats.get("dirtyrate.megabytes_per_second")
+    begun = float(stats.get("dirtyrate.calc_start_time", 0))
+    if rate is None or stats.get("dirtyrate.calc_status") != _MEASURED or not 0 <= now - begun <= _MEASURED_LATELY_S:
+        return {}
+    return {("memory.dirty.rate", ""): float(rate) * _MIB}
 
 
 def interface_stats(interface: str, stats: tuple[int, ...]) -> dict[Series, float]:

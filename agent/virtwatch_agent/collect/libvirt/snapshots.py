@@ -1,6 +1,6 @@
-"""The snapshots of each domain: libvirt tells no event of them, so that they are compared from look to look."""
+"""The snapshots of each domain: libvirt reports no event of them, so that they are compared from look to look."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import libvirt
 
@@ -21,6 +21,11 @@ class Snapshots:
         """Return domains, those first whose last look was longest ago."""
         return tuple(sorted(uuids, key=lambda uuid: self._read_at.get(uuid, float("-inf"))))
 
+    @property
+    def had(self) -> frozenset[str]:
+        """Return the domains that had snapshots at the last look."""
+        return frozenset(uuid for uuid, names in self._known.items() if names)
+
     def seen(self, uuid: str, names: frozenset[str], *, at: float) -> Iterator[TargetEvent]:
         """Say what changed since the last look."""
         before = self._known.get(uuid, names)
@@ -37,14 +42,19 @@ class Snapshots:
 
 
 def read_snapshots(
-    connection: Connection, uuids: Iterable[str], *, until: float, clock: Clock
+    connection: Connection, uuids: Iterable[str], *, had: Container[str], until: float, clock: Clock
 ) -> dict[str, frozenset[str]]:
     """Return the names of the snapshots of domains, in the pool; none of a driver that has no snapshots.
 
+    One call names the domains that have any: of the others only those that `had` some are asked, which may be gone.
     Those for which there is no time `until` then (monotonic seconds) are left out.
     """
     found: dict[str, frozenset[str]] = {}
+    having = _having(connection)
     for uuid in uuids:
+        if having is not None and uuid not in having and uuid not in had:
+            found[uuid] = frozenset()
+            continue
         if clock.monotonic() >= until:
             break
         try:
@@ -53,3 +63,12 @@ def read_snapshots(
             if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
                 break
     return found
+
+
+def _having(connection: Connection) -> frozenset[str] | None:
+    """Return the domains that have snapshots; None of a driver that cannot tell them apart."""
+    try:
+        listed = connection.raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
+    except libvirt.libvirtError:
+        return None
+    return frozenset(domain.UUIDString() for domain in listed)

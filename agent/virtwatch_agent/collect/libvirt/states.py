@@ -1,4 +1,4 @@
-"""What the agent has heard of each VM: its state, since when it is paused, how old its samples are. Pure."""
+"""What the agent has seen each VM: its state, since when it is paused, how old its samples are. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

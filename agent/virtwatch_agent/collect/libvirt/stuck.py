@@ -12,7 +12,7 @@ class Stuck:
         """Call a monitor stuck that has been occupied or broken for `patience` seconds: a call takes milliseconds."""
         self._patience = patience
         self._stuck: set[str] = set()
-        self._broken_since: dict[str, float] = {}
+        self._since: dict[str, float] = {}  # broken, or held: libvirt does not say for how long
 
     def __contains__(self, uuid: str) -> bool:
         return uuid in self._stuck
@@ -22,11 +22,15 @@ class Stuck:
 
     def occupied(self, uuid: str, by: Occupied, at: float) -> list[TargetEvent]:
         """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended."""
-        if by.broken:
-            seconds = at - self._broken_since.setdefault(uuid, at)
+        if by.broken or by.held or by.stopped:
+            seconds = at - self._since.setdefault(uuid, at - by.seconds)
             reason = f"the QEMU monitor has been broken for {seconds:.0f} s"
+            if by.stopped:
+                reason = f"its QEMU has been stopped (SIGSTOP) for {seconds:.0f} s"
+            elif by.held:
+                reason = f"it has not been asked for {seconds:.0f} s: {by.held}"
         else:
-            self._broken_since.pop(uuid, None)
+            self._since.pop(uuid, None)
             seconds = by.seconds
             reason = f"a monitor call has been pending for {seconds:.0f} s"
         if uuid in self._stuck or seconds < self._patience:
@@ -36,7 +40,7 @@ class Stuck:
 
     def free(self, uuid: str, at: float) -> list[TargetEvent]:
         """Take a monitor that is free."""
-        self._broken_since.pop(uuid, None)
+        self._since.pop(uuid, None)
         if uuid not in self._stuck:
             return []
         self._stuck.discard(uuid)
@@ -45,4 +49,4 @@ class Stuck:
     def forget(self, uuid: str) -> None:
         """Drop a domain that is gone, or whose QEMU is a new one."""
         self._stuck.discard(uuid)
-        self._broken_since.pop(uuid, None)
+        self._since.pop(uuid, None)

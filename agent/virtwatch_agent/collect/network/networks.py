@@ -1,6 +1,6 @@
 """Reads libvirt's virtual networks, and the bridges behind them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
+from virtwatch_agent.collect.network.bridges import Bridges
 from virtwatch_agent.collect.objects.reader import Heard, ObjectReader
 from virtwatch_agent.observations import LibvirtObject, Series
 from virtwatch_agent.seams import Clock
@@ -18,9 +19,6 @@ _EVENTS = {
     libvirt.VIR_NETWORK_EVENT_STARTED: "network.started",
     libvirt.VIR_NETWORK_EVENT_STOPPED: "network.stopped",
 }
-# What enters a bridge: what a port receives, and what the host itself sends into it.
-_ENTERS = {"bytes": "bridge.bytes", "packets": "bridge.packets"}
-_LOST = {"dropped": "bridge.drops", "errors": "bridge.errors"}
 
 
 class NetworkReader(ObjectReader):
@@ -31,14 +29,14 @@ class NetworkReader(ObjectReader):
 
     def __init__(self, sys: Path, clock: Clock) -> None:
         """`sys` is the host's /sys."""
-        self._interfaces = sys / "class" / "net"
+        self._bridges = Bridges(sys)
         self._clock = clock
 
-    def listen(self, raw: libvirt.virConnect, heard: Heard) -> Callable[[], None]:
+    def listen(self, raw: libvirt.virConnect, received: Heard) -> Callable[[], None]:
         """Register for networks that start, stop, come and go."""
 
         def on_event(_: object, network: libvirt.virNetwork, event: int, __: int, ___: object) -> None:
-            heard(network.UUIDString(), _EVENTS.get(event, ""))
+            received(network.UUIDString(), _EVENTS.get(event, ""))
 
         callback = raw.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, on_event, None)
         return lambda: raw.networkEventDeregisterAny(callback)
@@ -67,33 +65,11 @@ class NetworkReader(ObjectReader):
         bridge = document.find("bridge")
         name = None if bridge is None else bridge.get("name")
         if local and name:
-            values |= dict(self._of_bridge(name))
+            values |= self._bridges.read(name)
         return values
 
     def forget(self, uuid: str) -> None:
         """Keep nothing of a network."""
-
-    def _of_bridge(self, bridge: str) -> Iterator[tuple[Series, float]]:
-        ports = self._interfaces / bridge / "brif"
-        try:
-            names = sorted(path.name for path in ports.iterdir())
-        except OSError:
-            return  # it is no bridge of this network namespace
-        for name, into in ((bridge, "tx"), *((name, "rx") for name in names)):
-            for counter, key in _ENTERS.items():
-                if (count := self._count(name, f"{into}_{counter}")) is not None:
-                    yield (key, name), count
-            for counter, key in _LOST.items():
-                counts = [self._count(name, f"{direction}_{counter}") for direction in ("rx", "tx")]
-                known = [count for count in counts if count is not None]
-                if known:
-                    yield (key, name), sum(known)
-
-    def _count(self, interface: str, counter: str) -> float | None:
-        try:
-            return float((self._interfaces / interface / "statistics" / counter).read_text())
-        except (OSError, ValueError):
-            return None  # the port was unplugged meanwhile
 
 
 def _addresses(document: ET.Element) -> int:

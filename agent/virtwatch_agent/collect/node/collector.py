@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.found import Found
@@ -15,7 +15,7 @@ from virtwatch_api.targets import TargetRef
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_SLEEP_S = 1.0
+_LONGEST_SLEEP_S = 30.0  # whoever plans wakes it
 _JOIN_S = 1.0
 
 
@@ -56,6 +56,9 @@ class NodeCollector(Collector):
             self._schedule.once_more(target, source, at)
         self._wake.set()
 
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Glance at nothing: what is cheap of a node is read for telemetry anyway, and pressure reports itself."""
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them."""
 
@@ -71,7 +74,7 @@ class NodeCollector(Collector):
             try:
                 sleep = self._sample()
             except Exception:
-                logger.exception("reading the node failed once and goes on; please report this as a defect")
+                logger.exception("reading the node failed and will be tried again; please report this as a defect")
                 sleep = _LONGEST_SLEEP_S
             self._wake.wait(sleep)
             self._wake.clear()

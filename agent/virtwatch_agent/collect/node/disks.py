@@ -23,7 +23,7 @@ class DiskReader(NodeSource):
     def __call__(self) -> Found:
         """Return the readings of every disk."""
         values: dict[Series, float] = {}
-        # A counter that wraps is told from its own last value, as every other.
+        # A counter that wraps is reported from its own last value, as every other.
         for disk, io in psutil.disk_io_counters(perdisk=True, nowrap=False).items():
             if disk.startswith(_NO_DISKS) or not (self._blocks / disk.replace("/", "!")).exists():
                 continue

@@ -7,7 +7,7 @@ on with a new connection.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -39,6 +39,7 @@ from virtwatch_process.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 _LONGEST_SLEEP_S = 1.0
+_LONGEST_REST_S = 30.0  # while no call is under way
 _FIRST_RETRY_S = 0.5
 _LAST_RETRY_S = 30.0
 _LIST_EVERY_S = 60.0  # for what no event tells
@@ -110,6 +111,9 @@ class ObjectCollector(Collector):
         """Read an object once more, at an instant."""
         self._tasks.put(lambda: self._schedule.once_more(target, source, at))
 
+    def glance(self, target: TargetRef, bounds: Mapping[str, Sequence[float]]) -> None:
+        """Glance at nothing: libvirt is asked for all of it."""
+
     def launchers(self, pods: frozenset[str]) -> None:
         """Need nothing of them: a launcher's libvirt has no such objects."""
 
@@ -141,10 +145,12 @@ class ObjectCollector(Collector):
     def _next_task(self) -> Callable[[], None]:
         due = [self._schedule.next_due(), self._pool.next_deadline()]
         due += [place.open_at for place in self._places if place.calls is None and not place.opening]
+        due += [place.list_at for place in self._places if place.calls is not None and not place.listing]
         now = self._clock.monotonic()
-        sleep = min((at - now for at in due if at is not None), default=_LONGEST_SLEEP_S)
+        longest = _LONGEST_REST_S if self._pool.resting else _LONGEST_SLEEP_S
+        sleep = min((at - now for at in due if at is not None), default=longest)
         try:
-            return self._tasks.get(timeout=min(_LONGEST_SLEEP_S, max(0.0, sleep)))
+            return self._tasks.get(timeout=min(longest, max(0.0, sleep)))
         except Empty:
             return lambda: None
 
@@ -163,16 +169,16 @@ class ObjectCollector(Collector):
         place.opening = True
         attempt = place.attempt = object()
 
-        def heard(uuid: str, type_: str) -> None:
+        def received(uuid: str, type_: str) -> None:
             at = self._clock.time()
-            self._tasks.put(partial(self._heard, place, attempt, uuid, type_, at))
+            self._tasks.put(partial(self._received, place, attempt, uuid, type_, at))
 
         def open_and_list() -> tuple[ObjectConnection, tuple[LibvirtObject, ...]]:
             connection = ObjectConnection.open_for(
                 self._reader,
                 place.address,
                 self._keepalive,
-                heard=heard,
+                received=received,
                 closed=lambda: self._tasks.put(partial(self._closed, place, attempt)),
             )
             try:
@@ -213,7 +219,7 @@ class ObjectCollector(Collector):
         if calls is not None:
             calls.close()
 
-    def _heard(self, place: _Place, attempt: object, uuid: str, type_: str, at: float) -> None:
+    def _received(self, place: _Place, attempt: object, uuid: str, type_: str, at: float) -> None:
         if place.attempt is not attempt:
             return
         if type_:
@@ -289,7 +295,7 @@ class ObjectCollector(Collector):
         logger.debug("%s gave no figures: %s", target, error)
 
     def _overdue(self, place: _Place, target: TargetRef) -> None:
-        """Say which object holds the connection up, and go on with the others on another connection."""
+        """Say which object holds the connection up, and continue with the others on another connection."""
         place.stuck[target.id] = self._clock.monotonic()
         noun, known = TARGET_KINDS[self._reader.kind].noun, place.objects.get(target.id)
         name = target.id if known is None else known.name

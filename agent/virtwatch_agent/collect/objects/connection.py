@@ -24,7 +24,7 @@ class ObjectConnection(Connection):
         address: LibvirtAddress,
         keepalive: Keepalive,
         *,
-        heard: Heard,
+        received: Heard,
         closed: Callable[[], None],
     ) -> "ObjectConnection":
         """Connect and listen; OSError or libvirtError when that fails. It can hang as long as a daemon is stopped."""
@@ -34,11 +34,14 @@ class ObjectConnection(Connection):
             raw = connection.raw
             cls._attempt(lambda: raw.setKeepAlive(keepalive.interval, keepalive.count))
             cls._attempt(lambda: raw.registerCloseCallback(lambda *_: closed(), None))
-            connection._end_listening = reader.listen(raw, heard)
+            cls._attempt(lambda: connection._listen_by(reader, received))  # else the listing alone shows what changed
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _listen_by(self, reader: ObjectReader, received: Heard) -> None:
+        self._end_listening = reader.listen(self.raw, received)
 
     def close(self) -> None:
         """Close, when no call runs any more."""

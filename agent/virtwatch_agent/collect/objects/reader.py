@@ -1,4 +1,4 @@
-"""What a kind of libvirt object gives: how it is listed, heard of and read. One module per kind implements it."""
+"""What a kind of libvirt object gives: how it is listed, seen and read. One module per kind implements it."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -25,7 +25,7 @@ class ObjectReader(Protocol):
         """Return the source of its readings."""
         ...
 
-    def listen(self, raw: libvirt.virConnect, heard: Heard) -> Callable[[], None]:
+    def listen(self, raw: libvirt.virConnect, received: Heard) -> Callable[[], None]:
         """Register for what happens to objects; return what ends that. libvirtError where the driver has none."""
         ...
 

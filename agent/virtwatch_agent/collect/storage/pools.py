@@ -21,6 +21,8 @@ _EVENTS = {
 _RUNNING = (libvirt.VIR_STORAGE_POOL_RUNNING, libvirt.VIR_STORAGE_POOL_DEGRADED)
 # Pools that lie on a file system of the host: what is free there changes without libvirt, which looks at a refresh.
 _ON_A_FILE_SYSTEM = frozenset({"dir", "fs", "netfs"})
+# Pools whose volumes lie in a folder of their own; those of a disk, of iSCSI and of SCSI share one in /dev.
+_OWN_FOLDER = _ON_A_FILE_SYSTEM | {"logical", "zfs", "vstorage"}
 _VOLUMES_EVERY_S = 30.0  # libvirt opens a volume to say how much it occupies
 _VOLUMES_AT_ONCE_S = 0.5  # of a look; the other volumes wait for the next one
 _MOST_VOLUMES = 1000  # of a pool, that are read one by one
@@ -50,11 +52,11 @@ class PoolReader(ObjectReader):
         self._clock = clock
         self._volumes: dict[str, _Volumes] = {}
 
-    def listen(self, raw: libvirt.virConnect, heard: Heard) -> Callable[[], None]:
+    def listen(self, raw: libvirt.virConnect, received: Heard) -> Callable[[], None]:
         """Register for pools that start, stop, come and go."""
 
         def on_event(_: object, pool: libvirt.virStoragePool, event: int, __: int, ___: object) -> None:
-            heard(pool.UUIDString(), _EVENTS.get(event, ""))
+            received(pool.UUIDString(), _EVENTS.get(event, ""))
 
         callback = raw.storagePoolEventRegisterAny(None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, on_event, None)
         return lambda: raw.storagePoolEventDeregisterAny(callback)
@@ -62,7 +64,9 @@ class PoolReader(ObjectReader):
     def list_all(self, raw: libvirt.virConnect, connection: str) -> tuple[LibvirtObject, ...]:
         """Return every pool."""
         return tuple(
-            LibvirtObject(TargetRef(self.kind, pool.UUIDString()), pool.name(), connection, bool(pool.isActive()))
+            LibvirtObject(
+                TargetRef(self.kind, pool.UUIDString()), pool.name(), connection, bool(pool.isActive()), _place(pool)
+            )
             for pool in raw.listAllStoragePools(0)
         )
 
@@ -108,6 +112,18 @@ class PoolReader(ObjectReader):
         if not volumes.left and (volumes.known or pool.numOfVolumes() == 0):
             values["pool.promised", ""] = sum(known.capacity for known in volumes.known.values())
         return values
+
+
+def _place(pool: libvirt.virStoragePool) -> str:
+    """Return the folder that holds a pool's volumes and nothing else; empty where other pools' may lie there too."""
+    with suppress(libvirt.libvirtError):
+        document = ET.fromstring(pool.XMLDesc(0))  # noqa: S314 - libvirt is trusted
+        kind = document.get("type")
+        if kind == "rbd":
+            return f"rbd:{document.findtext('source/name', '')}"
+        if kind in _OWN_FOLDER:
+            return document.findtext("target/path", "").rstrip("/")
+    return ""
 
 
 def _of_file_system(pool: libvirt.virStoragePool, capacity: int) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 A bridge counts by itself only what goes to and from its host; what its VMs send each other is counted at its ports.
 """
 
+from virtwatch_api.catalogue import absences
 from virtwatch_api.catalogue.entries import Instrument, Reading, Source, TargetKind
 
 _NO_BRIDGE = "the network is stopped, or has no bridge on this host"
@@ -18,6 +19,7 @@ def _reading(
     counter: bool = False,
     device: str | None = None,
     absent: str = "",
+    also_absent: tuple[str, ...] = (),
 ) -> Reading:
     return Reading(
         key,
@@ -29,6 +31,7 @@ def _reading(
         device=device,
         target=TargetKind.NETWORK,
         absent=absent,
+        also_absent=also_absent,
     )
 
 
@@ -76,6 +79,7 @@ READINGS: tuple[Reading, ...] = (
         "{lease}",
         "DHCP leases that have not expired.",
         absent="the network is stopped, or its driver knows no leases",
+        also_absent=(absences.NO_LEASES_KNOWN,),
     ),
     _reading(
         "lease.addresses",
@@ -83,5 +87,6 @@ READINGS: tuple[Reading, ...] = (
         "{lease}",
         "Addresses of the network's DHCP ranges.",
         absent="the network is stopped, or gives no addresses by DHCP",
+        also_absent=(absences.NO_LEASES_KNOWN,),
     ),
 )

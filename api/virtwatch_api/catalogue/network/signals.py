@@ -21,10 +21,10 @@ SIGNALS: tuple[Signal, ...] = (
     _signal(
         "network.active",
         "1",
-        "Whether a virtual network is started: 1, or 0 where it is defined and stopped.",
+        "Whether a virtual network is started, or the bridge of an attached one is up: 1 or 0.",
         Value("network.state"),
-        bad_value="The network is stopped: its VMs reach nobody, and none can start.",
-        remedy="Start it with virsh net-start, and see in libvirt's log why it stopped.",
+        bad_value="The network is stopped, or the bridge of an attached one is down: its VMs reach nobody.",
+        remedy="Start it with virsh net-start, or set the bridge up; see in the host's log why it stopped.",
     ),
     _signal(
         "network.throughput.rate",

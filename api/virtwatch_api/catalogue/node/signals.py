@@ -180,7 +180,7 @@ _PRESSURE = tuple(
         f"Share of time that {who} of the node stalled on {what} (PSI).",
         Rate((f"node.pressure.{resource}.{stall}",)),
         bad=f"The node has too little {what} for what runs there"
-        + ("." if stall == "some" else ": nothing goes on meanwhile."),
+        + ("." if stall == "some" else ": nothing runs meanwhile."),
         do=do,
     )
     for resource, what, do in (

@@ -27,6 +27,7 @@ def _reason(*values: str) -> Attribute:
 
 _DEVICE = Attribute("device")
 _CAUSE = Attribute("cause", ("oom", "qemu_exit"))
+_CAUSE_OF_END = Attribute("cause", (*_CAUSE.values, "deleted", "evicted"))
 
 EVENTS: tuple[EventType, ...] = (
     _event(
@@ -39,9 +40,10 @@ EVENTS: tuple[EventType, ...] = (
         "vm.stopped",
         _I,
         "The VM stopped: shutdown is by its guest, destroyed by a person or controller, failed is an end of QEMU; lost "
-        "where nobody said why. cause is of failed and crashed.",
+        "where nobody said why. cause is, of failed and crashed, oom or qemu_exit; of others, deleted where somebody "
+        "deleted or stopped it through the Kubernetes API, evicted where its pod was evicted, as by a drain.",
         _reason("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "snapshot", "lost"),
-        _CAUSE,
+        _CAUSE_OF_END,
     ),
     _event(
         "vm.crashed",

@@ -12,13 +12,14 @@ def _gauge(key: str, metric: str, unit: str, source: Source, description: str, *
     return Reading(key, metric, unit, Instrument.GAUGE, source, description, **more)  # type: ignore[arg-type]
 
 
-_NO_THREADS = "only the kernel of its own host tells it, for a QEMU whose vCPU threads can be told apart"
-_NO_PROCESS = "only the kernel of its own host tells it: no QEMU process of it can be read here"
+_NO_THREADS = "only the kernel of its own host reports it, for a QEMU whose vCPU threads can be told apart"
+_NO_PROCESS = "only the kernel of its own host reports it: no QEMU process of it can be read here"
 _NO_NIC = (
     "no NIC of it has counters: it has none, or none with an interface on its host (user, vhost-user, passthrough)"
 )
 _NO_DISK = "no disk of it has such figures: it has none with a medium, or its libvirt driver does not give them"
 _NO_ROOM = "what its disks occupy is not known: it has none with a medium, or wrote to none since it started"
+_NO_MIGRATION = "no live migration takes it away now, or QEMU cannot tell yet"
 _NO_REPORT = "the guest reports no memory: <memballoon> needs <stats period='10'/>, the guest the virtio_balloon driver"
 
 _VCPU = "libvirt.vcpu.id"
@@ -122,6 +123,63 @@ READINGS: tuple[Reading, ...] = (
         "By",
         Source.JOB,
         "Bytes that a live migration has still to move; 0 without one.",
+    ),
+    *(
+        _gauge(
+            key,
+            metric,
+            "By",
+            Source.GUEST,
+            description,
+            device="system.filesystem.mountpoint",
+            absent=absences.NO_FILE_SYSTEMS,
+            also_absent=(*absences.ASKING_GUEST, absences.GUESTS_FORBIDDEN, absences.NO_AGENT_FILE_SYSTEMS),
+            of_guest=True,
+        )
+        for key, metric, description in (
+            ("filesystem.used", "libvirt.domain.filesystem.usage", "Used bytes of a guest's file system."),
+            ("filesystem.size", "libvirt.domain.filesystem.limit", "Size of a guest's file system."),
+        )
+    ),
+    *(
+        _gauge(
+            key,
+            metric,
+            unit,
+            Source.GUEST,
+            description,
+            absent=absences.NO_LOAD_IN_AGENT,
+            also_absent=(*absences.ASKING_GUEST, absences.NO_LOAD_IN_API, absences.NO_LOAD_IN_LIBVIRT),
+            of_guest=True,
+        )
+        for key, metric, unit, description in (
+            *(
+                (
+                    f"guest.load.{minutes}m",
+                    f"libvirt.domain.guest.load.{minutes}m",
+                    "1",
+                    f"Tasks that run or wait in the guest, mean of {mean}.",
+                )
+                for minutes, mean in ((1, "a minute"), (5, "5 minutes"), (15, "15 minutes"))
+            ),
+            ("guest.cpus", "libvirt.domain.guest.cpu.count", "{cpu}", "vCPUs of the guest whose load this is."),
+        )
+    ),
+    _gauge(
+        "migration.downtime",
+        "libvirt.domain.job.downtime",
+        "s",
+        Source.JOB,
+        "How long a live migration that runs would stop the guest if it switched now; not known in its first pass.",
+        absent=_NO_MIGRATION,
+    ),
+    _gauge(
+        "memory.dirty.rate",
+        "libvirt.domain.memory.dirty.rate",
+        "By/s",
+        Source.DIRTY_RATE,
+        "Bytes per second that the guest dirties, as its migration or a measurement of the last 90 s found.",
+        absent=absences.NOT_MEASURED,
     ),
     _gauge(
         "disk.error",

@@ -1,14 +1,7 @@
 """The signals of a VM: what each is, what a bad value means, and what to do about it."""
 
-from virtwatch_api.catalogue.entries import NOT_NEGATIVE, SHARE, Instrument, Range
+from virtwatch_api.catalogue.entries import SHARE, Instrument
 from virtwatch_api.catalogue.formulas import Across, Rate, RateRatio, Signal, Value
-
-
-def _planned(
-    name: str, unit: str, description: str, range_: Range = NOT_NEGATIVE, *, bad_value: str = "", remedy: str = ""
-) -> Signal:
-    return Signal(name, unit, description, None, range=range_, bad_value=bad_value, remedy=remedy)
-
 
 _CPU = (
     Signal(
@@ -133,12 +126,18 @@ _MEMORY = (
         bad_value="The guest does not report its memory: rules on memory have no data.",
         remedy="Check the balloon driver in the guest, and the stats period of the VM's memballoon device.",
     ),
-    _planned(
+    Signal(
         "vm.memory.dirty.rate",
         "By/s",
-        "Bytes per second that the guest dirties.",
+        "Bytes per second that the guest dirties, while it migrates or somebody measures it.",
+        Value("memory.dirty.rate"),
         bad_value="The guest writes memory faster than a live migration can move it.",
         remedy="Migrate the VM when it is less busy, or allow post-copy or auto-converge.",
+        limits=(
+            "virtwatch does not start a measurement: that needs a connection that may change VMs, and disturbs a live "
+            "migration. It reads what QEMU finds while the VM migrates, and what others had it measure in the last "
+            "90 s (virsh domdirtyrate-calc; KubeVirt, whose metrics are scraped)."
+        ),
     ),
 )
 
@@ -224,6 +223,12 @@ def _network(direction: str) -> tuple[Signal, ...]:
     )
 
 
+_LOAD_LIMITS = (
+    "Up to a minute old. On plain libvirt alone, where VIRTWATCH_GUEST_AGENT=on lets virtwatch ask, by libvirt 11.2 "
+    "and qemu-guest-agent 10.0 or later. On Linux, tasks that wait for a disk count too."
+)
+
+
 _OTHERS = (
     *(
         Signal(
@@ -241,13 +246,41 @@ _OTHERS = (
             ("io", "I/O", "Look at the latency of the VM's disks, and at the storage behind them."),
         )
     ),
-    _planned(
+    Signal(
         "vm.filesystem.utilization",
         "1",
-        "Used share of a guest's file system (guest agent).",
-        SHARE,
+        "Used share of a guest's file system, by where it is mounted (guest agent).",
+        Value("filesystem.used", per="filesystem.size"),
+        range=SHARE,
         bad_value="A file system in the guest is almost full.",
         remedy="Free space in the guest, or extend the disk and the file system.",
+        limits=(
+            "KubeVirt asks the guest agent every 5 minutes: the figure is up to 6 minutes old. On plain libvirt it is "
+            "up to a minute old, where VIRTWATCH_GUEST_AGENT=on lets virtwatch ask. File systems that are always full "
+            "(ISO 9660, UDF, squashfs) or in memory are left out, and those beyond 32 of a guest. No guest agent "
+            "reports that a file system is read-only or has errors."
+        ),
+    ),
+    Signal(
+        "vm.guest.load.ratio",
+        "1",
+        "Tasks that run or wait in the guest per vCPU, mean of a minute (guest agent).",
+        Value("guest.load.1m", per="guest.cpus"),
+        bad_value="The guest has more to do than its vCPUs can.",
+        remedy="Find the busy processes in the guest; give the VM more vCPUs if the load is wanted.",
+        limits=_LOAD_LIMITS,
+    ),
+    *(
+        Signal(
+            f"vm.guest.load.{minutes}m",
+            "1",
+            f"Tasks that run or wait in the guest, mean of {mean} (guest agent).",
+            Value(f"guest.load.{minutes}m"),
+            bad_value="The guest has more to do than its vCPUs can, if it is above their number for long.",
+            remedy="Find the busy processes in the guest, or what they wait for; vm.guest.load.ratio is per vCPU.",
+            limits=_LOAD_LIMITS,
+        )
+        for minutes, mean in ((1, "a minute"), (5, "5 minutes"), (15, "15 minutes"))
     ),
     Signal(
         "vm.migration.remaining",
@@ -258,11 +291,19 @@ _OTHERS = (
         remedy="Check the network between the nodes, or allow post-copy or auto-converge.",
     ),
     Signal(
+        "vm.migration.downtime",
+        "s",
+        "How long a live migration would stop the guest if it switched now; no value without one.",
+        Value("migration.downtime"),
+        bad_value="What is left cannot be moved as fast as the guest may be stopped, so the migration continues.",
+        remedy="Check the network between the nodes, allow a longer downtime, or post-copy or auto-converge.",
+    ),
+    Signal(
         "vm.paused.time",
         "s",
         "For how long the VM has been paused, as far as the agent has seen it; 0 while it is not.",
         Value("state.paused"),
-        bad_value="Somebody paused the VM and did not let it go on, or an I/O error did.",
+        bad_value="Somebody paused the VM and did not resume it, or an I/O error did.",
         remedy="Look at the reason of its state (virsh domstate --reason); resume it once the cause is gone.",
     ),
     Signal(

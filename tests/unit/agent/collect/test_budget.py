@@ -45,6 +45,7 @@ class Plans:
 
     def __init__(self) -> None:
         self.plans: list[Mapping[Source, float]] = []
+        self.glances: list[object] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -57,6 +58,9 @@ class Plans:
     def scatter(self, target: TargetRef, within: Mapping[Source, float]) -> None: ...
 
     def look_again(self, target: TargetRef, source: Source, at: float) -> None: ...
+
+    def glance(self, target: TargetRef, bounds: object) -> None:
+        self.glances.append(bounds)
 
     def launchers(self, pods: frozenset[str]) -> None: ...
 
@@ -77,6 +81,7 @@ def test_a_real_process_that_is_over_its_budget_asks_less_often():
     paced = PacedCollector(plans, cost, look_s=0.2)
     paced.start(lambda *_: None)
     paced.plan(vm_ref("a"), {Source.KERNEL: 1.0, Source.BLOCK: 1.0})
+    paced.glance(vm_ref("a"), {"vm.cpu.utilization": [0.9]})
     assert plans.plans == [{Source.KERNEL: 1.0, Source.BLOCK: 1.0}]
 
     wait_for(lambda: plans.plans[-1][Source.BLOCK] >= MOST, what="the monitor to be asked less often", deadline=30)
@@ -84,4 +89,5 @@ def test_a_real_process_that_is_over_its_budget_asks_less_often():
     first = next(plan for plan in plans.plans if plan[Source.BLOCK] > 1.0)
     assert first[Source.KERNEL] == 1.0
     assert cost.read().slowdown.monitor >= MOST
+    assert plans.glances == [{"vm.cpu.utilization": [0.9]}, {}]
     paced.stop()

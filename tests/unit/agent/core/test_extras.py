@@ -70,3 +70,21 @@ def test_a_target_that_is_forgotten_is_not_looked_at():
     one = node(extras, mode="Hybrid", interval="40s")
     extras.forget(one.ref)
     assert not any(sees(extras, one, 90.0 - 8 * number, now=40.0 * number) for number in range(10))
+
+
+def test_pressure_that_rises_lets_mode_hybrid_look_at_what_it_changes():
+    extras = Extras()
+    hybrid, continuous = (node(extras, mode=mode, interval="40s") for mode in ("Hybrid", "Continuous"))
+    assert list(extras.roused("memory", now=10.0)) == [(hybrid.ref, Source.NODE)]
+    assert list(extras.roused("io", now=10.0)) == []
+    assert hybrid.ref != continuous.ref
+
+
+def test_pressure_rouses_all_in_turn_where_there_is_no_cpu_for_all(monkeypatch):
+    monkeypatch.setattr(
+        "virtwatch_agent.core.extras._COST_S", {True: 0.0199, False: 0.0199}
+    )  # 5 looks of what is saved
+    extras = Extras()
+    many = [node(extras, mode="Hybrid", interval="40s").ref for _ in range(12)]
+    rounds = [[ref for ref, _ in extras.roused("memory", now=10.0 * number)] for number in range(1, 4)]
+    assert rounds == [many[:5], many[5:10], [*many[10:], *many[:3]]]

@@ -43,14 +43,14 @@ def verdict(rule="r", *, fires, severity=Severity.CRITICAL, policy=POLICY, uuid=
 
 def storm(flapping, seconds, *, rules=1, begin=0.0, **more):
     """Let each rule fire and end each second; return what was journaled."""
-    told = []
+    reported = []
     for second in range(seconds):
         now = begin + second
         for number in range(2 * rules):
             said = verdict(f"r{number // 2}", fires=number % 2 == 0, **more)
-            told += [flapping.pass_on(VM, said, now=now)]
-        told += [item for _, item in flapping.due(now=now)]
-    return [item for item in told if item is not None]
+            reported += [flapping.pass_on(VM, said, now=now)]
+        reported += [item for _, item in flapping.due(now=now)]
+    return [item for item in reported if item is not None]
 
 
 def test_a_rule_that_flaps_each_second_costs_a_few_transitions_then_one_a_minute():
@@ -79,10 +79,14 @@ def test_where_an_alert_stands_is_told_in_the_end_with_its_count():
     flapping = Flapping()
     storm(flapping, 60)
     assert flapping.pass_on(VM, verdict("r0", fires=True), now=60.0) is None
-    ((_, told),) = flapping.due(now=200.0)
-    assert (told.change.action, told.change.previous, told.change.severity) == (Action.FIRED, None, Severity.CRITICAL)
-    assert "; it flaps: " in told.evidence.text
-    assert " changes in " in told.evidence.text
+    ((_, reported),) = flapping.due(now=200.0)
+    assert (reported.change.action, reported.change.previous, reported.change.severity) == (
+        Action.FIRED,
+        None,
+        Severity.CRITICAL,
+    )
+    assert "; it flaps: " in reported.evidence.text
+    assert " changes in " in reported.evidence.text
     assert flapping.due(now=400.0) == []
 
 
@@ -108,9 +112,9 @@ def test_the_journal_keeps_an_alert_as_it_was_told():
     for _ in range(ALERT_BURST):
         flapping.pass_on(VM, verdict(fires=True), now=0.0)
     flapping.pass_on(VM, verdict(fires=False), now=0.0)  # which is not told
-    (record,) = flapping.untold(VM)
+    (record,) = flapping.unreported(VM)
     assert record.state == AlertState(severity=Severity.CRITICAL, since=1.0)
     flapping.pass_on(VM, verdict(fires=True), now=0.0)
-    assert flapping.untold(VM) == []
+    assert flapping.unreported(VM) == []
     stands = AlertRecord(verdict(fires=True).key, AlertState(severity=Severity.WARNING), SUBJECT, Evidence("x"))
-    assert flapping.as_told(stands).state.severity is Severity.CRITICAL
+    assert flapping.as_reported(stands).state.severity is Severity.CRITICAL

@@ -266,3 +266,15 @@ def test_a_vm_whose_process_was_not_found_has_not_restarted(before: str, now: st
     inventory.restore(Restored("e", 0, (), (), (DomainRecord(replace(DB, incarnation=before), None),)), clock=100.0)
     _, inferred = inventory.appear(Appeared(replace(DB, incarnation=now), 0.0, "booted"))
     assert inferred == []
+
+
+def test_a_vm_that_ended_unnamed_is_kept_for_30_s_and_no_longer() -> None:
+    inventory = Inventory("n1")
+    machine, _ = inventory.appear(Appeared(replace(DB, pod_uid="pod-1"), 5.0))
+    inventory.await_name(machine, clock=100.0)
+
+    assert inventory.unnamed(clock=129.0) == []
+    assert inventory.awaits("uuid-1")
+    assert inventory.unnamed(clock=130.0) == [machine]
+    assert inventory.unnamed(clock=131.0) == []
+    assert not inventory.awaits("uuid-1")

@@ -2,7 +2,8 @@
 
 import random
 
-from virtwatch_agent.judge.attention import Attention
+from virtwatch_agent.judge.attention import FOLLOWED, RESTLESS, Attention
+from virtwatch_api.policy import Bound, Level
 from virtwatch_rules.inputs import Point
 
 SIGNAL = "vm.cpu.utilization"
@@ -10,7 +11,7 @@ SIGNAL = "vm.cpu.utilization"
 
 def looks(*values: float, bounds: tuple[float, ...] = (0.9,)) -> list[bool]:
     attention = Attention({SIGNAL: bounds})
-    return [attention.worth_another([Point(SIGNAL, "", value)]) for value in values]
+    return [attention.more_looks([Point(SIGNAL, "", value)], now=now) == RESTLESS for now, value in enumerate(values)]
 
 
 def test_what_is_still_is_left_alone_even_beside_its_bound():
@@ -40,4 +41,15 @@ def test_noise_that_is_usual_is_left_alone():
 def test_signals_without_a_rule_and_idle_devices_say_nothing():
     attention = Attention({SIGNAL: (0.9,)})
     for value in (0.0, 1.0, None, 5.0):
-        assert not attention.worth_another([Point("vm.memory.rss", "", value), Point(SIGNAL, "", None)])
+        assert not attention.more_looks([Point("vm.memory.rss", "", value), Point(SIGNAL, "", None)], now=0.0)
+
+
+def test_a_mean_is_followed_until_its_window_is_over():
+    level = Level(Bound.ABOVE, 0.6, 0.6)
+    attention = Attention({SIGNAL: (0.6, 0.6)}, {SIGNAL: [(level, 5.0)]})
+    values = [0.3] * 10 + [1.0] * 20 + [0.3] * 10
+    seen = [attention.more_looks([Point(SIGNAL, "", value)], now=now) for now, value in enumerate(values)]
+    assert seen[:10] == [0] * 10
+    assert seen[10] == RESTLESS
+    assert seen[11:15] == [FOLLOWED] * 4
+    assert FOLLOWED not in seen[15:]

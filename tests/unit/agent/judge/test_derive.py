@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtwatch_agent.judge.derive import Deriver, Point
-from virtwatch_agent.observations import Sample, Series
+from virtwatch_agent.observations import Glimpse, Sample, Series
 from virtwatch_api.catalogue import absences
 from virtwatch_api.catalogue.readings import READING, READINGS, Source
 from virtwatch_api.catalogue.signals import SIGNALS
@@ -193,3 +193,51 @@ def test_a_source_that_knows_why_it_gives_nothing_is_believed_only_in_the_catalo
         deriver.derive(one)
         told.append(deriver.absence("vm.pressure.cpu.ratio"))
     assert told == [absences.NO_OWN_GROUP, absences.NO_GROUPS, absences.NO_GROUP_PRESSURE]
+
+
+def test_a_rate_is_over_the_moment_before_where_that_is_known() -> None:
+    """The load began a second ago: over all the time since the last look it would be a tenth."""
+    deriver = Deriver()
+    deriver.want(["vm.cpu.utilization", "vm.network.receive.rate"])
+    nic = ("network.receive.bytes", "tap0")
+    deriver.derive(sample(0, {("cpu.time", "0"): 0.0, nic: 0.0}))
+    look = sample(10, {("cpu.time", "0"): 1.0, nic: 1000.0})
+
+    measured = deriver.measure(look, due=10, before=Glimpse(9, {("cpu.time", "0"): 0.0}))
+
+    assert measured is not None
+    assert sorted(measured.points) == [
+        Point("vm.cpu.utilization", "", 1.0),
+        Point("vm.network.receive.rate", "tap0", 100.0),
+    ]
+
+
+def test_a_moment_before_the_last_look_changes_nothing() -> None:
+    deriver = Deriver()
+    deriver.want(["vm.cpu.utilization"])
+    deriver.derive(sample(0, {("cpu.time", "0"): 0.0}))
+    look = sample(10, {("cpu.time", "0"): 1.0})
+
+    measured = deriver.measure(look, due=10, before=Glimpse(-1, {("cpu.time", "0"): 0.0}))
+
+    assert measured is not None
+    assert measured.points == [Point("vm.cpu.utilization", "", 0.1)]
+
+
+def test_a_delay_is_not_told_over_a_moment_without_its_throttling() -> None:
+    deriver = Deriver()
+    deriver.want(["vm.cpu.delay.ratio"])
+    first = {("cpu.delay", "0"): 0.0, ("cpu.throttled", ""): 0.0}
+    deriver.derive(sample(0, first))
+    look = sample(10, {("cpu.delay", "0"): 2.0, ("cpu.throttled", ""): 1.0})
+
+    measured = deriver.measure(look, due=10, before=Glimpse(9, {("cpu.delay", "0"): 1.0}))
+
+    assert measured is not None
+    assert measured.points == [Point("vm.cpu.delay.ratio", "", 0.1)]
+
+
+def test_a_share_is_never_more_than_the_whole() -> None:
+    """The kernel counts a busy CPU by ticks: more of them than fit may be told between two looks."""
+    points = derive("vm.cpu.utilization", sample(0, {("cpu.time", "0"): 0.0}), sample(1, {("cpu.time", "0"): 1.0059}))
+    assert points == [Point("vm.cpu.utilization", "", 1.0)]

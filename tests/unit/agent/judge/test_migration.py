@@ -66,13 +66,31 @@ def test_a_vm_that_never_came_has_neither_crashed_nor_stopped() -> None:
     assert told(migration, "crashed", reason="failed") == ["crashed failed"]
 
 
+@pytest.mark.parametrize(
+    ("arrives", "reason", "said"),
+    [
+        ("resumed", "migrated", ["migration_completed target"]),
+        ("resumed", "", ["migration_completed target"]),  # found by a look, which does not say why it runs
+        ("resumed", "postcopy", []),
+        ("paused", "user", ["migration_completed target"]),  # as it was where it came from
+    ],
+)
+def test_a_vm_that_stops_after_it_came_has_stopped(arrives: str, reason: str, said: list[str]) -> None:
+    migration = Migration()
+
+    assert told(migration, "started", reason="migrated", running=False) == ["started migrated"]
+    assert told(migration, "paused", reason="migration", running=False) == ["paused migration"]
+    assert told(migration, arrives, reason=reason) == [f"{arrives} {reason}", *said]
+    assert told(migration, "stopped", reason="destroyed") == ["stopped destroyed"]
+
+
 def test_the_api_tells_start_and_failure_and_neither_again() -> None:
     migration = Migration()
     leaving = replace(VMI, migrating="m-1")
     failed = replace(VMI, migration_failed="node is full")
 
     def says(identity: KubernetesIdentity) -> list[str]:
-        event = migration.told_by_api(identity, VM, at=5.0)
+        event = migration.reported_by_api(identity, VM, at=5.0)
         return [] if event is None else told(migration, event.type.removeprefix("vm."), **event.attributes)
 
     assert says(leaving) == ["migration_started"]

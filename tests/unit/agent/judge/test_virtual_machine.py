@@ -2,13 +2,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virtwatch_agent.judge.records import AlertRecord, old_memory
 from virtwatch_agent.judge.verdict import Verdict
 from virtwatch_agent.judge.virtual_machine import VirtualMachine
-from virtwatch_agent.observations import Domain, DomainState, Sample, TargetEvent
+from virtwatch_agent.observations import Domain, DomainState, Glimpse, Sample, TargetEvent
 from virtwatch_api.alert import AlertKey, AlertState
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Evidence
@@ -138,7 +138,7 @@ def running(body: RuleBody) -> VirtualMachine:
     return machine
 
 
-def heard(machine: VirtualMachine, type_: str, reason: str) -> list[str]:
+def received(machine: VirtualMachine, type_: str, reason: str) -> list[str]:
     event = TargetEvent(type_, vm_ref("uuid-1"), 1000.0, {"reason": reason} if reason else {})
     return [item.change.action for item in machine.event(event)]
 
@@ -169,7 +169,7 @@ def test_a_rule_waits_and_holds_its_time_though_the_clock_is_set(step: float) ->
 @pytest.mark.parametrize("step", [86_400.0, -86_400.0])
 def test_an_alert_on_events_lasts_its_time_though_the_clock_is_set(step: float) -> None:
     machine = running(CRASH)
-    assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
+    assert received(machine, "vm.crashed", "panicked") == ["Fired"]
 
     machine.clock_set(step)
 
@@ -189,7 +189,7 @@ def test_an_alert_from_before_a_restart_lasts_its_time_though_the_clock_is_set_b
 
 def test_a_vm_that_migrated_in_leaves_its_alerts_their_time_though_the_clock_is_set() -> None:
     machine = running(replace(BUSY, aggregate=Aggregate()))
-    heard(machine, "vm.started", "migrated")
+    received(machine, "vm.started", "migrated")
 
     machine.clock_set(3600.0)
 
@@ -296,7 +296,7 @@ def test_a_rule_that_waits_for_its_time_waits_anew_after_one_good_sample() -> No
 
 def test_what_was_seen_here_meanwhile_is_not_forgotten_for_what_came() -> None:
     machine = running(CRASH)
-    assert heard(machine, "vm.crashed", "panicked") == ["Fired"]
+    assert received(machine, "vm.crashed", "panicked") == ["Fired"]
     milder = AlertState(Severity.WARNING, 1.0)
 
     machine.adopt(
@@ -321,8 +321,8 @@ def came(machine: VirtualMachine, rule: EventRule, device: str = "") -> list[str
 
 def test_an_alert_that_came_late_ends_by_what_its_vm_did_here_before() -> None:
     machine = running(PAUSE)
-    heard(machine, "vm.started", "migrated")
-    heard(machine, "vm.resumed", "")
+    received(machine, "vm.started", "migrated")
+    received(machine, "vm.resumed", "")
 
     assert came(machine, PAUSE) == ["Resolved"]
     assert list(machine.records()) == []
@@ -330,13 +330,13 @@ def test_an_alert_that_came_late_ends_by_what_its_vm_did_here_before() -> None:
 
 def test_nothing_ends_it_that_would_not_have_or_that_came_before_its_cause_came_again() -> None:
     passing, again, before = running(PAUSE), running(PAUSE), running(PAUSE)
-    heard(passing, "vm.resumed", "migrated")
-    heard(again, "vm.resumed", "")
-    heard(again, "vm.paused", "user")
-    heard(before, "vm.resumed", "")
-    heard(before, "vm.started", "migrated")
+    received(passing, "vm.resumed", "migrated")
+    received(again, "vm.resumed", "")
+    received(again, "vm.paused", "user")
+    received(before, "vm.resumed", "")
+    received(before, "vm.started", "migrated")
     left = running(PAUSE)
-    heard(left, "vm.resumed", "")
+    received(left, "vm.resumed", "")
     list(left.leave("n3", now=1001.0))
 
     assert [came(machine, PAUSE) for machine in (passing, again, before, left)] == [[]] * 4
@@ -345,7 +345,7 @@ def test_nothing_ends_it_that_would_not_have_or_that_came_before_its_cause_came_
 def test_its_cause_on_another_device_is_another_alerts() -> None:
     failed = EventRule(Severity.CRITICAL, EventMatch("vm.io_error"), ("vm.rebooted",), 3600.0)
     machine = running(failed)
-    heard(machine, "vm.rebooted", "")
+    received(machine, "vm.rebooted", "")
     list(machine.event(TargetEvent("vm.io_error", vm_ref("uuid-1"), 1001.0, {"device": "vdb"})))
 
     assert came(machine, failed, "vdb") == []
@@ -364,13 +364,13 @@ PAUSES = st.lists(
 def test_it_does_not_matter_when_an_alert_comes_after_its_vm(turns: list[tuple[str, str]], at: int) -> None:
     early, late = running(PAUSE), running(PAUSE)
     for machine in (early, late):
-        heard(machine, "vm.started", "migrated")
+        received(machine, "vm.started", "migrated")
     came(early, PAUSE)
     for number, turn in enumerate(turns):
         if number == at:
             came(late, PAUSE)
-        heard(early, *turn)
-        heard(late, *turn)
+        received(early, *turn)
+        received(late, *turn)
     if at >= len(turns):
         came(late, PAUSE)
 
@@ -382,7 +382,7 @@ def test_it_does_not_matter_when_an_alert_comes_after_its_vm(turns: list[tuple[s
 
 def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come() -> None:
     machine = running(replace(BUSY, aggregate=Aggregate()))
-    heard(machine, "vm.started", "migrated")
+    received(machine, "vm.started", "migrated")
 
     assert list(judged(machine, rss(150.0, clock=14.0))) == []
     assert [item.change.action for item in judged(machine, rss(150.0, clock=15.0))] == ["Fired"]
@@ -390,7 +390,7 @@ def test_a_vm_that_migrated_in_is_judged_when_its_alerts_have_had_time_to_come()
 
 def test_a_migration_that_took_long_leaves_its_alerts_as_much_time() -> None:
     machine = running(replace(BUSY, aggregate=Aggregate()))
-    heard(machine, "vm.started", "migrated")
+    received(machine, "vm.started", "migrated")
     list(machine.event(TargetEvent("vm.resumed", vm_ref("uuid-1"), 1020.0, {"reason": "migrated"})))
 
     assert list(judged(machine, rss(150.0, clock=34.0))) == []
@@ -401,7 +401,7 @@ def test_a_vm_that_migrated_in_is_not_silent_meanwhile() -> None:
     machine = running(SILENCE_ENDS_IT)
     machine.adopt(AlertRecord(AlertKey(POLICY, "r", vm_ref("uuid-1")), FIRING, machine.subject, Evidence("s")))
     put_in_force(machine, SILENCE_ENDS_IT, clock=0.0, now=1000.0)
-    heard(machine, "vm.started", "migrated")
+    received(machine, "vm.started", "migrated")
 
     for clock in range(1, 15):
         assert list(judged(machine, rss(50.0, clock=clock))) == []
@@ -428,7 +428,7 @@ def test_an_alert_of_a_vm_that_was_never_seen_ends_when_the_vm_does_not_come() -
 
 def test_an_alert_on_how_this_node_sees_a_vm_does_not_leave_with_it() -> None:
     machine = running(EventRule(Severity.WARNING, EventMatch("vm.telemetry_stuck"), ("vm.telemetry_recovered",), 60.0))
-    assert heard(machine, "vm.telemetry_stuck", "busy") == ["Fired"]
+    assert received(machine, "vm.telemetry_stuck", "busy") == ["Fired"]
 
     (verdict,) = machine.leave("n2", now=1002.0)
 
@@ -438,28 +438,28 @@ def test_an_alert_on_how_this_node_sees_a_vm_does_not_leave_with_it() -> None:
 def test_what_a_live_migration_does_is_no_pause_and_no_stop() -> None:
     machine = running(PAUSE)
 
-    assert heard(machine, "vm.paused", "migration") == []
-    assert heard(machine, "vm.paused", "starting") == []
-    assert heard(machine, "vm.paused", "user") == ["Fired"]
-    assert heard(machine, "vm.resumed", "migrated") == []
-    assert heard(machine, "vm.stopped", "migrated") == []
-    assert heard(machine, "vm.resumed", "") == ["Resolved"]
+    assert received(machine, "vm.paused", "migration") == []
+    assert received(machine, "vm.paused", "starting") == []
+    assert received(machine, "vm.paused", "user") == ["Fired"]
+    assert received(machine, "vm.resumed", "migrated") == []
+    assert received(machine, "vm.stopped", "migrated") == []
+    assert received(machine, "vm.resumed", "") == ["Resolved"]
 
 
 def test_a_rule_that_names_the_reason_hears_of_a_live_migration() -> None:
     machine = running(replace(PAUSE, event=EventMatch("vm.paused", (("reason", "migration"),))))
 
-    assert heard(machine, "vm.paused", "migration") == ["Fired"]
-    assert heard(machine, "vm.resumed", "migrated") == ["Resolved"]
+    assert received(machine, "vm.paused", "migration") == ["Fired"]
+    assert received(machine, "vm.resumed", "migrated") == ["Resolved"]
 
 
 def test_a_rule_that_names_another_reason_does_not() -> None:
     asked = EventMatch("vm.paused", (("reason", "user"),))
     machine = running(EventRule(Severity.CRITICAL, asked, ("vm.resumed",), 3600.0))
-    assert heard(machine, "vm.paused", "user") == ["Fired"]
+    assert received(machine, "vm.paused", "user") == ["Fired"]
 
-    assert heard(machine, "vm.resumed", "migrated") == []
-    assert heard(machine, "vm.resumed", "") == ["Resolved"]
+    assert received(machine, "vm.resumed", "migrated") == []
+    assert received(machine, "vm.resumed", "") == ["Resolved"]
 
 
 SLOW = ThresholdRule("vm.disk.write.latency", Aggregate(), Level(Bound.ABOVE, 0.01, 0.01), None, Timing())
@@ -514,10 +514,54 @@ def test_an_alert_that_shall_fire_without_data_is_not_ended_by_an_unplugged_disk
 def test_the_end_of_a_vm_ends_what_its_node_could_not_see_of_it() -> None:
     stuck = EventRule(Severity.CRITICAL, EventMatch("vm.telemetry_stuck"), ("vm.telemetry_recovered",), 3600.0)
     machine = running(stuck)
-    assert heard(machine, "vm.telemetry_stuck", "no answer for 9 s") == ["Fired"]
+    assert received(machine, "vm.telemetry_stuck", "no answer for 9 s") == ["Fired"]
     restored = VirtualMachine(DB, "n1")
     restored.restore(next(machine.records()))
 
     for one in (machine, restored):
         assert [item.change.reason for item in one.vanish(now=1001.0)] == ["DomainStopped"]
         assert list(one.records()) == []
+
+
+def averages(counted: list[tuple[float, float, float | None]]) -> list[float]:
+    """Return the window's value after each look: (clock, CPU seconds so far, those at the glimpse 1 s before it)."""
+    machine = VirtualMachine(DB, "n1")
+    busy = ThresholdRule("vm.cpu.utilization", Aggregate(Function.AVG, 60.0), LEVEL, None, Timing())
+    thresholds = replace(next(iter(resolution(busy).rules.values())).thresholds, collection=Collection(interval=15.0))
+    effective = EffectiveRule(Rule("r", busy), thresholds, "because")
+    list(machine.apply(Resolution({"r": effective}), [POLICY], now=0.0))
+    machine.appear(DB, at=-15.0)
+    values = []
+    for clock, used, glimpsed in counted:
+        before = None if glimpsed is None else Glimpse(clock - 1.0, {("cpu.time", "0"): glimpsed})
+        sample = Sample(DB.target, Source.KERNEL, "1", 0.0, clock, clock, {("cpu.time", "0"): used}, before=before)
+        until = None if before is None else machine.until_glimpse(sample, before, due=before.clock)
+        if until is not None:
+            list(machine.judge(until, sample))
+        list(judged(machine, sample))
+        values += [reading.value or 0.0 for reading in machine.evaluator._store.readings()]
+    return values
+
+
+def test_what_a_glance_led_to_counts_in_an_average_by_its_own_second() -> None:
+    """The VM is busy for one second of each fifteen, and each time a glance finds it."""
+    looks: list[tuple[float, float, float | None]] = [(-15.0, 0.0, None), (0.0, 0.0, None)]
+    for number in range(8):
+        began = 15.0 * number
+        looks += [(began + 9.0, number + 1.0, float(number)), (began + 15.0, number + 1.0, None)]
+
+    assert averages(looks)[-1] == pytest.approx(1 / 15)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 64), st.integers(0, 8), st.integers(0, 48)), min_size=4, max_size=6))
+def test_an_average_is_the_growth_of_its_counter_by_the_time(parts: list[tuple[int, int, int]]) -> None:
+    """Of each 15 s, a glimpse comes after 8 and its look after 9; the window holds four times that."""
+    looks: list[tuple[float, float, float | None]] = [(-15.0, 0.0, None), (0.0, 0.0, None)]
+    used = 0
+    for number, (first, second, third) in enumerate(parts):  # in eighths of a second
+        glimpsed, looked, used = used + first, used + first + second, used + first + second + third
+        looks += [(15.0 * number + 9.0, looked / 8, glimpsed / 8), (15.0 * number + 15.0, used / 8, None)]
+
+    grown = sum(map(sum, parts[-4:])) / 8
+    assert averages(looks)[-1] == pytest.approx(grown / 60, abs=1e-6)

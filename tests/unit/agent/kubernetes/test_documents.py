@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.report_cases import full_status
-from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, read_identities
-from virtwatch_agent.observations import KubernetesIdentity, NodeChanged
+from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, claims_of, read_identities
+from virtwatch_agent.observations import KubernetesIdentity, NodeChanged, Volume
+from virtwatch_api.catalogue.signals import SIGNAL
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.nodemonitor import Acknowledged, Handover
 from virtwatch_api.nodemonitor_codec import encode_handover
@@ -109,17 +111,15 @@ def test_one_that_another_version_wrote_says_what_to_do(later):
     assert len(rejected.message) <= 1024  # as much as NodeMonitor holds
 
 
-def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name():
+def test_one_that_this_agent_cannot_judge_whole_is_rejected_by_name(monkeypatch):
+    monkeypatch.setitem(SIGNAL, "vm.memory.balloon", replace(SIGNAL["vm.memory.balloon"], formula=None))
     judged = document()["spec"]["rules"]
-    count = {"type": "vm.crashed", "atLeast": 3, "by": "StoragePool", "distinct": False}
-    by_node = {"name": "odd", "severity": "Warning", "pattern": {"count": count, "within": "10m"}}
-    later = {**judged[0]["threshold"], "signal": "vm.filesystem.utilization"}
+    later = {**judged[0]["threshold"], "signal": "vm.memory.balloon"}
     planned = {**judged[0], "name": "later", "threshold": later}
-    for rule in (by_node, planned):
-        changed = reader().read([document("web"), document("new", rules=[*judged, rule])])
+    changed = reader().read([document("web"), document("new", rules=[*judged, planned])])
 
-        assert [item.policy.name for item in changed.thresholds] == ["web"]
-        assert f'rule "{rule["name"]}"' in changed.rejected[0].message
+    assert [item.policy.name for item in changed.thresholds] == ["web"]
+    assert 'rule "later"' in changed.rejected[0].message
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1beta1", "v1"])
@@ -259,3 +259,73 @@ OVER = {**MOVING, "endTimestamp": "2026-11-30T08:01:00Z"}
 def test_a_vmi_tells_the_node_that_it_leaves_of_its_migration(migration, said):
     (identity,) = read_identities([vmi(migrationState=migration)], node="n1").identities
     assert (identity.migrating, identity.migration_failed) == said
+
+
+VOLUMES = [
+    {"name": "root", "dataVolume": {"name": "web-1-root"}},
+    {"name": "data", "persistentVolumeClaim": {"claimName": "web-1-data"}},
+    {"name": "scratch", "ephemeral": {"persistentVolumeClaim": {"claimName": "image"}}},
+    {"name": "init", "cloudInitNoCloud": {"userData": "secret"}},
+    {"name": "strange", "persistentVolumeClaim": "text"},
+]
+
+
+def test_a_vmis_volumes_name_their_claims_and_classes():
+    machine = {**vmi(), "spec": {"volumes": VOLUMES}}
+    changed = read_identities([machine], node="n1", classes={("shop", "web-1-data"): "fast"})
+
+    assert changed.identities[0].volumes == {
+        "root": Volume("web-1-root"),
+        "data": Volume("web-1-data", "fast"),
+        "scratch": Volume("image"),
+    }
+    assert claims_of(changed) == {("shop", "web-1-root"), ("shop", "web-1-data"), ("shop", "image")}
+
+
+@pytest.mark.parametrize(
+    ("change", "leaving"),
+    [
+        ({}, ""),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, "deleted"),
+        ({"evacuationNodeName": "n1"}, "evicted"),
+        ({"evacuationNodeName": "n2"}, ""),
+    ],
+)
+def test_a_vmi_says_that_it_is_about_to_end(change, leaving):
+    machine = vmi(**{name: value for name, value in change.items() if name == "evacuationNodeName"})
+    machine["metadata"] |= {name: value for name, value in change.items() if name == "deletionTimestamp"}
+    (identity,) = read_identities([machine], node="n1").identities
+
+    assert identity.leaving == leaving
+
+
+TERMINATING = {"type": "Ready", "status": "False", "reason": "PodTerminating"}
+
+
+@pytest.mark.parametrize(
+    ("status", "leaving"),
+    [
+        ({}, "evicted"),
+        ({"nodeName": "n2"}, ""),  # it has moved, and its old pod goes
+        ({"phase": "Succeeded"}, ""),  # its guest has shut down, and the pod ends with it
+        ({"conditions": [{"type": "Ready", "status": "False", "reason": "GuestNotRunning"}]}, ""),
+    ],
+)
+def test_a_vmi_whose_pod_goes_while_it_runs_is_evicted(status, leaving):
+    """KubeVirt marks for evacuation only what it can move; what it cannot loses its pod, as by `kubectl drain`."""
+    machine = vmi(**{"phase": "Running", "nodeName": "n1", "conditions": [TERMINATING], **status})
+    (identity,) = read_identities([machine], node="n1").identities
+
+    assert identity.leaving == leaving
+
+
+def test_a_vmi_names_the_networks_that_it_is_attached_to():
+    networks = [
+        {"name": "default", "pod": {}},
+        {"name": "lan", "multus": {"networkName": "vlan10"}},
+        {"name": "wan", "multus": {"networkName": "infra/vlan20"}},
+        {"name": "odd", "multus": "text"},
+    ]
+    (identity,) = read_identities([{**vmi(), "spec": {"networks": networks}}], node="n1").identities
+
+    assert identity.attachments == (("shop", "vlan10"), ("infra", "vlan20"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtwatch_agent.kubernetes.pace import INTERVAL_S, MAX_DELAY_S, REFRESH_S, Pace
+from virtwatch_agent.kubernetes.pace import INTERVAL_S, MAX_DELAY_S, REFRESH_S, SAVED, SHORTEST_S, Pace
 
 
 def run(changes, *, until, fails=lambda now: False):
@@ -36,16 +36,24 @@ def test_the_first_change_after_a_quiet_time_is_written_at_once():
     assert attempts == [5.0, 30.0]
 
 
-def test_a_burst_costs_two_writes():
+def test_a_burst_costs_three_writes():
     attempts, written = run([10.0 + index / 100 for index in range(50)], until=60.0)
-    assert attempts == [10.0, 10.0 + INTERVAL_S]
+    assert attempts == [10.0, 10.0 + SHORTEST_S, 10.0 + 2 * SHORTEST_S]
     assert written == 10.49
+
+
+def test_an_end_that_soon_follows_its_begin_does_not_wait_for_the_interval():
+    attempts, _ = run([10.0, 10.3, 12.0, 12.3, 15.0, 15.3], until=60.0)
+    assert attempts == [10.0, 10.3, 12.0, 12.3, 15.0, 15.3]
 
 
 @given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=200))
 def test_writes_keep_their_distance_and_the_newest_always_gets_through(changes):
     attempts, written = run(changes, until=70.0)
-    assert all(later - earlier >= INTERVAL_S - 1e-9 for earlier, later in pairwise(attempts))
+    assert all(later - earlier >= SHORTEST_S - 1e-9 for earlier, later in pairwise(attempts))
+    for first, earlier in enumerate(attempts):
+        for number, later in enumerate(attempts[first:], start=1):
+            assert number <= SAVED + (later - earlier) / INTERVAL_S + 1e-6
     assert written == max(changes)
 
 
@@ -92,7 +100,7 @@ def test_a_write_after_failures_ends_the_waiting():
     for _ in range(10):
         pace.failed(0.0, retry_after=None)
     pace.wrote(100.0)
-    assert pace.wait(100.0, changed=True) == pytest.approx(INTERVAL_S)
+    assert pace.wait(100.0, changed=True) == pytest.approx(SHORTEST_S)
 
 
 def test_a_new_nodemonitor_is_written_at_once():
@@ -100,3 +108,26 @@ def test_a_new_nodemonitor_is_written_at_once():
     pace.failed(0.0, retry_after=100.0)
     pace.hurry(5.0)
     assert pace.wait(5.0, changed=False) == 0.0
+
+
+def stands(pace, now):
+    """Write how things stand as soon as it may be; return the seconds until then."""
+    wait = pace.wait(now, changed=True, urgent=False)
+    pace.wrote(now + wait)
+    return wait
+
+
+def test_the_more_often_how_things_stand_changes_the_longer_it_waits():
+    pace, now, waits = Pace(), 0.0, []
+    for _ in range(8):
+        waits.append(stands(pace, now))
+        now += waits[-1]
+    assert waits == [0, 1, 2, 4, 8, 15, 15, 15]
+
+
+def test_alerts_make_nobody_wait_for_how_a_policy_stands():
+    """Else a policy that is applied where alerts come and go would be Ready only after 15 s."""
+    pace = Pace()
+    for second in range(0, 60, 5):
+        pace.wrote(float(second), urgent=True)
+        assert stands(pace, second + 2.0) <= INTERVAL_S

@@ -93,6 +93,20 @@ def test_an_old_habit_is_forgotten() -> None:
     assert go_on(detector, [150.0])[0].score > 0.9
 
 
+def test_hours_that_forecast_worse_than_a_plain_band_are_not_used() -> None:
+    """Load that comes and goes by chance teaches the hours of the day nothing: the band is the plain one."""
+    rng, detector = random.Random(3), Detector()
+    for index in range(14 * DAY):
+        detector.take(index * STEP, 50 + rng.choice((0, 20)) + rng.uniform(-5, 5))
+    assert not detector.season.better
+    quiet, busy = (detector.take(detector.last, value) for value in (50.0, 70.0))  # scored, not learned
+    assert (quiet.lower, quiet.upper) == (busy.lower, busy.upper)
+    assert (quiet.score, busy.score) == (0.0, 0.0)
+
+    learned, _ = taught(14)
+    assert learned.season.better
+
+
 def test_without_learning_what_is_normal_stays() -> None:
     detector, _ = taught()
     begin = detector.last

@@ -2,6 +2,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.rules.judged import POLICY, T0, Judged
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.policy import AnomalyRule, Severity
 from virtwatch_rules.anomaly.pause import PAUSING
+from virtwatch_rules.engine import Learning
 
 CPU, NET = "vm.cpu.utilization", "vm.memory.rss"
 WRITE = "vm.disk.write.rate"
@@ -127,6 +129,21 @@ def test_the_rule_counts_its_own_findings_against_its_budget(target: Target) -> 
     assert "a week here, its budget is 0.5" in target.judged.said[-1].evidence.text
 
 
+def test_how_far_a_rule_has_learned_is_known(target: Target) -> None:
+    def learning(of: Target) -> Learning:
+        ((_, found),) = of.judged.evaluator.learning()
+        return found
+
+    new = Target()
+    new.run(1200)
+    assert learning(new) == Learning(warming_up=True, judged=0.0, findings=0)
+    target.run(DAY)
+    target.run(1200, cpu=0.4)
+    found = learning(target)
+    assert (found.warming_up, found.findings) == (False, 1)
+    assert found.judged == pytest.approx(DAY + 1200, rel=0.01)
+
+
 def test_an_edit_keeps_what_was_learned(target: Target) -> None:
     target.run(60)
     target.judged.apply(AnomalyRule(Severity.CRITICAL, (CPU,), "High"), interval=60.0, at=target.at)
@@ -138,6 +155,18 @@ def test_a_clock_that_is_set_changes_nothing_learned(target: Target) -> None:
     target.at -= 1800
     assert target.run(900) == []
     assert target.run(900, cpu=0.4) == [("Fired", "Breach")]
+
+
+@pytest.mark.parametrize(("saved", "bound"), [({}, "1.3"), ({"bound": 4.8}, "2.6"), ({"lowest": 1.3}, "2.4")])
+def test_a_bound_of_before_low_had_another_lowest_is_scaled(
+    week: Mapping[str, Any], saved: Mapping[str, Any], bound: str
+) -> None:
+    before = {key: value for key, value in week.items() if key != "lowest"}
+    again = Target(replace(RULE, sensitivity="Low"))
+    again.judged.evaluator.teach(POLICY, "r", {**before, "bound": 2.4, **saved})
+    again.at = WEEK
+    again.run(60)
+    assert f"fires from {bound} on" in again.step()
 
 
 @pytest.mark.parametrize("damage", [{"version": 9}, {"series": [[1]]}, {"begun": "x"}, {"bound": float("nan")}])

@@ -1,4 +1,7 @@
 # The kernel's files, laid out as /proc lays them out.
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,45 @@ def test_throttling_counts_from_when_the_vm_was_first_seen(process: QemuProcess,
     assert reader.read(2.0)["cpu.throttled", ""] == pytest.approx(2.0)
     reader.close()
     assert ("cpu.throttled", "") not in read(process), "nobody can tell"
+
+
+def test_what_the_kernel_writes_as_before_is_not_gathered_again(process: QemuProcess) -> None:
+    reader = KernelReader(process, [Nic("tap0", host_view=False)], NetworkCounters())
+    first = reader.read(1.0)
+    assert reader.read(2.0) is first
+    (process.vcpus[1] / "schedstat").write_text("3500000000 250000000 43\n")
+    second = reader.read(3.0)
+    assert first["cpu.time", "1"] == pytest.approx(3.0), "who holds it must not see it change"
+    assert (second["cpu.time", "1"], list(second)) == (pytest.approx(3.5), list(first))
+    (process.folder / "net" / "dev").write_text(NET_DEV.replace("1000", "3000"))
+    assert reader.read(4.0)["network.transmit.bytes", "tap0"] == 3000
+    reader.close()
+
+
+def test_a_look_that_failed_leaves_nothing_behind(process: QemuProcess) -> None:
+    """Memory was read, then a vCPU was not: the next look tells of both."""
+    reader = KernelReader(process, (), NetworkCounters())
+    reader.read(1.0)
+    (process.folder / "statm").write_text("500000 2600 800 1 0 90000 0\n")
+    assert reader.alive()
+    (process.vcpus[0] / "schedstat").write_text("")
+    with pytest.raises(ValueError, match="unpack"):
+        reader.read(2.0)
+    (process.vcpus[0] / "schedstat").write_text("1500000000 250000000 42\n")
+    assert reader.read(3.0)["memory.rss", ""] == 2600 * 4096
+    reader.close()
+
+
+def test_a_process_that_is_stopped_says_so() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        reader = KernelReader(QemuProcess(Path(f"/proc/{process.pid}"), "1", 0.0, {}), (), NetworkCounters())
+        seen = []
+        for number, stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False)):
+            process.send_signal(number)
+            while reader.stopped() is not stopped:
+                time.sleep(0.01)
+            seen.append(reader.stopped())
+        process.kill()
+        process.wait()
+        assert (*seen, reader.stopped()) == (True, False, False)
+        reader.close()

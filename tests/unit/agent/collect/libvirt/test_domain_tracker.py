@@ -44,15 +44,15 @@ def test_a_vm_that_is_paused_by_an_io_error_at_the_start_tells_its_error():
 
 def test_a_pause_is_said_and_so_is_its_end():
     them = known()
-    paused = them.heard("host", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0)
+    paused = them.received("host", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0)
     assert paused[0] == Appeared(replace(seen().domain, state=PAUSED), 1.0, "user")
     assert events(paused) == [("vm.paused", "user", False)]
-    assert events(them.heard("host", "a", LifecycleEvent(Turn.RESUMED, ""), at=2.0)) == [("vm.resumed", None, False)]
+    assert events(them.received("host", "a", LifecycleEvent(Turn.RESUMED, ""), at=2.0)) == [("vm.resumed", None, False)]
 
 
 def test_libvirt_says_resumed_before_started_and_we_do_not():
     them = DomainTracker()
-    assert them.heard("host", "a", LifecycleEvent(Turn.RESUMED, ""), at=1.0) == []
+    assert them.received("host", "a", LifecycleEvent(Turn.RESUMED, ""), at=1.0) == []
     assert events(them.started(seen(), "booted", at=1.0)) == [("vm.started", "booted", False)]
 
 
@@ -60,7 +60,7 @@ def test_a_start_in_the_paused_state_tells_the_pause_once():
     them = DomainTracker()
     said = them.started(seen(PAUSED, "user"), "booted", at=1.0)
     assert events(said) == [("vm.started", "booted", False), ("vm.paused", "user", True)]
-    assert them.heard("host", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0) == []
+    assert them.received("host", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0) == []
 
 
 def test_a_start_that_the_listing_inferred_is_not_said_again():
@@ -76,33 +76,33 @@ def test_a_start_that_is_heard_after_the_first_listing_showed_the_vm_is_said():
 
 
 def test_a_requested_stop_is_a_stop_and_no_crash():
-    said = known().heard("host", "a", LifecycleEvent(Turn.STOPPED, "shutdown"), at=1.0)
+    said = known().received("host", "a", LifecycleEvent(Turn.STOPPED, "shutdown"), at=1.0)
     assert events(said) == [("vm.stopped", "shutdown", False)]
     assert said[-1] == Vanished("a", 1.0, "shutdown")
 
 
 def test_a_killed_qemu_is_a_crash_and_a_stop():
-    said = known().heard("host", "a", LifecycleEvent(Turn.STOPPED, "failed"), at=1.0)
+    said = known().received("host", "a", LifecycleEvent(Turn.STOPPED, "failed"), at=1.0)
     assert events(said) == [("vm.crashed", "failed", False), ("vm.stopped", "failed", False)]
 
 
 def test_a_panic_that_destroys_the_vm_is_one_crash():
     them = known()
-    panic = them.heard("host", "a", LifecycleEvent(Turn.CRASHED, "panicked"), at=1.0)
-    stop = them.heard("host", "a", LifecycleEvent(Turn.STOPPED, "crashed"), at=1.1)
+    panic = them.received("host", "a", LifecycleEvent(Turn.CRASHED, "panicked"), at=1.0)
+    stop = them.received("host", "a", LifecycleEvent(Turn.STOPPED, "crashed"), at=1.1)
     assert events(panic + stop) == [("vm.crashed", "panicked", False), ("vm.stopped", "crashed", False)]
 
 
 def test_a_preserved_crash_leaves_the_vm_there_and_crashed():
     them = known()
-    assert them.heard("host", "a", LifecycleEvent(Turn.CRASHED, "panicked"), at=1.0)[0] == Appeared(
+    assert them.received("host", "a", LifecycleEvent(Turn.CRASHED, "panicked"), at=1.0)[0] == Appeared(
         replace(seen().domain, state=CRASHED), 1.0, "panicked"
     )
     assert them.on("host") == ["a"]
 
 
 def test_a_guest_that_writes_its_own_dump_crashed_and_runs_on():
-    said = known().heard("host", "a", LifecycleEvent(Turn.CRASHED, "crashloaded"), at=1.0)
+    said = known().received("host", "a", LifecycleEvent(Turn.CRASHED, "crashloaded"), at=1.0)
     assert said == [TargetEvent("vm.crashed", vm_ref("a"), 1.0, {"reason": "crashloaded"})]
 
 
@@ -126,7 +126,7 @@ def test_another_qemu_of_the_same_vm_means_that_it_stopped_and_started():
 
 def test_a_vm_that_two_connections_show_is_told_by_the_first():
     them = known(seen(), seen(connection="qemu:///system"))
-    assert them.heard("qemu:///system", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0) == []
+    assert them.received("qemu:///system", "a", LifecycleEvent(Turn.PAUSED, "user"), at=1.0) == []
     assert them.gone("qemu:///system", "a", "lost", at=2.0, inferred=True) == []
     assert them.on("host") == ["a"]
 
@@ -134,7 +134,7 @@ def test_a_vm_that_two_connections_show_is_told_by_the_first():
 def test_the_target_of_a_local_migration_takes_over_when_the_source_is_gone():
     target = seen(PAUSED, "migration", connection="pod/b", incarnation="2-2")
     them = known(seen(), target)
-    said = them.heard("host", "a", LifecycleEvent(Turn.STOPPED, "migrated"), at=3.0)
+    said = them.received("host", "a", LifecycleEvent(Turn.STOPPED, "migrated"), at=3.0)
     assert events(said) == [("vm.stopped", "migrated", False)]
     assert said[-2:] == [Vanished("a", 3.0, "migrated"), Appeared(target.domain, 3.0, "migration")]
     assert them.connection_of("a") == "pod/b"
@@ -157,9 +157,9 @@ def test_a_gap_anywhere_leaves_the_same_knowledge_as_hearing_all(turns, gap_from
     """Whoever listens all the time and whoever only lists at the end agree on what there is."""
     listener, sleeper = known(), known()
     for number, turn in enumerate(turns):
-        listener.heard("host", "a", turn, at=float(number))
+        listener.received("host", "a", turn, at=float(number))
         if number < gap_from:
-            sleeper.heard("host", "a", turn, at=float(number))
+            sleeper.received("host", "a", turn, at=float(number))
     now = listener.view("host", "a")
     if now is not None:
         sleeper.saw(now, at=99.0, new=True)
@@ -172,7 +172,7 @@ def test_a_gap_anywhere_leaves_the_same_knowledge_as_hearing_all(turns, gap_from
 def test_a_domain_vanishes_once_and_nothing_is_said_of_it_afterwards(turns):
     them, said = known(), []
     for number, turn in enumerate(turns):
-        said += them.heard("host", "a", turn, at=float(number))
+        said += them.received("host", "a", turn, at=float(number))
     vanished = [index for index, one in enumerate(said) if isinstance(one, Vanished)]
     assert len(vanished) == any(turn.turn is Turn.STOPPED for turn in turns)
     assert vanished in ([], [len(said) - 1])
@@ -181,7 +181,7 @@ def test_a_domain_vanishes_once_and_nothing_is_said_of_it_afterwards(turns):
 def test_a_vm_that_comes_in_by_a_live_migration_says_so_at_each_turn():
     them = DomainTracker()
     came = them.saw(seen(PAUSED, "migration"), at=1.0, new=True)
-    goes_on = them.heard("host", "a", LifecycleEvent(Turn.RESUMED, "migrated"), at=2.0)
+    goes_on = them.received("host", "a", LifecycleEvent(Turn.RESUMED, "migrated"), at=2.0)
 
     assert events(came) == [("vm.started", "migrated", True), ("vm.paused", "migration", True)]
     assert events(goes_on) == [("vm.resumed", "migrated", False)]

@@ -73,7 +73,7 @@ class Node:
         self.domains.opened(endpoint, Listing((Inspection(DomainView(domain, reason), Devices(), reader),), {}))
 
     def hears(self, endpoint: Endpoint, turn: Turn, reason: str) -> None:
-        self.domains.heard(endpoint, SimpleNamespace(UUIDString=lambda: "a"), LifecycleEvent(turn, reason), self.now)
+        self.domains.received(endpoint, SimpleNamespace(UUIDString=lambda: "a"), LifecycleEvent(turn, reason), self.now)
 
     def ends(self, endpoint: Endpoint) -> None:
         endpoint.calls = None
@@ -95,7 +95,7 @@ class Node:
 
 def line() -> SimpleNamespace:
     """Stand for an open connection that shows nothing when it is asked again."""
-    connection = SimpleNamespace(domains={}, driver="QEMU")
+    connection = SimpleNamespace(domains={}, driver="QEMU", has_events=True)
     return SimpleNamespace(connection=connection, submit=lambda call: call.failed(OSError("not now")))
 
 

@@ -125,10 +125,10 @@ def test_watchdogs_say_what_qemu_did():
 
 def test_the_catalogue_names_every_reason_that_a_stop_can_have() -> None:
     numbers = range(-1, 20)
-    heard = {found.reason for number in numbers if (found := lifecycle(L.VIR_DOMAIN_EVENT_STOPPED, number))}
+    received = {found.reason for number in numbers if (found := lifecycle(L.VIR_DOMAIN_EVENT_STOPPED, number))}
     listed = {listed_state(L.VIR_DOMAIN_SHUTOFF, number)[1] for number in numbers}
 
-    assert set(EVENT["vm.stopped"].values("reason")) == heard | listed | {LOST}
+    assert set(EVENT["vm.stopped"].values("reason")) == received | listed | {LOST}
 
 
 @pytest.mark.parametrize(

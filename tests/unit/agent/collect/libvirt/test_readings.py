@@ -127,3 +127,36 @@ def test_a_guest_that_nobody_asks_is_dead_soon_after_its_boot():
 def test_what_a_migration_has_left_is_0_without_one():
     assert readings.migration({}) == {("migration.remaining", ""): 0.0}
     assert readings.migration({"data_remaining": 1 << 20}) == {("migration.remaining", ""): float(1 << 20)}
+
+
+def test_a_migrations_downtime_is_known_after_its_first_pass():
+    first, later = {"data_remaining": 1, "downtime": 0}, {"data_remaining": 1, "downtime": 350}
+
+    assert ("migration.downtime", "") not in readings.migration(first)
+    assert readings.migration(later)["migration.downtime", ""] == pytest.approx(0.35)
+
+
+MEASURED = {
+    "dirtyrate.calc_status": 2,
+    "dirtyrate.calc_start_time": 1000,
+    "dirtyrate.calc_period": 1,
+    "dirtyrate.megabytes_per_second": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("job", "stats", "now", "rate"),
+    [
+        ({"memory_dirty_rate": 256, "memory_page_size": 4096}, {}, 1.0, 1 << 20),
+        ({"memory_dirty_rate": 256, "memory_page_size": 4096}, MEASURED, 1001.0, 1 << 20),
+        ({"memory_dirty_rate": 0, "memory_page_size": 4096}, MEASURED, 1001.0, 3 << 20),
+        ({}, MEASURED, 1090.0, 3 << 20),
+        ({}, MEASURED, 1091.0, None),
+        ({}, MEASURED, 999.0, None),  # of another boot of the host
+        ({}, {**MEASURED, "dirtyrate.calc_status": 1}, 1001.0, None),
+        ({}, {"dirtyrate.calc_status": 0}, 1001.0, None),
+        ({}, {}, 1001.0, None),
+    ],
+)
+def test_a_dirty_rate_is_its_migrations_or_a_fresh_measurement(job, stats, now, rate):
+    assert readings.dirty_rate(job, stats, now=now).get(("memory.dirty.rate", "")) == rate

@@ -3,6 +3,7 @@
 import sched
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,18 @@ from virtwatch_api.catalogue.readings import Source
 @dataclass
 class Reader:
     values: Any
+
+    ran: float = 0.0  # seconds of its one vCPU
+    process: Any = field(default_factory=lambda: SimpleNamespace(folder=Path("/nowhere")))
+
+    def stopped(self) -> bool:
+        return False
+
+    def threads(self) -> list[bytes]:
+        return [b"%d 0 1" % round(self.ran * 1e9)]
+
+    def counted(self, threads: Any) -> Any:
+        return {("cpu.time", "0"): int(threads[0].split()[0]) / 1e9}
 
     def read(self, clock: float) -> Any:
         if isinstance(self.values, Exception):
@@ -116,3 +129,44 @@ def test_only_another_machines_counters_go_on_while_this_one_sleeps() -> None:
         node.endpoint.local = local
         node.pass_(2.0)
         assert [one.slept for one in node.told] == [counted]
+
+
+def test_a_vm_that_jumps_between_its_looks_is_looked_at_once():
+    """What it did in the second before goes along: the rate of all the time since the last look would hide the jump."""
+    node = Node({"a": Reader(GOOD)})
+    node.sampler.plan("a", {Source.KERNEL: 60.0})
+    node.sampler.glance("a", {"vm.cpu.utilization": [0.8]})
+    for _ in range(5):
+        node.readers["a"].ran += 0.125
+        node.pass_(1.25)
+    looks = len(node.told)
+
+    node.readers["a"].ran += 1.2
+    node.pass_(1.25)
+
+    assert len(node.told) == looks + 1
+    before = node.told[-1].before
+    assert before.clock == node.now - 1.25
+    assert before.values["cpu.time", "0"] == 0.625
+    assert node.told[-1].due == node.now
+
+    node.readers["a"].ran += 1.2
+    node.pass_(1.25)
+    assert len(node.told) == looks + 1
+
+
+def test_a_vm_that_is_gone_is_not_glanced_at():
+    node = Node({})
+    node.sampler.glance("a", {"vm.cpu.utilization": [0.8]})
+    assert node.sampler.next_due() is None
+
+
+def test_a_vm_without_rules_of_mode_hybrid_is_not_glanced_at():
+    node = Node({"a": Reader(GOOD)})
+    node.sampler.plan("a", {Source.KERNEL: 60.0})
+    node.sampler.glance("a", {"vm.cpu.utilization": [0.8]})
+    node.sampler.glance("a", {})
+    for _ in range(5):
+        node.readers["a"].ran += 1.0
+        node.pass_(1.0)
+    assert len(node.told) == 1

@@ -24,6 +24,16 @@ def test_a_monitor_that_breaks_is_stuck_only_when_its_qemu_lives_on():
     assert stuck.occupied("a", broken, 104.0) == []
 
 
+def test_a_vm_that_is_held_back_is_stuck_with_the_reason():
+    stuck, held = Stuck(patience=3.0), Occupied(0.0, held="calls about 4 VMs with disks on /mnt/nfs do not return")
+    assert [event for at in (100.0, 102.0) for event in stuck.occupied("a", held, at)] == []
+    [event] = stuck.occupied("a", held, 104.0)
+    reason = "it has not been asked for 4 s: calls about 4 VMs with disks on /mnt/nfs do not return"
+    assert event.attributes == {"reason": reason}
+    stuck.free("a", 105.0)
+    assert stuck.occupied("a", held, 106.0) == []
+
+
 def test_recovery_is_said_once_and_only_of_what_was_stuck():
     stuck = Stuck(patience=3.0)
     assert stuck.free("a", 100.0) == []

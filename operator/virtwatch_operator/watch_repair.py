@@ -1,4 +1,4 @@
-# Sees that kopf tells of every policy and channel there is: its watch can end without a word.
+# Restarts kopf's watch of policies and channels where it has ended without a word.
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import Unavailable
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import virtwatch
-from virtwatch_operator.hearing import Hearing, Mark, check
 from virtwatch_operator.policies import PLURAL, Seen
+from virtwatch_operator.watch_check import Mark, WatchCheck, check
 
-DEAF_S = 180.0  # after which beginning anew does not help
+STALE_S = 180.0  # after which a restart does not help
 
 
-class Listening:
-    """Compare what kopf told of with what the API server holds; mark what was missed and have kopf begin anew."""
+class WatchRepair:
+    """Compare what kopf delivered with what the API server holds; mark what was missed and restart kopf's watch."""
 
     def __init__(
         self,
@@ -33,31 +33,31 @@ class Listening:
         self._mark_channel = mark_channel
         self._restart = restart
         self._clock = clock
-        self._policies: Hearing[PolicyKey] = Hearing()
-        self._channels: Hearing[ChannelKey] = Hearing()
-        self._outage = Outage("The watch of policies and channels", consequence="it is begun anew")
-        self._deaf_since: float | None = None
+        self._policies: WatchCheck[PolicyKey] = WatchCheck()
+        self._channels: WatchCheck[ChannelKey] = WatchCheck()
+        self._outage = Outage("The watch of policies and channels", consequence="it is restarted")
+        self._stale_since: float | None = None
 
     def policy(self, key: PolicyKey, seen: Seen) -> None:
-        """Take note of a policy that kopf told of."""
-        self._policies.heard(key, (seen.uid, seen.generation) if seen.uid else None)
+        """Take note of a policy that kopf delivered."""
+        self._policies.received(key, (seen.uid, seen.generation) if seen.uid else None)
 
     def channel(self, key: ChannelKey, mark: Mark) -> None:
-        """Take note of a channel that kopf told of."""
-        self._channels.heard(key, mark)
+        """Take note of a channel that kopf delivered."""
+        self._channels.received(key, mark)
 
     @property
     def ready(self) -> Mapping[str, bool]:
-        """Tell what is heard of."""
+        """Return what is received."""
         return {
-            "changes of policies are heard": not self._policies.deaf,
-            "changes of channels are heard": not self._channels.deaf,
+            "changes of policies are received": not self._policies.stale,
+            "changes of channels are received": not self._channels.stale,
         }
 
     @property
     def hopeless(self) -> bool:
-        """Tell whether beginning anew has not helped for minutes: the process must end."""
-        return self._deaf_since is not None and self._clock() - self._deaf_since > DEAF_S
+        """Return whether restarts have not helped for minutes: the process must end."""
+        return self._stale_since is not None and self._clock() - self._stale_since > STALE_S
 
     def look(self) -> Collection[PolicyKey]:
         """Look at all policies and channels; return the policies that there are.
@@ -77,11 +77,11 @@ class Listening:
         missed = check(self._policies, policies, mark=self._mark_policy)
         missed = check(self._channels, channels, mark=self._mark_channel) or missed
         if missed:
-            self._deaf_since = self._deaf_since or self._clock()
+            self._stale_since = self._stale_since or self._clock()
             self._outage.failed(Unavailable(missed))
             self._restart()
         else:
-            self._deaf_since = None
+            self._stale_since = None
             self._outage.healed()
         return [key for key, mark in policies.items() if mark is not None]
 

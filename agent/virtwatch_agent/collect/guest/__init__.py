@@ -1,0 +1,1 @@
+"""What only a guest knows of itself: its file systems."""
