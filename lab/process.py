@@ -177,11 +177,18 @@ def start(
 
 
 def wait_for(
-    condition: Callable[[], bool], *, what: str, deadline: float, process: Process | None = None, poll: float = POLL_S
+    condition: Callable[[], bool],
+    *,
+    what: str,
+    deadline: float,
+    process: Process | None = None,
+    poll: float = POLL_S,
+    instead: Callable[[], str] | None = None,
 ) -> None:
     """Return when `condition()` holds; fail after `deadline` seconds, or at once when `process` has ended.
 
-    `what` completes the sentence "Waited in vain for ...". It asks every `poll` seconds, then ever less often.
+    `what` completes the sentence "Waited in vain for ...", and `instead` says what there is in its place. It asks
+    every `poll` seconds, then ever less often.
     """
     begun = time.monotonic()
     end = begun + deadline
@@ -191,6 +198,7 @@ def wait_for(
             raise ToolError(f"{process.name} ended while waiting for {what}:\n{process.tail()}", log=process.log)
         if time.monotonic() > end:
             said = "" if process is None else f"; {process.name} says:\n{process.tail()}"
+            said += "" if instead is None else f"; instead: {instead()}"
             raise ToolError(f"Waited in vain for {what}, {deadline:g} s{said}", log=process.log if process else None)
         time.sleep(next_poll(time.monotonic() - begun, poll))
 

@@ -70,11 +70,7 @@ def test_an_alert_that_fires_goes_along_with_its_vm(watched: Watched, vm: Virtua
 
     with PolicyStatuses(watched.cluster.control_plane.kubeconfig, "shop", POLICY) as statuses:
         target = vm.move()
-        wait_for(
-            lambda: [alert["node"] for alert in watched.alerts(POLICY, vm)] == [target],
-            what=f"the alert to be on {target}, and there alone",
-            deadline=DEADLINE_S,
-        )
+        watched.wait_moved(POLICY, vm, to=target)
         watched.put_in_force(AFTERWARDS, {**BUSY, "name": STILL}, **ONE_VM)
         watched.wait_alert(AFTERWARDS, vm)
         # Both agents have judged anew by now; the operator is to have told what they had to say.

@@ -98,11 +98,7 @@ def test_an_upgrade_of_kubevirt_makes_no_noise(watched: Watched, vm: VirtualMach
         _replace(watched, part)
     target = vm.move()
 
-    wait_for(
-        lambda: [alert["node"] for alert in watched.alerts(UPGRADED, vm)] == [target],
-        what=f"the alert to be on {target}, and there alone",
-        deadline=MOVED_DEADLINE_S,
-    )
+    watched.wait_moved(UPGRADED, vm, to=target, deadline=MOVED_DEADLINE_S)
     of_vm.wait(ARRIVALS, "AlertWarning")
     [after] = watched.alerts(UPGRADED, vm)
     assert (before["node"], after["node"]) == (source, target)

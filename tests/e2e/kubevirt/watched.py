@@ -89,10 +89,31 @@ class Watched:
         wait_for(fires, what=what, deadline=DEADLINE_S)
         return found[0]
 
+    def wait_moved(self, policy: str, vm: VirtualMachine, *, to: str, deadline: float = DEADLINE_S) -> None:
+        """Return when the one alert of the VM that fires is that of a node."""
+        wait_for(
+            lambda: [alert["node"] for alert in self.alerts(policy, vm)] == [to],
+            what=f"the alert to be on {to}, and there alone",
+            deadline=deadline,
+            instead=lambda: self._found(policy, vm),
+        )
+
     def wait_quiet(self, policy: str, vm: VirtualMachine) -> None:
         """Return when no alert of the VM fires."""
         what = f"no alert of {vm.spec.name} to fire"
         wait_for(lambda: not self.alerts(policy, vm), what=what, deadline=DEADLINE_S)
+
+    def _found(self, policy: str, vm: VirtualMachine) -> str:
+        """Say what everybody knows of a VM, for a person who reads why a test failed."""
+        vmi = vm.vmi()
+        known = {"labels": vmi.get("metadata", {}).get("labels"), **vmi.get("status", {}).get("migrationState", {})}
+        lines = [f"policy {self.alerts(policy, vm)}", f"VMI {known}"]
+        for name in self.cluster.nodes:
+            monitor = self.cluster.control_plane.get(virtwatch("nodemonitors", name=name))
+            status = monitor.get("status", {})
+            said = {key: status.get(key) for key in ("sequence", "firing", "transitions", "adopted", "conditions")}
+            lines.append(f"{name} {said}, spec {monitor.get('spec')}")
+        return "\n".join(lines)
 
     def _status(self, path: str) -> dict[str, Any]:
         return dict(self.cluster.control_plane.get(path).get("status", {}))
