@@ -1,4 +1,4 @@
-"""Glances at VMs between the looks of mode Hybrid: two figures of each vCPU, every 1.25 s, 3 µs of CPU a vCPU.
+"""Glances at VMs between the looks of mode Hybrid: two figures of each vCPU, every 1.5 s, 3 µs of CPU a vCPU.
 
 A glance is no sample: nothing is derived, judged or exported of it. It says when a look is worth it, and gives that
 look the moment before, so that a rate which jumped counts over that moment, not over all the time since the last look.
@@ -11,7 +11,7 @@ from virtwatch_agent.collect.kernel.jumps import SIGNALS, Jumps, Threads
 from virtwatch_agent.collect.kernel.reader import KernelReader
 from virtwatch_agent.observations import Glimpse
 
-EVERY_S = 1.25
+EVERY_S = 1.5
 _REST_S = 10.0  # where no VM has threads on this host
 _LONGEST_S = 3.0  # between two glances that are compared: what lies further apart says nothing of a jump
 _SHORTEST_S = 0.4

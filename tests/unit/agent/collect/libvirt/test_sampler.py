@@ -138,20 +138,20 @@ def test_a_vm_that_jumps_between_its_looks_is_looked_at_once():
     node.sampler.glance("a", {"vm.cpu.utilization": [0.8]})
     for _ in range(5):
         node.readers["a"].ran += 0.125
-        node.pass_(1.25)
+        node.pass_(1.5)
     looks = len(node.told)
 
     node.readers["a"].ran += 1.2
-    node.pass_(1.25)
+    node.pass_(1.5)
 
     assert len(node.told) == looks + 1
     before = node.told[-1].before
-    assert before.clock == node.now - 1.25
+    assert before.clock == node.now - 1.5
     assert before.values["cpu.time", "0"] == 0.625
     assert node.told[-1].due == node.now
 
     node.readers["a"].ran += 1.2
-    node.pass_(1.25)
+    node.pass_(1.5)
     assert len(node.told) == looks + 1
 
 
