@@ -357,7 +357,7 @@ class Dispatch:
 
     def _identities(self, changed: IdentitiesChanged) -> None:
         self._collector.launchers(frozenset(uid for item in changed.identities for uid in item.pod_uids))
-        for machine in self._inventory.identify(changed.identities):
+        for machine in self._inventory.identify(changed.identities, clock=self._clock.monotonic()):
             self._save_domain(machine)
             self._apply(machine)
             now = self._timeline.at(self._clock.monotonic())

@@ -13,8 +13,11 @@ from virtwatch_api.targets import Subject
 from virtwatch_rules.budget import WindowBudget
 
 _GRACE = 30.0  # seconds in which a domain known from before must be found again, once its connection can be seen
+# A VM of the API that an alert came before: KubeVirt may name its new node, and so its launcher, minutes late.
+_ARRIVES_WITHIN_S = 300.0
 _NAMED_WITHIN_S = 30.0  # the API says whose VM it was that has ended already; of most that is never said
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
+_MAX_NAMED = 256  # VMIs that the API names here no more; an alert that comes late waits the longer for older ones
 
 
 class Inventory:
@@ -28,6 +31,7 @@ class Inventory:
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
         self._unnamed: dict[str, float] = {}  # until when each that ended is waited for to be named, monotonic seconds
         self._by_pod: dict[str, KubernetesIdentity] = {}
+        self._named: dict[str, None] = {}  # VMIs that the API names or named here, the newest last
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
         self.machines: dict[str, VirtualMachine] = {}
 
@@ -39,7 +43,7 @@ class Inventory:
             machine.migration.under = Under(record.migration)
             self.machines[record.domain.uuid] = machine
             self._unseen[record.domain.uuid] = record
-            self._found_by[record.domain.uuid] = clock + _GRACE
+            self._found_by[record.domain.uuid] = clock + self._time_to_find(record)
         for alert in restored.alerts:
             if (found := self.machines.get(alert.key.target.id)) is not None:
                 found.restore(alert)
@@ -71,9 +75,10 @@ class Inventory:
         if record.domain.pod_uid is None:  # one in a pod may have gone on to another: the API must say so first
             self._found_by[found.uuid] = float("-inf")
 
-    def identify(self, identities: Iterable[KubernetesIdentity]) -> list[VirtualMachine]:
+    def identify(self, identities: Iterable[KubernetesIdentity], *, clock: float) -> list[VirtualMachine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
         self._by_pod = {pod: identity for identity in identities for pod in identity.pod_uids}
+        self._note_named(clock=clock)
         changed = []
         for machine in self.machines.values():
             identity = self._by_pod.get(machine.domain.pod_uid or "")
@@ -102,9 +107,25 @@ class Inventory:
         record = self._unseen.get(subject.target.id)
         if not machine.present and (record is None or record.domain.state is DomainState.STOPPED):
             machine.domain = replace(machine.domain, state=DomainState.RUNNING)  # it is to come, though it had ended
-            self._unseen[subject.target.id] = DomainRecord(machine.domain, machine.identity)
-            self._found_by[subject.target.id] = clock + _GRACE
+            self._unseen[subject.target.id] = expected = DomainRecord(machine.domain, machine.identity)
+            self._found_by[subject.target.id] = clock + self._time_to_find(expected)
         return machine
+
+    def _time_to_find(self, record: DomainRecord) -> float:
+        """Return how many seconds a VM has to be found: one that has yet to come has more until the API names it."""
+        found = record.identity
+        if record.domain.incarnation != UNSEEN or found is None or not found.vmi_uid or found.migration_target:
+            return _GRACE
+        return _GRACE if found.vmi_uid in self._named else _ARRIVES_WITHIN_S
+
+    def _note_named(self, *, clock: float) -> None:
+        """Note which VMIs the API names here: those that have yet to come must be found soon from now on."""
+        here = {item.vmi_uid: None for item in self._by_pod.values()}
+        before = [uid for uid in self._named if uid not in here]
+        self._named = dict.fromkeys(before[-_MAX_NAMED:]) | here
+        for uuid, record in self._unseen.items():
+            if record.identity is not None and record.identity.vmi_uid in here:
+                self._found_by[uuid] = min(self._found_by[uuid], clock + _GRACE)
 
     def destination(self, machine: VirtualMachine, reason: str) -> str:
         """Name the node to which a VM that is gone from here migrated; empty when it did not, or nobody knows.

@@ -129,6 +129,48 @@ def test_an_alert_that_comes_before_its_vm_waits_for_it(nodes: Nodes) -> None:
     assert status.transitions == ()
 
 
+def test_an_alert_whose_vm_the_api_names_late_still_fires(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher's libvirt is opened once the API names the VM here, which KubeVirt may do minutes late."""
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    before = nodes.fire().firing[0]
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+    nodes.target.until(lambda status: bool(status.firing))
+    time.sleep(1.0)
+    nodes.target.until_ticked()
+
+    nodes.arrive()
+    nodes.target.see(150)
+    status = nodes.target.until(lambda status: status.virtual_machines == 1)
+
+    assert since(status) == [round(before.since, 6)]
+    assert status.transitions == ()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_alert_whose_vm_was_named_and_is_gone_ends(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """So a VM that is deleted right after it moved is soon reported as stopped, whether its alert came `first`."""
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    nodes.fire()
+    came, named = NodeChanged({}, None, (nodes.leave(),)), IdentitiesChanged((identity("pod-b"),))
+    nodes.target.say(*([came, named] if first else [named, came]), IdentitiesChanged(()))
+
+    (ended,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
+
+    assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
+
+
+def test_an_alert_whose_vm_never_comes_ends(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._ARRIVES_WITHIN_S", 1.0)
+    nodes.fire()
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+
+    (ended,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
+
+    assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
+
+
 def test_an_alert_does_not_land_on_another_vm_that_has_the_same_uuid(nodes: Nodes) -> None:
     nodes.fire()
     other = replace(identity("pod-b"), namespace="dev", vmi_uid="vmi-2")

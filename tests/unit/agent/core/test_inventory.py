@@ -123,13 +123,63 @@ def test_a_vm_of_which_only_an_alert_came_must_be_found_in_time() -> None:
     assert str(machine.subject) == "shop/web-1"
     assert machine.subject.node == "n1"
     assert inventory.awaits("uuid-2")
+    assert inventory.missing(clock=399.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=400.0, lost=lambda _: False) == {"uuid-2": None}
+
+
+def test_a_vm_of_plain_libvirt_of_which_an_alert_came_has_30_s() -> None:
+    inventory = Inventory("n1")
+    inventory.expect(Subject("web-1", vm_ref("uuid-2"), "n2"), clock=100.0)
+
+    assert inventory.missing(clock=129.0, lost=lambda _: False) == {}
     assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-2": None}
+
+
+def test_a_vm_has_30_s_from_when_the_api_first_names_it_here() -> None:
+    inventory = Inventory("n1")
+    inventory.expect(CAME, clock=100.0)
+
+    for clock, identities in ((150.0, [WEB]), (160.0, []), (170.0, [WEB])):
+        inventory.identify(identities, clock=clock)
+
+    assert inventory.missing(clock=179.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=180.0, lost=lambda _: False) == {"uuid-2": None}
+
+
+def test_a_vm_that_the_api_named_here_before_its_alert_came_has_30_s() -> None:
+    inventory = Inventory("n1")
+    inventory.identify([WEB], clock=90.0)
+    inventory.identify([], clock=95.0)
+
+    inventory.expect(CAME, clock=100.0)
+
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-2": None}
+
+
+def test_of_vmis_that_the_api_names_no_more_the_newest_are_remembered() -> None:
+    inventory = Inventory("n1")
+    for number in range(300):
+        inventory.identify([replace(WEB, vmi_uid=f"vmi-{number}")], clock=0.0)
+    subjects = {number: replace(CAME, target=vm_ref(f"uuid-{number}"), uid=f"vmi-{number}") for number in (0, 298)}
+    for subject in subjects.values():
+        inventory.expect(subject, clock=100.0)
+
+    assert inventory.missing(clock=130.0, lost=lambda _: False) == {"uuid-298": None}
+
+
+def test_a_restarted_agent_waits_as_long_for_a_vm_of_which_only_an_alert_came() -> None:
+    inventory, machine = Inventory("n1"), Inventory("n1").expect(CAME, clock=0.0)
+    record = DomainRecord(machine.domain, machine.identity)
+    inventory.restore(Restored("e", 0, (), (), (record,)), clock=100.0)
+
+    assert inventory.missing(clock=399.0, lost=lambda _: False) == {}
+    assert inventory.missing(clock=400.0, lost=lambda _: False) == {"uuid-2": None}
 
 
 def test_of_a_vm_that_was_never_seen_here_nothing_is_inferred_when_it_is() -> None:
     inventory = Inventory("n1")
     expected = inventory.expect(CAME, clock=100.0)
-    inventory.identify([WEB])
+    inventory.identify([WEB], clock=0.0)
 
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
     machine, inferred = inventory.appear(Appeared(domain, 0.0))
@@ -160,10 +210,10 @@ def test_a_vm_that_is_here_is_not_waited_for() -> None:
 def test_a_vm_that_is_gone_migrated_if_libvirt_or_the_api_says_so(reason: str, still_here: bool, to: str) -> None:
     inventory = Inventory("n1")
     domain = Domain("uuid-2", "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid="pod-1")
-    inventory.identify([WEB])
+    inventory.identify([WEB], clock=0.0)
     machine, _ = inventory.appear(Appeared(domain, 0.0))
     if not still_here:
-        inventory.identify([])
+        inventory.identify([], clock=0.0)
 
     assert inventory.destination(machine, reason) == to
 
@@ -172,10 +222,10 @@ def migrated(inventory: Inventory, subject: Subject = CAME, *, to: str = "n3") -
     """Let a VM have been here and gone on to another node."""
     pod = f"pod-of-{subject.target}"
     identity = KubernetesIdentity("shop", "web-1", subject.uid or "", (pod,), {}, {}, migration_target=to)
-    inventory.identify([identity])
+    inventory.identify([identity], clock=0.0)
     domain = Domain(subject.target.id, "shop_web-1", "pod", "77", DomainState.RUNNING, pod_uid=pod)
     machine, _ = inventory.appear(Appeared(domain, 0.0))
-    inventory.identify([])
+    inventory.identify([], clock=0.0)
     inventory.depart(machine, inventory.destination(machine, "migrated"))
     inventory.forget(subject.target.id)
 
@@ -199,9 +249,9 @@ def test_it_does_not_follow_another_vm_of_the_uuid_nor_one_that_came_back_and_st
 
     back = Domain("uuid-2", "shop_web-1", "pod", "78", DomainState.RUNNING, pod_uid="pod-1")
     inventory.appear(Appeared(back, 0.0))
-    inventory.identify([replace(WEB, migration_target="")])  # the API tells of it later
+    inventory.identify([replace(WEB, migration_target="")], clock=0.0)  # the API tells of it later
     inventory.forget("uuid-2")
-    inventory.identify([])
+    inventory.identify([], clock=0.0)
     assert inventory.destination(inventory.expect(CAME, clock=200.0), "lost") == ""
 
 
