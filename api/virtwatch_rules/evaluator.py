@@ -60,6 +60,7 @@ class Evaluator:
         self._learners: dict[Judge, None] = {}  # those that learn their target
         self._ways: Counter[tuple[Collecting, float]] = Counter()  # in which rules want to be sampled
         self._listening: dict[str, dict[Judge, None]] = {}  # by type of event
+        self._counted: Counter[str] = Counter()  # types of events that are judged together with other targets'
         self._waiting: dict[AlertName, Saved] = {}
         self._taught: dict[tuple[PolicyKey, str], list[Document]] = {}
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
@@ -86,7 +87,7 @@ class Evaluator:
     @property
     def event_types(self) -> frozenset[str]:
         """Return the types of events that some rule wants."""
-        return frozenset(self._listening)
+        return frozenset((*self._listening, *self._counted))
 
     @property
     def waits(self) -> bool:
@@ -372,6 +373,12 @@ class Evaluator:
         for name in now.events - before.events:
             changed |= name not in self._listening
             self._listening.setdefault(name, {})[judge] = None
+        if before.counted != now.counted:
+            had = set(self._counted)
+            self._counted.update(now.counted)
+            self._counted.subtract(before.counted)
+            self._counted = +self._counted
+            changed |= had != set(self._counted)
         self.asks += changed
 
     def _count_ways(self, was: tuple[Collecting, Wants], will: tuple[Collecting, Wants]) -> bool:

@@ -65,7 +65,11 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """Say what a rule asks for: the planner adds it up, the store opens windows for it, `events` are types."""
+    """Say what a rule asks for: the planner adds it up, the store opens windows for it, `events` are types.
+
+    `counted` are the types of events that the rule needs of its target, but does not judge there.
+    """
 
     inputs: tuple[Input, ...] = ()
     events: frozenset[str] = frozenset()
+    counted: frozenset[str] = frozenset()

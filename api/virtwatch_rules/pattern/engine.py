@@ -26,7 +26,8 @@ class PatternEngine(OneByOne):
         """Ask for the events of the pattern; one that joins several targets is judged where all of them are known."""
         pattern = body.pattern
         if isinstance(pattern, CountPattern):
-            return Wants(events=frozenset({pattern.event.type} if pattern.by is CountBy.VIRTUAL_MACHINE else ()))
+            types = frozenset({pattern.event.type})
+            return Wants(events=types) if pattern.by is CountBy.VIRTUAL_MACHINE else Wants(counted=types)
         return Wants(events=frozenset(name for step in pattern.steps for name in _types(step)))
 
     def open(self, body: PatternRule, wants: Wants, *, at: float) -> "PatternJudge":  # noqa: ARG002
