@@ -23,6 +23,8 @@ EXPORTED: Mapping[TargetKind, tuple[Source, ...]] = {
     TargetKind.STORAGE_POOL: (Source.STORAGE,),
     TargetKind.NETWORK: (Source.NETWORK,),
 }
+_STARTS = frozenset(("vm.backup_started", "vm.block_job_started"))  # that libvirt does not report
+_STARTS_S = 15.0  # seconds between looks for them
 _PROBE_S = 15.0  # seconds between questions to a monitor of which a rule wants to know only whether it answers
 
 
@@ -40,6 +42,8 @@ def demand(
             wanted[source] = min(every, wanted.get(source, every))
     if PROBED_EVENT in events and not any(source.asks_monitor for source in wanted):
         wanted[Source.BALLOON] = _PROBE_S
+    if events & _STARTS:
+        wanted[Source.BLOCK_JOBS] = _STARTS_S  # gives no figures: it serves no rule that only probes
     return wanted
 
 

@@ -13,7 +13,7 @@ _BEGINS = {
     "vm.migration_started": ("the VM migrates", _MIGRATION_S),
     "vm.migration_completed": ("the VM settles after its migration", _AFTER_S),
     "vm.migration_failed": ("the VM settles after its migration", _AFTER_S),
-    # That they begin nobody says.
+    # That they begin is looked for only where somebody asks, for it costs questions: anomalies do without.
     "vm.backup_completed": ("the VM settles after its backup", _AFTER_S),
     "vm.backup_failed": ("the VM settles after its backup", _AFTER_S),
     "vm.snapshot_created": ("the VM settles after its snapshot", _AFTER_S),

@@ -1,5 +1,6 @@
 """Block jobs, backups and snapshots of a real QEMU, as events."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from tests.integration.agent_collect.collected import Collected
 from tests.integration.agent_collect.conftest import Collect
+from virtwatch_agent.observations import TargetEvent
 from virtwatch_api.catalogue.readings import Source
 
 MIB = 1 << 20
@@ -61,6 +63,100 @@ def test_a_backup_is_told_when_it_is_complete(collected: Collected, guest: Guest
     virsh("backup-begin", guest.name)
     assert collected.event(guest.uuid, "vm.backup_completed").attributes == {}
     assert not [event for event in collected.events(guest.uuid) if "block_job" in event.type]
+
+
+def test_jobs_that_run_are_told_when_they_start_each_time(
+    collected: Collected, bare_host: HostLibvirt, guest: Guest, virsh
+) -> None:
+    bare_host.daemon.namespace.path(guest.domain.disk).write_bytes(b"x" * 16 * MIB)  # to be copied at 1 MiB/s
+    look_for_jobs(collected, guest, every=0.3)
+    for _ in range(2):
+        before, begun = collected.mark(), time.time()
+        start_copy(guest, virsh, "--bandwidth", "1")
+        started = collected.event(guest.uuid, "vm.block_job_started", since=before)
+        assert (started.attributes, started.inferred) == ({"device": "vda", "job": "copy"}, True)
+        virsh("blockjob", guest.name, "vda", "--abort")
+        collected.event(guest.uuid, "vm.block_job_canceled", since=before)
+
+        began = time.time()
+        start_backup(guest, virsh)
+        started = collected.event(guest.uuid, "vm.backup_started", since=before)
+        assert (started.attributes, started.inferred) == ({}, True)
+        virsh("domjobabort", guest.name)
+        collected.event(guest.uuid, "vm.backup_completed", since=before)
+
+        told = jobs(collected, guest, since=before)
+        assert [one.type.removeprefix("vm.") for one in told] == [
+            "block_job_started",
+            "block_job_canceled",
+            "backup_started",
+            "backup_completed",
+        ]
+        assert begun < told[0].at < began < started.at < told[-1].at
+
+
+def test_a_job_between_two_looks_is_told_when_it_starts_too(collected: Collected, guest: Guest, virsh) -> None:
+    look_for_jobs(collected, guest, every=3600.0)
+    before, begun = collected.mark(), time.time()
+    virsh("backup-begin", guest.name)
+    ended = collected.event(guest.uuid, "vm.backup_completed")
+    start_copy(guest, virsh, "--wait", "--pivot")
+    collected.event(guest.uuid, "vm.block_job_completed")
+
+    told = jobs(collected, guest, since=before)
+    assert [one.type.removeprefix("vm.") for one in told] == [
+        "backup_started",
+        "backup_completed",
+        "block_job_started",
+        "block_job_ready",
+        "block_job_completed",
+    ]
+    assert begun < told[0].at < ended.at < told[2].at < told[3].at
+
+
+def test_no_start_is_told_where_nobody_asks(collected: Collected, guest: Guest, virsh) -> None:
+    start_copy(guest, virsh)
+    collected.event(guest.uuid, "vm.block_job_ready")
+    look_for_jobs(collected, guest, every=0.3)
+    time.sleep(1.0)  # some looks
+    virsh("blockjob", guest.name, "vda", "--pivot")  # it ran when somebody began to ask
+    collected.event(guest.uuid, "vm.block_job_completed")
+
+    collected.ask(guest.uuid, Source.BLOCK)  # and no more
+    virsh("backup-begin", guest.name)
+    collected.event(guest.uuid, "vm.backup_completed")
+    assert [one.type for one in jobs(collected, guest)] == [
+        "vm.block_job_ready",
+        "vm.block_job_completed",
+        "vm.backup_completed",
+    ]
+
+
+def look_for_jobs(collected: Collected, guest: Guest, *, every: float) -> None:
+    """Ask for jobs as a plan does, and return after the first look."""
+    before = collected.mark()
+    collected.ask(guest.uuid, Source.BLOCK_JOBS, Source.ERRORS, every=every)  # that of jobs gives no sample of its own
+    collected.sample(guest.uuid, Source.ERRORS, since=before)
+
+
+def start_copy(guest: Guest, virsh: Callable[..., str], *options: str) -> None:
+    copy = f"{guest.domain.folder}/{time.time_ns()}.img"
+    virsh("blockcopy", guest.name, "vda", "--dest", copy, "--transient-job", *options)
+
+
+def start_backup(guest: Guest, virsh: Callable[..., str]) -> None:
+    """Begin a backup that lasts until it is aborted: somebody else is to pull it."""
+    folder = guest.domain.folder
+    pulled = f"""
+      <domainbackup mode='pull'>
+        <server transport='unix' socket='{folder}/nbd.sock'/>
+        <disks><disk name='vda' type='file'><scratch file='{folder}/{time.time_ns()}'/></disk></disks>
+      </domainbackup>"""
+    virsh("backup-begin", guest.name, "--backupxml", "/dev/stdin", stdin=pulled)
+
+
+def jobs(collected: Collected, guest: Guest, *, since: int = 0) -> list[TargetEvent]:
+    return [one for one in collected.events(guest.uuid, since=since) if "_job_" in one.type or "backup" in one.type]
 
 
 def test_the_dirty_rate_is_there_once_somebody_measures_it(collected: Collected, guest: Guest, virsh) -> None:

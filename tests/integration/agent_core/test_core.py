@@ -274,6 +274,15 @@ def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent
     assert agent.outside.plans[vm_ref(UUID)] == {Source.KERNEL: 15.0, Source.BLOCK: 5.0}
 
 
+def test_jobs_are_looked_for_only_as_long_as_a_rule_needs_their_starts(agent: Agent) -> None:
+    many = {"count": {"type": "vm.backup_started", "by": "Node", "atLeast": 5}, "within": "1h"}
+    agent.appear().judge_by(policy(BUSY, {"name": "many", "severity": "Warning", "pattern": many}))
+    agent.until(lambda _: Source.BLOCK_JOBS in agent.outside.plans[vm_ref(UUID)])
+
+    agent.judge_by(policy(BUSY))
+    agent.until(lambda _: Source.BLOCK_JOBS not in agent.outside.plans[vm_ref(UUID)])
+
+
 def test_what_was_until_a_glimpse_is_judged_before_the_look_that_it_led_to(agent: Agent) -> None:
     busy = {"name": "busy", "threshold": {"signal": "vm.cpu.utilization", "warning": {"above": "90%"}}}
     agent.appear().judge_by(policy(busy))

@@ -28,6 +28,7 @@ from virtwatch_agent.collect.libvirt.events import (
     Turn,
 )
 from virtwatch_agent.collect.libvirt.inspection import Inspection, Listing
+from virtwatch_agent.collect.libvirt.jobs import JobsSeen
 from virtwatch_agent.collect.libvirt.migrations import Migrations
 from virtwatch_agent.collect.libvirt.relisting import Relisting
 from virtwatch_agent.collect.libvirt.snapshots import Snapshots, read_snapshots
@@ -88,6 +89,14 @@ class Domains:
         connection = self._tracker.connection_of(uuid)
         view = None if connection is None else self._tracker.view(connection, uuid)
         return "" if view is None else view.reason
+
+    def jobs_seen(self, uuid: str, seen: JobsSeen) -> None:
+        """Take the jobs that a domain has."""
+        self._emitter.jobs_seen(uuid, seen)
+
+    def jobs_unasked(self, uuid: str) -> None:
+        """Take that nobody asks whether a domain's jobs start."""
+        self._emitter.jobs_unasked(uuid)
 
     def all(self) -> list[tuple[str, Attached]]:
         """Return the UUID of every domain and what it is sampled with."""

@@ -14,6 +14,7 @@ from virtwatch_agent.collect.libvirt.events import (
     RebootEvent,
     WatchdogEvent,
 )
+from virtwatch_agent.collect.libvirt.jobs import Jobs, JobsSeen
 from virtwatch_agent.observations import Observation, TargetEvent, Vanished
 from virtwatch_api.targets import TargetRef, vm_ref
 
@@ -31,6 +32,7 @@ class Emitter:
         self._is_paused = is_paused
         self._io_errors = IoErrors()
         self._reboots = Reboots()
+        self._jobs = Jobs()
 
     def tell(self, observations: Iterable[Observation]) -> None:
         """Deliver observations together, but for an I/O error that was said in another way.
@@ -46,8 +48,17 @@ class Emitter:
         for event in self._events(uuid, received, devices, at):
             self._runtime.deliver(event)
 
+    def jobs_seen(self, uuid: str, seen: JobsSeen) -> None:
+        """Deliver which jobs of a domain have started."""
+        self.tell(self._jobs.seen(uuid, seen))
+
+    def jobs_unasked(self, uuid: str) -> None:
+        """Take that nobody asks whether a domain's jobs start."""
+        self._jobs.forget(uuid)
+
     def forget(self, uuid: str) -> None:
         """Drop what is known of a domain's QEMU."""
+        self._jobs.forget(uuid)
         self._reboots.forget(uuid)
         self._io_errors.ended(uuid)
         self._forget(uuid)
@@ -62,6 +73,7 @@ class Emitter:
                 device = devices.disk_of_alias.get(alias, alias)
                 yield TargetEvent("vm.device_removed", vm_ref(uuid), at, {"device": device})
             case PlainEvent(type_, attributes):
+                yield from self._jobs.reported(uuid, received, at=at)
                 yield TargetEvent(type_, vm_ref(uuid), at, attributes)
             case IoErrorEvent(alias, action, reason):
                 device = devices.disk_of_alias.get(alias, alias)

@@ -7,6 +7,7 @@ these tables reads "unknown".
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from virtwatch_agent.observations import DomainState
 
@@ -118,6 +119,7 @@ class PlainEvent:
 
     type: str
     attributes: Mapping[str, str]
+    seconds: float = 0.0  # for which what ended had lasted, where libvirt says it
 
 
 LibvirtEvent = LifecycleEvent | RebootEvent | IoErrorEvent | WatchdogEvent | MemoryPassEvent | DevicesEvent | PlainEvent
@@ -156,19 +158,31 @@ def watchdog(action: int) -> WatchdogEvent:
 
 def block_job(device: str, job: int, status: int) -> PlainEvent | None:
     """Read VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2; None for a disk's part of a backup, whose end is reported as such."""
-    outcome, name = _word(_BLOCK_JOB_STATUS, status), _word(_BLOCK_JOB, job)
-    if UNKNOWN in (outcome, name) or name == "backup":
+    outcome, name = _word(_BLOCK_JOB_STATUS, status), block_job_name(job)
+    if outcome == UNKNOWN or not name:
         return None
     return PlainEvent(f"vm.block_job_{outcome}", {"device": device, "job": name})
 
 
-def job_completed(job: Mapping[str, object]) -> PlainEvent | None:
+def block_job_name(job: int) -> str:
+    """Read virDomainBlockJobType; empty for none, for one that is not known, and for a disk's part of a backup."""
+    name = _word(_BLOCK_JOB, job)
+    return "" if name in (UNKNOWN, "backup") else name
+
+
+def is_backup(job: Mapping[str, Any]) -> bool:
+    """Return whether what virDomainGetJobStats tells is about a backup."""
+    return job.get("operation") == _BACKUP
+
+
+def job_completed(job: Mapping[str, Any]) -> PlainEvent | None:
     """Read VIR_DOMAIN_EVENT_ID_JOB_COMPLETED; None for jobs that other events report (migration, save, dump)."""
-    if job.get("operation") != _BACKUP:
+    if not is_backup(job):
         return None
+    seconds = job.get("time_elapsed", 0) / 1000
     if job.get("success", True):
-        return PlainEvent("vm.backup_completed", {})
-    return PlainEvent("vm.backup_failed", {"reason": str(job.get("errmsg") or UNKNOWN)})
+        return PlainEvent("vm.backup_completed", {}, seconds)
+    return PlainEvent("vm.backup_failed", {"reason": str(job.get("errmsg") or UNKNOWN)}, seconds)
 
 
 def agent_lifecycle(state: int) -> PlainEvent:

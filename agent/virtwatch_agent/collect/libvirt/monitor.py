@@ -5,13 +5,14 @@ These functions run in the pool; monitor_queue.py decides when.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import libvirt
 
 from virtwatch_agent.collect.libvirt import readings
 from virtwatch_agent.collect.libvirt.connection import QEMU, Connection
 from virtwatch_agent.collect.libvirt.devices import Devices
+from virtwatch_agent.collect.libvirt.jobs import JobsSeen, read_jobs
 from virtwatch_agent.observations import Series
 from virtwatch_agent.seams import Clock
 from virtwatch_api.catalogue.readings import Source
@@ -56,6 +57,7 @@ class Answer:
     read: Mapping[str, Mapping[Source, Mapping[Series, float]]] = field(default_factory=dict)
     at: float = 0.0  # when it was read: seconds since 1970, and monotonic
     clock: float = 0.0
+    jobs: Mapping[str, JobsSeen] = field(default_factory=dict)
 
 
 def probe(connection: Connection, uuids: Iterable[str]) -> Answer:
@@ -82,6 +84,15 @@ def ask(connection: Connection, domains: Mapping[str, Devices], sources: frozens
 
     Without `sources` it is asked whether their monitors answer.
     """
+    answer = _ask_all(connection, domains, sources, clock)
+    if Source.BLOCK_JOBS not in sources:
+        return answer
+    return replace(answer, jobs=_jobs(connection, domains, answer.read, clock))
+
+
+def _ask_all(
+    connection: Connection, domains: Mapping[str, Devices], sources: frozenset[Source], clock: Clock
+) -> Answer:
     if connection.driver == QEMU:
         return _ask_bulk(connection, domains, sources, clock)
     seen = probe(connection, domains)
@@ -183,6 +194,16 @@ def _read_jobs(
             read[Source.JOB] = readings.migration(out)
         if Source.DIRTY_RATE in wanted:
             read[Source.DIRTY_RATE] = readings.dirty_rate(out, stats, now=clock.monotonic())
+
+
+def _jobs(
+    connection: Connection, domains: Mapping[str, Devices], uuids: Iterable[str], clock: Clock
+) -> dict[str, JobsSeen]:
+    found: dict[str, JobsSeen] = {}
+    for uuid in uuids:
+        with _only_this_figure():
+            found[uuid] = read_jobs(connection.domain(uuid), domains[uuid].disks, at=clock.time())
+    return found
 
 
 def _is_whole(sources: frozenset[Source], stats: Mapping[str, int | str]) -> bool:

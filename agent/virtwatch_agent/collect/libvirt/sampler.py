@@ -18,6 +18,7 @@ from virtwatch_agent.collect.libvirt.domains import Attached, Domains
 from virtwatch_agent.collect.libvirt.driver import Batch, read_cheaply
 from virtwatch_agent.collect.libvirt.endpoint import SLICE_S, Endpoint, Runtime
 from virtwatch_agent.collect.libvirt.high_water import HighWater
+from virtwatch_agent.collect.libvirt.jobs import JobsSeen
 from virtwatch_agent.collect.libvirt.monitor import Answer, Occupied
 from virtwatch_agent.collect.libvirt.monitor_queue import MonitorQueue
 from virtwatch_agent.collect.libvirt.states import States
@@ -89,6 +90,8 @@ class Sampler:
             else:
                 self._asked.discard(uuid)
             self._schedule.plan(vm_ref(uuid), group, intervals, now=now)
+            if Source.BLOCK_JOBS not in intervals:
+                self._domains.jobs_unasked(uuid)
 
     def scatter(self, uuid: str, within: Mapping[Source, float]) -> None:
         """Ask these sources of a domain at a random instant of so many seconds."""
@@ -318,6 +321,14 @@ class Sampler:
                 self._unchanged.answered(uuid, source, values)
                 self._deliver_of(endpoint, uuid, source, values, at=answer.at, clock=answer.clock)
         self._flush()
+        for uuid, seen in answer.jobs.items():
+            self._take_jobs(endpoint, uuid, seen, now=now)
+
+    def _take_jobs(self, endpoint: Endpoint, uuid: str, seen: JobsSeen, *, now: float) -> None:
+        found, asked = self._domains.find(uuid), self._schedule.was_due(vm_ref(uuid), Source.BLOCK_JOBS)
+        if found is not None and found[1].endpoint is endpoint and asked is not None:  # else nobody asks any more
+            self._states.sampled(uuid, Source.BLOCK_JOBS, now=now)
+            self._domains.jobs_seen(uuid, seen)
 
     def held(self, held: Mapping[str, Occupied]) -> None:
         """Take which VMs are not asked for now, for how long they have waited, and why."""

@@ -26,6 +26,11 @@ def _reason(*values: str) -> Attribute:
 
 
 _DEVICE = Attribute("device")
+_JOB = Attribute("job", ("pull", "copy", "commit", "active_commit"))
+_LOOKED_FOR = (
+    "libvirt does not report it: found within 15 s, or as the job ends, and only on VMs for which a rule asks for it; "
+    "jobs that run when the looks begin are not reported"
+)
 _CAUSE = Attribute("cause", ("oom", "qemu_exit"))
 _CAUSE_OF_END = Attribute("cause", (*_CAUSE.values, "deleted", "evicted"))
 
@@ -110,13 +115,21 @@ EVENTS: tuple[EventType, ...] = (
         Attribute("action", ("ignore", "inject", "fatal", "reset", "unknown")),
     ),
     _event("vm.device_removed", _I, "A device was unplugged.", _DEVICE),
+    _event(
+        "vm.block_job_started",
+        _I,
+        f"A block job of a disk started; {_LOOKED_FOR}.",
+        _DEVICE,
+        _JOB,
+        otel_name="libvirt.domain.block_job.started",
+    ),
     *(
         _event(
             f"vm.block_job_{outcome}",
             severity,
-            f"A block job of a disk {what}; libvirt does not tell when one starts.",
+            f"A block job of a disk {what}.",
             _DEVICE,
-            Attribute("job", ("pull", "copy", "commit", "active_commit")),
+            _JOB,
             otel_name=f"libvirt.domain.block_job.{outcome}",
         )
         for outcome, severity, what in (
@@ -126,6 +139,7 @@ EVENTS: tuple[EventType, ...] = (
             ("failed", _W, "failed"),
         )
     ),
+    _event("vm.backup_started", _I, f"A backup started; {_LOOKED_FOR}.", otel_name="libvirt.domain.backup.started"),
     _event("vm.backup_completed", _I, "A backup succeeded.", otel_name="libvirt.domain.backup.completed"),
     _event(
         "vm.backup_failed",

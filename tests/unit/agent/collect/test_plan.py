@@ -1,5 +1,7 @@
 """What the rules add up to where they ask for samples in different ways."""
 
+import pytest
+
 from tests.integration.agent_core.scripted import policy
 from virtwatch_agent.collect.plan import demand, scattered
 from virtwatch_api.catalogue.readings import Source
@@ -37,3 +39,35 @@ def test_a_share_lengthens_the_time_to_the_next_turn_but_not_the_stretch():
     sampled = policy(DISK, collection={"mode": "Sampled", "interval": "30s", "share": "0.25"})
 
     assert planned(sampled) == ({Source.BLOCK: 120.0}, {Source.BLOCK: 30.0})
+
+
+BACKUP = {"type": "vm.backup_started"}
+
+
+def warns(**body):
+    return {"name": next(iter(body)), "severity": "Warning", **body}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        warns(event=BACKUP),
+        warns(event={"type": "vm.block_job_started"}),
+        warns(pattern={"sequence": [BACKUP, {"absent": ["vm.backup_completed"]}], "within": "15m"}),
+        warns(pattern={"count": {**BACKUP, "by": "Node", "atLeast": 5}, "within": "1h"}),
+        warns(pattern={"count": {**BACKUP, "by": "Namespace", "atLeast": 5}, "within": "1h"}),
+    ],
+)
+def test_starts_of_jobs_are_looked_for_where_a_rule_needs_them(rule):
+    assert planned(policy(rule))[0] == {Source.BLOCK_JOBS: 15.0}
+
+
+def test_ends_of_jobs_cost_nothing():
+    assert planned(policy(warns(event={"type": "vm.backup_completed"})))[0] == {}
+
+
+def test_looks_for_jobs_do_not_stand_in_for_a_probe():
+    """They give no figures, by whose absence one knows that a monitor was never asked."""
+    stuck = {**warns(event={"type": "vm.telemetry_stuck"}), "name": "stuck"}
+
+    assert planned(policy(warns(event=BACKUP), stuck))[0] == {Source.BLOCK_JOBS: 15.0, Source.BALLOON: 15.0}

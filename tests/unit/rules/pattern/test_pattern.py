@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.integration.agent_core.scripted import policy
 from tests.unit.rules.judged import POLICY, T0, Judged
 from virtwatch_api.policy import Absent, CountPattern, EventMatch, PatternRule, SequencePattern, Severity
 from virtwatch_rules.pattern.history import MOST_EVENTS
@@ -107,6 +108,18 @@ def test_what_comes_in_time_is_no_absence(end: str) -> None:
     assert judged.tick(900) == judged.tick(5000) == []
 
 
+def test_a_backup_that_does_not_end_is_found_by_a_policy() -> None:
+    steps = [{"type": "vm.backup_started"}, {"absent": ["vm.backup_completed", "vm.backup_failed"]}]
+    (rule,) = policy({"name": "backup", "severity": "Warning", "pattern": {"sequence": steps, "within": "15m"}}).rules
+    judged = Judged(rule.body)
+    judged.event("vm.backup_started", 0, inferred=True)
+    judged.event("vm.backup_completed", 600)
+    judged.event("vm.backup_started", 1000, inferred=True)
+    assert judged.tick(1899) == []
+    assert judged.tick(1900) == [FIRED]
+    assert judged.event("vm.backup_completed", 2000) == [("Resolved", "EventCleared")]
+
+
 def test_an_end_that_is_heard_late_takes_the_alert_back() -> None:
     judged = Judged(STUCK)
     judged.event(STARTED, 0)
@@ -143,8 +156,8 @@ def test_a_restart_loses_no_event() -> None:
     judged, again = Judged(STUCK, LOOP), Judged()
     judged.event(STARTED, 0)
     crash(judged, 1, 2)
-    for policy, rule, document in judged.evaluator.learned():
-        again.evaluator.teach(policy, rule, json.loads(json.dumps(document)))
+    for key, rule, document in judged.evaluator.learned():
+        again.evaluator.teach(key, rule, json.loads(json.dumps(document)))
     again.apply(STUCK, LOOP)
     assert crash(again, 3) == [FIRED]
     assert sorted(again.tick(900)) == sorted([FIRED, OVER])

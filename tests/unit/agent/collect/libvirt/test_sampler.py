@@ -10,6 +10,8 @@ from typing import Any
 from virtwatch_agent.collect.cost import CostMeter
 from virtwatch_agent.collect.libvirt.devices import Devices
 from virtwatch_agent.collect.libvirt.domains import Attached
+from virtwatch_agent.collect.libvirt.jobs import JobsSeen
+from virtwatch_agent.collect.libvirt.monitor import Answer
 from virtwatch_agent.collect.libvirt.sampler import Sampler
 from virtwatch_agent.observations import Domain, DomainState, Sample, Unwatched
 from virtwatch_api.catalogue.readings import Source
@@ -45,6 +47,7 @@ class Node:
     now: float = 100.0
     slept: float = 0.0
     told: list[Any] = field(default_factory=list)
+    jobs: list[JobsSeen | None] = field(default_factory=list)  # None: nobody asks
 
     def __post_init__(self) -> None:
         self.endpoint: Any = SimpleNamespace(
@@ -72,6 +75,17 @@ class Node:
             return None
         domain = Domain(uuid, f"vm-{uuid}", "qemu:///system", "1", DomainState.RUNNING)
         return domain, Attached(self.endpoint, Devices(), self.readers[uuid], 0.0)  # type: ignore[arg-type]
+
+    connections = SimpleNamespace(well=lambda _: None)
+
+    def reason(self, _: str) -> str:
+        return ""
+
+    def jobs_seen(self, _: str, seen: JobsSeen) -> None:
+        self.jobs.append(seen)
+
+    def jobs_unasked(self, _: str) -> None:
+        self.jobs.append(None)
 
     def pass_(self, seconds: float) -> "Node":
         self.now += seconds
@@ -170,3 +184,28 @@ def test_a_vm_without_rules_of_mode_hybrid_is_not_glanced_at():
         node.readers["a"].ran += 1.0
         node.pass_(1.0)
     assert len(node.told) == 1
+
+
+def test_jobs_are_taken_as_long_as_somebody_asks_for_them() -> None:
+    node, seen = Node({"a": Reader(GOOD)}), JobsSeen(1.0, {})
+    answer = Answer({}, frozenset("a"), {"a": {}}, jobs={"a": seen})
+    node.sampler.plan("a", {Source.KERNEL: 1.0, Source.BLOCK_JOBS: 15.0})
+    node.jobs.clear()
+
+    node.pass_(15.0).sampler.answered(node.endpoint, answer)
+    assert node.jobs == [seen]
+
+    node.sampler.plan("a", {Source.KERNEL: 1.0})
+    node.sampler.answered(node.endpoint, answer)  # to what was asked before
+    assert node.jobs == [seen, None]
+
+
+def test_a_look_for_jobs_gives_no_sample_and_is_no_silence() -> None:
+    node = Node({"a": Reader(GOOD)})
+    node.sampler.plan("a", {Source.STATE: 1.0, Source.BLOCK_JOBS: 15.0})
+    node.pass_(0.0).pass_(60.0)
+    assert node.told[-1].values["telemetry.age", ""] == 60.0
+
+    node.sampler.answered(node.endpoint, Answer({}, frozenset("a"), {"a": {}}, jobs={"a": JobsSeen(1.0, {})}))
+    node.pass_(2.0)
+    assert node.told[-1].values["telemetry.age", ""] == 2.0
