@@ -220,6 +220,10 @@ class Evaluator:
                 del self._waiting[name]
                 yield from _ended(name, saved, Reason.DOMAIN_STOPPED, at=at)
 
+    def lose_sight(self) -> None:
+        """Take no samples until `vanish` or `leave` says what became of the target; alerts stand."""
+        self.present = False
+
     def leave(self, *, at: float) -> Iterator[Verdict]:
         """Let the alerts go with the target to another place; those about how this place sees it end."""
         going = list(self.records())

@@ -249,11 +249,14 @@ class Dispatch:
             self._emit(machine, machine.counted(event, pools_of(machine, event, self._objects)))
 
     def _appeared(self, appeared: Appeared) -> None:
+        uuid = appeared.domain.uuid
+        if self._inventory.place_no_more(uuid):  # it is back before the API said where it went
+            self._part(self._inventory.machines[uuid], "", now=appeared.at)
         machine, inferred = self._inventory.appear(appeared)
         self._outcome.changed = True
         self._save_domain(machine)
         self._apply(machine)
-        early = [event for event in self._early if event.target.id == appeared.domain.uuid]
+        early = [event for event in self._early if event.target.id == uuid]
         for event in early:
             self._early.remove(event)
         for event in (*inferred, *early):
@@ -270,11 +273,19 @@ class Dispatch:
         self._context.forget(machine)
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
-        if destination:
-            self._inventory.depart(machine, destination)
-            self._emit(machine, machine.leave(destination, now=vanished.at))
+        if machine.present and vanished.reason == "migrated" and machine.identity is not None and not destination:
+            machine.lose_sight()  # the journal keeps it as it ran: after a restart it is missing, as others that left
+            self._inventory.await_place(machine, clock=self._clock.monotonic())
+            return
+        self._part(machine, destination, now=vanished.at)
+
+    def _part(self, machine: VirtualMachine, to: str, *, now: float) -> None:
+        """Let the alerts of a VM that is gone go along with it to the node `to`, or end without one."""
+        if to:
+            self._inventory.depart(machine, to)
+            self._emit(machine, machine.leave(to, now=now))
         else:
-            self._emit(machine, machine.vanish(now=vanished.at))
+            self._emit(machine, machine.vanish(now=now))
         if machine.waits and not machine.known:
             self._inventory.await_name(machine, clock=self._clock.monotonic())
         self._save_domain(machine)
@@ -478,6 +489,8 @@ class Dispatch:
             self._outcome.changed = True
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
+        for machine in self._inventory.placed(clock=clock):
+            self._part(machine, self._inventory.destination(machine, "migrated"), now=now)
         lost, judging = self._context.lost, self._context.known
         for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)

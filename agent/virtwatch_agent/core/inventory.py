@@ -16,6 +16,7 @@ _GRACE = 30.0  # seconds in which a domain known from before must be found again
 # A VM of the API that an alert came before: KubeVirt may name its new node, and so its launcher, minutes late.
 _ARRIVES_WITHIN_S = 300.0
 _NAMED_WITHIN_S = 30.0  # the API says whose VM it was that has ended already; of most that is never said
+_PLACED_WITHIN_S = 30.0  # the API says to which node a VM went that has migrated already
 _MAX_DEPARTED = 256  # VMs that went on to another node; of older ones an alert that comes late ends here
 _MAX_NAMED = 256  # VMIs that the API names here no more; an alert that comes late waits the longer for older ones
 
@@ -30,6 +31,7 @@ class Inventory:
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
         self._unnamed: dict[str, float] = {}  # until when each that ended is waited for to be named, monotonic seconds
+        self._unplaced: dict[str, float] = {}  # the same for each that migrated, until the API says where to
         self._by_pod: dict[str, KubernetesIdentity] = {}
         self._named: dict[str, None] = {}  # VMIs that the API names or named here, the newest last
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
@@ -164,14 +166,28 @@ class Inventory:
             del self._unnamed[uuid]
         return [self.machines[uuid] for uuid in gone if uuid in self.machines]
 
+    def await_place(self, machine: VirtualMachine, *, clock: float) -> None:
+        """Keep a VM that migrated before the API said where to: its alerts go there."""
+        self._unplaced[machine.ref.id] = clock + _PLACED_WITHIN_S
+
+    def placed(self, *, clock: float) -> list[VirtualMachine]:
+        """Return, once, the VMs that were kept for a place: the API has said it, or will not any more."""
+        kept = [(self.machines[uuid], end) for uuid, end in self._unplaced.items()]
+        found = [machine for machine, end in kept if clock >= end or self.destination(machine, "migrated")]
+        return [machine for machine in found if self.place_no_more(machine.ref.id)]
+
+    def place_no_more(self, uuid: str) -> bool:
+        """Wait no more for the place of a VM; return whether it was waited for."""
+        return self._unplaced.pop(uuid, None) is not None
+
     def awaits(self, uuid: str) -> bool:
-        """Return whether a domain from before a restart may still be found again, or one that has ended be named."""
-        return uuid in self._unseen or uuid in self._unnamed
+        """Return whether a domain may still be found again, or the API say of one that is gone whose it is or where."""
+        return uuid in self._unseen or uuid in self._unnamed or uuid in self._unplaced
 
     @property
     def waits(self) -> bool:
-        """Return whether domains from before a restart are waited for."""
-        return bool(self._unseen)
+        """Return whether domains are waited for, or the places to which they went."""
+        return bool(self._unseen or self._unplaced)
 
     def missing(
         self, *, clock: float, lost: Callable[[str], bool], judging: bool = True
@@ -200,6 +216,7 @@ class Inventory:
         """Drop a VM."""
         self.machines.pop(uuid, None)
         self._unnamed.pop(uuid, None)
+        self._unplaced.pop(uuid, None)
 
 
 def _vmi(subject: Subject) -> tuple[str, str]:

@@ -154,6 +154,10 @@ class VirtualMachine(Target):
         self._end()
         yield from self._verdicts(self.evaluator.vanish(at=now, seen=self.seen))
 
+    def lose_sight(self) -> None:
+        """Let the alerts stand: the VM is not here any more, and nobody knows yet where it is."""
+        self.evaluator.lose_sight()
+
     def leave(self, to: str, *, now: float) -> Iterator[Verdict]:
         """Let the alerts go with the VM, which has migrated to the node `to`."""
         self._end()

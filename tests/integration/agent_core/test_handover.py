@@ -16,14 +16,18 @@ from virtwatch_agent.observations import (
     IdentitiesChanged,
     KubernetesIdentity,
     NodeChanged,
+    Sample,
     Vanished,
 )
 from virtwatch_api.alert import Action, Reason
+from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import Handover, NodeStatus
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover
+from virtwatch_api.targets import vm_ref
 
 FAILED = {"name": "failed", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.stopped"]}}
 STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped"}}
+RSS = {("memory.rss", ""): 150.0}
 SLOW = {"name": "slow", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}, "for": "1h"}}
 
 
@@ -40,12 +44,12 @@ class Nodes:
     source: Agent
     target: Agent
 
-    def fire(self, *rules: dict) -> NodeStatus:
-        """Let the VM run on the source with an alert, and begin to migrate."""
+    def fire(self, *rules: dict, to: str = "n2") -> NodeStatus:
+        """Let the VM run on the source with an alert, and begin to migrate; `to` is what the API says of where to."""
         self.source.judge_by(policy(*(rules or (BUSY,))))
         self.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).see(150)
         status = self.source.until(lambda status: status.counts.warning + status.counts.pending == 1)
-        self.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+        self.source.say(IdentitiesChanged((identity("pod-a", to=to),)))
         return status
 
     def leave(self) -> Handover:
@@ -279,6 +283,61 @@ def test_a_vm_that_stops_before_the_api_names_its_node_stopped(nodes: Nodes) -> 
 
     (fired,) = nodes.target.until(lambda status: bool(status.transitions)).transitions
     assert (fired.alert.rule, str(fired.subject)) == ("stopped", "shop/db-1")
+
+
+@pytest.mark.parametrize("rule", [BUSY, FAILED])
+def test_a_vm_takes_its_alert_along_once_the_api_says_where_to(nodes: Nodes, rule: dict) -> None:
+    nodes.source.judge_by(policy(rule))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0))
+    nodes.source.hear("vm.io_error").see(150)
+    before = nodes.source.until(lambda status: bool(status.firing)).firing[0]
+    nodes.source.hear("vm.stopped", reason="migrated").say(Vanished(UUID, time.time(), "migrated"))
+    waiting = nodes.source.until(lambda status: status.virtual_machines == 0)
+    assert actions(waiting) == [Action.FIRED]
+    assert [item.alert for item in waiting.firing] == [before.alert]
+
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)), IdentitiesChanged(()))
+
+    sent = nodes.source.until(lambda status: not status.firing).transitions[-1]
+    assert (sent.action, sent.alert, round(sent.since, 6)) == (Action.HANDED_OVER, before.alert, round(before.since, 6))
+    assert sent.move is not None
+    assert sent.move.to == "n2"
+
+
+def test_an_alert_ends_if_the_api_never_says_where_its_vm_went(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._PLACED_WITHIN_S", 1.0)
+    nodes.fire(to="")
+    nodes.source.say(Vanished(UUID, time.time(), "migrated"))
+
+    status = nodes.source.until(lambda status: not status.firing)
+
+    assert status.transitions[-1].reason is Reason.DOMAIN_STOPPED
+
+
+def test_a_restart_before_the_api_says_where_to_loses_no_alert(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    nodes.fire(to="")
+    nodes.source.say(Vanished(UUID, time.time(), "migrated"))
+    nodes.source.until(lambda status: status.virtual_machines == 0)
+    nodes.source.restart()
+
+    nodes.source.judge_by(policy(BUSY))
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)), IdentitiesChanged(()))
+
+    assert actions(nodes.source.until(lambda status: not status.firing)) == [Action.FIRED, Action.HANDED_OVER]
+
+
+def test_a_vm_that_is_back_before_the_api_says_where_it_went_is_judged(nodes: Nodes) -> None:
+    nodes.fire(to="")
+    back = replace(domain("pod-a"), incarnation="again")
+    nodes.source.say(Vanished(UUID, time.time(), "migrated"), Appeared(back, time.time()))
+    nodes.source.say(IdentitiesChanged((identity("pod-a", to="n2"),)))
+    nodes.source.until_ticked()
+    nodes.source.say(Sample(vm_ref(UUID), Source.KERNEL, "again", *[time.time()] * 2, time.monotonic(), RSS))
+
+    status = nodes.source.until(lambda status: bool(status.firing) and status.sequence == 3)
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
 
 
 def test_an_alert_that_comes_after_its_vm_has_gone_on_follows_it(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
