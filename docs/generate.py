@@ -42,8 +42,9 @@ that is gone, and of a signal that has no value, end at once (OTLP's `NO_RECORDE
 A gauge of a signal is its value over the export interval. A *summary* is an exponential histogram, cumulative, of every
 value that was derived: the peak between two exports survives. For a backend that takes none, set
 `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram`: summaries are gauges then.
-Prometheus 3 keeps and shows it as a native histogram: `histogram_quantile(1, increase(libvirt_domain_cpu_utilization[5m]))`
-is the peak of five minutes, `histogram_avg(…)` of the same their mean.
+Prometheus 3 keeps and shows it as a native histogram:
+`histogram_quantile(1, increase(libvirt_domain_cpu_utilization[5m]))` is the peak of five minutes,
+`histogram_avg(…)` of the same their mean.
 
 A policy chooses another instrument for the targets that it is in force for, by `spec.collection.instruments`: for
 example `vm.network.receive.rate: Gauge` exports the rate itself beside its counter (`libvirt.domain.network.rate`), and
