@@ -397,7 +397,9 @@ class Dispatch:
         """Go on with an alert that came along with its VM."""
         subject = handover.transition.subject
         here = self._inventory.machines.get(subject.target.id)
-        if here is not None and here.other_than(subject):
+        if here is not None and here.instance_before(subject):
+            self._inventory.succeed(here, subject, clock=self._clock.monotonic())
+        elif here is not None and here.other_than(subject):
             self._emit(here, on_stranger(adopted(handover), here.subject.node, now=self._clock.time()))
             return
         machine = self._inventory.expect(subject, clock=self._clock.monotonic())

@@ -113,6 +113,16 @@ class Inventory:
             self._found_by[subject.target.id] = clock + self._time_to_find(expected)
         return machine
 
+    def succeed(self, earlier: VirtualMachine, subject: Subject, *, clock: float) -> None:
+        """Let the VM of an alert take the place of its earlier instance, which has ended; its alerts continue."""
+        uuid = earlier.ref.id
+        self.forget(uuid)
+        for waited in (self._unseen, self._found_by, self._stopped):
+            waited.pop(uuid, None)
+        machine = self.expect(subject, clock=clock)
+        for record in earlier.records():
+            machine.restore(record)
+
     def _time_to_find(self, record: DomainRecord) -> float:
         """Return how many seconds a VM has to be found: one that has yet to come has more until the API names it."""
         found = record.identity

@@ -97,6 +97,12 @@ class VirtualMachine(Target):
         mine = self.subject.uid
         return bool(mine and subject.uid and mine != subject.uid)
 
+    def instance_before(self, subject: Subject) -> bool:
+        """Return whether this is an earlier instance of an alert's VM: gone, and its name is another VMI's now."""
+        mine = self.subject
+        named_alike = (mine.namespace, mine.name) == (subject.namespace, subject.name)
+        return named_alike and not self.present and self.other_than(subject)
+
     def apply(self, resolution: Resolution, policies: Collection[PolicyKey], *, now: float) -> Iterator[Verdict]:
         """Put rules in force; alerts whose rule still stands keep their state, the others end."""
         arrived, self._on_arrival = self._on_arrival, []

@@ -28,6 +28,7 @@ from virtwatch_api.targets import vm_ref
 FAILED = {"name": "failed", "severity": "Critical", "event": {"type": "vm.io_error", "resolveOn": ["vm.stopped"]}}
 STOPPED = {"name": "stopped", "severity": "Warning", "event": {"type": "vm.stopped"}}
 RSS = {("memory.rss", ""): 150.0}
+CRASHED = {"name": "crashed", "severity": "Critical", "event": {"type": "vm.crashed"}}
 SLOW = {"name": "slow", "threshold": {"signal": "vm.memory.rss", "warning": {"above": 100}, "for": "1h"}}
 
 
@@ -187,6 +188,44 @@ def test_an_alert_does_not_land_on_another_vm_that_has_the_same_uuid(nodes: Node
     (ended,) = status.transitions
     assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
     assert (ended.subject.namespace, ended.subject.uid, ended.subject.node) == ("shop", "vmi-1", "n2")
+
+
+def remember(nodes: Nodes, other: KubernetesIdentity) -> None:
+    """Let a VM with the same UUID have crashed on the target, where that still fires."""
+    nodes.target.judge_by(policy(BUSY, CRASHED))
+    earlier = replace(domain("pod-0"), incarnation="qemu-before")
+    nodes.target.say(IdentitiesChanged((other,)), Appeared(earlier, time.time()))
+    nodes.target.hear("vm.crashed", reason="crashed").say(Vanished(UUID, time.time(), "crashed"))
+    nodes.target.say(IdentitiesChanged(()))
+    nodes.target.until(lambda status: bool(status.firing) and status.virtual_machines == 0)
+
+
+def test_an_alert_lands_where_the_vm_was_before_its_restart(nodes: Nodes) -> None:
+    """A firmware UUID survives restarts of a VM, its VMI's uid does not."""
+    remember(nodes, replace(identity("pod-0"), vmi_uid="vmi-0"))
+    before = nodes.fire().firing[0]
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+    waiting = nodes.target.until(lambda status: len(status.firing) == 2)
+    assert {item.subject.uid for item in waiting.firing} == {"vmi-1"}
+
+    nodes.arrive()
+    nodes.target.see(150)
+    status = nodes.target.until(lambda status: status.virtual_machines == 1)
+
+    assert {item.alert.rule for item in status.firing} == {"busy", "crashed"}
+    assert round(before.since, 6) in since(status)
+    assert actions(status) == [Action.FIRED]
+
+
+def test_an_alert_does_not_land_on_a_namesake_that_crashed(nodes: Nodes) -> None:
+    remember(nodes, replace(identity("pod-0"), namespace="dev", vmi_uid="vmi-2"))
+    nodes.fire()
+
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)))
+
+    status = nodes.target.until(lambda status: Action.RESOLVED in actions(status))
+    assert status.transitions[-1].subject.namespace == "shop"
+    assert [item.subject.namespace for item in status.firing] == ["dev"]
 
 
 def test_an_alert_is_taken_once_though_it_is_told_again_and_the_agent_restarts(nodes: Nodes) -> None:
