@@ -218,7 +218,8 @@ class Dispatch:
         if verdicts or target.awake:  # else the journal holds all that there is of its alerts
             self._emit(target, verdicts)
 
-    def _event(self, event: TargetEvent) -> None:
+    def _event(self, event: TargetEvent, *, final: bool = False) -> None:
+        """Judge an event; a `final` stop waits for nothing."""
         if event.target.kind in OBJECTS:
             self._object_event(event)
             return
@@ -228,8 +229,12 @@ class Dispatch:
             return
         if machine.knows(event):
             return
-        if event.type == "vm.stopped" and self._inventory.destination(machine, event.attributes.get("reason", "")):
+        reason = event.attributes.get("reason", "")
+        if event.type == "vm.stopped" and self._inventory.destination(machine, reason):
             event = replace(event, attributes={"reason": "migrated"})  # nobody saw it leave, but it has not stopped
+        elif (event.type, reason) == ("vm.stopped", "lost") and machine.migrates and not final:
+            self._inventory.await_place(machine, clock=self._clock.monotonic(), stop=event)
+            return
         event = _with_cause(event, machine)
         self._outcome.changed = True
         under = machine.migration.under
@@ -250,8 +255,9 @@ class Dispatch:
 
     def _appeared(self, appeared: Appeared) -> None:
         uuid = appeared.domain.uuid
-        if self._inventory.place_no_more(uuid):  # it is back before the API said where it went
-            self._part(self._inventory.machines[uuid], "", now=appeared.at)
+        if self._inventory.awaits_place(uuid):  # it is back before the API said where it went
+            stop = self._inventory.place_no_more(uuid)
+            self._placed(self._inventory.machines[uuid], "", stop, now=appeared.at)
         machine, inferred = self._inventory.appear(appeared)
         self._outcome.changed = True
         self._save_domain(machine)
@@ -274,10 +280,18 @@ class Dispatch:
         self._outcome.changed = True
         destination = self._inventory.destination(machine, vanished.reason)
         if machine.present and vanished.reason == "migrated" and machine.identity is not None and not destination:
-            machine.lose_sight()  # the journal keeps it as it ran: after a restart it is missing, as others that left
             self._inventory.await_place(machine, clock=self._clock.monotonic())
+        if self._inventory.awaits_place(vanished.uuid):
+            machine.lose_sight()  # the journal keeps it as it ran: after a restart it is missing, as others that left
             return
         self._part(machine, destination, now=vanished.at)
+
+    def _placed(self, machine: VirtualMachine, to: str, stop: TargetEvent | None, *, now: float) -> None:
+        """Judge the end of a VM, which waited for what the API says of where it went."""
+        if stop is not None:
+            self._event(replace(stop, attributes={"reason": "migrated"}) if to else stop, final=True)
+        if to or not machine.present:
+            self._part(machine, to, now=now)
 
     def _part(self, machine: VirtualMachine, to: str, *, now: float) -> None:
         """Let the alerts of a VM that is gone go along with it to the node `to`, or end without one."""
@@ -491,8 +505,8 @@ class Dispatch:
             self._outcome.changed = True
         clock = self._clock.monotonic()
         now = self._timeline.at(clock)
-        for machine in self._inventory.placed(clock=clock):
-            self._part(machine, self._inventory.destination(machine, "migrated"), now=now)
+        for machine, to, stop in self._inventory.placed(clock=clock):
+            self._placed(machine, to, stop, now=now)
         lost, judging = self._context.lost, self._context.known
         for uuid, found in self._inventory.missing(clock=clock, lost=lost, judging=judging).items():
             self._ended(self._inventory.machines[uuid], found, now=now)

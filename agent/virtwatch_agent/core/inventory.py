@@ -31,7 +31,8 @@ class Inventory:
         self._found_by: dict[str, float] = {}  # monotonic seconds, for each that is unseen
         self._stopped: dict[str, FoundStopped] = {}  # those of which their libvirt says why they will not be found
         self._unnamed: dict[str, float] = {}  # until when each that ended is waited for to be named, monotonic seconds
-        self._unplaced: dict[str, float] = {}  # the same for each that migrated, until the API says where to
+        # The same for each that migrated, until the API says where to, with the stop that waits to be judged by that.
+        self._unplaced: dict[str, tuple[float, TargetEvent | None]] = {}
         self._by_pod: dict[str, KubernetesIdentity] = {}
         self._named: dict[str, None] = {}  # VMIs that the API names or named here, the newest last
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
@@ -79,11 +80,14 @@ class Inventory:
 
     def identify(self, identities: Iterable[KubernetesIdentity], *, clock: float) -> list[VirtualMachine]:
         """Take what the Kubernetes API says of VMs; return those for which it changed. What left the API is kept."""
-        self._by_pod = {pod: identity for identity in identities for pod in identity.pod_uids}
+        by_vmi = {identity.vmi_uid: identity for identity in identities}
+        self._by_pod = {pod: identity for identity in by_vmi.values() for pod in identity.pod_uids}
         self._note_named(clock=clock)
         changed = []
         for machine in self.machines.values():
             identity = self._by_pod.get(machine.domain.pod_uid or "")
+            if identity is None and machine.ref.id in self._unplaced:  # its pod ends before its migration does
+                identity = by_vmi.get(machine.subject.uid or "")
             if identity is not None and identity != machine.identity:
                 machine.identity = identity
                 self._arrived(machine)
@@ -176,19 +180,33 @@ class Inventory:
             del self._unnamed[uuid]
         return [self.machines[uuid] for uuid in gone if uuid in self.machines]
 
-    def await_place(self, machine: VirtualMachine, *, clock: float) -> None:
-        """Keep a VM that migrated before the API said where to: its alerts go there."""
-        self._unplaced[machine.ref.id] = clock + _PLACED_WITHIN_S
+    def await_place(self, machine: VirtualMachine, *, clock: float, stop: TargetEvent | None = None) -> None:
+        """Keep a VM that migrated before the API said where to: its alerts go there.
 
-    def placed(self, *, clock: float) -> list[VirtualMachine]:
-        """Return, once, the VMs that were kept for a place: the API has said it, or will not any more."""
-        kept = [(self.machines[uuid], end) for uuid, end in self._unplaced.items()]
-        found = [machine for machine, end in kept if clock >= end or self.destination(machine, "migrated")]
-        return [machine for machine in found if self.place_no_more(machine.ref.id)]
+        Of one that was lost while it migrated, `stop` waits for whether it has gone on.
+        """
+        self._unplaced[machine.ref.id] = clock + _PLACED_WITHIN_S, stop
 
-    def place_no_more(self, uuid: str) -> bool:
-        """Wait no more for the place of a VM; return whether it was waited for."""
-        return self._unplaced.pop(uuid, None) is not None
+    def placed(self, *, clock: float) -> list[tuple[VirtualMachine, str, TargetEvent | None]]:
+        """Return, once, the VMs that need not be kept any more, to which node each went ("" for none), and its stop."""
+        found = []
+        for uuid, (end, stop) in list(self._unplaced.items()):
+            machine = self.machines[uuid]
+            migrates = stop is not None and machine.identity is not None and machine.identity.migrating
+            to = self.destination(machine, "lost" if migrates else "migrated")
+            if to or clock >= end or (stop is not None and not migrates):
+                del self._unplaced[uuid]
+                found.append((machine, to, stop))
+        return found
+
+    def awaits_place(self, uuid: str) -> bool:
+        """Return whether the API is still to say where a VM went, or whether it did."""
+        return uuid in self._unplaced
+
+    def place_no_more(self, uuid: str) -> TargetEvent | None:
+        """Wait no more for the place of a VM; return the stop that waited for it."""
+        _, stop = self._unplaced.pop(uuid)
+        return stop
 
     def awaits(self, uuid: str) -> bool:
         """Return whether a domain may still be found again, or the API say of one that is gone whose it is or where."""

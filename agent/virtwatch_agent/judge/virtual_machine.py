@@ -54,6 +54,11 @@ class VirtualMachine(Target):
         return self.present and self.domain.state is DomainState.RUNNING
 
     @property
+    def migrates(self) -> bool:
+        """Return whether it is there and the API says that it migrates away from this node now."""
+        return self.present and self.identity is not None and bool(self.identity.migrating)
+
+    @property
     def selector_identity(self) -> TargetIdentity:
         """Return what policies select by."""
         if self.identity is None:

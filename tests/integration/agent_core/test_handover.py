@@ -309,6 +309,81 @@ def test_a_stop_that_nobody_saw_is_a_migration_where_the_vm_lives_on(nodes: Node
     assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
 
 
+def lose(nodes: Nodes) -> KubernetesIdentity:
+    """Let the source lose its VM in a migration, with an alert on an event; return what the API says of the VM."""
+    nodes.source.judge_by(policy(FAILED, STOPPED))
+    nodes.source.say(IdentitiesChanged((identity("pod-a"),)), Appeared(domain("pod-a"), 0.0)).hear("vm.io_error")
+    nodes.source.until(lambda status: bool(status.firing))
+    migrates = replace(identity("pod-a", to="n2"), migrating="migration-1")
+    nodes.source.say(IdentitiesChanged((migrates,)))
+    nodes.source.hear("vm.stopped", reason="lost").say(Vanished(UUID, time.time(), "lost"))
+    waiting = nodes.source.until(lambda status: status.virtual_machines == 0)
+    assert actions(waiting) == [Action.FIRED]
+    return migrates
+
+
+GONE_ON = [
+    pytest.param({}, id="it left this node's VMIs"),
+    pytest.param({"migrating": ""}, id="the migration is over, and its label is not changed yet"),
+    pytest.param({"migrating": "", "pod_uids": ()}, id="and its pod has ended"),
+]
+
+
+@pytest.mark.parametrize("changes", GONE_ON)
+def test_a_vm_lost_while_it_migrates_has_gone_on_if_the_api_says_so(nodes: Nodes, changes: dict) -> None:
+    """Its connection closed before the stop was read."""
+    migrates = lose(nodes)
+
+    nodes.source.say(IdentitiesChanged((replace(migrates, **changes),) if changes else ()))
+
+    status = nodes.source.until(lambda status: not status.firing)
+    assert actions(status) == [Action.FIRED, Action.HANDED_OVER]
+    assert "vm.migration_completed" in nodes.source.outside.received
+
+
+@pytest.mark.parametrize("pods", [("pod-a",), ()])
+def test_a_vm_lost_while_it_migrates_stopped_if_that_failed(nodes: Nodes, pods: tuple[str, ...]) -> None:
+    failed = replace(lose(nodes), migrating="", migration_target="", migration_failed="aborted", pod_uids=pods)
+
+    nodes.source.say(IdentitiesChanged((failed,)))
+
+    status = nodes.source.until(lambda status: "stopped" in [item.alert.rule for item in status.firing])
+    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
+
+
+def test_a_vm_lost_in_a_migration_that_does_not_end_stopped(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtwatch_agent.core.inventory._PLACED_WITHIN_S", 1.0)
+    lose(nodes)
+
+    status = nodes.source.until(lambda status: "stopped" in [item.alert.rule for item in status.firing])
+
+    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
+
+
+def test_a_vm_lost_while_it_migrates_and_found_again_stopped(nodes: Nodes) -> None:
+    lose(nodes)
+
+    nodes.source.say(Appeared(replace(domain("pod-a"), incarnation="again"), time.time(), "booted", started=True))
+
+    status = nodes.source.until(lambda status: "stopped" in [item.alert.rule for item in status.firing])
+    assert status.virtual_machines == 1
+    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
+
+
+def test_a_vm_that_restarts_unseen_while_it_migrates_stopped(nodes: Nodes) -> None:
+    """The tracker finds another QEMU: the VM stopped and started, but was never gone: what fires on samples stays."""
+    nodes.source.judge_by(policy(BUSY, STOPPED))
+    migrates = replace(identity("pod-a", to="n2"), migrating="migration-1")
+    nodes.source.say(IdentitiesChanged((migrates,)), Appeared(domain("pod-a"), 0.0)).see(150)
+    nodes.source.until(lambda status: bool(status.firing))
+
+    nodes.source.hear("vm.stopped", reason="lost")
+    nodes.source.say(Appeared(replace(domain("pod-a"), incarnation="again"), time.time(), "booted", started=True))
+
+    status = nodes.source.until(lambda status: len(status.firing) == 2)
+    assert actions(status) == [Action.FIRED, Action.FIRED]
+
+
 def test_a_vm_that_stops_before_the_api_names_its_node_stopped(nodes: Nodes) -> None:
     """KubeVirt names the new node a moment after the VM runs there; by that its agent learns whose VM it is."""
     nodes.target.judge_by(policy(STOPPED))
