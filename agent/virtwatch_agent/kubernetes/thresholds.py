@@ -3,21 +3,24 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from virtwatch_agent.kubernetes.claims import StorageClasses
 from virtwatch_agent.kubernetes.documents import NodeReader, ThresholdReader, claims_of, read_identities
 from virtwatch_agent.kubernetes.memory import ThresholdMemory
-from virtwatch_agent.observations import IdentitiesChanged, Observation, ThresholdsChanged
+from virtwatch_agent.observations import IdentitiesChanged, KubernetesIdentity, Observation, ThresholdsChanged
 from virtwatch_agent.seams import Deliver
 from virtwatch_kube import paths
 from virtwatch_kube.client import Json, KubeClient
+from virtwatch_kube.errors import KubeError, NotFound
 from virtwatch_kube.watch import Watch
 from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 
+VMIS = "virtualmachineinstances"
 NODE_LABEL = "kubevirt.io/nodeName"  # KubeVirt's own, on each VMI that was handed to a node
 SETTLE_S = 0.05  # a burst of changes becomes one delivery
 # Times what a write took, until the next: an edit is written at once, a storm of edits costs a tenth; but none waits
@@ -45,6 +48,7 @@ class KubernetesThresholds:
         on_new_node_monitor: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
+        self._client = client
         self._memory = ThresholdMemory(state_dir)
         self._reader = ThresholdReader(operator_namespace=operator_namespace)
         self._node_reader = NodeReader()
@@ -60,7 +64,7 @@ class KubernetesThresholds:
             outages=outages,
         )
         self._vmis = Watch(
-            paths.resource(paths.KUBEVIRT, "virtualmachineinstances"),
+            paths.resource(paths.KUBEVIRT, VMIS),
             client=client,
             labels=f"{NODE_LABEL}={node}",
             on_change=self._changed,
@@ -152,9 +156,27 @@ class KubernetesThresholds:
         if self._vmis.synced:
             identities = read_identities(self._vmis.objects(), node=self._node, classes=self._classes.known)
             self._classes.want(claims_of(identities))
+            if moved := tuple(self._moved(identities)):  # a watch by label does not show what took a VMI out of it
+                self._tell(IdentitiesChanged((*identities.identities, *moved)))
             self._tell(identities)
         for document in self._node_monitor.objects():
             self._tell(self._node_reader.read(document))
+
+    def _moved(self, now: IdentitiesChanged) -> Iterator[KubernetesIdentity]:
+        """Ask, once, for VMIs that are this node's no more and did not say where they migrate; yield those that did."""
+        before, here = self._delivered.get(IdentitiesChanged), {item.vmi_uid for item in now.identities}
+        for item in before.identities if isinstance(before, IdentitiesChanged) else ():
+            if item.vmi_uid in here or item.migration_target or item.leaving == "deleted":
+                continue
+            try:
+                vmi = self._client.get(paths.resource(paths.KUBEVIRT, VMIS, namespace=item.namespace, name=item.name))
+            except NotFound:
+                continue
+            except KubeError:
+                return
+            (found,) = read_identities([vmi], node=self._node).identities
+            if found.migration_target and found.vmi_uid == item.vmi_uid:
+                yield replace(item, migration_target=found.migration_target)
 
     def _save(self, documents: Sequence[Json]) -> None:
         begun = time.monotonic()

@@ -216,6 +216,30 @@ def test_only_this_nodes_vms_are_known(client, source, namespace):
     wait_for(lambda: mine(("theirs", ("pod-4",))), what="the deletion", deadline=30)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["the watch has said it", "the watch has not said it"])
+def test_where_a_vm_migrated_is_known_before_it_is_gone(client, source, namespace, known):
+    path = paths.resource(paths.KUBEVIRT, "virtualmachineinstances", namespace=namespace)
+    state = {"migrationState": {"targetNode": "other", "sourceNode": NODE}, "activePods": {"pod-1": NODE}}
+    client.create(path, vmi("moves", **(state if known else {"activePods": {"pod-1": NODE}})))
+    client.create(path, vmi("deleted", activePods={"pod-2": NODE}))
+    _, core = source()
+
+    def mine():
+        changed = core.newest(IdentitiesChanged)
+        return None if changed is None else {item.name for item in changed.identities}
+
+    wait_for(lambda: mine() == {"moves", "deleted"}, what="both VMs", deadline=30)
+    client.delete(f"{path}/deleted")
+    wait_for(lambda: mine() == {"moves"}, what="the deletion", deadline=30)
+    client.apply(f"{path}/moves", vmi("moves", node="other", **state), manager="test")
+    wait_for(lambda: mine() == set(), what="the VM's departure", deadline=30)
+
+    said = [item for changed in core.received if isinstance(changed, IdentitiesChanged) for item in changed.identities]
+    last = [item for item in said if item.name == "moves"][-1]
+    assert (last.migration_target, last.pod_uids) == ("other", ("pod-1",))
+    assert {item.migration_target for item in said if item.name == "deleted"} == {""}
+
+
 def test_what_the_operator_acknowledges_is_heard_and_the_agents_own_writes_are_not(client, source):
     new = []
     body = {"apiVersion": paths.VIRTWATCH, "kind": "NodeMonitor", "metadata": {"name": NODE, "labels": {"zone": "a"}}}
