@@ -3,7 +3,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from virtwatch_api.alert import AlertKey
 from virtwatch_api.nodemonitor import FiringAlert, NodeMonitor
@@ -263,9 +263,16 @@ def _alerts(latest: _Latest | None) -> set[AlertKey]:
 
 
 def _moving(monitor: NodeMonitor) -> list[FiringAlert]:
-    """Return alerts that fire and are on their way: from a node, or to it and not taken yet."""
-    found = [item.firing for item in (*monitor.arriving, *monitor.leaving)]
-    return [item for item in found if item is not None]
+    """Return alerts that fire and are on their way: from a node, or to it and not taken yet.
+
+    What waits for a node is that node's, as its VM is: it counts for as long as the VM is there.
+    """
+    leaving = [item.firing for item in monitor.leaving]
+    arriving = [item.firing for item in monitor.arriving]
+    return [
+        *(replace(item, subject=replace(item.subject, node=monitor.node)) for item in arriving if item is not None),
+        *(item for item in leaving if item is not None),
+    ]
 
 
 def _by_policy(monitor: NodeMonitor) -> Mapping[PolicyKey, Report]:

@@ -269,7 +269,7 @@ class Leader:
         announcer = Announcer(
             client=client,
             hand=self._sinks.hand,
-            continuity=Continuity(client=client, fleet=self._fleet, trust=self._trust),
+            continuity=Continuity(client=client, fleet=self._fleet, trust=self._trust, gone=self._pods.gone),
             trust=self._trust,
             monitor_of=self._monitor_once_all_are_known,
             policy_uid=self._of_policies.uid,

@@ -23,12 +23,13 @@ _MOST_HELD = 384 * 1024  # bytes of what waits for one node's agent, beyond whic
 
 
 class Continuity:
-    """Hand alerts over from node to node."""
+    """Hand alerts over from node to node; `gone` tells whether a node's agent is gone for good."""
 
-    def __init__(self, *, client: KubeClient, fleet: Fleet, trust: Trust) -> None:
+    def __init__(self, *, client: KubeClient, fleet: Fleet, trust: Trust, gone: Callable[[str], bool]) -> None:
         self._client = client
         self._fleet = fleet
         self._trust = trust
+        self._gone = gone
 
     def to_announce(self, monitor: NodeMonitor, transition: Transition) -> Transition | None:
         """Return what is to be reported of a transition; None when its alert only continues, on another node.
@@ -58,7 +59,7 @@ class Continuity:
     def _hand_over(self, monitor: NodeMonitor, transition: Transition, move: Move) -> Transition | None:
         assert monitor.status is not None
         handover = Handover(monitor.status.epoch, transition, move)
-        if self._agent_on(move.to) and self._trust.may_hand_over(transition.subject, to=move.to):
+        if self._takes(move.to) and self._trust.may_hand_over(transition.subject, to=move.to):
             with suppress(NotFound):
                 self._change(move.to, lambda held: _with(held, handover))
                 return None
@@ -66,19 +67,29 @@ class Continuity:
         return gone if transition.severity is not None else None
 
     def _sent_before(self, monitor: NodeMonitor, transition: Transition) -> list[Handover]:
-        """Return what a node handed over in this turn: the target's NodeMonitor is seen only later."""
+        """Return what a node handed over in this turn: the target's NodeMonitor is seen only later.
+
+        What waits for a silent node does not count, as what fires there.
+        """
+        silent = self._fleet.presence.silent
         sent = [item for item in monitor.leaving if item.transition.sequence < transition.sequence]
-        return [item for item in sent if self._agent_on(item.move.to) and not self._taken(item)]
+        return [
+            item for item in sent if item.move.to not in silent and self._takes(item.move.to) and not self._taken(item)
+        ]
 
     def _taken(self, handover: Handover) -> bool:
         there = self._fleet.monitor(handover.move.to)
         return there is not None and handover.id in there.adopted
 
-    def _agent_on(self, node: str) -> bool:
-        """Return whether there is who continues with an alert, and has room for it."""
+    def _takes(self, node: str) -> bool:
+        """Return whether there is who continues with an alert, and has room for it.
+
+        An agent that is silent takes it when it is back: migrations load a node, and its agent may be late by that.
+        """
         there = self._fleet.monitor(node)
-        speaks = there is not None and there.status is not None and node not in self._fleet.presence.silent
-        return speaks and there is not None and len(there.handovers) < MAX_HANDOVERS
+        if there is None or there.status is None or self._gone(node):
+            return False
+        return len(there.handovers) < MAX_HANDOVERS
 
     def _change(self, node: str, change: Callable[[list[Json]], list[Json]]) -> None:
         path = virtwatch("nodemonitors", name=node)

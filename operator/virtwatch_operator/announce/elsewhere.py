@@ -17,7 +17,8 @@ def elsewhere(
 ) -> Severity | None:
     """Return with which severity the alert of a transition of the node `here` fires apart from it.
 
-    `sent` is what `here` has handed over before and nobody took yet. What a silent node said last does not count.
+    `sent` is what `here` has handed over before and nobody took yet. What a silent node said last does not count, nor
+    what waits for it: should it never be back, nothing that another node finds may be kept from people by that.
     """
     taken = here.adopted
     came_later = [item for item in here.handovers if transition.sequence <= taken.get(item.id, transition.sequence)]

@@ -46,6 +46,7 @@ class AgentPods:
         self._pods: dict[str, dict[str, _Pod]] = {}
         self._node_of: dict[str, str] = {}
         self._gone: dict[str, float] = {}  # since when a node that had an agent has none
+        self._watched_since: float | None = None
         self._said: dict[str, AgentState] = {}
         self._lock = threading.Lock()
 
@@ -55,6 +56,8 @@ class AgentPods:
         assert document is not None
         name = document["metadata"]["name"]
         with self._lock:
+            if self._watched_since is None:
+                self._watched_since = self._clock()
             node = _node(document) or self._node_of.get(name, "")
             if not node:
                 return
@@ -85,6 +88,13 @@ class AgentPods:
         """Return whether a node has an agent."""
         with self._lock:
             return node in self._pods
+
+    def gone(self, node: str) -> bool:
+        """Return whether a node has had no agent for a minute, so that none will be back soon."""
+        with self._lock:
+            # Who began to watch a moment ago may not have seen the pod that is replaced just now.
+            since = self._gone.get(node, self._watched_since)
+            return node not in self._pods and since is not None and self._clock() - since >= START_S
 
     def down(self, node: str) -> bool:
         """Return whether what a node said last may be old, for its agent does not run."""

@@ -110,13 +110,13 @@ class SilentNodes:
             in_force = facts.in_force if facts is not None else None
             if in_force is None or in_force.enforcement is not Enforcement.ENFORCE:
                 continue
-            if report.firing or (report.applied is not None and report.applied.targets):
+            if _unsure(report) or (report.applied is not None and report.applied.targets):
                 yield key, report
 
     def _transition(self, node: str, key: PolicyKey, report: Report, why: str, last: int) -> Transition:
         facts = self._book.get(key)
         noun = TARGET_KINDS[facts.kind if facts is not None else TargetKind.VIRTUAL_MACHINE].noun
-        severities = [item.severity for item in report.firing]
+        severities = [item.severity for item in _unsure(report)]
         return Transition(
             sequence=last,  # the same for each leader, so that none tells it again
             alert=AlertKey(key, NODE_SILENT, node_ref(node)),
@@ -146,11 +146,18 @@ def _ended(item: Transition, *, at: float) -> Transition:
 def _unknown(report: Report, noun: str) -> str:
     watched = report.applied.targets if report.applied is not None else 0
     first = f"Nobody watches {count(watched, noun)} of this policy there" if watched else ""
-    if not report.firing:
+    unsure = _unsure(report)
+    if not unsure:
         return f"{first}; none of its alerts fired there"
     # Worst first; what a node reports may be cut to these.
-    fired = f"whether they still fire: {listed([_name(item) for item in report.firing], most=_NAMED)}"
+    fired = f"whether they still fire: {listed([_name(item) for item in unsure], most=_NAMED)}"
     return f"{first}; unknown {fired}" if first else f"Unknown {fired}"
+
+
+def _unsure(report: Report) -> Sequence[FiringAlert]:
+    """Return the alerts that fired on a node, and after these what came there with VMs and was not taken yet."""
+    fired = {item.alert for item in report.firing}
+    return [*report.firing, *(item for item in report.moving if item.alert not in fired)]
 
 
 def _name(item: FiringAlert) -> str:

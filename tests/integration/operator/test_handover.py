@@ -12,7 +12,7 @@ from tests.soak import times
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import Adopted, Move, Transition
 from virtwatch_api.policy import PolicyKey, Severity
-from virtwatch_kube.paths import virtwatch
+from virtwatch_kube.paths import resource, virtwatch
 
 MOVES = times(6, 300)
 
@@ -44,6 +44,10 @@ def take(place: Place, agent: StandIn, key: PolicyKey) -> None:
         agent.fires(key)
     agent.adopted = tuple(known.get(name, Adopted(name, len(agent.journal))) for name in ids)
     agent.publish()
+
+
+def pod(place: Place, agent: StandIn) -> dict:
+    return place.client.get(resource("v1", "pods", namespace=place.system, name=f"agent-{agent.node}"))
 
 
 def reasons(place: Place) -> list[str]:
@@ -114,6 +118,36 @@ def test_where_no_agent_goes_on_the_alert_ends_and_says_why(place: Place):
 
     (ended, _) = [item for item in place.events() if item["reason"] == "AlertResolved"]
     assert "the VM moved to a node with no agent that could continue the alert" in ended["note"]
+
+
+def test_an_alert_waits_for_an_agent_that_is_not_ready_just_now(place: Place):
+    place.operator()
+    key = place.policy()
+    source, target = place.agent("n1"), place.agent("n2")
+    target.publish()
+    source.happen(key)
+    source.fires(key)
+    source.publish()
+    eventually(source.hear, what="the acknowledgement of the alert")
+
+    place.set_ready(pod(place, target), "False")
+    path = virtwatch("nodemonitors", name=target.node)
+    eventually(lambda: place.client.get(path)["spec"]["observed"]["agent"] == "NotReady", what="the agent to be missed")
+    leave(source, key, to=target.node)
+    eventually(source.hear, what="the acknowledgement of the handover")
+    assert len(handovers(place, target)) == 1
+    eventually(
+        lambda: (
+            [(item["node"], item.get("unknown")) for item in place.status(key)["activeAlerts"]] == [(target.node, True)]
+        ),
+        what="an alert of which nobody can tell whether it still fires",
+    )
+
+    place.set_ready(pod(place, target))
+    take(place, target, key)
+    eventually(lambda: handovers(place, target) == [], what="the handover to be held no more")
+    eventually(lambda: "unknown" not in place.status(key)["activeAlerts"][0], what="the alert to be known again")
+    assert [item for item in reasons(place) if item.startswith("Alert")] == ["AlertCritical"]
 
 
 @pytest.mark.soak

@@ -69,3 +69,26 @@ def test_a_node_that_has_no_agent_any_more_says_so(seen):
     seen.now += START_S
     seen.pods.tick()
     assert seen.state is AgentState.MISSING
+
+
+def test_an_agent_is_gone_once_no_pod_was_there_for_a_minute(seen):
+    seen.pods.on_change(None, seen.pod())
+    seen.pods.on_change(seen.pod(), seen.pod(ready=False))
+    seen.now += 10 * START_S
+    assert not seen.pods.gone("n1"), "a pod that is not ready may be ready again"
+    seen.pods.on_change(seen.pod(ready=False), None)
+    assert not seen.pods.gone("n1"), "a rollout"
+    seen.now += START_S
+    assert seen.pods.gone("n1")
+    seen.pods.on_change(None, seen.pod(ready=False, name="next"))
+    assert not seen.pods.gone("n1")
+
+
+def test_a_new_leader_waits_a_minute_before_an_agent_is_gone(seen):
+    """Its first look may fall into a rollout of the pod that it does not see."""
+    assert not seen.pods.gone("n1")
+    seen.pods.on_change(None, seen.pod("n2"))
+    assert not seen.pods.gone("n1")
+    seen.now += START_S
+    assert seen.pods.gone("n1")
+    assert not seen.pods.gone("n2")

@@ -117,7 +117,7 @@ class World:
             client=self.api,
             hand=self.handed.extend,
             trust=TRUSTING,
-            continuity=Continuity(client=self.api, fleet=FLEET, trust=TRUSTING),
+            continuity=Continuity(client=self.api, fleet=FLEET, trust=TRUSTING, gone=lambda node: False),
             monitor_of=lambda node: self.monitor,
             policy_uid=lambda key: "policy-uid",
             again=self.again.append,

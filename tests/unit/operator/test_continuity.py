@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, TRACEPARENT, TRUSTING, VMI, firing, status, transition
+from tests.unit.operator.builders import AT, POLICY, TRACEPARENT, TRUSTING, VMI, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import MAX_HANDOVERS, Acknowledged, Adopted, Handover, Move, NodeMonitor
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status, format_time
@@ -51,12 +51,12 @@ class ApiServer:
 
 
 class World:
-    def __init__(self, *, elsewhere=(), silent=False, **api):
+    def __init__(self, *, elsewhere=(), silent=False, gone=False, trust=TRUSTING, **api):
         self.api = ApiServer(**api)
-        self.now = AT
+        self.now, self.down = AT, set()
         self.fleet = Fleet(
-            trust=TRUSTING,
-            down=lambda node: False,
+            trust=trust,
+            down=lambda node: node in self.down,
             waiting=lambda node: None,
             reported=lambda policy: None,
             presence_changed=lambda: None,
@@ -68,7 +68,17 @@ class World:
             self.hear("n2", status())
         if silent:
             self.now += SILENT_AFTER_S + 10
-        self.continuity = Continuity(client=self.api, fleet=self.fleet, trust=TRUSTING)
+        self.continuity = Continuity(
+            client=self.api, fleet=self.fleet, trust=trust, gone=lambda node: node == "n2" and gone
+        )
+
+    def falls_silent(self, node):
+        self.down.add(node)
+        self.now += 10
+
+    def reports_again(self, node):
+        self.down.remove(node)
+        self.now += 10
 
     def hear(self, node, said, *, acknowledged=None, handed=()):
         spec = {"handovers": [encode_handover(item) for item in handed]}
@@ -130,8 +140,76 @@ def test_an_alert_that_was_only_pending_ends_there_without_a_word():
     assert World(exists=False).tell(pending) is None
 
 
-def test_nor_does_one_that_has_been_silent_go_on_with_it():
-    assert World(silent=True).tell(MOVED).action is Action.RESOLVED
+def test_a_node_whose_agent_is_gone_for_good_ends_the_alert():
+    assert World(gone=True).tell(MOVED).action is Action.RESOLVED
+
+
+def test_an_agent_that_is_not_ready_takes_the_alert_when_it_is():
+    world = World()
+    world.falls_silent("n2")
+    assert world.tell(MOVED) is None
+    assert world.api.held() == [HANDOVER]
+
+    world.reports_again("n2")
+    world.hear("n1", status(MOVED), acknowledged=7)
+    taken = target(HANDOVER, adopted=(Adopted(HANDOVER.id, 3),))
+    world.continuity.settle(taken)
+    assert world.api.held() == []
+    assert world.tell(RECOVERED, source=taken) == RECOVERED
+
+
+def test_what_has_not_reported_for_long_takes_the_alert_too():
+    world = World(silent=True)
+    assert world.tell(MOVED) is None
+    assert world.api.held() == [HANDOVER]
+
+
+def test_what_an_agent_that_is_not_ready_finds_itself_is_not_said_again():
+    world = World()
+    world.falls_silent("n2")
+    world.tell(MOVED)
+    assert world.tell(FIRED, source=target(HANDOVER)) is None
+
+
+def test_an_alert_waits_where_its_agent_is_never_ready():
+    """It counts as one of that node's, of which nobody can tell whether it still fires, until its Node is deleted."""
+    world = World()
+    world.falls_silent("n2")
+    world.tell(MOVED)
+    world.hear("n1", status(), acknowledged=7)
+    world.hear("n2", status(), handed=world.api.held())
+    (waiting,) = world.fleet.reports(POLICY)["n2"].moving
+    assert (waiting.alert, waiting.subject.node) == (MOVED.alert, "n2")
+    assert world.fleet.presence.silent == {"n2"}
+
+    world.continuity.settle(target(HANDOVER))
+    assert world.api.held() == [HANDOVER]
+
+    world.fleet.on_change({"metadata": {"name": "n2"}}, None)
+    assert "n2" not in world.fleet.reports(POLICY)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_what_waits_for_a_silent_node_keeps_nothing_unsaid(silent):
+    """The VM may have moved on without a word, and nobody else would say how its alert ends."""
+    world = World()
+    world.falls_silent("n2")
+    if not silent:
+        world.reports_again("n2")
+    world.hear("n1", status(), acknowledged=7)
+    world.hear("n2", status(), handed=[HANDOVER])
+    third = NodeMonitor("n3", "u3", status(), None, {})
+    for item in (FIRED, RECOVERED):
+        there = replace(item, subject=replace(VMI, node="n3"))
+        assert (world.tell(there, source=third) is not None) is silent
+
+
+def test_nor_does_what_a_node_sends_to_a_silent_one():
+    world = World()
+    world.falls_silent("n2")
+    world.tell(MOVED)
+    later = replace(FIRED, sequence=8, subject=VMI)
+    assert world.tell(later) == later
 
 
 def test_a_node_with_no_room_left_takes_no_more_and_holds_up_nobody():

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.operator.builders import AT, POLICY, TRUSTING, applied, firing, status, transition
-from virtwatch_api.nodemonitor import Counts
-from virtwatch_api.nodemonitor_codec import encode_status, format_time
+from tests.unit.operator.builders import AT, POLICY, TRUSTING, VMI, applied, firing, status, transition
+from virtwatch_api.alert import Action, AlertState
+from virtwatch_api.nodemonitor import Counts, Handover, Move
+from virtwatch_api.nodemonitor_codec import encode_handover, encode_status, format_time
+from virtwatch_api.policy import Severity
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
+from virtwatch_operator.nodes.machines import VirtualMachines
+from virtwatch_operator.nodes.trust import Trust
 
 
 class Heard:
@@ -101,3 +107,26 @@ def test_what_one_node_says_in_a_foreign_version_harms_nobody(received, caplog):
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "NodeMonitor strange cannot be read, so it is skipped"
     ]
+
+
+@pytest.mark.parametrize(("node", "counted"), [("n2", True), ("n3", False)])
+def test_what_waits_for_a_node_counts_while_its_vm_is_there(node, counted):
+    """Which other node the VM was on, a leader that came later does not know."""
+    machines = VirtualMachines(client=None, moved=lambda node: None)
+    labels = {"kubevirt.io/nodeName": node}
+    machines.on_change(
+        None, {"metadata": {"namespace": VMI.namespace, "name": VMI.name, "uid": VMI.uid, "labels": labels}}
+    )
+    fleet = Fleet(
+        trust=Trust(machines, exists=lambda key: True, judges=lambda policy, rule: False),
+        down=lambda node: False,
+        waiting=lambda node: None,
+        reported=lambda policy: None,
+        presence_changed=lambda: None,
+        clock=lambda: AT,
+    )
+    move = Move("n2", AlertState(Severity.CRITICAL, AT, critical_since=AT))
+    waiting = Handover("e1", replace(transition(7, Action.HANDED_OVER), move=move), move)
+    fleet.on_change(None, {**document(status(), node="n2"), "spec": {"handovers": [encode_handover(waiting)]}})
+
+    assert [item.subject.node for item in fleet.reports(POLICY)["n2"].moving] == ["n2"] * counted

@@ -102,7 +102,7 @@ class World:
             presence_changed=lambda: None,
             clock=lambda: AT,
         )
-        self.continuity = Continuity(client=self, fleet=self.fleet, trust=TRUSTING)
+        self.continuity = Continuity(client=self, fleet=self.fleet, trust=TRUSTING, gone=lambda _: False)
         for name in NODES:
             self.hear(name)
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, POLICY, TRUSTING, VMI, applied, facts, firing, status
-from virtwatch_api.alert import Action
-from virtwatch_api.nodemonitor_codec import encode_status
+from tests.unit.operator.builders import AT, POLICY, TRUSTING, VMI, applied, facts, firing, status, transition
+from virtwatch_api.alert import Action, AlertState
+from virtwatch_api.nodemonitor import Handover, Move
+from virtwatch_api.nodemonitor_codec import encode_handover, encode_status
 from virtwatch_api.policy import Enforcement, Severity
 from virtwatch_api.targets import vm_ref
 from virtwatch_operator.announce.sinks import Origin
@@ -56,9 +57,10 @@ class World:
         }
         self.pods.on_change(None, body)
 
-    def report(self):
+    def report(self, *handed):
         document = {
             "metadata": {"name": "n1", "uid": "u1", "resourceVersion": "1"},
+            "spec": {"handovers": [encode_handover(item) for item in handed]},
             "status": encode_status(status(firing=self.alerts, applied=(applied(vms=self.vms),))),
         }
         document["status"]["agent"]["reported"] = self.now
@@ -96,6 +98,18 @@ def test_names_stay_as_they_are_where_a_sentence_begins_with_what_is_unknown():
     world.wait(14)
     (told,) = world.told
     assert told.evidence.text.endswith(". Unknown whether they still fire: VM shop/Win10 (cpu-starved)")
+
+
+def test_what_waits_for_a_silent_node_is_unknown_too():
+    world = World(vms=0)
+    state = AlertState(Severity.CRITICAL, AT, critical_since=AT)
+    moved = transition(7, Action.HANDED_OVER, subject=replace(VMI, node="n0"))
+    world.report(Handover("e0", replace(moved, move=Move("n1", state)), Move("n1", state)))
+    world.pod(ready=False)
+    world.wait(14)
+    (told,) = world.told
+    assert told.severity is Severity.CRITICAL
+    assert told.evidence.text.endswith(". Unknown whether they still fire: VM shop/web-1 (cpu-starved)")
 
 
 def test_it_ends_when_the_node_reports_again():
