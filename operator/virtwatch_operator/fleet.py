@@ -134,9 +134,13 @@ class Fleet:
 
     def knowing(self, alert: AlertKey) -> list[NodeMonitor]:
         """Return the nodes that may say of an alert that it fires there, or is on its way from or to there."""
+        return [self._trust.believed(monitor) for monitor in self.naming(alert)]
+
+    def naming(self, alert: AlertKey) -> list[NodeMonitor]:
+        """Return the nodes that say so, whether they may or not."""
         with self._lock:
             found = [self._nodes[node].monitor for node in self._places.get(alert, ())]
-        return [self._trust.believed(monitor) for monitor in found if monitor is not None]
+        return [monitor for monitor in found if monitor is not None]
 
     def reports(self, policy: PolicyKey) -> Mapping[str, Report]:
         """Return what nodes may say of a policy, by node."""

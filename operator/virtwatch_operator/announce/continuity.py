@@ -35,13 +35,14 @@ class Continuity:
         """Return what is to be reported of a transition; None when its alert only continues, on another node.
 
         Raises:
-            KubeError: an alert could not be handed over and it should be tried again.
+            KubeError: an alert could not be handed over, or not be asked about, and it should be tried again.
         """
         said = transition if transition.move is None else self._hand_over(monitor, transition, transition.move)
         if said is None:
             return None
         # What came since this turn began counts too.
         here = self._fleet.monitor(monitor.node) or monitor
+        self._ask_who_hands_over(transition)
         others = self._fleet.knowing(transition.alert)
         sent = self._sent_before(monitor, transition)
         return news(said, elsewhere(said, here, others, sent=sent, silent=self._fleet.presence.silent))
@@ -65,6 +66,13 @@ class Continuity:
                 return None
         gone = replace(transition, action=Action.RESOLVED, severity=None, move=None)
         return gone if transition.severity is not None else None
+
+    def _ask_who_hands_over(self, transition: Transition) -> None:
+        """Find out whether the VM was on the nodes that hand its alert over: a new leader has not seen it there."""
+        for other in self._fleet.naming(transition.alert):
+            for item in other.unacknowledged:
+                if item.move is not None and item.alert == transition.alert:
+                    self._trust.doubt_now(other.node, item)
 
     def _sent_before(self, monitor: NodeMonitor, transition: Transition) -> list[Handover]:
         """Return what a node handed over in this turn: the target's NodeMonitor is seen only later.

@@ -1,4 +1,5 @@
-# Where each KubeVirt VM is, was a moment ago or migrates to, by the metadata of VMIs: a node is believed by that alone.
+# Where each KubeVirt VM is, was a moment ago or migrates to, by its VMI's labels and its last migration: a node is
+# believed by that alone.
 import threading
 import time
 from collections import Counter
@@ -7,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from virtwatch_api.nodemonitor_codec import Json
+from virtwatch_api.policy_codec import timestamp
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import KUBEVIRT, resource
@@ -27,6 +29,22 @@ def slim(document: Json) -> Json:
     return {"metadata": {**kept, "labels": {name: labels[name] for name in (_NODE, _TARGET) if name in labels}}}
 
 
+def _left_last(document: Json) -> tuple[str, float]:
+    """Return the node from which a VMI's last migration took it, and when, in seconds since 1970; "" where none did.
+
+    That the VMI is on the migration's target shows that it moved: KubeVirt writes `completed` later than the label.
+    """
+    migration = (document.get("status") or {}).get("migrationState") or {}
+    source, target = migration.get("sourceNode"), migration.get("targetNode")
+    here = (document["metadata"].get("labels") or {}).get(_NODE)
+    if not isinstance(source, str) or not here or target != here:
+        return "", 0.0
+    try:
+        return source, timestamp(migration.get("endTimestamp"))
+    except (ValueError, OverflowError):
+        return "", 0.0
+
+
 @dataclass(slots=True)
 class _Instance:
     """Hold one VMI: the nodes that it is on, and until when what those say counts that it has left."""
@@ -40,14 +58,23 @@ class _Instance:
 
 
 class VirtualMachines:
-    """Know where VMs are. Safe to use from several threads; `moved` is called with each node that got or lost one."""
+    """Know where VMs are. Safe to use from several threads; `moved` is called with each node that got or lost one.
+
+    `wall_clock` gives seconds since 1970, for the times that KubeVirt writes.
+    """
 
     def __init__(
-        self, *, client: KubeClient, moved: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        client: KubeClient,
+        moved: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._moved = moved
         self._clock = clock
+        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._here: dict[tuple[str, str], _Instance] = {}
         self._gone: dict[tuple[str, str, str], _Instance] = {}
@@ -79,7 +106,9 @@ class VirtualMachines:
             return self._may_have_ended(uid, now) if seen is None else seen
 
     def confirm(self, node: str, *, namespace: str, name: str, uid: str) -> bool:
-        """Tell the same; ask the API server where the watch does not say yes, since it may be behind.
+        """Tell the same; ask the API server where the watch does not say yes.
+
+        The watch may be behind, and one that began after a VM had moved never saw it on the node that it left.
 
         Raises:
             KubeError: the API server did not answer.
@@ -91,7 +120,25 @@ class VirtualMachines:
         path = resource(KUBEVIRT, "virtualmachineinstances", namespace=namespace, name=name)
         with suppress(NotFound):
             self._take(key, slim(self._client.get(path, metadata_only=True)))
+            if not self.is_on(node, namespace=namespace, name=name, uid=uid):
+                self._note_migration(key, self._client.get(path))
         return self.is_on(node, namespace=namespace, name=name, uid=uid)
+
+    def _note_migration(self, key: tuple[str, str], document: Json) -> None:
+        """Take note of the node that a VMI has just left, by KubeVirt's word."""
+        node, ended = _left_last(document)
+        ago = self._wall_clock() - ended
+        with self._lock:
+            here = self._here.get(key)
+            if not node or abs(ago) >= LINGER_S or here is None or here.uid != document["metadata"]["uid"]:
+                return
+            until = self._clock() + LINGER_S - max(ago, 0.0)
+            if here.left.get(node, 0.0) >= until:
+                return
+            here.left[node] = until
+            where = (node, key[0])
+            self._left[where] = max(self._left.get(where, 0.0), until)
+        self._moved(node)
 
     def _seen(self, node: str, key: tuple[str, str], uid: str, now: float) -> bool | None:
         """Return whether a VM was seen on a node; None where it was never seen at all."""

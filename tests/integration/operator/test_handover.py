@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.operator.place import Place, eventually
+from tests.integration.operator.place import Place, eventually, says
 from tests.integration.operator.stand_in import StandIn
 from tests.soak import times
 from virtwatch_api.alert import Action, AlertState, Reason
@@ -118,6 +118,37 @@ def test_where_no_agent_goes_on_the_alert_ends_and_says_why(place: Place):
 
     (ended, _) = [item for item in place.events() if item["reason"] == "AlertResolved"]
     assert "the VM moved to a node with no agent that could continue the alert" in ended["note"]
+
+
+def test_a_leader_that_began_after_the_vm_had_moved_hands_over(place: Place):
+    first = place.operator()
+    key = place.policy()
+    source, target, stranger = place.agent("n1"), place.agent("n2"), place.agent("n3")
+    source.subject = replace(place.vmi("web-1", source.node), node=source.node)
+    target.subject, stranger.subject = (replace(source.subject, node=agent.node) for agent in (target, stranger))
+    for agent in (target, stranger):
+        agent.publish()
+    source.happen(key)
+    source.fires(key)
+    source.publish()
+    eventually(source.hear, what="the acknowledgement of the alert")
+    first.kill()
+
+    place.moved("web-1", source.node, to=target.node)
+    moved = leave(source, key, to=target.node)
+    leave(stranger, key, to=target.node)
+    second = place.operator()
+    for agent in (source, stranger):
+        eventually(agent.hear, what="the acknowledgement of the handover")
+
+    assert [(item["epoch"], item["sequence"]) for item in handovers(place, target)] == [(source.epoch, moved.sequence)]
+    assert says(second, f"node {stranger.node} reports an alert that it may not speak of")
+    assert not says(second, f"node {source.node} reports")
+    assert reasons(place) == ["AlertCritical"]
+    eventually(
+        lambda: [item["node"] for item in place.status(key).get("activeAlerts", [])] == [target.node],
+        what="the alert on its way to be counted",
+    )
 
 
 def test_an_alert_waits_for_an_agent_that_is_not_ready_just_now(place: Place):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.operator.builders import AT, POLICY, TRACEPARENT, TRUSTING, VMI, firing, status, transition
+from tests.unit.operator.builders import AT, POLICY, TRACEPARENT, TRUSTING, VMI, Everywhere, firing, status, transition
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import MAX_HANDOVERS, Acknowledged, Adopted, Handover, Move, NodeMonitor
 from virtwatch_api.nodemonitor_codec import decode_handover, encode_handover, encode_status, format_time
@@ -12,6 +12,7 @@ from virtwatch_kube.errors import Conflict, NotFound, Unavailable
 from virtwatch_operator.announce.continuity import Continuity
 from virtwatch_operator.events.bodies import note
 from virtwatch_operator.fleet import SILENT_AFTER_S, Fleet
+from virtwatch_operator.nodes.trust import Trust
 
 CRITICAL = AlertState(Severity.CRITICAL, AT - 120, critical_since=AT - 120)
 MOVE = Move("n2", CRITICAL, TRACEPARENT)
@@ -233,6 +234,26 @@ def test_what_a_node_finds_while_the_alert_is_on_its_way_to_it_is_not_said_again
     escalated = replace(FIRED, action=Action.ESCALATED, previous=Severity.WARNING)
     assert world.tell(escalated, source=target()) is None
     assert world.tell(FIRED) == FIRED  # n1 itself
+
+
+class AskedMachines(Everywhere):
+    """Stands in for a watch that began after the VM had moved: where it was before, the API server alone tells."""
+
+    def __init__(self, *left):
+        self.left, self.known = left, {"n2"}
+
+    def is_on(self, node, *, namespace, name, uid):
+        return node in self.known
+
+    def confirm(self, node, *, namespace, name, uid):
+        self.known |= {node} & set(self.left)
+        return node in self.known
+
+
+@pytest.mark.parametrize(("left", "told"), [("n1", False), ("n3", True)])
+def test_a_new_leader_asks_whether_the_alert_may_be_on_its_way(left, told):
+    trust = Trust(AskedMachines(left), exists=lambda key: True, judges=lambda policy, rule: False)
+    assert (World(trust=trust).tell(FIRED, source=target()) == FIRED) is told
 
 
 def test_what_is_worse_than_what_is_on_its_way_is_said():

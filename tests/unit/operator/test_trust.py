@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.operator.builders import (
+    AT,
     CLUSTER_POLICY,
     PLAIN,
     POLICY,
@@ -20,6 +21,7 @@ from virtwatch_api.catalogue.absence import UNASKED
 from virtwatch_api.catalogue.events import EVENTS
 from virtwatch_api.catalogue.signals import SIGNALS
 from virtwatch_api.nodemonitor import Counts, Evidence, Replaced, Unavailable
+from virtwatch_api.nodemonitor_codec import format_time
 from virtwatch_api.policy import (
     Aggregate,
     Bound,
@@ -49,18 +51,19 @@ class Api:
     def __init__(self):
         self.now = {}
 
-    def get(self, path, *, metadata_only):
-        assert metadata_only
+    def get(self, path, *, metadata_only=False):
         name = path.rpartition("/")[2]
         if name not in self.now:
             raise NotFound("no such VMI", status=404)
-        return self.now[name]
+        return {"metadata": self.now[name]["metadata"]} if metadata_only else self.now[name]
 
 
 class Place:
     def __init__(self):
         self.api, self.clock, self.moved = Api(), 10_000.0, []
-        self.machines = VirtualMachines(client=self.api, moved=self.moved.append, clock=lambda: self.clock)
+        self.machines = VirtualMachines(
+            client=self.api, moved=self.moved.append, clock=lambda: self.clock, wall_clock=lambda: AT
+        )
         self.machines.on_synced()
         self.clock += LINGER_S  # nothing is owed any more to what ended before
         self.policies = {POLICY, CLUSTER_POLICY}
@@ -73,6 +76,15 @@ class Place:
         labels = {"kubevirt.io/nodeName": node, **({"kubevirt.io/migrationTargetNodeName": target} if target else {})}
         metadata = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": "1", "labels": labels}
         return {"metadata": metadata}
+
+    def moves(self, source, target, *, ended=AT, now_on="", **more):
+        """Let the VM have moved, as KubeVirt writes it."""
+        end = {"endTimestamp": format_time(ended)} if ended else {}
+        migration = {"sourceNode": source, "targetNode": target, **end, **more}
+        self.api.now["web-1"] = {**self.vmi(now_on or target), "status": {"migrationState": migration}}
+
+    def doubt_now(self, node):
+        return self.trust.doubt_now(node, transition(subject=replace(VMI, node=node)))
 
     def is_on(self, node, subject=VMI):
         return not self.trust.doubt(node, transition().alert, replace(subject, node=node))
@@ -131,6 +143,72 @@ def test_a_new_leader_asks_about_a_vm_that_its_watch_has_not_told_of(place):
     place.clock -= LINGER_S
     place.api.now["web-1"] = place.vmi("n2")
     assert "is not on that node" in place.trust.doubt_now("n1", transition())
+
+
+def test_a_new_leader_believes_the_node_that_a_vm_has_just_left(place):
+    place.moves("n1", "n2", ended=AT - 60)
+    place.machines.on_change(None, place.vmi("n2"))
+    assert not place.is_on("n1")  # by what the watch of VMIs says
+    assert "is not on that node" in place.doubt_now("n3")
+    assert place.doubt_now("n1") == ""
+    assert (place.is_on("n1"), place.is_on("n2"), place.is_on("n3")) == (True, True, False)
+    assert "n1" in place.moved, "policies count it again"
+    place.clock += LINGER_S - 60
+    assert not place.is_on("n1")
+
+
+@pytest.mark.parametrize("ended", [AT - 660, AT + 660])
+def test_one_that_left_11_minutes_ago_is_not_believed(place, ended):
+    place.moves("n1", "n2", ended=ended)
+    place.machines.on_change(None, place.vmi("n2"))
+    assert "is not on that node" in place.doubt_now("n1")
+
+
+def test_a_clock_that_is_ahead_lets_a_node_speak_no_longer(place):
+    place.moves("n1", "n2", ended=AT + 30)
+    place.machines.on_change(None, place.vmi("n2"))
+    assert place.doubt_now("n1") == ""
+    place.clock += LINGER_S
+    assert not place.is_on("n1")
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_that_a_vm_is_on_the_target_shows_that_it_moved(place, completed):
+    """KubeVirt writes `completed` some moments after the label and the end; a migration that failed moves no VM."""
+    place.moves("n1", "n2", completed=completed)
+    place.machines.on_change(None, place.vmi("n2"))
+    assert place.doubt_now("n1") == ""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"now_on": "n3", "failed": True, "completed": True},
+        {"ended": None},
+        {"source": None},
+        {"source": ["n1"]},
+        {"target": None, "now_on": "n2"},
+        {"endTimestamp": "yesterday"},
+        {"endTimestamp": 5},
+    ],
+)
+def test_a_vmi_that_tells_of_no_finished_move_lets_nobody_speak(place, more):
+    place.moves(**{"source": "n1", "target": "n2", **more})
+    place.machines.on_change(None, {"metadata": place.api.now["web-1"]["metadata"]})
+    assert "is not on that node" in place.doubt_now("n1")
+
+
+def test_what_a_namesake_did_is_no_word_about_a_vm(place):
+    place.machines.on_change(None, place.vmi("n2"))
+    place.moves("n1", "n2")
+    place.api.now["web-1"]["metadata"]["uid"] = "made-anew"
+    assert "is not on that node" in place.doubt_now("n1")
+
+
+def test_a_vmi_without_a_status_is_read_whole_in_vain(place):
+    place.api.now["web-1"] = place.vmi("n2")
+    place.machines.on_change(None, place.vmi("n2"))
+    assert "is not on that node" in place.doubt_now("n1")
 
 
 def test_a_handover_is_believed_while_the_vm_migrates(place):
