@@ -21,7 +21,7 @@ from virtwatch_operator.rollup.wording import count, listed
 # No rule that users write can have this name.
 NODE_SILENT = "NodeSilent"
 # A pod that is not ready has had its grace; silence alone may be the API server's, which agents end within 15 s.
-_DOWN_S = 5.0
+_DOWN_S = 2.0
 _LATE_S = 30.0
 _NAMED = 10
 

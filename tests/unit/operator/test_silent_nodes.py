@@ -125,7 +125,7 @@ def test_it_ends_when_the_node_reports_again():
 def test_a_pod_that_is_not_ready_for_a_moment_is_no_news():
     world = World()
     world.pod(ready=False)
-    world.wait(10)
+    world.wait(8)
     world.pod(ready=True)
     world.wait(60)
     assert world.told == []
