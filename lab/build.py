@@ -2,7 +2,7 @@
 
 from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.controlplane.binaries import API, CONTROLLERS, NODE, find_programs
-from lab.guests import daemon
+from lab.guests import daemon, lxc, ssh
 from lab.guests.image import guest_image
 from lab.guests.together import side_by_side
 from lab.keep import name_leftovers
@@ -19,6 +19,8 @@ from tools.images.product import agent_image, operator_image
 from tools.machine import ensure_packages, require_machine
 
 LIGHT_PACKAGES = (*daemon.PACKAGES, "openssl")
+# What single tests need. One that adds a user, installed while others run, would end their mounts on /etc/passwd.
+TEST_PACKAGES = (*ssh.CLIENT_PACKAGES, *lxc.PACKAGES, "prometheus-alertmanager")
 PACKAGES = (*LIGHT_PACKAGES, *node.PACKAGES, *network.PACKAGES, "mmdebstrap", "buildah")
 
 
@@ -26,6 +28,7 @@ def build(*, light: bool = False) -> None:
     """Build what no cache holds yet: all that tests run, or with `light` what those run that need no nodes."""
     require_machine()
     name_leftovers()
+    ensure_packages(TEST_PACKAGES)
     if light:
         side_by_side([build_api, build_backend, build_guests])
         find_programs(CONTROLLERS)

@@ -14,6 +14,7 @@ from tools.commands import run_logged
 from tools.machine import ensure_packages
 from tools.progress import step
 
+PACKAGES = ("busybox-static",)  # what its containers run
 # Unpacked, not installed: the machine's own libvirt stays as it is.
 PACKAGE = "libvirt-daemon-driver-lxc"
 DRIVERS = "usr/lib/x86_64-linux-gnu/libvirt/connection-driver"
@@ -37,7 +38,7 @@ class LxcLibvirt:
 
     def start(self) -> None:
         """Start the daemon."""
-        ensure_packages(["busybox-static"])
+        ensure_packages(PACKAGES)
         self._run.record_undo("sh", "-c", GROUPS)
         self.daemon.open(image=None)
         root = self.daemon.spec.folder / "root"

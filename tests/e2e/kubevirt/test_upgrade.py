@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from lab.guests.together import side_by_side
 from lab.kubevirt.binaries import NAMESPACE as KUBEVIRT
 from lab.kubevirt.vm import VirtualMachine
 from lab.node import virtwatch
@@ -67,7 +69,7 @@ def channel(watched: Watched) -> Iterator[Webhook]:
         watched.kubectl("delete", "nchan,secret,rolebinding", CHANNEL, namespace)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def vm(watched: Watched, channel: Webhook) -> Iterator[VirtualMachine]:
     """Run a VM of which one alert fires, and which any noise would make fire others."""
     watched.put_in_force(UPGRADED, FIRES, **ONE_VM)
@@ -94,8 +96,7 @@ def test_an_upgrade_of_kubevirt_makes_no_noise(watched: Watched, vm: VirtualMach
     of_vm, of_policy = told_of_vm(watched, vm), Told(watched, "MonitorPolicy", LIFE)
     sent, said = titles(channel), nodes_said(watched)
 
-    for part in PARTS:
-        _replace(watched, part)
+    side_by_side([partial(_replace, watched, part) for part in PARTS])
     target = vm.move()
 
     watched.wait_moved(UPGRADED, vm, to=target, deadline=MOVED_DEADLINE_S)
@@ -116,6 +117,9 @@ def test_an_upgrade_of_kubevirt_makes_no_noise(watched: Watched, vm: VirtualMach
 
 
 def test_a_vm_that_is_stopped_as_soon_as_it_moved_has_stopped(watched: Watched, vm: VirtualMachine) -> None:
+    wait_for(lambda: vm.vmi() == {}, what="the VM that the test before stopped to be gone", deadline=DEADLINE_S)
+    watched.run(vm)
+    watched.wait_alert(UPGRADED, vm)
     told = told_of_vm(watched, vm)
     vm.move()
 

@@ -58,19 +58,37 @@ class Qemu:
         self.process.stdin.write(f"{command} {name}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n"
-        self._settle(name)
+        if command == "end":
+            self._wait_gone(name)
+        else:
+            self._wait_resting(name)
 
     def counts(self, *, after: float = 1.0) -> tuple[int, int]:
         self.now += after
         self.activity.look(now=self.now)
         return self.activity.vcpus, self.activity.disks
 
-    def _settle(self, name: str) -> None:
+    def _wait_resting(self, name: str) -> None:
         """Return when the thread rests again: it is seen to run for a moment after it has answered."""
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            if (task / "comm").read_text().strip() == name:
-                while "sleeping" not in (task / "status").read_text():
-                    time.sleep(0.001)
+        [task] = self._tasks(name)
+        while "sleeping" not in (task / "status").read_text():
+            time.sleep(0.001)
+
+    def _wait_gone(self, name: str) -> None:
+        """Return when the thread is not listed any more: the kernel needs a moment for that after it was joined."""
+        while self._tasks(name):
+            time.sleep(0.001)
+
+    def _tasks(self, name: str) -> list[Path]:
+        return [task for task in Path(f"/proc/{self.process.pid}/task").iterdir() if _comm(task) == name]
+
+
+def _comm(task: Path) -> str:
+    """Return a thread's name, "" of one that has just gone."""
+    try:
+        return (task / "comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 @pytest.fixture
