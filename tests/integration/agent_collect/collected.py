@@ -144,10 +144,11 @@ class Collected:
 
 
 def longest_gap(collected: Collected, uuid: str, source: Source, *, since: int) -> float:
-    """Return the longest time (seconds) between two samples of a VM, and since the last."""
+    """Return the longest time (seconds) between two samples of a VM, and since the last, that ended after a mark."""
     clocks = [
-        one.clock
-        for one in collected.all[since:]
+        (number, one.clock)
+        for number, one in enumerate(collected.all)
         if isinstance(one, Sample) and (one.target.id, one.source) == (uuid, source)
     ]
-    return max((later - earlier for earlier, later in pairwise([*clocks, time.monotonic()])), default=float("inf"))
+    ended = pairwise([*clocks, (len(collected.all), time.monotonic())])
+    return max((later - earlier for (_, earlier), (at, later) in ended if at >= since), default=float("inf"))

@@ -13,7 +13,7 @@ import pytest
 
 from lab.process import wait_for
 from tests.integration.agent_collect.collected import longest_gap
-from tests.integration.agent_collect.conftest import Collect
+from tests.integration.agent_collect.conftest import PATIENT_S, Collect
 from tests.integration.guest_fixtures import MakeLauncher
 from tests.soak import times
 from virtwatch_agent.collect.libvirt.connection import Keepalive
@@ -91,7 +91,7 @@ def test_a_libvirt_that_restarts_in_a_loop_harms_no_other(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
 ) -> None:
     loops, well = make_launcher("shop", "loops"), make_launcher("shop", "steady")
-    collected = collect(pods_dir=pods_dir, call_deadline=1.0, keepalive=QUICK)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     for launcher in (loops, well):
         collected.sample(launcher.guest.uuid, Source.BLOCK)
     since = collected.mark()
