@@ -90,9 +90,14 @@ class Watched:
         return found[0]
 
     def wait_moved(self, policy: str, vm: VirtualMachine, *, to: str, deadline: float = DEADLINE_S) -> None:
-        """Return when the one alert of the VM that fires is that of a node."""
+        """Return when the one alert of the VM that fires is that of a node, whose agent has taken it."""
+
+        def taken() -> bool:
+            firing = self.node(to).get("firing", [])
+            return any((one["policy"]["name"], one["subject"].get("name")) == (policy, vm.spec.name) for one in firing)
+
         wait_for(
-            lambda: [alert["node"] for alert in self.alerts(policy, vm)] == [to],
+            lambda: [alert["node"] for alert in self.alerts(policy, vm)] == [to] and taken(),
             what=f"the alert to be on {to}, and there alone",
             deadline=deadline,
             instead=lambda: self._found(policy, vm),
