@@ -7,8 +7,7 @@ import pytest
 
 from lab.kubevirt.vm import VirtualMachine
 from lab.node import virtwatch
-from lab.process import wait_for
-from tests.e2e.kubevirt.watched import DEADLINE_S, Watched, told_of_vm
+from tests.e2e.kubevirt.watched import Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, RULE = "drained", "started"
@@ -48,11 +47,7 @@ def test_a_drained_nodes_alerts_go_along_with_its_vms(watched: Watched, vm: Virt
     options = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={DRAIN_S}s")
     watched.kubectl("drain", drained, *options)
 
-    wait_for(
-        lambda: [alert["node"] for alert in watched.alerts(POLICY, vm)] == [OTHER],
-        what=f"the alert to be on {OTHER}, and there alone",
-        deadline=DEADLINE_S,
-    )
+    watched.wait_moved(POLICY, vm, to=OTHER)
     [after] = watched.alerts(POLICY, vm)
     assert after["since"] == before["since"]
     # The agent watches a node that is being emptied; the operator's replicas are where pods may run.
