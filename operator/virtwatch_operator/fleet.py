@@ -202,6 +202,8 @@ class Fleet:
 
     def notice_presence(self) -> None:
         """Call `presence_changed` if it did; to be called now and then, since silence makes no sound."""
+        with self._lock:
+            self._looked = float("-inf")  # who looked a moment ago must not hide for a turn what time alone has changed
         presence = self.presence
         if presence != self._noticed:
             self._noticed = presence

@@ -94,6 +94,16 @@ def test_a_node_falls_silent_without_a_sound_and_comes_back(received):
     assert received.fleet.presence.reporting == {"n1"}
 
 
+def test_who_looked_a_moment_ago_hides_no_silence(received):
+    received.fleet.on_change(None, document(status()))
+    received.fleet.notice_presence()
+    received.now += SILENT_AFTER_S - 1
+    assert received.fleet.presence.reporting == {"n1"}
+    received.now += 1.5
+    received.fleet.notice_presence()
+    assert received.fleet.presence.silent == {"n1"}
+
+
 def test_what_one_node_says_in_a_foreign_version_harms_nobody(received, caplog):
     received.fleet.on_change(None, document(status(applied=(applied(),)), node="good"))
     strange = document(status(transition()), node="strange")
