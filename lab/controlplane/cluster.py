@@ -21,7 +21,7 @@ from lab.rundir import RunDir
 from tools.errors import ToolError
 from tools.machine import ensure_packages
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
 VMI_CRD = Path(__file__).with_name("virtualmachineinstances.yaml")
 # No kubelet runs here, so nothing that acts for want of one: pod garbage collector, node lifecycle and taint
 # eviction would delete Pods of Nodes that never report, workload controllers would make Pods that never run.

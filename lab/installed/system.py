@@ -12,7 +12,7 @@ from lab.process import Process, wait_for
 from lab.rundir import RunDir
 from virtwatch_kube.paths import virtwatch
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 120.0
 # Tests and benches tell more of one VM than a person would want to read.
 BURST = {"VIRTWATCH_EVENT_BURST": "100000", "VIRTWATCH_TRANSITION_BURST": "100000"}
 

@@ -103,7 +103,8 @@ def test_an_agent_that_hangs_holds_up_nothing_else(
     said(collected, guest, absences.GUEST_SILENT)
     for source in (Source.BALLOON, Source.KERNEL):
         times = [collected.sample(guest.uuid, source, since=collected.mark()).clock for _ in range(4)]
-        assert max(later - sooner for sooner, later in pairwise(times)) < 2.0
+        # libvirt itself waits 5 s for an agent: so long it would take at least.
+        assert max(later - sooner for sooner, later in pairwise(times)) < 4.0
 
     guest.run_agent()
     collected.sample(guest.uuid, Source.GUEST, since=collected.mark(), holding=lambda one: bool(one.values))
@@ -178,7 +179,7 @@ def test_the_command_asks_guests_only_where_a_person_lets_it(linux_host: HostLib
         ]
 
     assert shown() == [("", None, absences.GUEST_NOT_ASKED)]
-    [(device, share, unavailable)] = shown("--guest-agent")
+    [(device, share, unavailable)] = shown("--guest-agent", "--seconds=8")  # an emulated guest answers slowly
     assert (device, unavailable) == (MOUNTED, "")
     assert share is not None
     assert 0.5 < share < 0.7

@@ -145,7 +145,7 @@ def test_one_stuck_vm_is_told_once_with_its_reason_and_the_others_go_on(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
 ) -> None:
     stuck, well = make_launcher("shop", "stuck"), make_launcher("shop", "well")
-    collected = collect(pods_dir=pods_dir, call_deadline=1.0)
+    collected = collect(pods_dir=pods_dir, call_deadline=2.0)  # so late no VM answers that is well
     for launcher in (stuck, well):
         collected.sample(launcher.guest.uuid, Source.BLOCK)
     stuck.guest.freeze_qemu()
@@ -153,7 +153,7 @@ def test_one_stuck_vm_is_told_once_with_its_reason_and_the_others_go_on(
         told = collected.event(stuck.guest.uuid, "vm.telemetry_stuck")
         assert told.attributes["reason"].startswith("a monitor call has been pending for ")
         since = collected.mark()
-        for _ in range(3):  # long enough for a second look at the stuck one
+        for _ in range(5):  # long enough for a second look at the stuck one
             collected.sample(well.guest.uuid, Source.BLOCK, since=since)
             collected.sample(stuck.guest.uuid, Source.KERNEL, since=since)
             since = collected.mark()
@@ -179,7 +179,7 @@ def test_a_stopped_qemu_is_reported_where_no_monitor_is_asked(
     stopped.guest.freeze_qemu()
     try:
         told = collected.event(stopped.guest.uuid, "vm.telemetry_stuck", since=since)
-        assert time.monotonic() - began <= 6.0  # two intervals, and what a busy machine needs
+        assert time.monotonic() - began <= 10.0  # two intervals, and what a busy machine needs
         assert told.attributes["reason"].startswith("its QEMU has been stopped (SIGSTOP) for ")
     finally:
         stopped.guest.thaw_qemu()
@@ -294,7 +294,7 @@ def test_connections_that_come_and_go_leave_no_descriptor(
     before = flap()
     for _ in range(5):
         flap()
-    wait_for(lambda: open_descriptors() <= before, what="the old connections to be closed", deadline=10)
+    wait_for(lambda: open_descriptors() <= before, what="the old connections to be closed", deadline=30)
 
 
 def test_pods_and_a_host_are_watched_at_once(

@@ -23,7 +23,7 @@ from virtwatch_api.catalogue.readings import Source
 QUICK = Keepalive(interval=1, count=2)
 SILENT = 200
 INTERVAL_S = 0.5  # between two looks at a monitor, see `OFTEN`
-SLACK_S = 1.0  # of a machine that does other things as well
+SLACK_S = float(times(3, 1))  # of a machine that does other things as well: other tests, but for `make soak`
 LEFT_THREADS = 8  # idle ones of pools, which are kept
 LEFT_MIB = 24.0
 FAULTS = times(24, 1000)
@@ -83,7 +83,7 @@ def test_two_hundred_silent_sockets_cost_nobody_else_anything(
     for one in made:
         one.close()
     wait_for(
-        lambda: threading.active_count() <= threads + LEFT_THREADS + 32, what="the hung calls to end", deadline=20.0
+        lambda: threading.active_count() <= threads + LEFT_THREADS + 32, what="the hung calls to end", deadline=60.0
     )
 
 
@@ -154,6 +154,6 @@ def test_many_faults_leave_no_thread_descriptor_or_memory(
         faults[number % len(faults)]()
         all_well()
         collected.forget()
-    wait_for(lambda: process.num_threads() <= threads + LEFT_THREADS, what="threads to end", deadline=20.0)
-    wait_for(lambda: process.num_fds() <= descriptors + LEFT_THREADS, what="descriptors to be closed", deadline=20.0)
+    wait_for(lambda: process.num_threads() <= threads + LEFT_THREADS, what="threads to end", deadline=60.0)
+    wait_for(lambda: process.num_fds() <= descriptors + LEFT_THREADS, what="descriptors to be closed", deadline=60.0)
     assert process.memory_info().rss - memory < LEFT_MIB * (1 << 20)

@@ -198,7 +198,7 @@ class Agent:
         """Wait for two turns of the core's own time: what it does each second is done."""
         for _ in range(2):
             begun = self.core.alive_at
-            end = time.monotonic() + 10.0
+            end = time.monotonic() + 30.0
             while self.core.alive_at < begun + 1.0:
                 assert time.monotonic() < end
                 time.sleep(0.01)
@@ -207,7 +207,7 @@ class Agent:
     def status(self) -> NodeStatus:
         return self.outside.statuses[-1]
 
-    def until(self, condition: Callable[[NodeStatus], bool], deadline: float = 10.0) -> NodeStatus:
+    def until(self, condition: Callable[[NodeStatus], bool], deadline: float = 30.0) -> NodeStatus:
         end = time.monotonic() + deadline
         while time.monotonic() < end:
             if self.outside.statuses and condition(self.status):

@@ -45,7 +45,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 30.0
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -57,14 +57,14 @@ def test_a_disk_that_hangs_stops_no_judging(disk: Path) -> None:
     frozen = time.monotonic()
 
     agent.see(150)
-    status = agent.until(lambda status: bool(status.firing))
+    status = agent.until(lambda status: bool(status.firing), deadline=10.0)
 
     assert time.monotonic() - frozen > 4.5, "published before the disk was given its time"
-    assert time.monotonic() - agent.core.alive_at < 2.0
+    assert time.monotonic() - agent.core.alive_at < 4.0  # it does not wait the 5 s that the disk is given
     assert journaling(status)[0] is False
     assert "has not answered" in journaling(status)[1]
     agent.see(50)
-    agent.until(lambda status: not status.firing, deadline=2.0)
+    agent.until(lambda status: not status.firing, deadline=4.0)
 
     thaw(disk)
     agent.until(lambda status: journaling(status)[0] is True)
@@ -122,7 +122,7 @@ def test_a_folder_that_is_removed_is_made_anew_with_all_that_it_held(
 
     shutil.rmtree(folder)
 
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 30.0
     while not (folder / "journal.db").exists():  # though nothing happens
         assert time.monotonic() < end
         time.sleep(0.02)

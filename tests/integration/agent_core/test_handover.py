@@ -538,7 +538,7 @@ def test_what_an_anomaly_rule_has_learned_goes_along_and_is_on_disk_there(nodes:
         finally:
             store.close()
 
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 30.0
     while not any(item.document["series"] == learned["series"] for item in saved()):
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -10,7 +10,7 @@ from virtwatch_cli.signals_now import show
 
 
 def test_every_layer_of_a_libvirt_has_values(virtwatch: Virtwatch) -> None:
-    command = virtwatch("signals", "--connect", "test:///default", "-o", "json", "--seconds", "2.5")
+    command = virtwatch("signals", "--connect", "test:///default", "-o", "json", "--seconds", "5")
     assert command.exit_code() == 0
     figures = {
         (item["target"]["kind"], item["signal"]): item for item in json.loads(command.output) if not item["device"]
@@ -46,7 +46,7 @@ def test_what_another_hypervisors_driver_lacks_is_named(
     """In this process, for the test driver must be made to refuse what the other lacks."""
     answer_as(driver, monkeypatch)
 
-    assert show(uris=("test:///default",), name=None, seconds=2.0, as_json=True, guest_agent=False) == 0
+    assert show(uris=("test:///default",), name=None, seconds=3.0, as_json=True, guest_agent=False) == 0
 
     figures = {item["signal"]: item for item in json.loads(capsys.readouterr().out) if not item["device"]}
     assert figures["vm.cpu.utilization"]["value"] > 0

@@ -11,7 +11,7 @@ from tests.integration.cli.conftest import Virtwatch
 from tools.checkout import CHECKOUT
 
 DRIVER = ("--connect", "test:///default")
-HALF = re.compile(r"is [45]\d(\.\d)? %,")  # what the driver's VM uses, as exactly as a busy machine can tell
+HALF = re.compile(r"is [3-7]\d(\.\d)? %,")  # what the driver's VM uses, as exactly as a busy machine can tell
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -262,11 +262,11 @@ def test_current_values_stand_beside_their_bounds(virtwatch: Virtwatch, policy: 
     command = virtwatch("watch", "-f", policy, *DRIVER)
     assert command.line("STATE VM RULE").split() == ["STATE", "VM", "RULE", "NOW", "WARNING", "CRITICAL"]
     value = " ".join(command.row("test cpu-busy").split())
-    assert re.fullmatch(r"Warning test cpu-busy [45]\d(\.\d)? % above 10 %", value)
+    assert re.fullmatch(r"Warning test cpu-busy [3-7]\d(\.\d)? % above 10 %", value)
 
     (told,) = virtwatch("watch", "-f", policy, "-o", "json", *DRIVER).document(type="values")["values"]
     assert told["warning"]["text"] == "above 10 %"
-    assert 0.4 < told["value"] < 0.6
+    assert 0.3 <= told["value"] < 0.8
 
 
 def test_a_rule_that_cannot_be_judged_is_named(virtwatch: Virtwatch, policy: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_migration_is_said_to_start_to_fail_and_to_succeed(
         assert crashed == []
         # The first one never ran there; the second did, if only for a moment.
         sink.wait(lambda it: stops(it, "target") == ["migrated", "destroyed"], DEADLINE_S)
-        assert stops(sink, "source") == ["migrated"]
+        sink.wait(lambda it: stops(it, "source") == ["migrated"], DEADLINE_S)
     assert comes.process.poll() is None
 
 

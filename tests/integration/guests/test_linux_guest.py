@@ -6,6 +6,7 @@ Faults after which it has to boot again are shown with what the agent makes of t
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +23,9 @@ DEADLINE_S = 60.0
 def vcpu_seconds(guest: Guest) -> float:
     """Return what the guest's vCPU thread has used so far, by the kernel's count."""
     for task in Path(f"/proc/{guest.qemu_pid}/task").iterdir():
-        if (task / "comm").read_text().startswith("CPU 0/"):
-            return int((task / "schedstat").read_text().split()[0]) / 1e9
+        with suppress(FileNotFoundError, ProcessLookupError):  # QEMU's workers come and go
+            if (task / "comm").read_text().startswith("CPU 0/"):
+                return int((task / "schedstat").read_text().split()[0]) / 1e9
     raise AssertionError("QEMU has no thread named CPU 0/...")
 
 

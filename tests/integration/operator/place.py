@@ -32,15 +32,15 @@ NOT_YET = {"name": "full", "threshold": {"signal": "vm.guest.load.ratio", "warni
 
 
 def eventually(condition: Callable[[], Any], *, what: str, deadline: float = DEADLINE_S) -> Any:
-    """Return the first true value of `condition`; whatever the API server says meanwhile."""
+    """Return the first true value of `condition`, whatever the API server says, or lacks still, meanwhile."""
     begun = time.monotonic()
     while True:
         said: Any = "it is not so"
         try:
             if value := condition():
                 return value
-        except KubeError as error:
-            said = error
+        except (KubeError, LookupError, TypeError) as error:  # of a status, too, that is not all there yet
+            said = repr(error)
         waited = time.monotonic() - begun
         assert waited < deadline, f"waited {deadline:g} s in vain for {what}: {said}"
         time.sleep(next_poll(waited))

@@ -85,13 +85,15 @@ def test_a_silent_node_is_one_event_on_it_one_per_policy_and_one_message(place: 
         assert time.monotonic() - began <= HUNG_S - PROBED_S
         assert sorted(item["regarding"]["kind"] for item in events) == ["ClusterMonitorPolicy", "MonitorPolicy", "Node"]
         eventually(lambda: hook.posted, what="the message")
-        active = place.status(keys[0])["activeAlerts"]
-        assert [item.get("unknown") for item in active] == [True] * ALERTS
+        eventually(
+            lambda: [item.get("unknown") for item in place.status(keys[0])["activeAlerts"]] == [True] * ALERTS,
+            what="the alerts to be unknown in the status",
+        )
         assert (
             f"nobody can tell whether they still do: {agent.node} is silent"
             in place.condition(keys[0], "Quiet")["message"]
         )
-        assert place.condition(keys[1], "Quiet")["status"] == "Unknown"
+        eventually(lambda: place.condition(keys[1], "Quiet")["status"] == "Unknown", what="the other not to know")
 
         place.set_ready(pod(place, agent))
         eventually(lambda: len(about(place, agent, "NodeReports")) == 3, what="the Events of its return")

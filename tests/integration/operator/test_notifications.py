@@ -87,7 +87,7 @@ def test_a_channel_whose_secret_comes_later_is_used_soon(place: Place, hook: Web
     agent.happen(key)
     agent.publish()
     eventually(lambda: status(place, path).get("lastDelivery"), what="an attempt")
-    assert condition(place, path, "Ready")[1] == "SecretInvalid"
+    wait_condition(place, path, "Ready", "SecretInvalid")
     make_secret(place, "late", namespace=place.system, url=f"json://127.0.0.1:{hook.port}/{CANARY}")
     wait_condition(place, path, "Ready", "Delivered")
     assert len(hook.posted) == 1

@@ -45,9 +45,9 @@ def test_where_no_agent_answers_the_operator_says_which_rules_apply(watched: Wat
     try:
         ask(system, "alone", "web-1")
         system.wait_without_agent(lambda: bool(answer(system, "alone")), what="the operator to answer")
+        said = answer(system, "alone")
     finally:
         system.agent.restart()
-    said = answer(system, "alone")
     assert said["answeredBy"] == "Operator"
     assert said["note"].startswith(f"the agent of node {system.node} has not answered")
     assert [item["rule"] for item in said["rules"]] == ["paused"]

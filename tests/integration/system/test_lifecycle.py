@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from lab.installed.system import System
+from lab.installed.system import READY_DEADLINE_S, System
 from lab.installed.virtualmachine import VirtualMachine
+from lab.process import wait_for
 from tests.integration.system.watched import Watched
 from virtwatch_kube.paths import EVENTS, resource
 
@@ -89,15 +90,24 @@ def test_vms_that_a_drain_ends_one_by_one_are_one_event(watched: Watched, vms: l
     for number, vm in enumerate(vms, start=1):
         vm.guest.destroy()
         system.wait(lambda number=number: counted("AlertsWarning") == number, what=f"VM {number} to be counted")
-    system.wait(lambda: counted("AlertsResolved") == VMS, what="the end of each to be counted")
 
     whole = {"AlertsWarning": VMS, "AlertsResolved": VMS}
     own = {("VirtualMachineInstance", what): VMS for what in ("AlertWarning", "AlertResolved")}
-    assert about_drain(system, system.namespace) == {
-        **{("MonitorPolicy", what): count for what, count in whole.items()},
-        **own,
+    expected = {
+        system.namespace: {**{("MonitorPolicy", what): count for what, count in whole.items()}, **own},
+        "default": {("Node", what): count for what, count in whole.items()},
     }
-    assert about_drain(system, "default") == {("Node", what): count for what, count in whole.items()}
+
+    def told() -> dict[str, dict[tuple[str, str], int]]:
+        return {namespace: about_drain(system, namespace) for namespace in expected}
+
+    wait_for(
+        lambda: told() == expected,
+        what="all Events of the drain",
+        deadline=READY_DEADLINE_S,
+        process=system.agent,
+        instead=lambda: str(told()),
+    )
 
 
 def test_a_vm_that_is_shut_down_on_request_makes_no_noise(watched: Watched) -> None:

@@ -436,7 +436,7 @@ def test_the_agents_own_figures_carry_the_agents_own_resource(sink, connect):
 )
 def test_a_backend_that_fails_is_said_once_and_exports_go_on_when_it_is_back(sink, connect, caplog, answer, words):
     sink.answer(answer)
-    telemetry, providers = connect(OTEL_EXPORTER_OTLP_TIMEOUT="0.2", OTEL_TRACES_EXPORTER="none")
+    telemetry, providers = connect(OTEL_EXPORTER_OTLP_TIMEOUT="1", OTEL_TRACES_EXPORTER="none")
     subject = _subject(1)
 
     def sampled_until(condition):

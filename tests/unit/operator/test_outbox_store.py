@@ -88,10 +88,10 @@ def test_changes_that_come_together_share_a_write():
     threads = [threading.Thread(target=store.change, args=(KEY, add(number))) for number in range(1, 21)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(store._of(KEY).waiting) == 20, what="all to wait", deadline=5)
+    wait_for(lambda: len(store._of(KEY).waiting) == 20, what="all to wait", deadline=30)
     api.open.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert rules(store.get(KEY)) == {f"r{number}" for number in range(1, 21)}
     assert api.writes <= 3
 

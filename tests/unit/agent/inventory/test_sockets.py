@@ -57,7 +57,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, method: str, part: str, number: int =
 
 
 def names(told: Told) -> set[str]:
-    return {address.name for address in told.get(timeout=2.0)}
+    return {address.name for address in told.get(timeout=30.0)}
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])

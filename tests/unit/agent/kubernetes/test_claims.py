@@ -9,7 +9,7 @@ from virtwatch_agent.kubernetes.claims import StorageClasses
 from virtwatch_kube.errors import Forbidden, NotFound, Unavailable
 
 DATA, ROOT = ("shop", "data"), ("shop", "root")
-DEADLINE_S = 5.0
+DEADLINE_S = 30.0
 
 
 class Server:

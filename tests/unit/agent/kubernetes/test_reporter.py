@@ -67,14 +67,14 @@ def reporter(server, clock):
 
 
 def wrote(server, *machines):
-    wait_for(lambda: server.machines == list(machines), what=f"writes of {machines}", deadline=5, poll=0.005)
+    wait_for(lambda: server.machines == list(machines), what=f"writes of {machines}", deadline=30, poll=0.005)
 
 
 def considered(reporter, clock, one):
     """Publish and return when the reporter has weighed whether to write it."""
     looks = clock.looks
     reporter.publish(one)
-    wait_for(lambda: clock.looks > looks, what="the reporter to look at its clock", deadline=5, poll=0.005)
+    wait_for(lambda: clock.looks > looks, what="the reporter to look at its clock", deadline=30, poll=0.005)
 
 
 def test_a_status_goes_to_the_nodes_own_nodemonitor_under_one_manager(reporter, server):
@@ -149,7 +149,7 @@ def test_publishing_never_waits_for_the_api_server(reporter, server):
     server.open.clear()
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: server.attempts == 1, what="the first write", deadline=5)
+    wait_for(lambda: server.attempts == 1, what="the first write", deadline=30)
     begun = threading.Event()
 
     def publish():
@@ -158,7 +158,7 @@ def test_publishing_never_waits_for_the_api_server(reporter, server):
         begun.set()
 
     threading.Thread(target=publish, daemon=True).start()
-    assert begun.wait(5)
+    assert begun.wait(30)
 
 
 def test_a_failed_write_is_made_good_and_said_once(reporter, server, clock, caplog):
@@ -167,13 +167,13 @@ def test_a_failed_write_is_made_good_and_said_once(reporter, server, clock, capl
     reporter.start()
     reporter.publish(status())
     for attempt in range(1, 6):
-        wait_for(lambda attempt=attempt: server.attempts >= attempt, what="a further attempt", deadline=5)
+        wait_for(lambda attempt=attempt: server.attempts >= attempt, what="a further attempt", deadline=30)
         clock.now += 20.0
         reporter.publish(status())
     server.error = None
     clock.now += 20.0
     reporter.publish(status())
-    wait_for(lambda: len(caplog.records) == 2, what="the line that it is back", deadline=5)
+    wait_for(lambda: len(caplog.records) == 2, what="the line that it is back", deadline=30)
     lost, back = (record.getMessage() for record in caplog.records)
     assert "NodeMonitor n1 is lost; transitions wait in the journal" in lost
     assert "is back" in back
@@ -184,7 +184,7 @@ def test_an_absent_nodemonitor_is_said_with_who_creates_it(reporter, server, clo
     clock.now += FIRST_START_S
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
+    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=30)
     assert "see that virtwatch-operator runs" in caplog.text
 
 
@@ -192,7 +192,7 @@ def test_a_first_start_warns_of_nothing(reporter, server, clock, caplog):
     server.error = NotFound("PATCH: 404")
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: server.attempts > 0, what="a try", deadline=5)
+    wait_for(lambda: server.attempts > 0, what="a try", deadline=30)
     assert caplog.records == []
 
 
@@ -200,7 +200,7 @@ def test_a_kind_that_is_missing_is_not_put_down_to_the_operator(reporter, server
     server.error = NotServed("PATCH: 404 page not found", status=404)
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
+    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=30)
     assert "apply virtwatch's crds/" in caplog.text
     assert "virtwatch-operator" not in caplog.text
 
@@ -209,7 +209,7 @@ def test_a_defect_in_one_status_does_not_end_the_reports(reporter, server, clock
     server.error = RuntimeError("a defect")
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=5)
+    wait_for(lambda: bool(caplog.records), what="a line in the log", deadline=30)
     server.error = None
     clock.now += 20.0
     reporter.publish(status(virtual_machines=3))
@@ -237,7 +237,7 @@ def test_an_end_waits_two_seconds_at_most_for_a_hung_api_server(reporter, server
     server.open.clear()
     reporter.start()
     reporter.publish(status())
-    wait_for(lambda: server.attempts == 1, what="the first write", deadline=5)
+    wait_for(lambda: server.attempts == 1, what="the first write", deadline=30)
     ended = threading.Event()
     threading.Thread(target=lambda: (reporter.stop(), ended.set()), daemon=True).start()
     assert ended.wait(4)

@@ -11,17 +11,20 @@ from virtwatch_agent.collect.kernel.glances import EVERY_S, Glances
 from virtwatch_agent.collect.kernel.reader import KernelReader, NetworkCounters, ThreadGoneError
 from virtwatch_agent.inventory.processes import QemuProcess
 
-BUSY = "import sys; sys.stdin.readline()\nwhile True: pass"
+BUSY = "import sys; print('on', flush=True); sys.stdin.readline()\nwhile True: pass"
 
 
 def test_a_process_that_takes_a_cpu_is_worth_a_look_within_two_glances():
-    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", BUSY], text=True, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # what its start takes is no load
         folder = Path("/proc") / str(process.pid)
         threads = {0: folder / "task" / str(process.pid)}
         reader = KernelReader(QemuProcess(folder, "1", 0.0, threads), (), NetworkCounters())
         glances = Glances()
         # On a busy machine it may get less than all of a CPU.
-        glances.plan("vm", {"vm.cpu.utilization": [0.1]})
+        glances.plan("vm", {"vm.cpu.utilization": [0.05]})
         try:
             assert not glances.glance("vm", reader, now=time.monotonic())
             time.sleep(EVERY_S)

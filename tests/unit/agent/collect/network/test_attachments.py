@@ -21,7 +21,7 @@ LAN = ("shop", "vlan10")
 HANGS = ("shop", "hangs")
 LAN_REF = TargetRef(TargetKind.NETWORK, "attachment/shop/vlan10")
 LIBVIRTS = TargetRef(TargetKind.NETWORK, "11111111-0000-4000-8000-000000000000")
-DEADLINE_S = 5.0
+DEADLINE_S = 30.0
 
 
 class Inner:
