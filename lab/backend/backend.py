@@ -12,7 +12,7 @@ from lab.backend.jaeger import build_jaeger, fetch_page
 from lab.process import Process, accepts, free_port, start, wait_for, with_other_ports
 from lab.rundir import RunDir
 
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 60.0
 MAX_TRACES = 10_000
 PORTS = ("otlp_http", "otlp_grpc", "ui", "query_grpc", "metrics")
 

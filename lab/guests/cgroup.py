@@ -9,7 +9,7 @@ from typing import Self
 from lab.process import wait_for
 from lab.rundir import RunDir
 
-REMOVAL_DEADLINE_S = 10.0
+REMOVAL_DEADLINE_S = 60.0
 # Ten times what a group has by itself: the CPU controller of cgroup v1, and of v2.
 PREFERRED = {"cpu.shares": 10240, "cpu.weight": 1000}
 

@@ -21,8 +21,8 @@ from tools.machine import ensure_packages
 
 # Not libvirt-daemon-system: it would bring services and settings of the machine, and the lab has its own.
 PACKAGES = ("libvirt-daemon", "libvirt-clients", "qemu-system-x86", "iproute2", "util-linux")
-START_DEADLINE_S = 20.0
-STOP_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 60.0
 # Destroying a stopped QEMU takes libvirt 12 s; probing QEMU where KVM is odd, 40 s.
 CALL_DEADLINE_S = 90.0
 LIBVIRTD_CONF = """\

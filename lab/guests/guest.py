@@ -15,8 +15,8 @@ from tools.errors import ToolError
 
 # An emulated boot takes 6 s of CPU; several guests and a build may share the CPUs.
 BOOT_DEADLINE_S = 120.0
-ANSWER_DEADLINE_S = 20.0
-STATE_DEADLINE_S = 30.0
+ANSWER_DEADLINE_S = 60.0
+STATE_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

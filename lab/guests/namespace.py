@@ -15,8 +15,8 @@ from lab.process import Identity, Process, start, wait_for
 from lab.rundir import RunDir
 from tools.errors import ToolError
 
-SETUP_DEADLINE_S = 20.0
-END_DEADLINE_S = 15.0
+SETUP_DEADLINE_S = 60.0
+END_DEADLINE_S = 60.0
 # PID 1 inside: it adopts and reaps QEMUs, which libvirtd detaches. TERM must be caught: the kernel shields a PID 1.
 HOLD = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
 

@@ -16,7 +16,7 @@ from tools.progress import step
 # Unpacked, not installed: the package starts a server of the machine's.
 PACKAGES = ("openssh-server", "libwrap0")
 CLIENT_PACKAGES = ("openssh-client", "libvirt-clients")
-LISTEN_DEADLINE_S = 20.0
+LISTEN_DEADLINE_S = 60.0
 
 
 class SshServer:

@@ -14,7 +14,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.paths import EVENTS, resource
 from virtwatch_kube.watch import Watch
 
-SYNC_DEADLINE_S = 30.0
+SYNC_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lab.prometheus.binaries import prometheus, promtool
 from lab.rundir import RunDir
 from tools.commands import run_logged
 
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 60.0
 # What a query names a VM by; Prometheus keeps the rest of a resource in target_info.
 PROMOTED = ("k8s.namespace.name", "k8s.node.name", "kubevirt.vm.name", "libvirt.domain.name", "libvirt.domain.uuid")
 

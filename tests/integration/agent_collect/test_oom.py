@@ -29,7 +29,7 @@ def starved_group() -> Iterator[Path]:
             group.rmdir()
         return not group.exists()
 
-    wait_for(removed, what=f"{group} to be empty", deadline=10.0)
+    wait_for(removed, what=f"{group} to be empty", deadline=60.0)
 
 
 def test_an_end_for_lack_of_memory_is_told_as_such(

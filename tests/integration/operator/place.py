@@ -19,7 +19,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError, NotFound
 from virtwatch_kube.paths import EVENTS, KUBEVIRT, resource, virtwatch
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 RULE = {
     "name": "cpu-starved",
     "threshold": {

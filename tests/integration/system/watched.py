@@ -6,7 +6,7 @@ from lab.installed.system import System
 from lab.installed.virtualmachine import VirtualMachine
 from tools.errors import ToolError
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class Watched:
