@@ -29,13 +29,13 @@ TOGETHER = (
     "integration/system 0",
     "integration/agent_collect 1",
     "integration/system 1",
-    "integration/kube",
-    "integration/telemetry",
-    "integration/crds",
-    "integration/guests",
-    "integration/manifests",
     "integration/cli",
+    "integration/kube",
+    "integration/manifests",
+    "integration/guests",
+    "integration/crds",
     "integration/demo",
+    "integration/telemetry",
 )
 
 
