@@ -157,6 +157,10 @@ class Place:
         made = self.client.create(resource("v1", "pods", namespace=self.system), pod)
         self.set_ready(made)
 
+    def pod(self, node: str) -> dict[str, Any]:
+        """Return the pod of a node's agent."""
+        return self.client.get(resource("v1", "pods", namespace=self.system, name=f"agent-{node}"))
+
     def set_ready(self, pod: dict[str, Any], ready: str = "True") -> None:
         """Say of an agent's pod what its kubelet would."""
         name = pod["metadata"]["name"]

@@ -21,10 +21,6 @@ PROBED_S = 15.0  # that the kubelet needs to find a hung agent not ready
 ALERTS = 12
 
 
-def pod(place: Place, agent: StandIn) -> dict:
-    return place.client.get(resource("v1", "pods", namespace=place.system, name=f"agent-{agent.node}"))
-
-
 def test_an_agent_that_hangs_is_named_and_its_vms_are_not_called_quiet(place: Place):
     place.operator()
     key = place.policy()
@@ -39,15 +35,14 @@ def test_an_agent_that_hangs_is_named_and_its_vms_are_not_called_quiet(place: Pl
     eventually(lambda: observed() == "Ready", what="the agent to be seen")
     eventually(lambda: place.condition(key, "Quiet")["status"] == "True", what="the policy to be quiet")
 
-    pod = place.client.get(resource("v1", "pods", namespace=place.system, name=f"agent-{agent.node}"))
-    place.set_ready(pod, "False")
+    place.set_ready(place.pod(agent.node), "False")
     eventually(lambda: observed() == "NotReady", what="the agent to be missed", deadline=15)
     eventually(lambda: place.condition(key, "Quiet")["status"] == "Unknown", what="the policy not to know", deadline=10)
     assert agent.node in place.condition(key, "Quiet")["message"]
     listed = place.cluster.kubectl("get", "nodemonitors", agent.node).stdout
     assert "NotReady" in listed
 
-    place.set_ready(place.client.get(resource("v1", "pods", namespace=place.system, name=f"agent-{agent.node}")))
+    place.set_ready(place.pod(agent.node))
     eventually(lambda: place.condition(key, "Quiet")["status"] == "True", what="the policy to be quiet again")
 
 
@@ -79,7 +74,7 @@ def test_a_silent_node_is_one_event_on_it_one_per_policy_and_one_message(place: 
         agent.publish()
         eventually(lambda: place.status(keys[0])["alerts"]["critical"] == ALERTS, what="the alerts in the status")
 
-        place.set_ready(pod(place, agent), "False")
+        place.set_ready(place.pod(agent.node), "False")
         began = time.monotonic()
         events = eventually(lambda: len(found := about(place, agent, "NodeSilent")) == 3 and found, what="the Events")
         assert time.monotonic() - began <= HUNG_S - PROBED_S
@@ -95,7 +90,7 @@ def test_a_silent_node_is_one_event_on_it_one_per_policy_and_one_message(place: 
         )
         eventually(lambda: place.condition(keys[1], "Quiet")["status"] == "Unknown", what="the other not to know")
 
-        place.set_ready(pod(place, agent))
+        place.set_ready(place.pod(agent.node))
         eventually(lambda: len(about(place, agent, "NodeReports")) == 3, what="the Events of its return")
         eventually(lambda: status(place, path).get("firing") == 0, what="the end in the channel")
         eventually(lambda: len(hook.posted) == 2, what="the message of the end")

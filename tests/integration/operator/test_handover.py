@@ -12,7 +12,7 @@ from tests.soak import times
 from virtwatch_api.alert import Action, AlertState, Reason
 from virtwatch_api.nodemonitor import Adopted, Move, Transition
 from virtwatch_api.policy import PolicyKey, Severity
-from virtwatch_kube.paths import resource, virtwatch
+from virtwatch_kube.paths import virtwatch
 
 MOVES = times(6, 300)
 
@@ -46,8 +46,16 @@ def take(place: Place, agent: StandIn, key: PolicyKey) -> None:
     agent.publish()
 
 
-def pod(place: Place, agent: StandIn) -> dict:
-    return place.client.get(resource("v1", "pods", namespace=place.system, name=f"agent-{agent.node}"))
+def fire(place: Place) -> tuple[PolicyKey, StandIn, StandIn]:
+    """Let an alert fire on one of two nodes; return its policy, that node and the other one."""
+    key = place.policy()
+    source, target = place.agent("n1"), place.agent("n2")
+    target.publish()
+    source.happen(key)
+    source.fires(key)
+    source.publish()
+    eventually(source.hear, what="the acknowledgement of the alert")
+    return key, source, target
 
 
 def reasons(place: Place) -> list[str]:
@@ -56,13 +64,7 @@ def reasons(place: Place) -> list[str]:
 
 def test_an_alert_goes_on_on_the_other_node_and_neither_ends_nor_begins(place: Place):
     place.operator()
-    key = place.policy()
-    source, target = place.agent("n1"), place.agent("n2")
-    target.publish()
-    source.happen(key)
-    source.fires(key)
-    source.publish()
-    eventually(source.hear, what="the acknowledgement of the alert")
+    key, source, target = fire(place)
 
     eventually(lambda: place.condition(key, "Quiet")["status"] == "False", what="the policy to be loud")
     quiet = place.condition(key, "Quiet")
@@ -153,15 +155,9 @@ def test_a_leader_that_began_after_the_vm_had_moved_hands_over(place: Place):
 
 def test_an_alert_waits_for_an_agent_that_is_not_ready_just_now(place: Place):
     place.operator()
-    key = place.policy()
-    source, target = place.agent("n1"), place.agent("n2")
-    target.publish()
-    source.happen(key)
-    source.fires(key)
-    source.publish()
-    eventually(source.hear, what="the acknowledgement of the alert")
+    key, source, target = fire(place)
 
-    place.set_ready(pod(place, target), "False")
+    place.set_ready(place.pod(target.node), "False")
     path = virtwatch("nodemonitors", name=target.node)
     eventually(lambda: place.client.get(path)["spec"]["observed"]["agent"] == "NotReady", what="the agent to be missed")
     leave(source, key, to=target.node)
@@ -174,7 +170,7 @@ def test_an_alert_waits_for_an_agent_that_is_not_ready_just_now(place: Place):
         what="an alert of which nobody can tell whether it still fires",
     )
 
-    place.set_ready(pod(place, target))
+    place.set_ready(place.pod(target.node))
     take(place, target, key)
     eventually(lambda: handovers(place, target) == [], what="the handover to be held no more")
     eventually(lambda: "unknown" not in place.status(key)["activeAlerts"][0], what="the alert to be known again")
