@@ -91,7 +91,7 @@ def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(tmp_path) -> None
     agent.until(lambda status: bool(status.firing))
     target, source, wait = agent.outside.again[0]
     assert (target, source) == (node_ref("n1"), Source.NODE)
-    assert 1.0 < wait < 7.5
+    assert wait < 7.5  # at random, 0.5 to 1.5 times what its speed asks for: by far sooner than its interval
 
 
 def test_how_a_node_is_looked_at_and_why_is_reported_to_who_wants_it_otherwise(tmp_path) -> None:
