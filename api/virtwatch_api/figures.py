@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = ("", "k", "M", "G", "T", "P", "E")
@@ -24,6 +25,7 @@ _FACTORS = {
 }
 
 
+@lru_cache(maxsize=1_000)  # the value and the bound of an alert stand in its sentence and in its evidence
 def format_value(value: float, unit: str, *, share: bool = False, beside: float | None = None) -> str:
     """Write a value in three significant digits, as people read values of its unit.
 

@@ -9,7 +9,7 @@ import json
 import random
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -147,6 +147,12 @@ def replay(mode: Mode, recording: Recording, window: str, *, targets: int, folde
     return outcome
 
 
+def told_by(recording: Recording) -> tuple[Callable[[float], object], Callable[[float], object]]:
+    """Return what stands for a look, and for a glance, in a replay: its cost is not the agent's."""
+    vm = _Vm(0, recording, 0.0)
+    return lambda at: vm.at(at).read(), lambda at: vm.at(at).threads()
+
+
 class _Vm:
     """Stand for the reader of a VM whose one vCPU does what was recorded, from `shift` seconds on."""
 
@@ -156,6 +162,10 @@ class _Vm:
         self.now = 0.0
         self._recording = recording
 
+    def at(self, now: float) -> "_Vm":
+        self.now = now
+        return self
+
     def threads(self) -> list[bytes]:
         ran, waited = self._recording.threads(self.now + self.shift)
         return [b"%d %d 1" % (ran, waited)]
@@ -163,6 +173,9 @@ class _Vm:
     def counted(self, threads: list[bytes]) -> dict[Series, float]:
         ran, waited = map(int, threads[0].split()[:2])
         return {("cpu.time", "0"): ran * _NANOSECOND, ("cpu.delay", "0"): waited * _NANOSECOND}
+
+    def read(self) -> dict[Series, float]:
+        return {**_OTHER, **self.counted(self.threads())}
 
 
 class _Node(Nothing):
@@ -232,8 +245,7 @@ class _Node(Nothing):
         began = time.thread_time()
         for uuid in self._glances.due(now):
             self.glances += 1
-            self._vms[uuid].now = now
-            if self._glances.glance(uuid, self._vms[uuid], now=now):
+            if self._glances.glance(uuid, self._vms[uuid].at(now), now=now):
                 self._schedule.once_more(vm_ref(uuid), Source.KERNEL, now)
         looks = [ref for ref, source in self._schedule.due(now) if source is Source.KERNEL]
         for ref in looks:
@@ -249,8 +261,7 @@ class _Node(Nothing):
     def _look(self, vm: Any, ref: TargetRef, now: float) -> None:
         self.looks += 1
         was_due = self._schedule.was_due(ref, Source.KERNEL)
-        vm.now = now
-        values = {**_OTHER, **vm.counted(vm.threads())}
+        values = vm.at(now).read()
         before = self._glances.before(ref.id, at=now) if was_due == now else None
         self._dispatch.handle(Sample(ref, Source.KERNEL, "1", 0.0, now, now, values, was_due, before=before))
 
