@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -52,6 +52,8 @@ NODE_CONTROLLERS = (
 )
 # A token outlives any run that a person keeps; it ends with the Pod that it is bound to.
 TOKEN_DURATION = "168h"
+# kube-apiserver collects garbage a quarter as often: its start takes a fifth less CPU, and 150 MB more memory.
+_FEWER_COLLECTIONS = {"GOGC": "400"}
 
 # No proxy of the environment stands between the lab and its own loopback.
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -186,7 +188,7 @@ class ControlPlane:
         self.etcd = self._part("etcd", *self._etcd_flags(client, peer))
         self._etcd_port = client
         self._wait_serving()
-        self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api))
+        self.apiserver = self._part("kube-apiserver", *self._apiserver_flags(client, api), env=_FEWER_COLLECTIONS)
         self._wait_api()
 
     def _wait_serving(self) -> None:
@@ -201,8 +203,8 @@ class ControlPlane:
         for name, path in binaries.find_programs(names).items():
             (self.bin / name).symlink_to(path.absolute())
 
-    def _part(self, name: str, *flags: str) -> Process:
-        part = start(name, [self.bin / name, *flags], run_dir=self._run.path)
+    def _part(self, name: str, *flags: str, env: Mapping[str, str] | None = None) -> Process:
+        part = start(name, [self.bin / name, *flags], run_dir=self._run.path, env=env)
         self._parts.append(part)
         return part
 
