@@ -51,6 +51,11 @@ def firing(status: NodeStatus) -> list[str]:
     return [item.alert.rule for item in status.firing]
 
 
+def rules(status: NodeStatus) -> list[str]:
+    """Name the rule of each transition: what fires for a second may have been over before anybody looked."""
+    return [item.alert.rule for item in status.transitions]
+
+
 def test_a_policy_that_chooses_this_node_by_its_labels_goes_on_before_the_api_server_answers(agent: Agent) -> None:
     thresholds = policy(BUSY, PAUSED, **ON_GPU_NODES)
     agent.say(NodeChanged({"pool": "gpu"}, None)).judge_by(thresholds).appear().see(150).hear(
@@ -166,7 +171,7 @@ def crashed(agent: Agent) -> None:
     agent.judge_by(policy(CRASHED, STOPPED)).appear()
     agent.hear("vm.crashed", reason="failed").hear("vm.stopped", reason="failed")
     agent.say(Vanished(UUID, time.time(), "failed"))
-    agent.until(lambda status: "stopped" in firing(status))
+    agent.until(lambda status: "stopped" in rules(status))
     agent.until(lambda status: firing(status) == ["crashed"])
 
 
@@ -198,14 +203,13 @@ def test_a_crash_while_the_agent_was_away_is_told_by_what_libvirt_still_knows(ag
 
     agent.restart()
     agent.judge_by(policy(CRASHED, STOPPED, BUSY)).say(CRASH)
-    status = agent.until(lambda status: sorted(firing(status)) == ["crashed", "stopped"])
+    status = agent.until(lambda status: {"crashed", "stopped"} <= set(rules(status)))
 
-    said = {item.alert.rule: item.evidence.text for item in status.firing}
+    said = {item.alert.rule: item.evidence.text for item in status.transitions if item.action is Action.FIRED}
     assert said["crashed"] == "vm.crashed (reason crashed), found after a gap"
     assert said["stopped"] == "vm.stopped (reason crashed), found after a gap"
-    assert [(item.alert.rule, item.reason) for item in status.transitions if item.action is Action.RESOLVED] == [
-        ("busy", Reason.DOMAIN_STOPPED)
-    ]
+    ended = [item for item in status.transitions if item.action is Action.RESOLVED and item.alert.rule != "stopped"]
+    assert [(item.alert.rule, item.reason) for item in ended] == [("busy", Reason.DOMAIN_STOPPED)]
 
 
 def test_a_crash_that_is_found_before_the_policies_are_known_waits_for_them_over_a_kill(
@@ -240,7 +244,7 @@ def test_an_alert_on_an_end_that_waited_for_its_rule_ends_though_its_vm_never_co
     agent.judge_by(policy(passing)).say(Appeared(pod, 1.0)).hear("vm.crashed")
     agent.say(Vanished(UUID, time.time(), "failed"), IdentitiesChanged((SHOP_DB,)))
 
-    agent.until(lambda status: "crashed" in [item.alert.rule for item in status.transitions])
+    agent.until(lambda status: "crashed" in rules(status))
     agent.until(lambda status: not status.firing)
 
 
@@ -251,8 +255,9 @@ def test_a_vm_that_was_shut_down_while_the_agent_was_away_has_not_crashed(agent:
     agent.restart()
     agent.judge_by(policy(CRASHED, STOPPED)).say(FoundStopped(UUID, "test", "shutdown", crashed=False))
 
-    assert firing(agent.until(lambda status: bool(status.firing))) == ["stopped"]
-    agent.until(lambda status: not status.firing and status.virtual_machines == 0)
+    assert rules(agent.until(lambda status: bool(status.transitions)))[0] == "stopped"
+    ended = agent.until(lambda status: not status.firing and status.virtual_machines == 0)
+    assert rules(ended) == ["stopped", "stopped"]
 
 
 def test_a_vm_whose_end_was_told_is_not_told_again_because_libvirt_lists_it(
@@ -278,15 +283,16 @@ def test_a_vm_that_starts_again_as_the_agent_does_is_told_as_started_once(agent:
     agent.judge_by(policy(started, STOPPED)).say(Appeared(domain(incarnation="2"), time.time(), "booted", started=True))
     agent.hear("vm.started", reason="booted").hear("vm.rebooted")
     agent.until(lambda _: "vm.rebooted" in agent.outside.received)
-    status = agent.until(lambda status: len(status.transitions) == 4)
+    status = agent.until(lambda status: len(status.transitions) >= 4)
 
-    assert [(item.alert.rule, item.action) for item in status.transitions] == [
+    told = status.transitions[:4]  # that on the stop ends soon
+    assert [(item.alert.rule, item.action) for item in told] == [
         ("started", Action.FIRED),
         ("started", Action.RESOLVED),
         ("stopped", Action.FIRED),
         ("started", Action.FIRED),
     ]
-    assert status.transitions[-1].evidence.text == "vm.started (reason booted)"
+    assert told[-1].evidence.text == "vm.started (reason booted)"
     assert agent.outside.received == ["vm.stopped", "vm.started", "vm.rebooted"]
 
 
@@ -312,8 +318,7 @@ def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when
     found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(passing)).say(Appeared(paused, 1.0)).hear("vm.io_error", action="pause", device="vda")
     agent.say(IdentitiesChanged((SHOP_DB,)))
-    agent.until(lambda status: bool(status.firing))
-    agent.until(lambda status: not status.firing)
+    agent.until(lambda status: actions(status) == [Action.FIRED, Action.RESOLVED])
 
     agent.restart()
     agent.judge_by(policy(passing)).say(IdentitiesChanged((SHOP_DB,)), Appeared(paused, 1.0), found).hear("vm.rebooted")
@@ -324,27 +329,25 @@ def test_an_io_error_that_was_judged_late_is_known_after_a_restart_and_over_when
     agent.restart(agent.folder / "new")
     agent.judge_by(policy(passing)).say(Appeared(paused, 1.0)).hear("vm.io_error", action="pause", device="vda")
     agent.say(Appeared(pod, 2.0)).hear("vm.resumed").say(IdentitiesChanged((SHOP_DB,)))
-    agent.until(lambda status: bool(status.firing))
-    agent.until(lambda status: not status.firing)
+    agent.until(lambda status: actions(status) == [Action.FIRED, Action.RESOLVED])
     agent.say(Appeared(paused, 3.0), found)
-    agent.until(lambda status: bool(status.firing))
+    agent.until(lambda status: actions(status)[2:3] == [Action.FIRED])
 
 
 def test_an_io_error_whose_alert_has_expired_is_no_new_one_after_a_restart(agent: Agent) -> None:
     passing = {"name": "io", "severity": "Critical", "event": {"type": "vm.io_error", "keepFiringFor": "1s"}}
     agent.judge_by(policy(passing)).appear(state=DomainState.PAUSED)
     agent.hear("vm.io_error", action="pause", device="vda")
-    agent.until(lambda status: bool(status.firing))
-    agent.until(lambda status: not status.firing)
+    agent.until(lambda status: actions(status) == [Action.FIRED, Action.RESOLVED])
 
     agent.restart()
     found = TargetEvent("vm.io_error", vm_ref(UUID), time.time(), {"action": "pause"}, inferred=True)
     agent.judge_by(policy(passing)).appear(state=DomainState.PAUSED).say(found)
     # The same again, once it has run on: a new pause, and a new error.
     agent.appear().hear("vm.resumed").appear(state=DomainState.PAUSED).say(found)
-    status = agent.until(lambda status: bool(status.firing))
+    status = agent.until(lambda status: len(status.transitions) > 2)
 
-    assert actions(status) == [Action.FIRED, Action.RESOLVED, Action.FIRED]
+    assert actions(status)[:3] == [Action.FIRED, Action.RESOLVED, Action.FIRED]
     assert agent.outside.received == ["vm.resumed", "vm.io_error"]
 
 
