@@ -1,7 +1,10 @@
 # The core with a scripted outside: observations come from the test, the journal is a real file.
 import itertools
+import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -124,15 +127,16 @@ class Outside:
 
 
 class SetClock:
-    """Tell the machine's time, as if somebody had set its clock `ahead`."""
+    """Tell the machine's time, as if somebody had set its clock `ahead`, or more had `passed`."""
 
     ahead = 0.0
+    passed = 0.0
 
     def time(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.passed + self.ahead
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self.passed
 
 
 @dataclass
@@ -194,6 +198,16 @@ class Agent:
     def acknowledge(self, epoch: str, sequence: int) -> "Agent":
         return self.say(NodeChanged({}, Acknowledged(epoch, sequence)))
 
+    def until_judged(self) -> "Agent":
+        """Wait until all that was said so far is judged."""
+        for _ in range(3):  # each turn notes the time twice: before it takes what there is, and after
+            asked, end = self.clock.monotonic(), time.monotonic() + 30.0
+            self.core.deliver()
+            while self.core.alive_at <= asked:
+                assert time.monotonic() < end
+                time.sleep(0.001)
+        return self
+
     def until_ticked(self) -> None:
         """Wait for two turns of the core's own time: what it does each second is done."""
         for _ in range(2):
@@ -214,6 +228,15 @@ class Agent:
                 return self.status
             time.sleep(0.005)
         raise AssertionError(f"not within {deadline} s; the last status was {self.outside.statuses[-1:]}")
+
+
+def learned(folder: Path, rule: str) -> dict[str, Any]:
+    """Return what is on disk of what a rule has learned; an agent may write it meanwhile."""
+    with suppress(sqlite3.OperationalError):  # there is nothing yet
+        with closing(sqlite3.connect(f"file:{folder}/learned.db?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT document FROM learned WHERE rule = ?", (rule,)).fetchone()
+        return {} if found is None else json.loads(found[0])
+    return {}
 
 
 def judging(status: NodeStatus) -> bool:

@@ -4,26 +4,25 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
-from tests.integration.agent_core.scripted import BUSY, Agent, policy
+import pytest
+
+from tests.integration.agent_core.scripted import BUSY, Agent, SetClock, learned, policy
 from tests.integration.agent_core.test_handover import LOOP, ODD
-from virtwatch_agent.journal.learned import LearnedStore
 
 # Learns, and says so once it is on disk; then waits to be killed.
 LEARNER = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from tests.integration.agent_core.scripted import Agent, policy
+    from tests.integration.agent_core.scripted import Agent, learned, policy
     from tests.integration.agent_core.test_handover import LOOP, ODD
-    from tests.integration.agent_core.test_learned_kill import learned
 
     folder = Path(sys.argv[1])
     agent = Agent(folder)
     agent.judge_by(policy(LOOP, ODD)).appear().see(100.0)
     agent.hear("vm.crashed", reason="panicked").hear("vm.crashed", reason="panicked")
-    agent.until(lambda status: status.virtual_machines == 1)
+    agent.until_judged()
     agent.clock.ahead = 301.0  # baselines are written each five minutes
     while not (learned(folder, "odd").get("series") and len(learned(folder, "loop").get("events", ())) == 2):
         time.sleep(0.1)
@@ -32,13 +31,11 @@ LEARNER = textwrap.dedent("""
 """)
 
 
-def learned(folder: Path, rule: str) -> dict:
-    """Return what is on disk of a rule."""
-    store = LearnedStore(folder)
-    try:
-        return next((dict(item.document) for item in store.open(now=time.time()) if item.rule == rule), {})
-    finally:
-        store.close()
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let agents wait for a disk that a busy machine delays: what they read too late they do not know."""
+    monkeypatch.setattr("virtwatch_agent.journal.learned._OPEN_S", 30.0)
+    monkeypatch.setattr("virtwatch_agent.journal.learned._CLOSE_S", 30.0)
 
 
 def test_baselines_and_events_outlast_a_kill_and_an_edit(tmp_path: Path) -> None:
@@ -49,8 +46,9 @@ def test_baselines_and_events_outlast_a_kill_and_an_edit(tmp_path: Path) -> None
         writer.send_signal(signal.SIGKILL)
     before = learned(tmp_path, "odd")
 
-    agent = Agent(tmp_path)
-    agent.clock.ahead = 301.0
+    clock = SetClock()
+    clock.ahead = 301.0  # from the start, as the one that was killed left it
+    agent = Agent(tmp_path, clock=clock)
     try:
         runbook = {"runbookURL": "https://wiki.example.com/odd"}
         agent.judge_by(policy({**LOOP, **runbook}, {**ODD, **runbook})).appear()

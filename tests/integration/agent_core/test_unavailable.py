@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_core.scripted import BUSY, UUID, Agent, SetClock, policy
+from tests.integration.agent_core.scripted import BUSY, UUID, Agent, policy
 from virtwatch_agent.observations import DomainState, Sample
 from virtwatch_api.catalogue.readings import Source
 from virtwatch_api.nodemonitor import NodeStatus, Replaced, Unavailable
@@ -18,21 +18,9 @@ NO_REPORT = "the guest reports no memory: <memballoon> needs <stats period='10'/
 NO_MONITOR = "its libvirt gives no memory figures: the driver has none, or the VM's monitor does not answer"
 
 
-class Later(SetClock):
-    """Tell a time that a test can let pass."""
-
-    passed = 0.0
-
-    def time(self) -> float:
-        return time.time() + self.passed
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.passed
-
-
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    started = Agent(tmp_path, clock=Later())
+    started = Agent(tmp_path)
     yield started
     started.core.stop()
 
@@ -49,9 +37,10 @@ def missing(status: NodeStatus) -> list[Unavailable]:
 
 def in_time(agent: Agent, condition: Callable[[NodeStatus], bool], give: Callable[[], object]) -> NodeStatus:
     """Let time pass, in which the target gives what it gives, until a condition holds."""
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while time.monotonic() < end:
         give()
+        agent.until_judged()  # else more time would pass than there is between two of what it gives
         if agent.outside.statuses and condition(agent.status):
             return agent.status
         agent.clock.passed += 2.0
