@@ -277,7 +277,7 @@ def test_the_collector_is_asked_for_what_the_rules_need_and_no_more(agent: Agent
 def test_jobs_are_looked_for_only_as_long_as_a_rule_needs_their_starts(agent: Agent) -> None:
     many = {"count": {"type": "vm.backup_started", "by": "Node", "atLeast": 5}, "within": "1h"}
     agent.appear().judge_by(policy(BUSY, {"name": "many", "severity": "Warning", "pattern": many}))
-    agent.until(lambda _: Source.BLOCK_JOBS in agent.outside.plans[vm_ref(UUID)])
+    agent.until(lambda _: Source.BLOCK_JOBS in agent.outside.plans.get(vm_ref(UUID), {}))
 
     agent.judge_by(policy(BUSY))
     agent.until(lambda _: Source.BLOCK_JOBS not in agent.outside.plans[vm_ref(UUID)])
@@ -368,7 +368,7 @@ def test_a_vm_that_cannot_be_watched_is_named_and_its_connection_is_not_lost(age
 
 def test_a_vm_of_a_pod_is_judged_after_a_restart_before_the_api_server_answers(agent: Agent) -> None:
     agent.judge_by(policy(BUSY)).say(Appeared(IN_A_POD, 1.0), IdentitiesChanged((SHOP_DB,))).see(50)
-    agent.until(lambda status: status.applied[0].virtual_machines == 1)
+    agent.until(lambda status: bool(status.applied) and status.applied[0].virtual_machines == 1)
 
     agent.restart()
     agent.judge_by(policy(BUSY))

@@ -39,16 +39,20 @@ def rivals() -> Iterator[tuple[int, int]]:
     cpu = max(os.sched_getaffinity(0))
     program = (
         f"import os; os.sched_setaffinity(0, {{{cpu}}}); os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))\n"
+        "print(flush=True)\n"
         "while True: pass"
     )
     with ExitStack() as ending:
         started = []
         for _ in range(2):
-            busy = subprocess.Popen([sys.executable, "-c", program])
-            ending.callback(busy.wait)
+            busy = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+            ending.callback(busy.communicate)
             ending.callback(busy.kill)
-            started.append(busy.pid)
-        yield started[0], started[1]
+            started.append(busy)
+        for busy in started:  # both are at it, however long they took to start
+            assert busy.stdout is not None
+            assert busy.stdout.readline()
+        yield started[0].pid, started[1].pid
 
 
 def tenants_policy() -> ThresholdSet:
@@ -83,19 +87,20 @@ def starve(
     begun = time.monotonic()
 
     def waits() -> bool:
-        passed = time.monotonic() - begun
+        clock = time.monotonic()
+        passed = clock - begun
         values = {("cpu.delay", "0"): 0.5 * passed, ("cpu.throttled", ""): throttled * passed, ("cpu.count", ""): 1.0}
         if passed > after:
             now = time.time()
-            agent.say(Sample(vm_ref(VICTIM), Source.KERNEL, f"{rivals[0]}-1", now, now, time.monotonic(), values))
+            agent.say(Sample(vm_ref(VICTIM), Source.KERNEL, f"{rivals[0]}-1", now, now, clock, values))
             time.sleep(0.2)
         return bool(agent.outside.statuses) and bool(agent.status.firing)
 
     while not waits():
-        assert time.monotonic() < begun + 20.0
+        assert time.monotonic() < begun + 60.0
         time.sleep(0.05)
     if not throttled:
-        agent.until(lambda status: bool(status.firing[0].evidence.culprit))
+        agent.until(lambda status: bool(status.firing) and bool(status.firing[0].evidence.culprit))
     return agent.status.firing[0]
 
 
