@@ -28,6 +28,10 @@ PORT_ATTEMPTS = 3
 # Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice
 # and its use.
 PORTS = range(20000, 32768)
+# The ports that this process chose last, each held by a socket without a file (its descriptor): nobody else of the lab
+# chooses one of them before who asked for it has bound it, or has ended.
+_CHOSEN: deque[int] = deque()
+_MOST_CHOSEN = 64
 # Inherited by every descendant, so that a later clean-up finds those that nobody recorded.
 RUN_VARIABLE = "VIRTWATCH_LAB_RUN"
 
@@ -226,15 +230,25 @@ def next_poll(waited: float, poll: float = POLL_S) -> float:
 
 
 def free_port() -> int:
-    """Choose a TCP port that is free on loopback now. Another may take it first: such a caller chooses again."""
+    """Choose a TCP port that is free on loopback now, and that no other process of the lab is about to bind.
+
+    A program that is not the lab's may take it first: a caller who minds that chooses again.
+    """
     for port in random.sample(PORTS, 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _hold(port)
             return port
     raise ToolError(f"No free TCP port between {PORTS.start} and {PORTS.stop} on 127.0.0.1: end what holds them.")
+
+
+def _hold(port: int) -> None:
+    """Choose a port before others do; OSError says that one of them has. The kernel ends the hold with the process."""
+    with socket.socket(socket.AF_UNIX) as mark:
+        mark.bind(f"\0virtwatch-port-{port}")
+        _CHOSEN.append(mark.detach())
+    while len(_CHOSEN) > _MOST_CHOSEN:
+        os.close(_CHOSEN.popleft())
 
 
 def accepts(port: int) -> bool:
