@@ -104,9 +104,9 @@ def _scaled(value: float, digits: int, prefixes: tuple[str, ...], base: int) -> 
 def _number(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return str(value)
-    if abs(value) < _NOTHING:
-        return "0"
     rounded = _rounded(value, digits)
+    if abs(rounded) < _NOTHING:
+        return "0"
     text = f"{rounded:.{max(0, digits - _magnitude(rounded) - 1)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
