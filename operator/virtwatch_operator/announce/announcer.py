@@ -119,13 +119,13 @@ class Announcer:
 
     def _decide_all(self, monitor: NodeMonitor, journal: _Journal) -> None:
         """Look at what was not looked at yet, and hand out what is news of it, all at once."""
-        end = time.monotonic() + TURN_S
+        end = self._clock() + TURN_S
         news: list[Handed] = []
         try:
             for transition in monitor.unacknowledged:
                 if transition.sequence <= journal.sequence:
                     continue
-                if time.monotonic() > end:
+                if self._clock() > end:
                     self._again(monitor.node)
                     break
                 news += self._decide(monitor, journal, transition)

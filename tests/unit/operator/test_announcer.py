@@ -11,6 +11,7 @@ from virtwatch_api.nodemonitor import Acknowledged
 from virtwatch_kube.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from virtwatch_operator.announce.announcer import Announcer
 from virtwatch_operator.announce.continuity import Continuity
+from virtwatch_operator.announce.sinks import TURN_S
 from virtwatch_operator.events.recorder import Outcome, Recorder
 from virtwatch_operator.events.reminders import Reminders
 from virtwatch_operator.events.sink import EventSink
@@ -137,6 +138,11 @@ class World:
             if not self.api.client_is_dead:
                 self.announcer.announce("n1")
 
+    def ask_slowly(self, key):
+        """Take two of these for a turn."""
+        self.clock += TURN_S / 2 + 0.01
+        return "policy-uid"
+
     @property
     def monitor(self):
         return monitor(self.status, acknowledged=self.api.acknowledged)
@@ -176,6 +182,18 @@ def test_an_acknowledgement_that_was_written_over_is_written_again():
     world.clock += 5.0
     world.announce()
 
+    assert world.api.acknowledged == Acknowledged("e1", 3)
+    assert len(world.api.events) == 6
+
+
+def test_a_node_whose_turn_is_over_is_looked_at_again():
+    world = World(*some(3))
+    world.announcer._policy_uid = world.ask_slowly
+    world.announcer.announce("n1")
+    assert world.again == ["n1"]
+    assert [item.news.transition.sequence for item in world.handed] == [1, 2]
+
+    world.announce()
     assert world.api.acknowledged == Acknowledged("e1", 3)
     assert len(world.api.events) == 6
 
