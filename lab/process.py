@@ -22,7 +22,9 @@ POLL_S = 0.02
 # Who waits long asks less often: 50 times a second, the API server and who asks it take a fifth of a CPU.
 RARER = 20
 LONGEST_POLL_S = 0.2
-KILL_DEADLINE_S = 10.0
+STOP_DEADLINE_S = 10.0
+# The kernel takes back the memory of what it ends, on a busy machine for a while.
+KILL_DEADLINE_S = 60.0
 RESTING_S = 1.5
 PORT_ATTEMPTS = 3
 # Below Linux' default ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice
@@ -106,7 +108,7 @@ class Process:
             and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         )
 
-    def stop(self, deadline: float = KILL_DEADLINE_S) -> None:
+    def stop(self, deadline: float = STOP_DEADLINE_S) -> None:
         """End it with SIGTERM; after `deadline` seconds, with SIGKILL. Return when it has ended."""
         self.signal(signal.SIGTERM)
         end = time.monotonic() + deadline
@@ -126,7 +128,7 @@ class Process:
         if self.alive:
             os.kill(self.pid, sig)
 
-    def restart(self, deadline: float = KILL_DEADLINE_S) -> None:
+    def restart(self, deadline: float = STOP_DEADLINE_S) -> None:
         """Stop it where it still runs and start it again with the same arguments; the log continues."""
         self.stop(deadline)
         self._child = self._spawn()

@@ -25,7 +25,7 @@ from tools.errors import ToolError
 STOP_DEADLINE_S = 10.0
 # No single part may use up the time of all: kube-apiserver waits for requests that will never end.
 STOP_EACH_S = 3.0
-KILL_DEADLINE_S = 5.0
+KILL_DEADLINE_S = 30.0
 DEFAULT_ROOT = Path("/tmp/virtwatch-lab")
 # Links to the other folders that held runs.
 ELSEWHERE = DEFAULT_ROOT / ".elsewhere"
@@ -96,7 +96,10 @@ class RunDir:
 
     def _write_owner(self, *, purpose: str, kept: bool) -> None:
         owner = {"identity": str(Identity.of(os.getpid())), "purpose": purpose, "kept": kept, "checkout": str(CHECKOUT)}
-        (self.path / "owner.json").write_text(json.dumps(owner))
+        # At once, whoever reads it meanwhile: half of it would be a run that nobody owns, to be cleaned.
+        written = self.path / ".owner.json"
+        written.write_text(json.dumps(owner))
+        written.rename(self.path / "owner.json")
 
 
 def run_root() -> Path:
@@ -110,7 +113,15 @@ def runs(root: Path | None = None) -> list[RunDir]:
     if not root.is_dir():
         return []
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return [RunDir(path) for path in sorted(folders, key=lambda path: path.stat().st_mtime)]
+    return [RunDir(path) for path in sorted(folders, key=_changed)]
+
+
+def _changed(path: Path) -> float:
+    """Return when a folder was changed last; one that another cleans meanwhile may be gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def leftovers() -> list[RunDir]:
@@ -157,8 +168,8 @@ def _recorded(run: RunDir) -> Iterable[Identity]:
     for file in (run.path / "pids").glob("*"):
         try:
             identity = Identity.parse(file.read_text())
-        except ValueError:
-            continue
+        except (FileNotFoundError, ValueError):
+            continue  # Another cleans too, or it is not written yet.
         if identity.alive:
             yield identity
 

@@ -12,6 +12,12 @@ from lab.rundir import RunDir
 REMOVAL_DEADLINE_S = 60.0
 # Ten times what a group has by itself: the CPU controller of cgroup v1, and of v2.
 PREFERRED = {"cpu.shares": 10240, "cpu.weight": 1000}
+# A command that removes groups with all below them. The kernel counts a killed process in for a moment after it has
+# gone; 10 s in all.
+REMOVE = (
+    'for top in "$@"; do n=0; while [ -d "$top" ] && ! find "$top" -depth -type d -exec rmdir {} +; do '
+    "n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done 2> /dev/null; done"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class ControlGroup:
     def make(self, *, run: RunDir) -> None:
         """Make the group in every hierarchy."""
         for top in self.tops:
-            run.record_undo("sh", "-c", f"[ ! -d {top} ] || find {top} -depth -type d -delete")
+            run.record_undo("sh", "-c", REMOVE, "remove", str(top))
             for folder in [top, *(top / part for part in reversed([self.path, *list(self.path.parents)[:-1]]))]:
                 folder.mkdir(exist_ok=True)
                 _inherit_cpus(folder)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.guests.cgroup import REMOVE
 from lab.rundir import RunDir
 from tools.cache import cache_root, locked
 from tools.errors import ToolError
@@ -10,11 +11,6 @@ from tools.errors import ToolError
 # What runs had the machine's first group of cgroup v2 hand down, until the last of them takes it back; /run is empty
 # after a boot, and so is what was handed down.
 LENT = Path("/run/virtwatch-lab.controllers")
-# The kernel counts a killed process in for a moment after it has gone; 10 s in all.
-_REMOVE = (
-    'for top in "$@"; do n=0; while [ -d "$top" ] && ! find "$top" -depth -type d -exec rmdir {} +; do '
-    "n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done 2> /dev/null; done"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ def make_top(name: str, *, run: RunDir) -> str:
     found = hierarchies()
     tops = [mount / name for mount in found.mounts]
     lent = {top: hand_down(top.parent, run=run) for top in tops if found.unified}
-    run.record_undo("sh", "-c", _REMOVE, "remove", *map(str, tops))
+    run.record_undo("sh", "-c", REMOVE, "remove", *map(str, tops))
     for top in tops:
         top.mkdir(exist_ok=True)
         _inherit_cpus(top)

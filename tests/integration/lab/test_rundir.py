@@ -92,6 +92,19 @@ def test_a_reused_pid_is_never_killed(orphan: RunDir) -> None:
         stranger.kill()
 
 
+def test_runs_are_listed_while_others_are_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = RunDir.create("one"), RunDir.create("two")
+    listed = rundir._changed
+
+    def cleaned_meanwhile(path: Path) -> float:
+        clean(one)
+        return listed(path)
+
+    monkeypatch.setattr(rundir, "_changed", cleaned_meanwhile)
+    assert two in runs()
+    clean(two)
+
+
 def test_two_runs_do_not_see_each_other() -> None:
     one, two = RunDir.create("one"), RunDir.create("two")
     sleeper = start("sleeper", ["sleep", "600"], run_dir=two.path)
