@@ -170,9 +170,12 @@ class Story:
         self._teller.kubectl(self._stage.control_plane, *args, since=since)
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
+            self._stage.check()  # What comes of a part is not waited for when that has ended meanwhile.
+            return condition()
+
         with step(f"Waiting for {what}"):
-            self._stage.check()
             try:
-                wait_for(condition, what=what, deadline=DEADLINE_S, poll=POLL_S)
+                wait_for(holds, what=what, deadline=DEADLINE_S, poll=POLL_S)
             except ToolError as error:
-                raise ToolError(f"{error}. {self._summary()}") from error
+                raise ToolError(f"{error.args[0]}. {self._summary()}", log=error.log) from error
