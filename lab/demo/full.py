@@ -93,7 +93,7 @@ class FullStage(Parts):
 
     def mend(self) -> None:
         self.disk.free()
-        self.broken.unpause()
+        self.broken.unpause_after_io_error()
 
     def move(self) -> str:
         return self.busy.move()

@@ -23,9 +23,11 @@ from virtwatch_kube.paths import KUBEVIRT, resource
 
 Document = dict[str, Any]
 SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
+UNPAUSE = ("virtualmachineinstances", "unpause")
 # The addresses of the network that KubeVirt's masquerade binding makes in every pod.
 MASQUERADED, MASQUERADING = "10.0.2.2/24", "10.0.2.1"
 RUN_DEADLINE_S = 90.0
+UNPAUSE_DEADLINE_S = 60.0
 # What KubeVirt 1.7 needs to notice the end of a migration that it missed, and a minute more.
 MOVE_DEADLINE_S = 255.0
 MOVE_ATTEMPTS = 2
@@ -130,7 +132,13 @@ class VirtualMachine:
         self._subresource("virtualmachineinstances", "pause")
 
     def unpause(self) -> None:
-        self._subresource("virtualmachineinstances", "unpause")
+        """Let it go on. KubeVirt refuses until it calls the VM paused itself, which others may have noticed before."""
+        what = f"KubeVirt to let {self.spec.name} go on"
+        wait_for(lambda: self._subresource(*UNPAUSE, check=False), what=what, deadline=UNPAUSE_DEADLINE_S)
+
+    def unpause_after_io_error(self) -> None:
+        """Let it go on now that there is room. KubeVirt does so too, every few seconds, and refuses if it just did."""
+        self._subresource(*UNPAUSE, check=False)
 
     def stop(self) -> None:
         """Ask KubeVirt to end it; it stays defined."""
@@ -203,9 +211,10 @@ class VirtualMachine:
         status = self.vmi().get("status", {})
         return status.get("phase") == "Running" and bool(status.get("nodeName"))
 
-    def _subresource(self, kind: str, verb: str) -> None:
+    def _subresource(self, kind: str, verb: str, *, check: bool = True) -> bool:
+        """Ask KubeVirt; return whether it took that, which it must unless `check` is False."""
         path = f"{SUBRESOURCES}/namespaces/{self.spec.namespace}/{kind}/{self.spec.name}/{verb}"
-        self._kubectl("replace", "--raw", path, "-f", "-", input="{}")
+        return self._kubectl("replace", "--raw", path, "-f", "-", input="{}", check=check).returncode == 0
 
 
 def host_disk(node: Node, name: str) -> Disk:

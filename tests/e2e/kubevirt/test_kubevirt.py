@@ -18,8 +18,7 @@ DEADLINE_S = 120.0
 def vm(watched: Watched) -> Iterator[VirtualMachine]:
     """Run a Linux guest without a disk."""
     made = VirtualMachine(watched.cluster.control_plane, VmSpec(name="web-1", disk=False))
-    made.create()
-    made.wait_running()
+    watched.run(made)
     yield made
     made.delete()
 

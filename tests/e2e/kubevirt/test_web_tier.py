@@ -144,7 +144,7 @@ def test_a_disk_without_room_fires_until_there_is_room_and_the_vm_goes_on(
         kill_agent(watched)
         assert watched.wait_alert(policy, writer)["since"] == alert["since"]
     disk.free()
-    writer.unpause()
+    writer.unpause_after_io_error()
     told.wait(DISK, "AlertCritical", "AlertResolved")
     watched.wait_quiet(policy, writer)
 
