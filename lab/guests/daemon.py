@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class Daemon:
             shutil.rmtree(self.spec.folder)
 
     def start(self) -> None:
-        """Start it; return when its socket is there."""
+        """Start it; return when it listens at its socket."""
         spec = self.spec
         self._withdraw()
         settings = [f"{name}={value}" for name, value in spec.environment.items()]
@@ -148,7 +149,7 @@ class Daemon:
         process = start(spec.name, argv, run_dir=self._run.path)
         self._process = process
         what = f"the socket of {spec.name}"
-        wait_for(spec.bound.is_socket, what=what, deadline=START_DEADLINE_S, process=process, poll=0.01)
+        wait_for(lambda: _listens(spec.bound), what=what, deadline=START_DEADLINE_S, process=process, poll=0.01)
         if self._cgroup:
             self._cgroup.adopt(self.pid)  # Before there is a QEMU, which is born where its daemon is.
         if spec.socket != spec.bound:
@@ -230,6 +231,18 @@ class Daemon:
         self.virsh("capabilities")
         self.stop()
         return self.spec.folder / probed
+
+
+def _listens(path: Path) -> bool:
+    """Return whether something listens at a Unix socket: it is there a moment before. The path may be too long."""
+    if not path.is_socket():
+        return False
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"/proc/self/fd/{folder}/{path.name}") == 0
+    finally:
+        os.close(folder)
 
 
 def _stopped(pid: int) -> bool:
