@@ -22,6 +22,8 @@ from tools.errors import ToolError
 from tools.machine import ensure_packages
 
 READY_DEADLINE_S = 120.0
+# What an API server owes that many others use; one that is gone refuses at once.
+ANSWER_S = 30.0
 VMI_CRD = Path(__file__).with_name("virtualmachineinstances.yaml")
 # No kubelet runs here, so nothing that acts for want of one: pod garbage collector, node lifecycle and taint
 # eviction would delete Pods of Nodes that never report, workload controllers would make Pods that never run.
@@ -290,7 +292,7 @@ class ControlPlane:
                 return answer
             context = ssl.create_default_context(cafile=str(self.pki.ca))
             host, _, port = self.server.removeprefix("https://").partition(":")
-            self._connection = HTTPSConnection(host, int(port), timeout=5, context=context)
+            self._connection = HTTPSConnection(host, int(port), timeout=ANSWER_S, context=context)
             return self._answer(self._connection, path) or (0, b"")
 
     def _answer(self, connection: HTTPSConnection, path: str) -> tuple[int, bytes] | None:
