@@ -18,7 +18,7 @@ class Recorder:
     def on_synced(self):
         self.synced += 1
 
-    def received(self, *said, deadline=30.0):
+    def received(self, *said, deadline=60.0):
         """Return when exactly this was said in all, in any order."""
         wait_for(
             lambda: sorted(self.said) == sorted(said),
@@ -46,5 +46,5 @@ def watching(path, client, **options):
         assert not watch._thread.is_alive()
 
 
-def synced(watch, deadline=30.0):
+def synced(watch, deadline=60.0):
     wait_for(lambda: watch.synced, what="the watch to be synced", deadline=deadline)

@@ -248,7 +248,7 @@ def test_what_the_operator_acknowledges_is_heard_and_the_agents_own_writes_are_n
     path = paths.virtwatch("nodemonitors", name=NODE)
     try:
         wait_for(lambda: core.newest(NodeChanged) == NodeChanged({"zone": "a"}, None), what="the labels", deadline=30)
-        assert new == [1]
+        wait_for(lambda: new == [1], what="the word that it is new, which another thread says", deadline=30)
         client.apply(f"{path}/status", {**body, "status": {"epoch": "e1"}}, manager="agent")
         client.apply(path, {**body, "spec": {"acknowledged": {"epoch": "e1", "sequence": 3}}}, manager="operator")
         wait_for(
@@ -278,4 +278,4 @@ def test_a_disk_that_refuses_costs_the_memory_alone(client, source, sets, tmp_pa
 def test_it_ends_at_once_though_the_api_server_is_gone(source, nowhere):
     made, _ = source(client=nowhere)
     made.stop()
-    assert not made._thread.is_alive()
+    wait_for(lambda: not made._thread.is_alive(), what="its thread to end", deadline=10)
