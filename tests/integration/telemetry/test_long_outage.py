@@ -1,6 +1,7 @@
 """An outage of the backend takes bounded memory, however long it lasts, and nobody waits for it."""
 
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -19,7 +20,8 @@ OUTAGE_S = times(4, 3600)
 FILLED_S = times(2, 120)  # until every queue is as full as it gets
 VMS, DISKS = 50, 4
 MOST_MIB = 16.0
-SLOWEST_S = 4.0  # of what an agent hands over at one instant, on a busy machine: a request takes twice as long
+TIMEOUT_S = 15
+SLOWEST_S = 7.5  # of what an agent hands over at one instant, on a busy machine: a request takes twice as long
 
 
 @pytest.mark.soak
@@ -29,26 +31,29 @@ def test_an_outage_of_an_hour_takes_no_more_memory_than_its_begin() -> None:
         env = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": sink.otlp_http,
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "8",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": str(TIMEOUT_S),
         }
         providers = set_up("virtwatch-agent", resource_attributes={"service.instance.id": "node-1"}, env=env)
         telemetry, process = AgentTelemetry(providers, time), psutil.Process()
-        _hand_over(telemetry)
-        sink.wait(lambda it: bool(it.metrics) and bool(it.logs), 20.0)
+
+        def hand_over_until(condition: Callable[[], bool], what: str) -> None:
+            """What a busy machine delays until the next interval is dropped."""
+            wait_for(lambda: bool(_hand_over(telemetry)) or condition(), what=what, deadline=60, poll=0.2)
+
+        hand_over_until(lambda: bool(sink.metrics) and bool(sink.logs), "metrics and logs")
         sink.answer(Answer.UNAVAILABLE)  # one that hangs would keep its threads in this process
         sink.metrics.clear()
         began, filled, slowest = time.monotonic(), 0.0, 0.0
-        while (now := time.monotonic()) < began + OUTAGE_S:
+        while (now := time.monotonic()) < began + OUTAGE_S or not filled:
             _hand_over(telemetry)
             slowest = max(slowest, time.monotonic() - now)
             if not filled and now > began + FILLED_S:
                 filled = process.memory_info().rss
             time.sleep(0.05)
         grown = (process.memory_info().rss - filled) / (1 << 20)
-        assert telemetry.problem
+        hand_over_until(lambda: bool(telemetry.problem), "the outage to be reported")
         sink.answer(Answer.ACCEPT)
-        _hand_over(telemetry)
-        wait_for(lambda: bool(sink.metrics), what="metrics after the outage", deadline=30)
+        hand_over_until(lambda: bool(sink.metrics), "metrics after the outage")
         providers.shutdown()
     assert grown < MOST_MIB
     assert slowest < SLOWEST_S

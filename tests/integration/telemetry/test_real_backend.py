@@ -15,12 +15,12 @@ from virtwatch_api.policy import PolicyKey, PolicyKind, Severity
 from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_telemetry import set_up
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 FIRST, SECOND = (f"5a1c0f5e-0000-4000-8000-00000000000{number}" for number in (1, 2))
 
 
 @pytest.fixture
-def connected(backend: Backend, monkeypatch):
+def connected(backend: Backend, monkeypatch, patient_exports):
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.otlp_http, "OTEL_METRIC_EXPORT_INTERVAL": "200"}
     providers = set_up("virtwatch-agent", resource_attributes={"service.instance.id": "node-1"}, env=env)

@@ -75,7 +75,7 @@ def channel(port: int, folder: Path, *, shown: bool = False) -> tuple[Channel, F
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://127.0.0.1:{port}",
         "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.pem"),
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "5",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
     }
     if shown:
         env["OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"] = str(folder / "client.pem")
