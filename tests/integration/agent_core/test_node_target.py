@@ -1,6 +1,10 @@
 """The node as a target, from samples to a report that outlasts a restart."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from lab.process import wait_for
 from tests.integration.agent_core.scripted import Agent, policy
@@ -16,6 +20,13 @@ FULL = {
 NODE = {"target": {"kind": "Node"}}
 
 
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    started = Agent(tmp_path)
+    yield started
+    started.core.stop()
+
+
 def sees(agent: Agent, available: float) -> None:
     values = {("node.memory.available", ""): available, ("node.memory.total", ""): 100.0}
     now = time.time()
@@ -26,8 +37,7 @@ def firing(status: NodeStatus) -> list[tuple[str, str]]:
     return [(item.alert.rule, item.severity) for item in status.firing]
 
 
-def test_a_rule_on_the_node_fires_and_outlasts_a_restart(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_rule_on_the_node_fires_and_outlasts_a_restart(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **NODE))
     agent.until(lambda status: status.applied != ())
     sees(agent, 10.0)
@@ -44,8 +54,7 @@ def test_a_rule_on_the_node_fires_and_outlasts_a_restart(tmp_path) -> None:
     assert status.virtual_machines == 0
 
 
-def test_the_node_is_read_and_exported_though_no_rule_asks(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_the_node_is_read_and_exported_though_no_rule_asks(agent: Agent) -> None:
     agent.judge_by(policy({"name": "stuck", "severity": "Warning", "event": {"type": "vm.telemetry_stuck"}}))
     wait_for(lambda: node_ref("n1") in agent.outside.plans, what="the node's plan", deadline=20)
     assert set(agent.outside.plans[node_ref("n1")].values()) == {15.0}
@@ -54,8 +63,7 @@ def test_the_node_is_read_and_exported_though_no_rule_asks(tmp_path) -> None:
     assert [sample.target for sample in agent.outside.exported] == [node_ref("n1")]
 
 
-def test_an_annotation_on_the_node_overrides_a_rule(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_an_annotation_on_the_node_overrides_a_rule(agent: Agent) -> None:
     annotated = NodeChanged({}, None, annotations={"virtwatch.io/rule.full": "warning=5%,critical=1%"})
     agent.judge_by(policy(FULL, **NODE)).say(annotated)
     agent.until(lambda status: status.applied != ())
@@ -64,8 +72,7 @@ def test_an_annotation_on_the_node_overrides_a_rule(tmp_path) -> None:
     assert firing(agent.until(lambda status: bool(status.firing))) == [("full", "Warning")]
 
 
-def test_a_sampled_rule_is_read_at_random_and_an_edit_of_its_mode_changes_that(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_sampled_rule_is_read_at_random_and_an_edit_of_its_mode_changes_that(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **NODE, collection={"mode": "Sampled", "interval": "10s"}))
     agent.until(lambda status: status.applied != ())
     assert agent.outside.scattered[node_ref("n1")] == {Source.NODE: 10.0}
@@ -82,8 +89,7 @@ def test_a_sampled_rule_is_read_at_random_and_an_edit_of_its_mode_changes_that(t
     agent.until(lambda _: agent.outside.scattered[node_ref("n1")] == {})
 
 
-def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **NODE, collection={"mode": "Hybrid", "interval": "30s"}))
     agent.until(lambda status: status.applied != ())
     for number in range(9):
@@ -94,8 +100,7 @@ def test_a_hybrid_rule_has_a_moving_target_looked_at_once_more(tmp_path) -> None
     assert wait < 7.5  # at random, 0.5 to 1.5 times what its speed asks for: by far sooner than its interval
 
 
-def test_how_a_node_is_looked_at_and_why_is_reported_to_who_wants_it_otherwise(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_how_a_node_is_looked_at_and_why_is_reported_to_who_wants_it_otherwise(agent: Agent) -> None:
     calm = policy(FULL, name="calm", **NODE, collection={"mode": "Sampled", "interval": "30s"})
     keen = policy({**FULL, "name": "also"}, name="keen", **NODE, collection={"mode": "Hybrid", "interval": "10s"})
     agent.judge_by(calm, keen)

@@ -1,7 +1,11 @@
 """Storage pools and networks as targets: their life, their alerts, and what is inferred over gaps."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from tests.integration.agent_core.scripted import Agent, policy
 from virtwatch_agent.observations import LibvirtObject, ObjectsListed, Sample, TargetEvent
@@ -17,6 +21,13 @@ DOWN = {"name": "down", "severity": "Critical", "event": {"type": "pool.stopped"
 POOLS = {"target": {"kind": "StoragePool"}}
 
 
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    started = Agent(tmp_path)
+    yield started
+    started.core.stop()
+
+
 def lists(agent: Agent, *pools: LibvirtObject, connection: str = "qemu") -> None:
     agent.say(ObjectsListed(TargetKind.STORAGE_POOL, connection, time.time(), pools))
 
@@ -30,8 +41,7 @@ def firing(status: NodeStatus) -> list[tuple[str, str]]:
     return [(item.alert.rule, item.severity) for item in status.firing]
 
 
-def test_a_rule_on_a_pool_fires_and_outlasts_a_restart(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_rule_on_a_pool_fires_and_outlasts_a_restart(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **POOLS))
     lists(agent, POOL)
     sees(agent, 90.0)
@@ -50,8 +60,7 @@ def test_a_rule_on_a_pool_fires_and_outlasts_a_restart(tmp_path) -> None:
     agent.until(lambda status: not status.firing)
 
 
-def test_a_pool_that_is_gone_ends_its_alerts(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_pool_that_is_gone_ends_its_alerts(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **POOLS))
     lists(agent, POOL)
     sees(agent, 90.0)
@@ -60,8 +69,7 @@ def test_a_pool_that_is_gone_ends_its_alerts(tmp_path) -> None:
     agent.until(lambda status: not status.firing)
 
 
-def test_a_pool_stopped_during_a_restart_is_inferred(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_a_pool_stopped_during_a_restart_is_inferred(agent: Agent) -> None:
     agent.judge_by(policy(DOWN, **POOLS))
     lists(agent, POOL)
     agent.until(lambda status: status.applied != ())
@@ -75,8 +83,7 @@ def test_a_pool_stopped_during_a_restart_is_inferred(tmp_path) -> None:
     agent.until(lambda status: not status.firing)
 
 
-def test_an_event_before_its_listing_is_told_once(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_an_event_before_its_listing_is_told_once(agent: Agent) -> None:
     agent.judge_by(policy(DOWN, **POOLS))
     agent.say(TargetEvent("pool.started", POOL.target, time.time()))
     lists(agent, POOL)
@@ -86,8 +93,7 @@ def test_an_event_before_its_listing_is_told_once(tmp_path) -> None:
     assert agent.outside.received == ["pool.started", "pool.stopped"]
 
 
-def test_the_first_connection_that_shows_a_pool_counts(tmp_path) -> None:
-    agent = Agent(tmp_path)
+def test_the_first_connection_that_shows_a_pool_counts(agent: Agent) -> None:
     agent.judge_by(policy(FULL, **POOLS))
     lists(agent, POOL)
     sees(agent, 90.0)
