@@ -10,6 +10,7 @@ import pytest
 from lab.guests.host import HostLibvirt
 from lab.rundir import RunDir
 from tests.integration.agent_collect.collected import Collected
+from virtwatch_agent.collect.libvirt import domains
 from virtwatch_agent.collect.libvirt.collector import CollectSettings, LibvirtCollector
 from virtwatch_agent.collect.libvirt.event_loop import run_event_loop
 
@@ -21,6 +22,8 @@ UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 # For `call_deadline` where nothing hangs: a call that a busy machine delays is none that hangs.
 PATIENT_S = 30.0
+# The same where a VM hangs and others do not: so late none answers that is well, however busy the machine.
+HANGS_S = 5.0
 
 
 @pytest.fixture
@@ -34,6 +37,12 @@ def collect() -> Iterator[Collect]:
             return collected
 
         yield start
+
+
+@pytest.fixture
+def unconfirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look no second time at what a new connection showed: what that finds before its event comes is inferred."""
+    monkeypatch.setattr(domains, "_CONFIRM", ())
 
 
 @pytest.fixture

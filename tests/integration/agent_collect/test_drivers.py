@@ -44,7 +44,7 @@ def test_what_a_driver_lacks_is_said_in_one_line(
     collect: Collect, driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "virtwatch_agent"):
-        collected = collect(uris=(URI,))
+        collected = collect(uris=(URI,), call_deadline=PATIENT_S)
         for _ in range(3):
             collected.sample(UUID, Source.KERNEL, since=collected.mark())
         said = [record.getMessage() for record in caplog.records if "does not offer" in record.getMessage()]

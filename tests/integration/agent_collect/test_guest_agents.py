@@ -102,9 +102,15 @@ def test_an_agent_that_hangs_holds_up_nothing_else(
     collected.ask(guest.uuid, Source.GUEST, Source.BALLOON, Source.KERNEL)
     said(collected, guest, absences.GUEST_SILENT)
     for source in (Source.BALLOON, Source.KERNEL):
-        times = [collected.sample(guest.uuid, source, since=collected.mark()).clock for _ in range(4)]
+        since = collected.mark()
+
+        def times(source: Source = source, since: int = since) -> list[float]:
+            mine = [one for one in collected.all[since:] if isinstance(one, Sample) and one.target.id == guest.uuid]
+            return [one.clock for one in mine if one.source is source]
+
+        collected.wait(lambda _, times=times: len(times()) >= 4, f"four {source} samples")
         # libvirt itself waits 5 s for an agent: so long it would take at least.
-        assert max(later - sooner for sooner, later in pairwise(times)) < 4.0
+        assert max(later - sooner for sooner, later in pairwise(times()[:4])) < 5.0
 
     guest.run_agent()
     collected.sample(guest.uuid, Source.GUEST, since=collected.mark(), holding=lambda one: bool(one.values))
@@ -179,7 +185,9 @@ def test_the_command_asks_guests_only_where_a_person_lets_it(linux_host: HostLib
         ]
 
     assert shown() == [("", None, absences.GUEST_NOT_ASKED)]
-    [(device, share, unavailable)] = shown("--guest-agent", "--seconds=8")  # an emulated guest answers slowly
+    # An emulated guest answers slowly, on a busy machine more so.
+    answers = (shown("--guest-agent", f"--seconds={seconds}") for seconds in (8, 30))
+    [(device, share, unavailable)] = next(answer for answer in answers if answer[0][2] != absences.GUEST_SILENT)
     assert (device, unavailable) == (MOUNTED, "")
     assert share is not None
     assert 0.5 < share < 0.7

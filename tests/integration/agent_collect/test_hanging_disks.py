@@ -36,9 +36,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting and freezing
 DISK_BYTES = 16 << 20
 REMOTE = INSIDE / "remote"
 HUNG, WELL = times(6, 120), times(2, 80)  # VMs on a storage that hangs, and on others
-DEADLINE_S = times(4, 15) / 5  # of one call; an agent's own is 3 s
+DEADLINE_S = times(10, 15) / 5  # of one call; an agent's own is 3 s
 INTERVAL_S = 5 * DEADLINE_S
 MOST_CALLS = 4  # that hang, before those that would hang as well are held back
+AT_WORK = 2  # threads that calls which return may take besides, where a busy machine makes them meet
 AT_ONCE = 8  # guests that start side by side
 SLACK_S = float(times(4, 1))  # of a machine that does other things as well: other tests, but for `make soak`
 
@@ -82,7 +83,7 @@ def on_nbd(run: RunDir, host: HostLibvirt) -> tuple[Guest, Process, int]:
         ),
         run_dir=run.path,
     )
-    wait_for(namespace.path(domain.server).exists, what="the NBD server to listen", deadline=30)
+    wait_for(namespace.path(domain.server).exists, what="the NBD server to listen", deadline=60)
     guest.start()
     guest.wait_ready()
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
@@ -106,7 +107,7 @@ class RemoteStorage:
         command = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-m", "lab.guests.remote_folder", REMOTE)
         self._process = start("remote-folder", namespace.enter(*command), run_dir=run.path)
         any_file = namespace.path(REMOTE / "any")
-        wait_for(any_file.exists, what="the storage", deadline=20, process=self._process)
+        wait_for(any_file.exists, what="the storage", deadline=60, process=self._process)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         self._server = int(children[0])
 
@@ -197,17 +198,17 @@ def test_a_vm_that_always_writes_shows_a_network_disk_that_hangs(
     rate = "vm.disk.write.operations.rate"
     rule = Rule(collected, guest, Source.BLOCK, rate, Level(Bound.BELOW, 1.0, 1.0))
     guest.busy(disk=True)
-    wait_for(lambda: not rule.firing and rule.judged.said == [], what="the guest to write", deadline=30)
+    wait_for(lambda: not rule.firing and rule.judged.said == [], what="the guest to write", deadline=60)
     try:
         os.kill(server, signal.SIGSTOP)
-        wait_for(lambda: rule.firing, what="the rule to see it", deadline=30)
+        wait_for(lambda: rule.firing, what="the rule to see it", deadline=60)
         mark = collected.mark()
         stalled = collected.sample(guest.uuid, Source.DELAYS, since=mark).values["io.stalled", ""]
         assert stalled == 0.0, "the signal's page says that it does not see this: is that untrue now?"
     finally:
         for process in (server, starter.pid):
             os.kill(process, signal.SIGCONT)
-    wait_for(lambda: not rule.firing, what="it to be over", deadline=30)
+    wait_for(lambda: not rule.firing, what="it to be over", deadline=60)
     guest.destroy()
     starter.kill()
 
@@ -223,10 +224,10 @@ def test_a_disk_of_the_hosts_that_hangs_is_seen_while_it_hangs(collect: Collect,
     freeze = ["fsfreeze", "--freeze", str(guest.domain.disk.parent)]
     try:
         host.daemon.namespace.run(*freeze)
-        wait_for(lambda: rule.firing, what="the rule to see it", deadline=30)
+        wait_for(lambda: rule.firing, what="the rule to see it", deadline=60)
     finally:
         host.daemon.namespace.run("fsfreeze", "--unfreeze", guest.domain.disk.parent)
-    wait_for(lambda: not rule.firing, what="it to be over", deadline=30)
+    wait_for(lambda: not rule.firing, what="it to be over", deadline=60)
 
 
 @pytest.mark.soak
@@ -269,7 +270,8 @@ def test_storage_that_hangs_under_many_vms_costs_no_other_vm_a_figure(
             assert longest_gap(collected, guest.uuid, Source.KERNEL, since=since) <= 2 * INTERVAL_S / 5 + SLACK_S
         for guest in well:
             assert longest_gap(collected, guest.uuid, Source.BLOCK, since=since) <= 2 * INTERVAL_S + SLACK_S
-        assert threading.active_count() <= threads + MOST_CALLS
+        assert collected.collector._pool.lost <= MOST_CALLS
+        assert threading.active_count() <= threads + MOST_CALLS + AT_WORK
         assert sum("pending" in reason for reason in reasons) <= MOST_CALLS
         assert all("VMs with disks on /run/lab/remote" in reason for reason in reasons if "pending" not in reason)
         mark = collected.mark()

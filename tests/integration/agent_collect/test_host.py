@@ -1,7 +1,7 @@
 """A plain host's libvirtd: many VMs on one connection."""
 
 from lab.guests.host import HostLibvirt
-from tests.integration.agent_collect.conftest import Collect
+from tests.integration.agent_collect.conftest import HANGS_S, PATIENT_S, Collect
 from virtwatch_agent.observations import Appeared, ConnectionState, FoundStopped, Sample, TargetEvent, Vanished
 from virtwatch_api.catalogue.readings import Source
 
@@ -18,7 +18,7 @@ def test_one_stuck_vm_does_not_hold_up_those_that_share_its_connection(
     collect: Collect, bare_host: HostLibvirt
 ) -> None:
     guests = [bare_host.add(f"shared-{number}", linux=False) for number in range(3)]
-    collected = collect(host_socket=bare_host.socket, call_deadline=2.0)  # so late no VM answers that is well
+    collected = collect(host_socket=bare_host.socket, call_deadline=HANGS_S)
     for guest in guests:
         collected.sample(guest.uuid, Source.BLOCK)
     stuck, *others = guests
@@ -66,7 +66,7 @@ def test_libvirtd_that_restarts_over_a_stuck_vm_shows_all_vms_again(collect: Col
 
 def test_what_happened_while_libvirtd_was_down_is_inferred(collect: Collect, bare_host: HostLibvirt) -> None:
     killed, stays = (bare_host.add(name, linux=False) for name in ("gap-killed", "gap-stays"))
-    collected = collect(host_socket=bare_host.socket)
+    collected = collect(host_socket=bare_host.socket, call_deadline=PATIENT_S)
     for guest in (killed, stays):
         collected.sample(guest.uuid, Source.KERNEL)
     since = collected.mark()
@@ -89,6 +89,7 @@ def test_why_a_vm_stopped_before_anybody_looked_is_what_its_libvirt_still_knows(
 ) -> None:
     crashed, ended, runs = (bare_host.add(f"before-{name}", linux=False) for name in ("crashed", "ended", "runs"))
     crashed.kill_qemu()
+    crashed.wait_state("shut off", "crashed")  # libvirt itself notices later
     ended.destroy()
     collected = collect(host_socket=bare_host.socket)
 

@@ -9,10 +9,11 @@ import pytest
 from lab.guests.host import HostLibvirt
 from lab.process import wait_for
 from tests.integration.agent_collect import collected as plans
-from tests.integration.agent_collect.conftest import PATIENT_S, Collect
+from tests.integration.agent_collect.conftest import HANGS_S, PATIENT_S, Collect
 from tests.integration.guest_fixtures import MakeLauncher
-from virtwatch_agent.collect.libvirt import domains
+from virtwatch_agent.collect.libvirt import domains, endpoints
 from virtwatch_agent.collect.libvirt.connection import Keepalive
+from virtwatch_agent.inventory.oom import OomKills
 from virtwatch_agent.observations import Appeared, ConnectionState, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
 
@@ -59,8 +60,13 @@ def test_a_pod_that_comes_is_noticed_and_its_start_is_told(
 
 
 def test_a_pod_that_goes_takes_its_vm_along_without_complaint(
-    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, caplog: pytest.LogCaptureFixture
+    collect: Collect,
+    make_launcher: MakeLauncher,
+    pods_dir: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(endpoints, "_POD_ENDS", PATIENT_S)  # its QEMU ends a moment after its libvirt
     launcher = make_launcher("shop", "goes")
     collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     uuid = launcher.guest.uuid
@@ -92,10 +98,11 @@ def test_a_pod_whose_vm_was_stopped_first_is_told_as_a_stop(
 
 
 def test_a_killed_qemu_is_a_crash_and_its_vm_vanishes(
-    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
+    collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(OomKills, "recent", lambda _: False)  # another test may have the kernel kill meanwhile
     guest = make_launcher("shop", "killed").guest
-    collected = collect(pods_dir=pods_dir)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     collected.appeared(guest.uuid)
     guest.kill_qemu()
     collected.wait(
@@ -145,7 +152,7 @@ def test_one_stuck_vm_is_told_once_with_its_reason_and_the_others_go_on(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
 ) -> None:
     stuck, well = make_launcher("shop", "stuck"), make_launcher("shop", "well")
-    collected = collect(pods_dir=pods_dir, call_deadline=2.0)  # so late no VM answers that is well
+    collected = collect(pods_dir=pods_dir, call_deadline=HANGS_S)
     for launcher in (stuck, well):
         collected.sample(launcher.guest.uuid, Source.BLOCK)
     stuck.guest.freeze_qemu()
@@ -179,7 +186,7 @@ def test_a_stopped_qemu_is_reported_where_no_monitor_is_asked(
     stopped.guest.freeze_qemu()
     try:
         told = collected.event(stopped.guest.uuid, "vm.telemetry_stuck", since=since)
-        assert time.monotonic() - began <= 10.0  # two intervals, and what a busy machine needs
+        assert time.monotonic() - began <= 20.0  # two intervals, and what a busy machine needs
         assert told.attributes["reason"].startswith("its QEMU has been stopped (SIGSTOP) for ")
     finally:
         stopped.guest.thaw_qemu()
@@ -194,7 +201,7 @@ def test_a_killed_virtqemud_is_found_again_and_what_was_missed_is_inferred(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
 ) -> None:
     launcher = make_launcher("shop", "daemon-killed")
-    collected = collect(pods_dir=pods_dir)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     uuid, name = launcher.guest.uuid, f"pod/{launcher.pod_uid}"
     before = collected.appeared(uuid).domain
     launcher.daemon.kill()

@@ -10,8 +10,8 @@ from lab.guests.guest import Guest
 from lab.guests.host import HostLibvirt
 from lab.guests.launcher import Launcher
 from tests.integration.agent_collect.collected import Collected
-from tests.integration.agent_collect.conftest import Collect
-from virtwatch_agent.collect.libvirt import monitor_queue
+from tests.integration.agent_collect.conftest import PATIENT_S, Collect
+from virtwatch_agent.collect.libvirt import debounce, monitor_queue
 from virtwatch_agent.collect.libvirt.monitor import ask
 from virtwatch_agent.observations import Appeared, Domain, DomainState, Sample
 from virtwatch_api.catalogue.readings import READING, Source
@@ -103,9 +103,10 @@ def test_memory_that_the_guest_uses_is_not_usable(collect: Collect, linux_launch
     )
 
 
+@pytest.mark.usefixtures("unconfirmed")
 def test_a_full_disk_pauses_the_vm_and_is_told_once(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
     guest = linux_launcher.guest
-    collected = collect(pods_dir=pods_dir)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     collected.appeared(guest.uuid)
     for _ in range(2):  # each time it happens it is told
         since = collected.mark()
@@ -139,9 +140,12 @@ def test_an_io_error_that_happens_while_libvirt_is_down_is_inferred(
     assert [event.type for event in collected.events(guest.uuid, since=since)].count("vm.io_error") == 1
 
 
-def test_a_reboot_is_told_once(collect: Collect, linux_launcher: Launcher, pods_dir: Path) -> None:
+def test_a_reboot_is_told_once(
+    collect: Collect, linux_launcher: Launcher, pods_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debounce, "_REBOOT_REPEATS", PATIENT_S)  # they take as much longer as the guest does
     guest = linux_launcher.guest
-    collected = collect(pods_dir=pods_dir)
+    collected = collect(pods_dir=pods_dir, call_deadline=PATIENT_S)
     before = collected.appeared(guest.uuid).domain
     guest.reboot()
     collected.event(guest.uuid, "vm.rebooted")

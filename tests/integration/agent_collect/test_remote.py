@@ -17,8 +17,9 @@ from tests.integration.agent_collect.drivers import BHYVE, answer_as
 from virtwatch_agent.observations import Appeared, ConnectionState, Sample
 from virtwatch_api.catalogue.readings import Source
 
-MANY = 110  # to list them takes longer than one call may
-DELAY_S = 0.03
+CALL_S = 4.5  # that one call may take: it takes little more than a second, however busy the machine
+MANY = 110  # to list them takes longer
+DELAY_S = 0.045
 
 
 class SlowLink:
@@ -82,7 +83,7 @@ def test_many_vms_over_a_slow_link_are_no_trouble(
 ) -> None:
     """Each call has a deadline of its own; altogether they take longer than one may."""
     monkeypatch.setattr(plans, "OFTEN", {Source.KERNEL: 5.0})
-    collected = collect(uris=(slow_uri,))
+    collected = collect(uris=(slow_uri,), call_deadline=CALL_S)
 
     def sampled(all_: list) -> bool:
         return len({one.target for one in all_ if isinstance(one, Sample) and one.source is Source.KERNEL}) == MANY
@@ -98,7 +99,7 @@ def test_a_driver_without_bulk_calls_is_listed_in_parts(
     """To ask for each VM's state alone takes longer than one call may."""
     answer_as(BHYVE, monkeypatch)
     monkeypatch.setattr(plans, "OFTEN", {})
-    collected = collect(uris=(slow_uri,))
+    collected = collect(uris=(slow_uri,), call_deadline=CALL_S)
 
     collected.wait(
         lambda all_: len({one.domain.uuid for one in all_ if isinstance(one, Appeared)}) == MANY, "all VMs to appear"

@@ -17,13 +17,13 @@ from tests.integration.agent_collect.conftest import PATIENT_S, Collect
 from tests.integration.guest_fixtures import MakeLauncher
 from tests.soak import times
 from virtwatch_agent.collect.libvirt.connection import Keepalive
-from virtwatch_agent.observations import ConnectionState
+from virtwatch_agent.observations import ConnectionState, Observation, TargetEvent
 from virtwatch_api.catalogue.readings import Source
 
 QUICK = Keepalive(interval=1, count=2)
 SILENT = 200
 INTERVAL_S = 0.5  # between two looks at a monitor, see `OFTEN`
-SLACK_S = float(times(3, 1))  # of a machine that does other things as well: other tests, but for `make soak`
+SLACK_S = float(times(6, 1))  # of a machine that does other things as well: other tests, but for `make soak`
 LEFT_THREADS = 8  # idle ones of pools, which are kept
 LEFT_MIB = 24.0
 FAULTS = times(24, 1000)
@@ -104,6 +104,17 @@ def test_a_libvirt_that_restarts_in_a_loop_harms_no_other(
     assert not [event for event in collected.events(loops.guest.uuid, since=since) if event.type == "vm.stopped"]
 
 
+# What is so already, since a busy machine held up a call, is not told again.
+def stuck(all_: list[Observation], vm: str) -> bool:
+    of_it = [one for one in all_ if isinstance(one, TargetEvent) and one.target.id == vm]
+    return [one.type for one in of_it if "telemetry" in one.type][-1:] == ["vm.telemetry_stuck"]
+
+
+def in_trouble(all_: list[Observation], connection: str) -> bool:
+    states = [one for one in all_ if isinstance(one, ConnectionState) and one.connection == connection]
+    return bool(states and states[-1].problem)
+
+
 @pytest.mark.soak
 def test_many_faults_leave_no_thread_descriptor_or_memory(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path, silent: Callable[[], SilentSocket]
@@ -118,15 +129,14 @@ def test_many_faults_leave_no_thread_descriptor_or_memory(
     def qemu_stands() -> None:
         launcher.guest.freeze_qemu()
         try:
-            collected.event(launcher.guest.uuid, "vm.telemetry_stuck", since=collected.mark())
+            collected.wait(lambda all_: stuck(all_, launcher.guest.uuid), "the QEMU that stands to be reported")
         finally:
             launcher.guest.thaw_qemu()
 
     def libvirt_stands() -> None:
-        since = collected.mark()
         launcher.daemon.freeze()
         try:
-            collected.connection(name, well=False, since=since)
+            collected.wait(lambda all_: in_trouble(all_, name), "the libvirt that stands to be reported")
         finally:
             launcher.daemon.thaw()
 
@@ -152,8 +162,8 @@ def test_many_faults_leave_no_thread_descriptor_or_memory(
     memory = process.memory_info().rss
     for number in range(FAULTS):
         faults[number % len(faults)]()
-        all_well()
         collected.forget()
+        all_well()
     wait_for(lambda: process.num_threads() <= threads + LEFT_THREADS, what="threads to end", deadline=60.0)
     wait_for(lambda: process.num_fds() <= descriptors + LEFT_THREADS, what="descriptors to be closed", deadline=60.0)
     assert process.memory_info().rss - memory < LEFT_MIB * (1 << 20)

@@ -6,7 +6,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from tests.integration.agent_collect.conftest import URI, UUID, Collect
+from tests.integration.agent_collect import collected as plans
+from tests.integration.agent_collect.conftest import PATIENT_S, URI, UUID, Collect
 from virtwatch_agent.collect.libvirt.devices import Devices, parse_devices
 from virtwatch_agent.observations import Appeared, DomainState, Sample, Vanished
 from virtwatch_api.catalogue.readings import READING, Source
@@ -38,6 +39,7 @@ def test_its_cpu_time_grows(collect: Collect, domain: libvirt.virDomain) -> None
     assert later.incarnation == first.incarnation
 
 
+@pytest.mark.usefixtures("unconfirmed")
 def test_a_life_is_told_turn_by_turn(collect: Collect, domain: libvirt.virDomain) -> None:
     collected = collect(uris=(URI,))
     collected.appeared(UUID)
@@ -58,7 +60,7 @@ def test_a_life_is_told_turn_by_turn(collect: Collect, domain: libvirt.virDomain
 
 
 def test_a_domain_that_is_gone_is_sampled_no_more(collect: Collect, domain: libvirt.virDomain) -> None:
-    collected = collect(uris=(URI,))
+    collected = collect(uris=(URI,), call_deadline=PATIENT_S)
     collected.sample(UUID, Source.KERNEL)
     domain.destroy()
     collected.wait(lambda all_: next((o for o in all_ if isinstance(o, Vanished)), None), "the domain to vanish")
@@ -143,10 +145,10 @@ def test_an_empty_drive_costs_its_own_figures_alone(collect: Collect, tmp_path: 
 
 
 def test_a_source_is_asked_once_more_between_two_instants_of_its_plan(
-    collect: Collect, domain: libvirt.virDomain
+    collect: Collect, domain: libvirt.virDomain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plans, "OFTEN", {Source.KERNEL: 3600.0})
     collected = collect(uris=(URI,))
-    collected.ask(UUID, Source.KERNEL, every=3600.0)
     collected.sample(UUID, Source.KERNEL)
     since, at = collected.mark(), time.monotonic() + 0.2
 
