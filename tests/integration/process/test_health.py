@@ -25,7 +25,7 @@ def server(problems):
 def ask(server, path):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{server.port}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -58,13 +58,13 @@ def test_a_taken_port_is_one_line_in_the_log_and_no_crash(server, caplog):
 
 def test_probes_are_answered_over_ipv4_and_over_ipv6(server):
     for host in ("127.0.0.1", "::1"):
-        with socket.create_connection((host, server.port), timeout=5) as connection:
+        with socket.create_connection((host, server.port), timeout=30) as connection:
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             assert b"200 OK" in connection.makefile("rb").readline()
 
 
 def test_a_probe_that_hangs_up_leaves_no_traceback(server, capfd):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
     assert ask(server, "/healthz")[0] == 200

@@ -46,7 +46,8 @@ def test_the_worst_of_the_last_minute_counts():
 
 
 def test_the_real_process_costs_cpu_and_memory():
-    meter, began = CostMeter(time), time.monotonic()
+    began = time.monotonic()
+    meter = CostMeter(time)
     before = meter.read()
     end = time.process_time() + 0.1
     while time.process_time() < end:

@@ -48,7 +48,7 @@ def test_the_kernel_tells_when_tasks_wait_for_a_cpu():
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
         with watching(PressureTriggers(time, quiet=0.0)) as told:
-            wait_for(lambda: any(item.resource == "cpu" for item in told), what="pressure on the CPUs", deadline=20)
+            wait_for(lambda: any(item.resource == "cpu" for item in told), what="pressure on the CPUs", deadline=60)
     finally:
         for process in busy:
             process.kill()
@@ -73,7 +73,7 @@ def test_where_no_trigger_can_be_set_files_are_read(tmp_path, monkeypatch):
     with watching(triggers) as told:
         assert triggers.notified == {"cpu": False}
         write(tmp_path, 9_000_000)
-        wait_for(lambda: told, what="pressure that was read", deadline=10)
+        wait_for(lambda: told, what="pressure that was read", deadline=30)
         write(tmp_path, 19_000_000)  # it lasts: that is no news
         write(tmp_path, 29_000_000)
     assert [item.resource for item in told if isinstance(item, PressureRose)] == ["cpu"]
@@ -93,6 +93,11 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def wait_closed(held: int) -> None:
+    """Return when no more is open than before: what else this process does may open a file for a moment."""
+    wait_for(lambda: descriptors() <= held, what="all to be closed", deadline=30)
+
+
 def test_files_that_cannot_be_understood_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr("virtwatch_agent.collect.pressure_triggers._trigger", refused)
     (tmp_path / "pressure").mkdir()
@@ -101,7 +106,7 @@ def test_files_that_cannot_be_understood_are_closed(tmp_path, monkeypatch):
     held = descriptors()
     with watching(triggers):
         assert triggers.notified == {}
-        assert descriptors() == held
+        wait_closed(held)
 
 
 def test_a_thread_that_ended_by_itself_leaves_the_pipe_to_stop(tmp_path, monkeypatch, caplog):
@@ -112,7 +117,7 @@ def test_a_thread_that_ended_by_itself_leaves_the_pipe_to_stop(tmp_path, monkeyp
     monkeypatch.setattr(triggers, "_look", lambda _: 1 / 0)
     held = descriptors()
     triggers.start(lambda *_: None)
-    wait_for(lambda: not triggers._thread.is_alive(), what="the thread's end", deadline=10)
+    wait_for(lambda: not triggers._thread.is_alive(), what="the thread's end", deadline=30)
     triggers.stop()
     triggers.stop()
-    assert descriptors() == held
+    wait_closed(held)

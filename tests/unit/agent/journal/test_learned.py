@@ -17,6 +17,13 @@ UNUSUAL = AnomalyRule(Severity.WARNING, ("vm.cpu.utilization",), "Medium")
 DAY = 86400.0
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a disk that a busy machine delays: what is read too late is not known."""
+    monkeypatch.setattr("virtwatch_agent.journal.learned._OPEN_S", 30.0)
+    monkeypatch.setattr("virtwatch_agent.journal.learned._CLOSE_S", 30.0)
+
+
 class Target:
     """What `Learning` needs of one."""
 

@@ -71,7 +71,8 @@ class Qemu:
     def _wait_resting(self, name: str) -> None:
         """Return when the thread rests again: it is seen to run for a moment after it has answered."""
         [task] = self._tasks(name)
-        while "sleeping" not in (task / "status").read_text():
+        # The others, too: while one of them has the interpreter, it may only wait for that.
+        while not all("sleeping" in (one / "status").read_text() for one in (task, *task.parent.iterdir())):
             time.sleep(0.001)
 
     def _wait_gone(self, name: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from virtwatch_agent.collect.libvirt.call_pool import Call, CallPool
 
-WAIT = 10.0
+WAIT = 30.0
 
 
 class FakeClock:
