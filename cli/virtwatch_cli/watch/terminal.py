@@ -30,6 +30,7 @@ from virtwatch_cli.watch.listening import Found
 from virtwatch_cli.watch.values import measured
 from virtwatch_cli.watch.watched import Watched
 
+_END = 1.0  # seconds in which what waits is shown at the end
 _SETTLED = 0.3  # seconds without news after which what was found at the start is shown
 _FIRST_LOOK = 5.0  # seconds after which it is shown anyway, though a connection has not said yet what is there
 _FIRST_VALUES = 1.0  # seconds between looks whether there are values to show
@@ -120,7 +121,7 @@ class TerminalReporter(Reporter):
     def stop(self) -> None:
         """Show what waits, then end; give up after a second on a terminal that blocks."""
         self._queue.put(None)
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=_END)
 
     def publish(self, status: NodeStatus) -> None:
         """Take the newest status; never blocks."""

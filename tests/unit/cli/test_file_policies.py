@@ -10,7 +10,7 @@ import pytest
 from virtwatch_cli.watch import file_policies
 from virtwatch_cli.watch.file_policies import FilePolicies
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 POLICY = """\
 apiVersion: virtwatch.io/v1alpha1
 kind: MonitorPolicy
@@ -78,6 +78,9 @@ def test_a_reader_that_fails_says_so_and_goes_on(
 
 
 def edit(path: Path, text: str) -> None:
-    path.write_text(text)
+    """Replace a file at once: a reader that looks meanwhile would find an empty one."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
     now = time.time_ns()
-    os.utime(path, ns=(now, now))  # a file system may keep time too coarsely to tell two edits apart
+    os.utime(new, ns=(now, now))  # a file system may keep time too coarsely to tell two edits apart
+    new.replace(path)

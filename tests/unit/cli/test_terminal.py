@@ -9,10 +9,11 @@ from tests.unit.cli.examples import FIRED, FIRING
 from virtwatch_agent.observations import Appeared, Domain, DomainState, NodeChanged, Observation
 from virtwatch_api.nodemonitor import Acknowledged, AgentHealth, Counts, FiringAlert, NodeStatus
 from virtwatch_api.targets import vm_ref
+from virtwatch_cli.watch import terminal as terminal_module
 from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.watched import Watched
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class _Screen(Screen):
@@ -80,14 +81,24 @@ class _Terminal:
         self.closed = threading.Event()
         self.delivered: list[Observation] = []
         self.reporter = TerminalReporter(self.screen, Watched("node", ()), connections=0, closed=self.closed.set)
+
+    def start(self) -> None:
         self.reporter.start(self.delivered.append)
 
 
 @pytest.fixture
-def terminal() -> Iterator[_Terminal]:
+def unstarted(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
+    """Make a terminal that shows nothing yet: what it is told first, it shows first, however late it begins."""
+    monkeypatch.setattr(terminal_module, "_END", DEADLINE_S)
     made = _Terminal()
     yield made
     made.reporter.stop()
+
+
+@pytest.fixture
+def terminal(unstarted: _Terminal) -> _Terminal:
+    unstarted.start()
+    return unstarted
 
 
 def test_each_transition_is_shown_once_and_then_acknowledged(terminal: _Terminal) -> None:
@@ -112,12 +123,15 @@ def test_a_new_epoch_begins_to_count_anew(terminal: _Terminal) -> None:
     terminal.screen.wait(lambda shown: shown[-1:] == [1])
 
 
-def test_what_was_there_at_the_start_is_one_overview_and_what_comes_later_is_a_line(terminal: _Terminal) -> None:
+def test_what_was_there_at_the_start_is_one_overview_and_what_comes_later_is_a_line(unstarted: _Terminal) -> None:
+    terminal = unstarted
+
     def domain(uuid: str) -> Domain:
         return Domain(uuid, uuid, "c", "1", DomainState.RUNNING)
 
     terminal.reporter.found(Appeared(domain("a"), 1.0))
     terminal.reporter.found(Appeared(domain("b"), 1.0))
+    terminal.start()
     terminal.screen.wait(lambda shown: shown == [("overview", "a", "b")])
     terminal.reporter.found(Appeared(domain("b"), 2.0))
     terminal.reporter.found(Appeared(replace(domain("b"), state=DomainState.PAUSED), 3.0))
@@ -173,9 +187,10 @@ def test_what_fires_by_a_transition_that_is_shown_is_not_shown_twice(terminal: _
     terminal.screen.wait(lambda shown: shown == [("overview",), ("firing", vm_ref("u2"), 2), 1])
 
 
-def test_what_waits_is_shown_before_the_end(terminal: _Terminal) -> None:
+def test_what_waits_is_shown_before_the_end(unstarted: _Terminal) -> None:
     for number in range(100):
-        terminal.reporter.problem(str(number))
-    terminal.reporter.stop()
+        unstarted.reporter.problem(str(number))
+    unstarted.start()
+    unstarted.reporter.stop()
 
-    assert len(terminal.screen.shown) == 100
+    assert [item for item in unstarted.screen.shown if isinstance(item, str)] == [str(number) for number in range(100)]
