@@ -6,8 +6,19 @@ import pytest
 
 from tests.unit.cli.test_backtest import POLICY, policy, recording
 from virtwatch_cli.__main__ import main
+from virtwatch_cli.explain import look, sources
 
 __all__ = ["policy", "recording"]  # fixtures
+LOOK_S = 5
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask so often, and search so long, that a busy machine has an answer within a look."""
+    monkeypatch.setattr(look, "_LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(sources, "_FIND_S", 60.0)
+
+
 LOCAL = """\
 apiVersion: virtwatch.io/v1alpha1
 kind: MonitorPolicy
@@ -59,9 +70,9 @@ def test_a_vm_of_this_host_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFi
     """With libvirt's test driver, which needs no daemon; in no namespace a MonitorPolicy applies to every VM."""
     (tmp_path / "local.yaml").write_text(LOCAL)
     arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
-    assert main([*arguments, "--for", "3s"]) == 0
+    assert main([*arguments, "--for", f"{LOOK_S}s"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("VM test (running), after a look of 3 s")
+    assert out.startswith(f"VM test (running), after a look of {LOOK_S} s")
     assert "  now       vm.memory.balloon is 2Gi, above 1Gi\n" in out
     assert "  next      fires in 59m" in out
     assert "a question to the QEMU monitor" in out
@@ -85,10 +96,10 @@ def test_a_rule_without_data_is_said_to_be_unjudgeable(tmp_path: Path, capsys: p
     """The test driver has no process whose waiting for a CPU the kernel could count."""
     (tmp_path / "local.yaml").write_text(LOCAL.replace("vm.memory.balloon", "vm.cpu.delay.ratio").replace("1Gi", "10%"))
     arguments = ["explain", "vm/test", "-f", str(tmp_path / "local.yaml"), "--connect", "test:///default"]
-    assert main([*arguments, "--for", "2s"]) == 0
+    assert main([*arguments, "--for", f"{LOOK_S}s"]) == 0
     why = "only the kernel of its own host reports it, for a QEMU whose vCPU threads can be told apart"
     assert f"  cannot    be judged: no vm.cpu.delay.ratio ({why})\n" in capsys.readouterr().out
-    main([*arguments, "--for", "2s", "-o", "json"])
+    main([*arguments, "--for", f"{LOOK_S}s", "-o", "json"])
     assert json.loads(capsys.readouterr().out)["rules"][0]["missing"] == [{"signal": "vm.cpu.delay.ratio", "why": why}]
 
 
@@ -135,7 +146,7 @@ def test_other_targets_of_this_host_are_looked_at(
 ) -> None:
     (tmp_path / "others.yaml").write_text(OTHERS)
     arguments = ["explain", target, "-f", str(tmp_path / "others.yaml"), "--connect", "test:///default"]
-    assert main([*arguments, "--for", "2s"]) == 0
+    assert main([*arguments, "--for", f"{LOOK_S}s"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(begins)
     assert says in out
