@@ -121,6 +121,13 @@ def virtwatch(tmp_path: Path) -> Iterator[Virtwatch]:
         command.end()
 
 
+def rewrite(path: Path, text: str) -> None:
+    """Replace a file at once: a command that looks meanwhile would find an empty one."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     """Write a policy whose rule fires: the driver's VM, named test, uses half of its two CPUs all the time."""

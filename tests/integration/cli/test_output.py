@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.conftest import Virtwatch
+from tests.integration.cli.conftest import Virtwatch, rewrite
 
 DRIVER = ("--connect", "test:///default")
 SHELL = ("sh", "-c")
@@ -42,9 +42,9 @@ def test_half_of_a_character_is_shown_and_so_is_what_follows(virtwatch: Virtwatc
     command.document(type="watching")
 
     right = policy.read_text()
-    policy.write_text(right.replace("name: laptop", r'name: "\ud83d"'))
+    rewrite(policy, right.replace("name: laptop", r'name: "\ud83d"'))
     command.document(type="problem", reason="is not YAML: found invalid Unicode character escape code")
-    policy.write_text(right.replace("0.1", "0.9"))
+    rewrite(policy, right.replace("0.1", "0.9"))
 
     command.document(type="transition", action="Resolved")
 

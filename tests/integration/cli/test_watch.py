@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.conftest import Virtwatch
+from tests.integration.cli.conftest import Virtwatch, rewrite
 from tools.checkout import CHECKOUT
 
 DRIVER = ("--connect", "test:///default")
@@ -19,7 +19,7 @@ README = (CHECKOUT / "README.md").read_text()
 def _edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
+    rewrite(path, text.replace(old, new))
 
 
 def test_it_shows_what_is_watched_and_what_fires(virtwatch: Virtwatch, policy: Path) -> None:
