@@ -10,7 +10,7 @@ from lab.installed.events import EventLog
 from lab.installed.system import System
 from lab.installed.virtualmachine import VirtualMachine
 from lab.rundir import RunDir, clean
-from tests.integration.system.watched import Watched
+from tests.integration.system.watched import Watched, revive
 from tests.otlp_sink import Answer, Sink
 from tools.checkout import CHECKOUT
 
@@ -27,7 +27,7 @@ ENV = {
     "VIRTWATCH_EXPORT_INTERVAL": "1s",
     "VIRTWATCH_LEASE": "off",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "5",
     "PYTHONPATH": str(CHECKOUT / "tests" / "older"),
 }
 
@@ -80,19 +80,13 @@ def watched(system: System, machine: VirtualMachine, events: EventLog, otlp: Sin
 
     Its policy alone stays for the next test: to take it away and put it in force again takes two reports of the agent.
     """
-    _revive(machine)
+    revive(machine)
     system.put_in_force(PAUSED, RULE, target={"names": [machine.name]})
     yield Watched(system, machine, events)
     otlp.answer(Answer.ACCEPT)
-    _revive(machine)
+    revive(machine)
     if machine.guest.state.state == "paused":
         machine.guest.resume()
     others = f"--field-selector=metadata.name!={PAUSED}"
     system.control_plane.kubectl("delete", "monitorpolicy", others, f"--namespace={system.namespace}")
     system.wait(lambda: not system.status().get("firing"), what="no alert to fire any more")
-
-
-def _revive(machine: VirtualMachine) -> None:
-    # libvirt 9.0 crashes when a client is killed, seldom (a call through a null pointer): one test's matter.
-    if not machine.launcher.daemon.alive:
-        machine.launcher.daemon.restart()

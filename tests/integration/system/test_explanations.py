@@ -1,11 +1,7 @@
 """Why a VM is judged as it is, asked of the cluster: the agent answers, or else the operator says what it knows."""
 
-import json
-import subprocess
-import sys
-
 from lab.installed.system import System
-from tests.integration.system.watched import Watched
+from tests.integration.system.watched import Watched, explain_by_agent
 from virtwatch_kube.paths import virtwatch
 
 
@@ -72,12 +68,5 @@ def test_a_tenant_asks_nothing_about_a_node_and_an_admin_does(watched: Watched) 
 
 
 def test_the_command_asks_the_cluster(watched: Watched) -> None:
-    kubeconfig = str(watched.system.control_plane.kubeconfig)
-    command = [sys.executable, "-m", "virtwatch_cli.__main__", "explain", "vm/shop/web-1", "--cluster", "-o", "json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=60, env={"KUBECONFIG": kubeconfig, "PATH": ""}
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["answeredBy"] == "Agent"
+    said = explain_by_agent(watched.system, "vm/shop/web-1")
     assert [item["rule"] for item in said["rules"]] == ["paused"]

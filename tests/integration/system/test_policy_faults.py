@@ -8,6 +8,7 @@ from tools.checkout import CHECKOUT
 from virtwatch_kube.paths import virtwatch
 
 NOT_YET = {"name": "full", "threshold": {"signal": "vm.guest.load.ratio", "warning": {"above": "90%"}}}
+DRY_RUN = "--dry-run=server"
 OTHER = {"name": "other", "severity": "Warning", "event": {"type": "vm.paused", "resolveOn": ["vm.resumed"]}}
 
 
@@ -33,12 +34,17 @@ def test_thresholds_that_an_agent_cannot_read_are_said_and_touch_no_other_policy
     let_any_rule_pass(watched)
     try:
         (name,) = (item for item in threshold_sets(watched) if "other" in item)
-        document = system.control_plane.get(virtwatch("thresholdsets", namespace=system.namespace, name=name))
-        document["spec"]["rules"] = [{"name": "other", "telepathy": {}}]
         # In the operator's name, as nobody else may, and while it stands still, or it would write its own words again.
         system.operator.signal(SIGSTOP)
-        operator = "--as=system:serviceaccount:virtwatch-system:virtwatch-operator"
-        system.control_plane.kubectl("replace", operator, "-f", "-", input=json.dumps(document))
+        document = system.control_plane.get(virtwatch("thresholdsets", namespace=system.namespace, name=name))
+        document["spec"]["rules"] = [{"name": "other", "telepathy": {}}]
+        replace = ("replace", "--as=system:serviceaccount:virtwatch-system:virtwatch-operator", "-f", "-", "-o", "json")
+        wrong = json.dumps(document)
+        system.wait(
+            lambda: "telepathy" in system.control_plane.kubectl(*replace, DRY_RUN, input=wrong, check=False).stdout,
+            what="the API server to let any rule pass",
+        )
+        system.control_plane.kubectl(*replace, input=wrong)
         watched.wait_log("cannot be read")
         watched.pause()
         watched.wait_firing("other", "paused")

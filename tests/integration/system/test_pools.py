@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +11,9 @@ from lab.guests.host import HostLibvirt
 from lab.installed.events import EventLog
 from lab.installed.system import System
 from lab.rundir import RunDir
+from tests.integration.system.watched import explain_by_agent
 from virtwatch_kube.paths import resource, virtwatch
 
-FIND_S = 60.0  # the agent looks for a libvirt that is absent every 30 s
 POLICY = {
     "apiVersion": "virtwatch.io/v1alpha1",
     "kind": "ClusterMonitorPolicy",
@@ -60,7 +58,7 @@ def test_a_pool_is_judged_and_told_as_an_event_on_its_node(system: System, host:
     with EventLog(system.control_plane.kubeconfig, "default") as events:
         system.apply(POLICY)
         try:
-            system.wait(lambda: ("room", "images") in firing(), what="the rule on room to fire", deadline=FIND_S)
+            system.wait(lambda: ("room", "images") in firing(), what="the rule on room to fire")
             said = explain_by_agent(system, f"pool/{system.node}/images")
             assert "storage pool images" in said["text"]
             assert [item["rule"] for item in said["rules"]] == ["down", "room"]
@@ -111,7 +109,6 @@ def test_five_vms_of_one_pool_that_are_paused_are_one_alert_about_the_pool(
         system.wait(
             lambda: any(item["policy"]["name"] == "together" for item in system.status().get("applied", [])),
             what="the policy to be applied to the VMs",
-            deadline=FIND_S,
         )
         for guest in (elsewhere, *guests):
             guest.resume()
@@ -131,23 +128,6 @@ def test_five_vms_of_one_pool_that_are_paused_are_one_alert_about_the_pool(
             )
     finally:
         system.control_plane.kubectl("delete", "clustermonitorpolicy", "together")
-
-
-def explain_by_agent(system: System, target: str) -> dict:
-    """Ask until the agent answers: where it is busy for 6 s, the operator says the rules alone."""
-    said: dict = {}
-    system.wait(
-        lambda: said.update(explain(system, target)) or said["answeredBy"] == "Agent", what="the agent to explain"
-    )
-    return said
-
-
-def explain(system: System, target: str) -> dict:
-    command = [sys.executable, "-m", "virtwatch_cli.__main__", "explain", target, "--cluster", "-o", "json"]
-    env = {"KUBECONFIG": str(system.control_plane.kubeconfig), "PATH": ""}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def active(system: System) -> list[tuple[str, str]]:
