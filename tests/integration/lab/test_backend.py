@@ -146,7 +146,7 @@ class TestSink:
     def test_it_hangs_until_told_otherwise(self, sink: Sink) -> None:
         sink.answer(Answer.HANG)
         with pytest.raises(TimeoutError):
-            post(sink.otlp_http + "/v1/traces", one_span(secrets.token_bytes(16)), timeout=0.2)
+            post(sink.otlp_http + "/v1/traces", one_span(secrets.token_bytes(16)), timeout=2)
         sink.answer(Answer.ACCEPT)
         sink.wait(lambda sink: len(sink.spans) == 1, deadline=30)
 

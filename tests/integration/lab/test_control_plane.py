@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from lab.controlplane import binaries
-from lab.controlplane.cluster import ControlPlane
+from lab.controlplane.cluster import READY_DEADLINE_S, ControlPlane
+from lab.process import wait_for
 from tools.errors import ToolError
 
 NAMESPACE = "lab-test"
@@ -92,10 +93,13 @@ def test_a_killed_part_comes_back_with_the_data(control_plane: ControlPlane, par
 
 def test_a_namespace_goes_with_all_its_objects(control_plane: ControlPlane) -> None:
     control_plane.kubectl("create", "namespace", "short-lived")
+    # Controllers that have just been started again take a while to give it one, and a Pod needs it.
+    account = "/api/v1/namespaces/short-lived/serviceaccounts/default"
+    wait_for(lambda: bool(control_plane.get(account)), what="the default ServiceAccount", deadline=READY_DEADLINE_S)
     pod = POD | {"metadata": {"name": "agent-2", "namespace": "short-lived"}}
     pod["spec"] = {**POD["spec"], "serviceAccountName": "default"}  # type: ignore[dict-item]
     control_plane.kubectl("apply", "-f", "-", input=json.dumps(pod))
-    control_plane.kubectl("delete", "namespace", "short-lived", "--timeout=60s")
+    control_plane.kubectl("delete", "namespace", "short-lived", f"--timeout={READY_DEADLINE_S:g}s")
 
 
 def test_programs_come_from_the_folder_that_the_user_names(
