@@ -10,6 +10,7 @@ from virtwatch_kube.client import Json, KubeClient
 from virtwatch_kube.errors import Conflict, KubeError, NotFound
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.paths import LEASES, resource
+from virtwatch_process.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ _MANAGER = "virtwatch-election"
 class Election:
     """Stand for leader. `elected` is called once, on a thread of its own, when the Lease is held.
 
-    `clock` gives seconds that continue while the process is stopped, and that nobody sets.
+    `clock` gives seconds that continue while the process is stopped, and that nobody sets. `outages` are those of the
+    process, of which one line says enough.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Election:
         name: str,
         identity: str,
         elected: Callable[[], None],
+        outages: Outages | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reached = False  # the API server has answered: this replica takes part
@@ -55,7 +58,9 @@ class Election:
         self._seen_at = 0.0
         self._lock = threading.Lock()  # of the Lease: renewed or released
         self._stopping = threading.Event()
-        self._outage = Outage(f"The Lease {namespace}/{name}", consequence="it is tried again, or who leads ends")
+        self._outage = Outage(
+            f"The Lease {namespace}/{name}", consequence="it is tried again, or who leads ends", among=outages
+        )
         self._thread = threading.Thread(target=self._run, name="election", daemon=True)
 
     def start(self) -> None:

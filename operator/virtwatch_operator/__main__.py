@@ -18,6 +18,7 @@ from virtwatch_kube.errors import KubeError
 from virtwatch_operator.config import OperatorSettings
 from virtwatch_operator.leader import Leader
 from virtwatch_process.health import HealthServer
+from virtwatch_process.outages import Outages
 from virtwatch_telemetry import Providers, set_up
 from virtwatch_telemetry.names import HashedNames
 
@@ -103,11 +104,12 @@ class _Operator:
         self._stop = threading.Event()
         self._leading = threading.Event()
         self._failed = threading.Event()
-        self._election = self._make_election(settings) if settings.lease else None
-        self._leader = Leader(settings, providers, leads=self._leads)
+        outages = Outages()
+        self._election = self._make_election(settings, outages) if settings.lease else None
+        self._leader = Leader(settings, providers, leads=self._leads, outages=outages)
         self._health = HealthServer(settings.health_port, {"/healthz": self._alive, "/readyz": self._ready})
 
-    def _make_election(self, settings: OperatorSettings) -> Election:
+    def _make_election(self, settings: OperatorSettings, outages: Outages) -> Election:
         client = KubeClient.from_environment(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S)
         return Election(
             client=client,
@@ -115,6 +117,7 @@ class _Operator:
             name=LEASE,
             identity=settings.identity,
             elected=self._lead,
+            outages=outages,
             clock=_boot_time,
         )
 

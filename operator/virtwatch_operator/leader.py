@@ -73,7 +73,9 @@ _MAX_RETRY_S = 5.0
 class Leader:
     """Reconcile, create NodeMonitors, announce and roll up; `run` blocks until `halt` or `stop`."""
 
-    def __init__(self, settings: OperatorSettings, providers: Providers, *, leads: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: OperatorSettings, providers: Providers, *, leads: Callable[[], bool], outages: Outages
+    ) -> None:
         # A watch holds a connection for good: watches and workers draw from pools of their own.
         self._metrics = Metrics(providers.meter(_SCOPE))
         self._connect = partial(KubeClient.from_environment, may_write=leads, answered=self._metrics.request)
@@ -82,7 +84,7 @@ class Leader:
         self._namespace = settings.namespace
         self._stopping = threading.Event()
         self._kinds_found = False
-        self._outages = Outages()
+        self._outages = outages
         self._book = PolicyBook()
         self._of_policies = PolicyLookup(client=self._client, book=self._book)
         self._policies: WorkQueue[PolicyKey] = WorkQueue("policies", spacing=0.2)
@@ -318,7 +320,7 @@ class Leader:
         self._metrics.observe_queue(name, lambda: queue.figures)
 
     def _await_kinds(self) -> bool:
-        outage = Outage("virtwatch's part of the API", consequence="waiting for it")
+        outage = Outage("virtwatch's part of the API", consequence="waiting for it", among=self._outages)
         backoff = Backoff(first=_FIRST_RETRY_S, cap=_MAX_RETRY_S)
         while not self._stopping.is_set():
             try:

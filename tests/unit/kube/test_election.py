@@ -7,6 +7,8 @@ import pytest
 from virtwatch_kube import election
 from virtwatch_kube.election import GIVE_UP_S, LEASE_S, RENEW_S, Election
 from virtwatch_kube.errors import Conflict, NotFound, Unavailable
+from virtwatch_kube.outage import Outage
+from virtwatch_process.outages import Outages
 
 
 class Leases:
@@ -110,6 +112,19 @@ def test_a_leader_that_was_frozen_past_its_lease_writes_nothing_when_it_thaws(wo
     assert world.b.turn()
     world.a.turn()
     assert world.a.election.lost
+
+
+def test_an_api_server_that_is_absent_is_one_line_for_the_process(caplog):
+    class Absent:
+        def get(self, path):
+            replica._stopping.set()
+            raise Unavailable("no answer")
+
+    outages = Outages()
+    replica = Election(client=Absent(), namespace="n", name="l", identity="a", elected=lambda: None, outages=outages)
+    Outage("The watch", consequence="it waits", among=outages).failed(Unavailable("no answer"))
+    replica._run()
+    assert [record.getMessage() for record in caplog.records] == ["The watch is lost; it waits. no answer"]
 
 
 def test_a_lease_that_is_released_is_taken_at_the_next_look(world):
