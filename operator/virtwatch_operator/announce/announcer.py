@@ -31,6 +31,8 @@ _ACKNOWLEDGE_EVERY_S = 5.0
 _ACKNOWLEDGE_FULL_EVERY_S = 1.0
 # An acknowledgement that is not there after this time was written over: an agent whose list is full waits for it.
 _REPAIR_AFTER_S = 5.0
+# Of what waits, so many are looked at however long that takes: sinks see that they are many, and tell them as one.
+_AT_LEAST = 8
 
 # Hands news to all sinks, which call back once each has taken it.
 Hand = Callable[[Sequence[Handed]], None]
@@ -119,16 +121,17 @@ class Announcer:
 
     def _decide_all(self, monitor: NodeMonitor, journal: _Journal) -> None:
         """Look at what was not looked at yet, and hand out what is news of it, all at once."""
-        end = self._clock() + TURN_S
+        end, looked = self._clock() + TURN_S, 0
         news: list[Handed] = []
         try:
             for transition in monitor.unacknowledged:
                 if transition.sequence <= journal.sequence:
                     continue
-                if self._clock() > end:
+                if looked >= _AT_LEAST and self._clock() > end:
                     self._again(monitor.node)
                     break
                 news += self._decide(monitor, journal, transition)
+                looked += 1
         finally:
             if news:
                 self._hand(news)

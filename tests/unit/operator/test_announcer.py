@@ -139,8 +139,8 @@ class World:
                 self.announcer.announce("n1")
 
     def ask_slowly(self, key):
-        """Take two of these for a turn."""
-        self.clock += TURN_S / 2 + 0.01
+        """Take a whole turn."""
+        self.clock += TURN_S + 0.01
         return "policy-uid"
 
     @property
@@ -187,15 +187,15 @@ def test_an_acknowledgement_that_was_written_over_is_written_again():
 
 
 def test_a_node_whose_turn_is_over_is_looked_at_again():
-    world = World(*some(3))
+    world = World(*some(12))
     world.announcer._policy_uid = world.ask_slowly
     world.announcer.announce("n1")
     assert world.again == ["n1"]
-    assert [item.news.transition.sequence for item in world.handed] == [1, 2]
+    assert [item.news.transition.sequence for item in world.handed] == [1, 2, 3, 4, 5, 6, 7, 8]
 
     world.announce()
-    assert world.api.acknowledged == Acknowledged("e1", 3)
-    assert len(world.api.events) == 6
+    assert world.api.acknowledged == Acknowledged("e1", 12)
+    assert len(world.api.events) == 24
 
 
 def test_a_node_with_a_new_epoch_starts_at_the_beginning():
