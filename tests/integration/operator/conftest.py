@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.integration.operator.stand_in import StandIn
 from tools.checkout import CHECKOUT
 from virtwatch_api.policy import PolicyKey
 from virtwatch_kube.client import KubeClient
+from virtwatch_kube.errors import NotFound
 from virtwatch_kube.paths import resource, virtwatch
 
 _TESTS = itertools.count(1)
@@ -70,7 +72,8 @@ def _clean(place: Place) -> None:
     for kind in ("monitorpolicies", "clustermonitorpolicies", "nodemonitors"):
         for item in client.list(virtwatch(kind)):
             metadata = item["metadata"]
-            client.delete(virtwatch(kind, namespace=metadata.get("namespace"), name=metadata["name"]))
+            with suppress(NotFound):  # it may go with its Node
+                client.delete(virtwatch(kind, namespace=metadata.get("namespace"), name=metadata["name"]))
     for item in client.list(resource("v1", "nodes")):
         client.delete(resource("v1", "nodes", name=item["metadata"]["name"]))
     for namespace in (place.name, place.system, place.other):

@@ -139,6 +139,11 @@ class StandIn:
         self.acknowledged = acknowledged["sequence"]
         return True
 
+    def settled(self) -> bool:
+        """Drop what was acknowledged; tell whether that is everything: a part of it may be acknowledged first."""
+        self.hear()
+        return not self.waiting()
+
     def waiting(self) -> tuple[Transition, ...]:
         """Return what is not acknowledged."""
         with self._lock:

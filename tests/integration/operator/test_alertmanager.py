@@ -22,7 +22,7 @@ class Alertmanager:
         self.process, self.url = process, url
 
     def alerts(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=30) as answer:
             return sorted(json.load(answer), key=lambda item: item["labels"]["alertname"])
 
     def ready(self) -> bool:

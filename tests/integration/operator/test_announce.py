@@ -85,7 +85,7 @@ def test_a_node_with_a_new_epoch_starts_anew(place: Place):
     for _ in range(3):
         agent.happen(key)
     agent.publish()
-    eventually(agent.hear, what="the acknowledgement")
+    eventually(agent.settled, what="the acknowledgement")
     agent.lose_its_state()
     agent.happen(key, severity=Severity.WARNING)
     agent.publish()
@@ -101,7 +101,7 @@ def test_a_storm_is_told_within_the_budget_counted_and_acknowledged(place: Place
     for _ in range(30):
         agent.happen(key)
     agent.publish()
-    eventually(lambda: (agent.hear() or True) and not agent.waiting(), what="all to be acknowledged")
+    eventually(agent.settled, what="all to be acknowledged")
 
     def summaries():
         found = [item for item in place.events() if item["reason"] == "AlertsWithheld"]

@@ -35,6 +35,7 @@ class MailServer:
             self,
             hostname="127.0.0.1",
             port=self.port,
+            ready_timeout=60,
             tls_context=context,
             require_starttls=True,
             auth_required=True,
@@ -84,7 +85,7 @@ def channel(place: Place, url: str, **spec) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_every_recipient_gets_one_message_about_many_alerts(place: Place, mail: MailServer):
     place.operator(SSL_CERT_FILE=str(mail.ca))
-    path = channel(place, address(mail), groupWait="3s")
+    path = channel(place, address(mail), groupWait="10s")  # longer than the three are ever apart
     key = place.cluster_policy(notify=[{"channel": "mail"}])
     agents = [place.agent(f"n{number}") for number in range(3)]
     wait_condition(place, path, "Ready", "NothingSentYet")

@@ -5,6 +5,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,12 @@ from lab.process import Process
 from tests.integration.operator.place import Place, eventually, progress, says
 from tests.soak import times
 from tools.checkout import CHECKOUT
+from virtwatch_api.policy_codec import timestamp
 from virtwatch_kube.paths import LEASES, resource
 
 KILLS = times(6, 300)
 LEASE_S = 15
-EXIT_S = 5.0
+GRACE_S = 15.0  # that Kubernetes gives the operator to end in, of which it takes 5 at most where it gets a CPU
 
 
 @pytest.mark.soak
@@ -38,9 +40,15 @@ def test_an_operator_that_is_killed_at_any_moment_loses_nothing_and_repeats_noth
     place.told(agent)
 
 
+def lease(place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = place.client.get(
+        resource(LEASES, "leases", namespace=place.system, name="virtwatch-operator")
+    )
+    return found["spec"]
+
+
 def holder(place: Place) -> str:
-    lease = place.client.get(resource(LEASES, "leases", namespace=place.system, name="virtwatch-operator"))
-    return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
+    return str(lease(place).get("holderIdentity") or "").rpartition("_")[0]
 
 
 def leads(place: Place, operator: Process) -> None:
@@ -88,14 +96,13 @@ def test_a_leader_that_ends_in_order_hands_the_lease_over_at_once(flowing):
     follower = place.operator(VIRTWATCH_LEASE="on")
     eventually(lambda: says(follower, "Waiting for the Lease"), what="the follower to wait")
     progress(agent)
+    renewed = lease(place)["renewTime"]
     leader.signal(signal.SIGTERM)
-    eventually(lambda: not leader.alive, what="the leader to end", deadline=EXIT_S)
+    eventually(lambda: not leader.alive, what="the leader to end", deadline=GRACE_S)
     assert code(leader) == 0
-    eventually(
-        lambda: holder(place) == follower.name,
-        what="the follower to lead before the Lease expires",
-        deadline=LEASE_S / 2,
-    )
+    leads(place, follower)
+    taken = lease(place)["acquireTime"]
+    assert timestamp(taken) - timestamp(renewed) < LEASE_S, "the follower leads before the Lease expires"
     progress(agent)
 
 
@@ -242,7 +249,7 @@ def test_what_changes_while_rights_are_lost_is_noticed_when_they_are_back(place:
         changed = place.policy(name="meanwhile")
         eventually(lambda: says(operator, "403"), what="the operator to say what it may not do")
         kubectl(*bind)
-        eventually(lambda: place.thresholds(changed), what="what changed meanwhile to be in force", deadline=90)
-        eventually(lambda: ask(operator, "/readyz")[0] == 200, what="readiness", deadline=90)
+        eventually(lambda: place.thresholds(changed), what="what changed meanwhile to be in force")
+        eventually(lambda: ask(operator, "/readyz")[0] == 200, what="readiness")
     finally:
         kubectl("delete", "clusterrolebinding", place.name, check=False)

@@ -21,7 +21,7 @@ def all_fire(agent: StandIn, key: PolicyKey, vms: list[Subject]) -> None:
         agent.happen(key)
         agent.fires(key)
     agent.publish()
-    eventually(agent.hear, what="the acknowledgement of the alerts")
+    eventually(agent.settled, what="the acknowledgement of the alerts")
 
 
 def leave(agent: StandIn, key: PolicyKey, vms: list[Subject], *, to: str) -> None:
@@ -74,7 +74,7 @@ def test_an_upgrade_of_kubevirt_that_moves_every_vm_tells_nobody(place: Place):
             for subject in moving:
                 place.move(str(subject.name), source.node, to=target.node)
             leave(source, key, moving, to=target.node)
-            eventually(source.hear, what="the acknowledgement of what left")
+            eventually(source.settled, what="the acknowledgement of what left")
             take(place, target, key, moving)
             for subject in moving:
                 place.move(str(subject.name), target.node, to="")
@@ -105,7 +105,7 @@ def test_vms_that_are_shut_down_together_end_their_alerts_in_one_message(place: 
             agent.journal[-1] = replace(item, reason=Reason.DOMAIN_STOPPED)
         agent.firing = ()
         agent.publish()
-        eventually(agent.hear, what="the acknowledgement of the ends")
+        eventually(agent.settled, what="the acknowledgement of the ends")
         eventually(lambda: status(place, path).get("firing") == 0, what="the channel to know")
         eventually(lambda: len(hook.posted) == 2, what="the message of the end")
         # Other tests' Nodes and policies without a namespace have their Events there, too.

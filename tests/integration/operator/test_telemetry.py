@@ -10,7 +10,7 @@ from tests.integration.operator.test_patterns import crash, in_force, together, 
 from tests.otlp_sink import Sink
 from virtwatch_telemetry.names import HashedNames
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 HASH_KEY = "0123456789abcdef"
 NOTIFYING = {"sink notifications", "deliveries", "deliveries that failed", "tests of channels"}
 

@@ -35,7 +35,7 @@ def forge(agent: StandIn, policy: PolicyKey, **changes) -> None:
 
 def acknowledged(agent: StandIn) -> None:
     agent.publish()
-    eventually(lambda: (agent.hear() or True) and not agent.waiting(), what="all to be acknowledged")
+    eventually(agent.settled, what="all to be acknowledged")
 
 
 def test_a_node_cannot_make_events_about_others(place: Place, two):
