@@ -14,7 +14,7 @@ from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
 from virtwatch_kube.paths import virtwatch
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 PLURALS = {"MonitorPolicy": "monitorpolicies", "ClusterMonitorPolicy": "clustermonitorpolicies"}
 
 

@@ -15,7 +15,7 @@ from virtwatch_api.policy import Mode, Policy
 from virtwatch_api.policy_codec import parse_policy
 from virtwatch_api.support import MODES, unsupported
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 GOOD = good_policy("MonitorPolicy")
 PLAIN = changed(GOOD, {"metadata.name": "warned", "spec.collection": {}})
 RULES = GOOD["spec"]["rules"]

@@ -22,7 +22,7 @@ from virtwatch_kube.paths import virtwatch
 BASE = str(CHECKOUT / "manifests" / "base")
 NAMESPACE = "virtwatch-system"
 AGENT, OPERATOR = "virtwatch-agent", "virtwatch-operator"
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

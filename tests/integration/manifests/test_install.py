@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.manifests.conftest import AGENT, BASE, OPERATOR
+from tests.integration.manifests.conftest import AGENT, BASE, OPERATOR, wait_until
 from tools.checkout import CHECKOUT
 from virtwatch_api.compile import compile_policy
 from virtwatch_api.policy import Policy
@@ -56,11 +56,13 @@ def test_the_admission_policy_is_free_of_type_errors(installed):
 def test_the_agents_requests_have_a_queue_of_their_own(installed, agent):
     name = "virtwatch-agents"
     schema = installed.admin.get(resource("flowcontrol.apiserver.k8s.io/v1", "flowschemas", name=name))
-    answer = agent.stream("/apis/virtwatch.io/v1alpha1/thresholdsets", query=[], read_timeout=10.0)
-    flow = answer.headers["X-Kubernetes-PF-FlowSchema-UID"]
-    answer.release_conn()
 
-    assert flow == schema["metadata"]["uid"]
+    def flow() -> str:
+        answer = agent.stream("/apis/virtwatch.io/v1alpha1/thresholdsets", query=[], read_timeout=30.0)
+        answer.release_conn()
+        return str(answer.headers["X-Kubernetes-PF-FlowSchema-UID"])
+
+    wait_until(lambda: flow() == schema["metadata"]["uid"], "the queue to be in use")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -8,9 +8,11 @@ import pytest
 from lab.controlplane.cluster import ControlPlane
 from lab.rundir import RunDir, clean
 from tests.integration.leftovers import leftovers
+from tests.integration.manifests.conftest import wait_until
 from tests.integration.manifests.security_page import documented, violations
 from tools.checkout import CHECKOUT
 from tools.dist import dist
+from tools.errors import ToolError
 
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
 WAYS = {
@@ -22,7 +24,7 @@ WAYS = {
 ALL = ("one file, server side", "one file", *WAYS)
 NAMESPACE = ("-f", str(CHECKOUT / "manifests" / "base" / "namespace.yaml"))
 POLICIES = ("-f", str(CHECKOUT / "manifests" / "examples"))
-DEADLINE = "--timeout=60s"
+DEADLINE = "--timeout=120s"
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,11 @@ def test_it_comes_whole_and_goes_whole_with_its_policies(empty, way, tmp_path):
     """The others are these with other values, or the same file sent otherwise: all of them are tried above."""
     how = arguments(way, tmp_path)
     applied = empty.kubectl("apply", *how)
-    empty.kubectl("wait", "--for=condition=Established", DEADLINE, "crd", "--all")
+    empty.wait_established("crd", "--all")
     empty.kubectl("create", "namespace", "shop", check=False)
+    # A kind is established a moment before discovery tells kubectl of it.
+    tried = ("apply", "--dry-run=server", *POLICIES)
+    wait_until(lambda: empty.kubectl(*tried, check=False).returncode == 0, "the policies' kinds to be served")
     policies = empty.kubectl("apply", *POLICIES)
 
     assert policies.stderr == ""
@@ -78,7 +83,15 @@ def test_it_comes_whole_and_goes_whole_with_its_policies(empty, way, tmp_path):
     # Objects may go with their namespace before kubectl comes to them.
     empty.kubectl("delete", DEADLINE, "--ignore-not-found", *how[-2:])
 
-    assert leftovers(empty) == []
+    wait_until(lambda: gone(empty), "all of it to be gone")
+
+
+def gone(control_plane: ControlPlane) -> bool:
+    """Tell whether nothing is left: a kind that was deleted is listed, and so asked for, for a moment still."""
+    try:
+        return leftovers(control_plane) == []
+    except ToolError:
+        return False
 
 
 def test_the_one_file_names_the_registry_that_was_asked_for(empty, tmp_path):
