@@ -29,6 +29,8 @@ def test_everything_is_created(installed):
 
 
 def test_applying_again_changes_nothing(installed):
+    # Controllers write the status of what was created when they come to it.
+    wait_until(lambda: versions(installed) == versions(installed), "two looks at the same")
     before = versions(installed)
     said = installed.control_plane.kubectl("apply", "-k", BASE).stdout.splitlines()
 
@@ -46,11 +48,12 @@ def test_applying_on_the_servers_side_conflicts_with_nothing(installed):
 
 
 def test_the_admission_policy_is_free_of_type_errors(installed):
-    status = installed.control_plane.kubectl(
-        "get", "validatingadmissionpolicy", AGENT, "-o", "jsonpath={.status}"
-    ).stdout
+    def status() -> str:
+        asked = ("get", "validatingadmissionpolicy", AGENT, "-o", "jsonpath={.status}")
+        return installed.control_plane.kubectl(*asked).stdout
 
-    assert "expressionWarnings" not in status
+    wait_until(lambda: "observedGeneration" in status(), "the types to be checked")
+    assert "expressionWarnings" not in status()
 
 
 def test_the_agents_requests_have_a_queue_of_their_own(installed, agent):
