@@ -9,6 +9,9 @@ import pytest
 
 from tests.demo_runs import LIGHT_DEADLINE_S, Lab, assert_nothing_is_left, lab_of_its_own, wait_for_line
 
+# Two demos at a time, beside all other tests: by themselves they take half a minute.
+pytestmark = pytest.mark.timeout(2 * LIGHT_DEADLINE_S)
+
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
