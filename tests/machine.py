@@ -28,7 +28,7 @@ def on_the_machine() -> frozenset[str]:
 
 def wait_as_before(before: frozenset[str]) -> None:
     """Return when the machine has nothing that it did not have before: the kernel takes a while to end a link."""
-    wait_for(lambda: on_the_machine() <= before, what=f"{sorted(on_the_machine() - before)} to go", deadline=60)
+    wait_for(lambda: on_the_machine() <= before, what=f"{sorted(on_the_machine() - before)} to go", deadline=120)
 
 
 def _found() -> dict[str, Iterator[str]]:

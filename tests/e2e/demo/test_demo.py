@@ -69,7 +69,7 @@ def test_the_demo_comes_true_stays_to_be_played_with_and_goes_without_a_trace(la
     )
     in_order(kept("kubectl get vmi -n shop && virsh -c $LIBVIRT_HOST list"), "web-1", "billing")
     wait_for(
-        lambda: "libvirt_domain_vcpu_time" in kept("curl -sf $METRICS"), what="VM metrics in the backend", deadline=30
+        lambda: "libvirt_domain_vcpu_time" in kept("curl -sf $METRICS"), what="VM metrics in the backend", deadline=120
     )
     assert lab.run("guest", "web-1", "cpu", "on").startswith("web-1: Running on node-")
     made = {item.split()[0] for item in on_the_machine() - before}

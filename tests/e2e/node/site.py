@@ -11,7 +11,7 @@ from tools.images.product import AGENT, OPERATOR
 from virtwatch_kube.paths import virtwatch
 
 IMAGES = {"deployment/virtwatch-operator": OPERATOR, "daemonset/virtwatch-agent": AGENT}
-DEADLINE_S = 90.0
+DEADLINE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

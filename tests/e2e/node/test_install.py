@@ -20,6 +20,7 @@ from tests.otlp_sink import Sink
 from tools.checkout import CHECKOUT
 from tools.dist import dist
 
+pytestmark = pytest.mark.timeout(900)
 DEFAULTS = ("-f", str(CHECKOUT / "manifests" / "examples" / "cluster-defaults.yaml"))
 OVERLAYS = CHECKOUT / "manifests" / "overlays"
 LAB = ("-k", str(OVERLAYS / "lab"))

@@ -16,7 +16,7 @@ from virtwatch_api.targets import Subject, vm_ref
 from virtwatch_rules.inputs import Point
 from virtwatch_telemetry import set_up
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 VM, OTHER = (f"6a1c0f5e-0000-4000-8000-00000000000{number}" for number in (1, 2))
 UNITS = {"s": "_seconds", "By": "_bytes", "By/s": "_bytes_per_second"}
 
