@@ -209,7 +209,7 @@ def wait_for(
         time.sleep(next_poll(time.monotonic() - begun, poll))
 
 
-def wait_resting(pid: int, *, what: str, deadline: float = 60.0) -> None:
+def wait_resting(pid: int, *, what: str, deadline: float = 180.0) -> None:
     """Return when a process has used less than a tenth of a CPU for RESTING_S seconds.
 
     `what` names it. A guest that has booted uses CPU for a while still, which whoever watches it sees as load.

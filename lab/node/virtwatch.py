@@ -15,7 +15,7 @@ OVERLAY = ("-k", str(CHECKOUT / "manifests" / "overlays" / "lab"))
 NAMESPACE_FILE = CHECKOUT / "manifests" / "base" / "namespace.yaml"
 NAMESPACE = "virtwatch-system"
 WORKLOADS = ("deployment/virtwatch-operator", "daemonset/virtwatch-agent")
-ROLLOUT_DEADLINE_S = 180
+ROLLOUT_DEADLINE_S = 300
 REMOVE_DEADLINE_S = 120
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
