@@ -81,6 +81,7 @@ def test_its_alert_outlasts_the_operator_ends_by_time_and_is_told_once(place: Pl
     key = in_force(place, together(within="30s"))  # longer than a busy machine takes to start an operator
     crash(key, *two_nodes(place))
     eventually(lambda: len(place.events()) == 1, what="the Event")
+    eventually(lambda: alerts(place, key), what="the alert")  # should it be over when the other one is there
 
     operator.kill()
     place.operator()
