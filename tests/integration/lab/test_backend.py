@@ -73,14 +73,14 @@ class TestJaeger:
         trace_id = secrets.token_bytes(16)
         assert backend.trace(trace_id.hex()) == {}
         assert post(backend.otlp_http + "/v1/traces", one_span(trace_id))[0] == 200
-        wait_for(lambda: backend.trace(trace_id.hex()) != {}, what="the trace", deadline=20)
+        wait_for(lambda: backend.trace(trace_id.hex()) != {}, what="the trace", deadline=60)
         (span,) = backend.trace(trace_id.hex())["spans"]
         assert span["operationName"] == "judge"
         assert trace_id.hex() in [trace["traceID"] for trace in backend.traces("lab-test")]
 
     def test_a_metric_sent_is_shown_with_its_resource(self, backend: Backend) -> None:
         assert post(backend.otlp_http + "/v1/metrics", one_metric())[0] == 200
-        wait_for(lambda: "lab_test_ratio" in backend.metrics(), what="the metric", deadline=20)
+        wait_for(lambda: "lab_test_ratio" in backend.metrics(), what="the metric", deadline=60)
         (line,) = [line for line in backend.metrics().splitlines() if line.startswith("lab_test_ratio")]
         assert 'service_name="lab-test"' in line
         assert line.endswith(" 0.25")
@@ -88,7 +88,7 @@ class TestJaeger:
     def test_an_event_sent_is_in_the_log(self, backend: Backend) -> None:
         name = f"vm.started.{secrets.token_hex(4)}"
         assert post(backend.otlp_http + "/v1/logs", one_log(name))[0] == 200
-        wait_for(lambda: name in backend.log.read_text(), what="the event", deadline=20)
+        wait_for(lambda: name in backend.log.read_text(), what="the event", deadline=60)
 
     def test_killed_and_restarted_it_takes_spans_at_the_same_address(self, backend: Backend) -> None:
         address = backend.otlp_http

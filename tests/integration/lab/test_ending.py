@@ -36,10 +36,10 @@ def test_what_runs_side_by_side_ends_at_once_and_parts_are_left_to_who_cleans(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, "-c", WAITER, str(tmp_path)], env=environment) as waiter:
         try:
-            wait_for(lambda: (tmp_path / "ready").exists(), what="its command", deadline=20)
-            wait_for(lambda: (tmp_path / "pids" / "part").exists(), what="its part", deadline=20)
+            wait_for(lambda: (tmp_path / "ready").exists(), what="its command", deadline=60)
+            wait_for(lambda: (tmp_path / "pids" / "part").exists(), what="its part", deadline=60)
             waiter.send_signal(number)
-            ended = waiter.wait(timeout=20)
+            ended = waiter.wait(timeout=60)
         finally:
             waiter.kill()
     part = int((tmp_path / "pids" / "part").read_text().split()[0])

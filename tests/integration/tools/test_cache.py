@@ -84,9 +84,9 @@ def test_inputs_are_told_apart_where_they_touch() -> None:
 
 def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
     with builder(tmp_path) as first, builder(tmp_path) as second:
-        wait_for(lambda: (tmp_path / "builds").exists(), what="the first build", deadline=20)
+        wait_for(lambda: (tmp_path / "builds").exists(), what="the first build", deadline=60)
         (tmp_path / "go").touch()
-        folders = {first.communicate(timeout=20)[0], second.communicate(timeout=20)[0]}
+        folders = {first.communicate(timeout=60)[0], second.communicate(timeout=60)[0]}
     assert len(folders) == 1
     assert (tmp_path / "builds").read_text() == "built\n"
 
@@ -103,7 +103,7 @@ def test_a_broken_build_leaves_nothing(cache: Path) -> None:
 
 def test_what_a_killed_builder_left_is_never_used(tmp_path: Path, cache: Path) -> None:
     with builder(tmp_path) as killed:
-        wait_for(lambda: (tmp_path / "builds").exists(), what="the build", deadline=20)
+        wait_for(lambda: (tmp_path / "builds").exists(), what="the build", deadline=60)
         killed.kill()
     folder = cached("thing", [b"input"], lambda folder: (folder / "whole").touch())
     assert [path.name for path in folder.iterdir()] == ["whole"]
