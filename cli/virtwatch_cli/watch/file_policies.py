@@ -16,6 +16,7 @@ from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding, PolicyFile, list_policy_files, read_policy_files
 
 _PERIOD = 2.0  # seconds between looks at the files
+_SETTLED = 0.1  # seconds without a change after which a file is taken to be written
 
 Fingerprint = tuple[tuple[Path, int, int, int], ...]
 
@@ -69,8 +70,14 @@ class FilePolicies(ThresholdSource):
 
     def _look(self) -> None:
         while not self._stop.wait(_PERIOD):
-            if _fingerprint(list_policy_files(self._paths)) == self._fingerprint:
+            changed = _fingerprint(list_policy_files(self._paths))
+            if changed == self._fingerprint:
                 continue
+            # A file that is written in place is empty for a moment, in which its policies would be gone.
+            while not self._stop.wait(_SETTLED):
+                before, changed = changed, _fingerprint(list_policy_files(self._paths))
+                if changed == before:
+                    break
             try:
                 self._read_again()
             except Exception as error:  # noqa: BLE001 - the loop's edge: without it, edits would be ignored for ever

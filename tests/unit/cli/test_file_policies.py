@@ -1,6 +1,7 @@
 """A running watch goes on with what was valid, whatever its files become."""
 
 import os
+import queue
 import threading
 import time
 from pathlib import Path
@@ -75,6 +76,35 @@ def test_a_reader_that_fails_says_so_and_goes_on(
 
     edit(tmp_path / "p.yaml", POLICY.replace("90%", "80%"))
     assert told.changes.wait(DEADLINE_S)
+
+
+class _Writer(threading.Event):
+    """Stand for the end of a reader; write the rest of a file while the reader waits for that."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout == file_policies._SETTLED and not self._path.read_text():
+            edit(self._path, POLICY.replace("90%", "80%"))
+        return super().wait(timeout)
+
+
+def test_a_file_is_read_once_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(file_policies, "_PERIOD", 0.05)
+    path, changes = tmp_path / "p.yaml", queue.SimpleQueue()
+    path.write_text(POLICY)
+    policies = FilePolicies([tmp_path], changed=changes.put, wrong=changes.put)
+    policies._stop = _Writer(path)
+    policies.read()
+    policies.start(lambda _: None)
+    edit(path, "")
+    (thresholds,) = changes.get(timeout=DEADLINE_S)
+    policies.stop()
+
+    assert thresholds.rules[0].body.warning.value == 0.8
+    assert changes.empty()
 
 
 def edit(path: Path, text: str) -> None:
