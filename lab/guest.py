@@ -124,10 +124,10 @@ def _obey(run: RunDir, nodes: Iterable[str], entry: dict[str, Any], request: lis
         case [] | ["state"]:
             pass
         case [load, "on" | "off"] if load in LOADS:
-            vm.ask(" ".join(request), on=cluster.nodes[vm.node])
+            vm.ask(" ".join(request), on=vm.on(cluster.nodes))
         case ["fill"] if spec.host_disk:
             host_disk(cluster.nodes[spec.node], spec.name).fill()
-            vm.ask("fill", on=cluster.nodes[vm.node])
+            vm.ask("fill", on=vm.on(cluster.nodes))
         case ["free"] if spec.host_disk:
             host_disk(cluster.nodes[spec.node], spec.name).free()
         case _:

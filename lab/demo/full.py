@@ -130,7 +130,7 @@ class FullStage(Parts):
         with step(f"Starting the VM {machine.spec.name}: kubectl apply of a VirtualMachine, until Linux has booted"):
             machine.run(lambda: self._ask(machine, "ping"))
             # Else an alert fires on what its boot left, and ends before the story begins.
-            wait_resting(machine.qemu(on=self.cluster.nodes[machine.node]), what=machine.spec.name)
+            wait_resting(machine.qemu(on=machine.on(self.cluster.nodes)), what=machine.spec.name)
 
     def _ask(self, machine: VirtualMachine, request: str) -> None:
-        machine.ask(request, on=self.cluster.nodes[machine.node])
+        machine.ask(request, on=machine.on(self.cluster.nodes))

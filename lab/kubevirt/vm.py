@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL
@@ -99,6 +99,13 @@ class VirtualMachine:
         """The node that it runs on now."""
         return str(self.vmi().get("status", {}).get("nodeName", ""))
 
+    def on(self, nodes: Mapping[str, Node]) -> Node:
+        """Return which of these nodes it runs on now; on none for a moment where KubeVirt has lost it."""
+        node = nodes.get(self.node)
+        if node is None:
+            raise ToolError(f"The VM {self.spec.namespace}/{self.spec.name} runs on no node now: see kubectl get vmi.")
+        return node
+
     @property
     def paused(self) -> str:
         """Why KubeVirt calls it paused, in its word (PausedByUser, PausedIOError, ...); empty while it is not."""
@@ -116,7 +123,7 @@ class VirtualMachine:
 
     def ask(self, request: str, *, on: Node, deadline: float = BOOT_DEADLINE_S) -> None:
         """Let the guest do something (see the guest's init.sh), by its serial port; it answers once it has booted."""
-        uid = self.vmi()["metadata"]["uid"]
+        uid = self.vmi().get("metadata", {}).get("uid", "")
         port = Path(f"/proc/{self.qemu(on=on)}/root") / "var/run/kubevirt-private" / uid / "virt-serial0"
         control.ask(port, request, deadline=deadline)
 

@@ -46,7 +46,7 @@ class Watched:
 
     def ask(self, vm: VirtualMachine, request: str) -> None:
         """Let the guest do something, wherever it runs."""
-        vm.ask(request, on=self.cluster.nodes[vm.node])
+        vm.ask(request, on=vm.on(self.cluster.nodes))
 
     def put_in_force(self, name: str, *rules: dict[str, Any], **spec: Any) -> None:
         """Apply a MonitorPolicy and return when every agent judges by it."""
