@@ -208,10 +208,12 @@ def _stop(run: RunDir) -> None:
 
 def _undo(run: RunDir) -> None:
     record = run.path / "undo.jsonl"
-    if not record.exists():
-        return
+    try:
+        recorded = record.read_text().splitlines()
+    except FileNotFoundError:
+        return  # Nothing was done, or another who cleans has undone it.
     stays = []
-    for line in reversed(record.read_text().splitlines()):
+    for line in reversed(recorded):
         try:
             command = json.loads(line)
         except ValueError:

@@ -135,7 +135,7 @@ class ControlPlane:
             self._connection = None
 
     def wait_ready(self, deadline: float = READY_DEADLINE_S) -> None:
-        """Return when the API server is ready and the controllers have caught up."""
+        """Return when the API server is ready and has what controllers make at first: ones started again may lag."""
         self._wait_api(deadline)
         wait_for(self._populated, what="the default ServiceAccount", deadline=deadline, process=self.controller_manager)
 
