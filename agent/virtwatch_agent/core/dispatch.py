@@ -317,6 +317,8 @@ class Dispatch:
         if machine.domain.state is DomainState.STOPPED:
             self._touched.add(machine.ref)
             return
+        if self._inventory.came_and_went(machine, at=now):
+            self._put_in_force(machine)
         for event in ends(machine.domain, found, at=now) if machine.seen else ():
             self._event(event)
         self._vanished(Vanished(uuid, now, found.reason if found is not None else "lost"))

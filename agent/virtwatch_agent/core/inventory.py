@@ -34,7 +34,7 @@ class Inventory:
         # The same for each that migrated, until the API says where to, with the stop that waits to be judged by that.
         self._unplaced: dict[str, tuple[float, TargetEvent | None]] = {}
         self._by_pod: dict[str, KubernetesIdentity] = {}
-        self._named: dict[str, None] = {}  # VMIs that the API names or named here, the newest last
+        self._named: dict[str, KubernetesIdentity] = {}  # VMIs that the API names or named here, the newest last
         self._departed: dict[tuple[str, str], str] = {}  # where each went, by its UUID and its VMI's; oldest first
         self.machines: dict[str, VirtualMachine] = {}
 
@@ -136,9 +136,9 @@ class Inventory:
 
     def _note_named(self, *, clock: float) -> None:
         """Note which VMIs the API names here: those that have yet to come must be found soon from now on."""
-        here = {item.vmi_uid: None for item in self._by_pod.values()}
+        here = {item.vmi_uid: item for item in self._by_pod.values()}
         before = [uid for uid in self._named if uid not in here]
-        self._named = dict.fromkeys(before[-_MAX_NAMED:]) | here
+        self._named = {uid: self._named[uid] for uid in before[-_MAX_NAMED:]} | here
         for uuid, record in self._unseen.items():
             if record.identity is not None and record.identity.vmi_uid in here:
                 self._found_by[uuid] = min(self._found_by[uuid], clock + _GRACE)
@@ -239,6 +239,15 @@ class Inventory:
                 self._unseen[uuid] = replace(record, domain=replace(record.domain, state=DomainState.STOPPED))
                 self._found_by[uuid] = clock + _GRACE
         return gone
+
+    def came_and_went(self, machine: VirtualMachine, *, at: float) -> bool:
+        """Take that a VM was here which nobody saw: an alert came before it, the API named it here and does no more."""
+        named = self._named.get(machine.subject.uid or "")
+        if machine.seen or named is None or self._by_pod.get(named.pod_uids[0]) is not None:
+            return False
+        machine.identity = named
+        machine.appear(replace(machine.domain, incarnation=f"unseen-{at}", pod_uid=named.pod_uids[0]), at=at)
+        return True
 
     def forget(self, uuid: str) -> None:
         """Drop a VM."""

@@ -167,6 +167,24 @@ def test_an_alert_whose_vm_was_named_and_is_gone_ends(
     assert (ended.action, ended.reason) == (Action.RESOLVED, Reason.DOMAIN_STOPPED)
 
 
+@pytest.mark.parametrize(("to", "told"), [("", True), ("n3", False)])
+def test_a_vm_that_stops_before_its_new_nodes_agent_sees_it_stopped(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, to: str, told: bool
+) -> None:
+    """Its launcher is opened once the API names the VM here; by then it may have stopped, or gone on."""
+    monkeypatch.setattr("virtwatch_agent.core.inventory._GRACE", 1.0)
+    nodes.target.judge_by(policy(BUSY, STOPPED))
+    nodes.fire()
+    named = IdentitiesChanged((identity("pod-b", to=to),))
+    nodes.target.say(NodeChanged({}, None, (nodes.leave(),)), named, IdentitiesChanged(()))
+
+    transitions = nodes.target.until(lambda status: bool(status.transitions)).transitions
+
+    assert [item.alert.rule for item in transitions if item.action is Action.FIRED] == ["stopped"] * told
+    (ended,) = [item for item in transitions if item.action is not Action.FIRED]
+    assert (ended.alert.rule, ended.action) == ("busy", Action.RESOLVED if told else Action.HANDED_OVER)
+
+
 def test_an_alert_whose_vm_never_comes_ends(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("virtwatch_agent.core.inventory._ARRIVES_WITHIN_S", 1.0)
     nodes.fire()
