@@ -16,22 +16,27 @@ from virtwatch_api.policy import Mode
 TARGETS = 16
 WINDOW = "30s"
 _READS = 5000
+_RUNS = 3  # whose median in CPU time is told
 DELAY_GOAL, COST_GOAL = 1.5, 0.25  # of Hybrid, as shares of Continuous'
 
 
 def mode_costs() -> Iterator[Figure]:
     """Replay the load through each mode, once with a rule on a mean, once with one on the newest value."""
     recording = Recording()
-    # What a replay takes to tell what the kernel said is not the agent's; what the agent takes to read the kernel is.
-    read, glance = (real - _cost(told) for real, told in zip(_reading_costs(), told_by(recording), strict=True))
     _replay(Mode.CONTINUOUS, recording, "", targets=1)  # so that none pays for what is loaded first
-    outcomes: dict[tuple[Mode, str], Outcome] = {}
-    for mode in Mode:
-        with step(f"Replaying {recording.length:.0f} s of load in mode {mode}"):
-            for window in (WINDOW, ""):
-                outcomes[mode, window] = outcome = _replay(mode, recording, window)
-                outcome.cpu += outcome.looks * read + outcome.glances * glance
-                yield from _figures(mode, window, outcome)
+    runs: dict[tuple[Mode, str], list[Outcome]] = {}
+    for number in range(_RUNS):  # one after the other, so that a machine that grows busy is so in each mode
+        # What a replay takes to tell what the kernel said is not the agent's; what the agent takes to read it is.
+        read, glance = (real - _cost(told) for real, told in zip(_reading_costs(), told_by(recording), strict=True))
+        for mode in Mode:
+            with step(f"Replaying {recording.length:.0f} s of load in mode {mode}, {number + 1} of {_RUNS}"):
+                for window in (WINDOW, ""):
+                    outcome = _replay(mode, recording, window)
+                    outcome.cpu += outcome.looks * read + outcome.glances * glance
+                    runs.setdefault((mode, window), []).append(outcome)
+    outcomes = {key: sorted(found, key=lambda one: one.cpu)[_RUNS // 2] for key, found in runs.items()}
+    for (mode, window), outcome in outcomes.items():
+        yield from _figures(mode, window, outcome)
     for window in (WINDOW, ""):
         hybrid, continuous = outcomes[Mode.HYBRID, window], outcomes[Mode.CONTINUOUS, window]
         yield Figure(

@@ -35,14 +35,17 @@ class _Followed:
 
     def takes(self, value: float) -> bool:
         """Return whether a value lies on the other side of a bound than the last one, or far from it."""
-        side, change = bisect(self.bounds, value), abs(value - self.last)
-        jumps = self.seen >= _LEARNED and change > _MOVES and change > _UNUSUAL * self.change and self._goes(value)
-        crosses = self.seen > 0 and side != self.side
-        if self.seen:
-            self.change += _WEIGHT * (change - self.change)
-        self.last, self.side = value, side
-        self.seen += 1
-        return jumps or crosses
+        side, last, seen = bisect(self.bounds, value), self.last, self.seen
+        change = value - last if value > last else last - value
+        takes = False
+        if seen:
+            usual = self.change
+            takes = side != self.side or (
+                change > _MOVES and seen >= _LEARNED and change > _UNUSUAL * usual and self._goes(value)
+            )
+            self.change = usual + _WEIGHT * (change - usual)
+        self.last, self.side, self.seen = value, side, seen + 1
+        return takes
 
     def rested(self) -> bool:
         """Take a value of 0 as `takes` does; that it was 0 before is the usual case."""
@@ -89,8 +92,11 @@ class Jumps:
         for figure, followed in self._followed:
             before = self._last[figure]
             now = self._last[figure] = [int(line.split(None, figure + 1)[figure]) for line in threads]
-            grown = [new - old for old, new in zip(before, now, strict=True)]
+            if len(now) == 1:  # as most VMs have
+                mean = worst = (now[0] - before[0]) / unit
+            else:
+                grown = [new - old for old, new in zip(before, now, strict=True)]
+                mean, worst = sum(grown) / len(grown) / unit, max(grown) / unit
             for item in followed:
-                value = (max(grown) if item.worst else sum(grown) / len(grown)) / unit
-                restless |= item.takes(value)
+                restless |= item.takes(worst if item.worst else mean)
         return restless
