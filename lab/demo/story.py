@@ -152,8 +152,11 @@ class Story:
         return alert
 
     def _told(self, reason: str, name: str) -> bool:
+        # Of its rule in the story: a busy machine may have another one fire, and resolve, for a moment.
+        rule = DISK_RULE if name == BROKEN else CPU_RULE
         selector = f"--field-selector=reason={reason},involvedObject.name={name}"
-        return bool(self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, "-o", "name").stdout)
+        notes = ("-o", "jsonpath={.items[*].message}")
+        return f"rule {rule} " in self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, *notes).stdout
 
     def _none_has_ended(self) -> None:
         for name in (BROKEN, BUSY):
