@@ -16,6 +16,7 @@ from tools.progress import step
 
 EXAMPLE = "manifests/examples/web-tier.yaml"
 POLICY, CPU_RULE, DISK_RULE = "web-tier", "cpu-busy", "paused-on-io-error"
+RULES = {BROKEN: DISK_RULE, BUSY: CPU_RULE}
 IN_SHOP = f"--namespace={NAMESPACE}"
 DEADLINE_S = 90.0
 POLL_S = 0.2
@@ -66,7 +67,7 @@ class Story:
         with step(f"Waiting for QEMU to pause {BROKEN}"):
             self._stage.fill()
         self._teller.say(f"QEMU paused {BROKEN} on a real I/O error (ENOSPC); {BUSY} computes.")
-        for rule, name in ((DISK_RULE, BROKEN), (CPU_RULE, BUSY)):
+        for name, rule in RULES.items():
             self._wait(f"the alert {rule} of {name}", lambda: bool(self._alert(rule, name)))  # noqa: B023
 
     def _show_alerts(self) -> None:
@@ -112,7 +113,7 @@ class Story:
         self._none_has_ended()
         self._stage.calm()
         self._stage.mend()
-        for name in (BROKEN, BUSY):
+        for name in RULES:
             self._wait(f"the Event AlertResolved on {name}", lambda: self._told("AlertResolved", name))  # noqa: B023
         self._wait("the policy to be Quiet", lambda: self._condition("Quiet"))
         resolved_after = self._teller.elapsed
@@ -153,13 +154,15 @@ class Story:
 
     def _told(self, reason: str, name: str) -> bool:
         # Of its rule in the story: a busy machine may have another one fire, and resolve, for a moment.
-        rule = DISK_RULE if name == BROKEN else CPU_RULE
         selector = f"--field-selector=reason={reason},involvedObject.name={name}"
         notes = ("-o", "jsonpath={.items[*].message}")
-        return f"rule {rule} " in self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, *notes).stdout
+        return (
+            f"rule {RULES[name]} "
+            in self._stage.control_plane.kubectl("get", "events", IN_SHOP, selector, *notes).stdout
+        )
 
     def _none_has_ended(self) -> None:
-        for name in (BROKEN, BUSY):
+        for name in RULES:
             if self._told("AlertResolved", name):
                 raise ToolError(f"An Event says that an alert of {name} has resolved, and its cause is still there.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.bench.figure import Figure, percentile
-from tools.bench.replay import BOUND, INTERVAL, MEAN_OVER_S, Outcome, Recording, replay, told_by
+from tools.bench.replay import BOUND, INTERVAL, MEAN_OVER_S, Outcome, Recording, replay, stand_ins
 from tools.progress import step
 from virtwatch_agent.collect.kernel.reader import KernelReader, NetworkCounters
 from virtwatch_agent.inventory.processes import QemuProcess
@@ -26,8 +26,9 @@ def mode_costs() -> Iterator[Figure]:
     _replay(Mode.CONTINUOUS, recording, "", targets=1)  # so that none pays for what is loaded first
     runs: dict[tuple[Mode, str], list[Outcome]] = {}
     for number in range(_RUNS):  # one after the other, so that a machine that grows busy is so in each mode
-        # What a replay takes to tell what the kernel said is not the agent's; what the agent takes to read it is.
-        read, glance = (real - _cost(told) for real, told in zip(_reading_costs(), told_by(recording), strict=True))
+        # What the replay's stand-ins for the kernel's files cost is replaced by what the real files cost.
+        pairs = zip(_reading_costs(), stand_ins(recording), strict=True)
+        read, glance = (real - _cost(stand_in) for real, stand_in in pairs)
         for mode in Mode:
             with step(f"Replaying {recording.length:.0f} s of load in mode {mode}, {number + 1} of {_RUNS}"):
                 for window in (WINDOW, ""):

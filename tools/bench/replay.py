@@ -147,8 +147,8 @@ def replay(mode: Mode, recording: Recording, window: str, *, targets: int, folde
     return outcome
 
 
-def told_by(recording: Recording) -> tuple[Callable[[float], object], Callable[[float], object]]:
-    """Return what stands for a look, and for a glance, in a replay: its cost is not the agent's."""
+def stand_ins(recording: Recording) -> tuple[Callable[[float], object], Callable[[float], object]]:
+    """Return what a replay reads in place of the kernel's files: for a look, and for a glance."""
     vm = _Vm(0, recording, 0.0)
     return lambda at: vm.at(at).read(), lambda at: vm.at(at).threads()
 

@@ -23,7 +23,7 @@ from virtwatch_api.catalogue.readings import Source
 QUICK = Keepalive(interval=1, count=2)
 SILENT = 200
 INTERVAL_S = 0.5  # between two looks at a monitor, see `OFTEN`
-SLACK_S = float(times(6, 1))  # of a machine that does other things as well: other tests, but for `make soak`
+SLACK_S = float(times(3, 1))  # of a machine that does other things as well: other tests, but for `make soak`
 LEFT_THREADS = 8  # idle ones of pools, which are kept
 LEFT_MIB = 24.0
 FAULTS = times(24, 1000)

@@ -20,7 +20,7 @@ from virtwatch_kube.errors import NotFound
 
 NODE = "process-n1"
 PATH = paths.virtwatch("nodemonitors", name=NODE)
-GRACE_S = 15  # that Kubernetes gives the agent to end in, of which it takes 5 at most where it gets a CPU
+END_S = 5
 BODY = {"apiVersion": paths.VIRTWATCH, "kind": "NodeMonitor", "metadata": {"name": NODE}}
 
 
@@ -158,7 +158,7 @@ def test_an_agent_ends_in_order_when_it_is_told_to(agent, health_port):
     process = agent()
     wait_for(lambda: readiness(health_port) == 200, what="readiness", deadline=90, process=process)
     process.signal(signal.SIGTERM)
-    wait_for(lambda: not process.alive, what="the agent to end", deadline=GRACE_S)
+    wait_for(lambda: not process.alive, what="the agent to end", deadline=END_S)
     assert process._child.wait(1) == 0
 
 
@@ -169,7 +169,7 @@ def test_an_agent_ends_in_order_while_the_api_server_is_gone(cluster, agent, hea
     try:
         wait_for(lambda: process.log.read_text().count("is lost") >= 1, what="a lost watch", deadline=90)
         process.signal(signal.SIGTERM)
-        wait_for(lambda: not process.alive, what="the agent to end", deadline=GRACE_S)
+        wait_for(lambda: not process.alive, what="the agent to end", deadline=END_S)
         assert process._child.wait(1) == 0
     finally:
         cluster.apiserver.restart()

@@ -89,14 +89,11 @@ def test_a_handler_that_fails_loses_only_its_own_object(client, maps, lines):
 
 
 def test_stopping_a_quiet_watch_takes_no_time_that_a_person_notices(client, maps):
-    took = []
-    for _ in range(3):
-        with watching(maps, client) as (watch, _):
-            synced(watch)
-            begun = time.monotonic()
-            watch.stop()
-            took.append(time.monotonic() - begun)
-    assert min(took) < 2  # what a busy machine takes for itself it does not take each time
+    with watching(maps, client) as (watch, _):
+        synced(watch)
+        begun = time.monotonic()
+        watch.stop()
+        assert time.monotonic() - begun < 2
 
 
 def test_a_watch_survives_kill_9_of_the_api_server_and_notices_what_was_deleted_meanwhile(cluster, client, maps, lines):

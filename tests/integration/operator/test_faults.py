@@ -18,7 +18,7 @@ from virtwatch_kube.paths import LEASES, resource
 
 KILLS = times(6, 300)
 LEASE_S = 15
-GRACE_S = 15.0  # that Kubernetes gives the operator to end in, of which it takes 5 at most where it gets a CPU
+EXIT_S = 5.0
 
 
 @pytest.mark.soak
@@ -98,7 +98,7 @@ def test_a_leader_that_ends_in_order_hands_the_lease_over_at_once(flowing):
     progress(agent)
     renewed = lease(place)["renewTime"]
     leader.signal(signal.SIGTERM)
-    eventually(lambda: not leader.alive, what="the leader to end", deadline=GRACE_S)
+    eventually(lambda: not leader.alive, what="the leader to end", deadline=EXIT_S)
     assert code(leader) == 0
     leads(place, follower)
     taken = lease(place)["acquireTime"]
