@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from virtwatch_api.catalogue.readings import Instrument
 from virtwatch_kube.client import KubeClient
 from virtwatch_kube.errors import KubeError
 from virtwatch_process.descriptors import raise_descriptor_limit
+from virtwatch_process.ending import Ending
 from virtwatch_process.health import HealthServer
 from virtwatch_process.outages import Outages
 from virtwatch_telemetry.providers import Providers, set_up
@@ -60,9 +60,7 @@ def main() -> int:
         logger.error("The agent cannot start: %s", error)
         return 2
     raise_descriptor_limit()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ending = Ending()
     page, targets = _pages(settings)
     resource = _resource(settings, os.environ)
     providers = set_up("virtwatch-agent", resource_attributes=resource, env=os.environ, page=page)
@@ -72,7 +70,7 @@ def main() -> int:
         except OSError as error:
             logger.error("cannot listen on port %d for Prometheus: %s", settings.export.metrics_port, error.strerror)
             return 2
-    _run(settings, client, AgentTelemetry(providers, time, settings.export, page=targets), providers, stop)
+    _run(settings, client, AgentTelemetry(providers, time, settings.export, page=targets), providers, ending)
     return 0
 
 
@@ -90,7 +88,7 @@ def _pages(settings: AgentSettings) -> "tuple[Page | None, TargetsPage | None]":
 
 
 def _run(
-    settings: AgentSettings, client: KubeClient, telemetry: AgentTelemetry, providers: Providers, stop: threading.Event
+    settings: AgentSettings, client: KubeClient, telemetry: AgentTelemetry, providers: Providers, ending: Ending
 ) -> None:
     outages = Outages()
     reporter = NodeMonitorReporter(
@@ -157,7 +155,7 @@ def _run(
     )
     explanations.start(core.deliver)
     logger.info("virtwatch agent %s watches node %s", __version__, settings.node)
-    stop.wait()
+    ending.wait()
 
     def end() -> None:
         explanations.stop()
@@ -167,9 +165,9 @@ def _run(
         providers.shutdown(_FLUSH_S)
 
     # What hangs in libvirt or in the network is left behind: what matters is on disk since it was judged.
-    ending = threading.Thread(target=end, name="end", daemon=True)
-    ending.start()
-    ending.join(_END_S)
+    thread = threading.Thread(target=end, name="end", daemon=True)
+    thread.start()
+    thread.join(_END_S)
 
 
 def _collect(settings: AgentSettings) -> CollectSettings:

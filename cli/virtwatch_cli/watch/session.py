@@ -2,11 +2,9 @@
 
 import logging
 import os
-import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -36,6 +34,7 @@ from virtwatch_cli.watch.terminal import Screen, TerminalReporter
 from virtwatch_cli.watch.text import TextScreen
 from virtwatch_cli.watch.watched import Watched
 from virtwatch_process.descriptors import raise_descriptor_limit
+from virtwatch_process.ending import Ending
 from virtwatch_rules.pattern.groups import joins
 from virtwatch_telemetry.providers import set_up
 
@@ -60,7 +59,7 @@ def watch(
         OSError: nothing can be shown any more.
     """
     screen: Screen = JsonScreen(sys.stdout) if as_json else TextScreen(sys.stdout, os.environ)
-    ended = _until_a_signal()
+    ended = Ending()
     raise_descriptor_limit()
     with ExitStack() as stack:
         node = socket.gethostname().lower()
@@ -158,15 +157,3 @@ class _ProblemHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._reporter.problem(self.format(record))
-
-
-def _until_a_signal() -> threading.Event:
-    ended = threading.Event()
-
-    def end(number: int, _: object) -> None:
-        ended.set()
-        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    return ended

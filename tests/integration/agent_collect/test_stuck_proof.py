@@ -87,6 +87,18 @@ def test_two_hundred_silent_sockets_cost_nobody_else_anything(
     )
 
 
+def test_why_a_silent_libvirt_cannot_be_reached_is_said_as_soon_as_it_is_known(collect: Collect, tmp_path: Path) -> None:
+    path = tmp_path / "libvirt-sock"
+    uri = f"qemu+unix:///system?socket={path}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        collected = collect(uris=(uri,), call_deadline=1.0)
+        assert "does not answer" in collected.connection(uri, well=False).problem
+        since = collected.mark()
+    assert "cannot be reached" in collected.connection(uri, well=False, since=since).problem
+
+
 def test_a_libvirt_that_restarts_in_a_loop_harms_no_other(
     collect: Collect, make_launcher: MakeLauncher, pods_dir: Path
 ) -> None:

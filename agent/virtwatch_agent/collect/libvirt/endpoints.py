@@ -201,8 +201,9 @@ class Endpoints:
             endpoint.retry = None
 
     def _trouble(self, endpoint: Endpoint, problem: str) -> None:
-        if endpoint.problem:
-            return
+        silent = problems.silent(endpoint.address)
+        if endpoint.problem == problem or endpoint.problem not in ("", silent):
+            return  # said once; but why nobody answered is said as soon as it is known
         endpoint.problem = problem
         _LOG.warning("%s", problem)
         self._tell(endpoint, problem=problem)
