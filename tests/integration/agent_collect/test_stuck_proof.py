@@ -87,7 +87,9 @@ def test_two_hundred_silent_sockets_cost_nobody_else_anything(
     )
 
 
-def test_why_a_silent_libvirt_cannot_be_reached_is_said_as_soon_as_it_is_known(collect: Collect, tmp_path: Path) -> None:
+def test_why_a_silent_libvirt_cannot_be_reached_is_said_as_soon_as_it_is_known(
+    collect: Collect, tmp_path: Path
+) -> None:
     path = tmp_path / "libvirt-sock"
     uri = f"qemu+unix:///system?socket={path}"
     with socket.socket(socket.AF_UNIX) as listening:
