@@ -5,6 +5,7 @@ nothing (a gap). Sums run along in fixed point, so that they never drift and an 
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left, insort
@@ -122,9 +123,15 @@ class Last(Window):
 
 
 class Total(Window):
-    """Add the values up."""
+    """Add the values up.
 
-    __slots__ = ("part", "part_weight", "total", "unit")
+    While all who watch sleep, and every slot holds a value, it adds them up roughly: in floating point, whose error is
+    bounded. That tells whether the value is surely within their band; where it may not be, the sum is made anew.
+    """
+
+    __slots__ = ("high", "least", "low", "most", "part", "part_weight", "rough", "total", "unit", "within")
+
+    overhead = 1150
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
@@ -132,17 +139,41 @@ class Total(Window):
         self.unit = ONE_INT
         self.part = 0.0  # mean of the extra samples since the newest instant
         self.part_weight = 0.0  # their seconds
+        self.low, self.high = IDLE, -IDLE
+        self.rough = NONE  # the sum while it is rough; `total` stands still then
+        self.least = self.most = self.within = 0.0  # between which it tells enough, and a value of the band
+
+    def rest(self, low: float, high: float) -> None:
+        """Add up roughly while the value is in another band."""
+        self.low, self.high = low, high
+        if low <= high:
+            self._add_roughly()
+        elif self.rough == self.rough:
+            self._add_up()
 
     def push(self, value: float | None, step: int) -> float:
         """Take it, and what came since the instant before it where that counts."""
-        if self.part_weight:
-            value = self._with_part(value, step)
-        if step != 1:
-            self.skip(step)
         position = self.position + 1
         if position == self.size:
             position = 0
-        self.position = position
+        ring = self.ring
+        if value is not None and step == 1:
+            rough = self.rough + (value - ring[position])
+            if self.least <= rough <= self.most:
+                ring[position] = value
+                self.position = position
+                self.rough = rough if position else math.fsum(ring)
+                return self.within
+        return self._push_exactly(value, step)
+
+    def _push_exactly(self, value: float | None, step: int) -> float:
+        if self.rough == self.rough:
+            self._add_up()
+        elif self.part_weight:
+            value = self._with_part(value, step)
+        if step != 1:
+            self.skip(step)
+        self.position = position = (self.position + 1) % self.size
         ring = self.ring
         old = ring[position]
         if self.filled < self.size:
@@ -160,7 +191,15 @@ class Total(Window):
             self.count += 1
             self.unit = self._unit()
             self.total += int(value * ONE)
+        if not position:
+            self._add_roughly()
         return self.total / self.unit if self.count else NONE
+
+    def push_gap(self) -> float:
+        """Move on by one instant without a sample."""
+        if self.rough == self.rough:
+            self._add_up()
+        return super().push_gap()
 
     def leave(self, old: float) -> None:
         """Subtract it."""
@@ -178,6 +217,27 @@ class Total(Window):
         """Return by what the total is divided."""
         return ONE_INT
 
+    def _add_up(self) -> None:
+        """Make the sum exact again."""
+        self.rough = NONE
+        self.total = sum([int(value * ONE) for value in self.ring])
+
+    def _add_roughly(self) -> None:
+        """Begin to add up roughly, where somebody sleeps and every slot holds a value.
+
+        Each of the values that come in one turn of the ring changes the sum by two roundings; the sum and the values
+        stay below `peak`, or it is made exact.
+        """
+        if self.low > self.high or self.count < self.size or self.part_weight:
+            return  # as it is: exact
+        many = self.unit / ONE_INT
+        peak = 16.0 * (math.fsum(map(abs, self.ring)) + many)
+        error = 4.0 * self.size * sys.float_info.epsilon * peak
+        self.least = max(self.low * many + error, -peak)
+        self.most = min(self.high * many - error, peak)
+        self.within = self.high if self.high < IDLE else self.low
+        self.rough = math.fsum(self.ring)
+
     def _with_part(self, value: float | None, step: int) -> float | None:
         before, self.part_weight = self.part_weight, 0.0
         if value is None or step != 1:
@@ -187,6 +247,8 @@ class Total(Window):
 
     def value(self) -> float:
         """Return the sum."""
+        if self.rough == self.rough:
+            self._add_up()
         return self.total / self.unit if self.count else NONE
 
 
@@ -205,6 +267,8 @@ class Average(Total):
 
     def between(self, value: float | None, weight: float) -> float:
         """Weigh it by the time since the sample before it, one interval at most."""
+        if self.rough == self.rough:
+            self._add_up()
         if value is not None:
             weight = min(weight, self.interval - self.part_weight)
             if weight > 0:
@@ -215,7 +279,7 @@ class Average(Total):
     def value(self) -> float:
         """Return the mean."""
         if not self.part_weight:
-            return self.total / self.unit if self.count else NONE
+            return super().value()
         if not self.count:
             return self.part
         mean, weight = self.total / self.unit, self.part_weight / self.interval
@@ -235,12 +299,22 @@ class Extreme(Window):
 
     def push(self, value: float | None, step: int) -> float:
         """Take it, with what came since the instant before it."""
-        if step != 1:
-            self.skip(step)
         position = self.position + 1
         if position == self.size:
             position = 0
-        self.position = position
+        ring = self.ring
+        if value is not None and step == 1 and self.part == _NOTHING:
+            new, top = value * self.sign, self.top
+            if new <= top > ring[position]:  # the usual way: one that was not the largest makes room for another
+                ring[position] = new
+                self.position = position
+                return top * self.sign
+        return self._push_anything(value, step)
+
+    def _push_anything(self, value: float | None, step: int) -> float:
+        if step != 1:
+            self.skip(step)
+        self.position = position = (self.position + 1) % self.size
         ring = self.ring
         old = ring[position]
         if self.filled < self.size:
@@ -330,13 +404,14 @@ class Quantile(Window):
     While all who watch sleep, it only counts the values beyond their band: so many tell whether the percentile is.
     """
 
-    __slots__ = ("above", "below", "high", "low", "ordered")
+    __slots__ = ("above", "below", "high", "least", "low", "most", "ordered")
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
         self.ordered: array[float] | None = array("d")  # its values, once somebody asks
         self.low, self.high = IDLE, -IDLE
         self.below = self.above = 0  # values beyond the band
+        self.least, self.most = IDLE, -IDLE  # while the percentile is within, the values between which none leaves it
 
     @property
     def bytes(self) -> int:
@@ -346,6 +421,7 @@ class Quantile(Window):
     def rest(self, low: float, high: float) -> None:
         """Count beyond another band."""
         self.low, self.high = low, high
+        self.least, self.most = IDLE, -IDLE
         if low <= high:
             values = [value for value in self.ring if value < IDLE]
             self.below, self.above = sum(value < low for value in values), sum(value > high for value in values)
@@ -353,12 +429,25 @@ class Quantile(Window):
 
     def push(self, value: float | None, step: int) -> float:
         """Take it."""
-        if step != 1:
-            self.skip(step)
         position = self.position + 1
         if position == self.size:
             position = 0
-        self.position = position
+        ring = self.ring
+        if (
+            value is not None
+            and step == 1
+            and self.least <= value <= self.most
+            and (self.least <= ring[position] <= self.most)
+        ):
+            ring[position] = value
+            self.position = position
+            return self.high if self.high < IDLE else self.low
+        return self._push_anything(value, step)
+
+    def _push_anything(self, value: float | None, step: int) -> float:
+        if step != 1:
+            self.skip(step)
+        self.position = position = (self.position + 1) % self.size
         old = self.ring[position]
         if self.filled < self.size:
             self.filled += 1
@@ -397,9 +486,11 @@ class Quantile(Window):
 
     def _look(self) -> float:
         """Return the percentile where it may be beyond the band, else any value within."""
+        self.least, self.most = IDLE, -IDLE
         if self.ordered is None and self.count:
             rank = int(0.95 * (self.count - 1))
             if self.above < self.count - 1 - rank and self.below <= rank:
+                self.least, self.most = max(self.low, -LARGEST), min(self.high, LARGEST)
                 return self.high if self.high < IDLE else self.low
         return self.value()
 

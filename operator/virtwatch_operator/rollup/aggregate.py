@@ -1,9 +1,9 @@
 # A policy's status as the sum of what its nodes say. Pure.
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
-from virtwatch_api.alert import AlertKey
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.nodemonitor import Counts, FiringAlert
 from virtwatch_api.policy import Enforcement, Severity
@@ -54,7 +54,8 @@ def roll_up(
     firing = [alert for report in reports.values() for alert in report.firing]
     leaving = [alert for report in reports.values() for alert in report.moving]
     moving = _between(firing, leaving) if leaving else ()
-    active = _worst_first([*firing, *moving])
+    standing = _each_once([*firing, *moving])
+    active = _worst_of(standing)
     counts = sum((item.counts for item in applied), Counts()) + Counts(
         warning=sum(alert.severity is Severity.WARNING for alert in moving),
         critical=sum(alert.severity is Severity.CRITICAL for alert in moving),
@@ -73,7 +74,7 @@ def roll_up(
             distributed,
             _ready(facts, distributed, selected, nodes=len(watching)),
             judged(facts, presence, reports),
-            _quiet(facts, presence, counts, active, unseen=_unseen(presence, reports)),
+            _quiet(facts, presence, counts, standing, worst=active, unseen=_unseen(presence, reports)),
         ),
         effective_generation=in_force.generation if in_force else None,
         virtual_machines=virtual_machines,
@@ -82,8 +83,8 @@ def roll_up(
         nodes_applied=len(watching & applying),
         counts=counts,
         would_have_fired=sum(item.would_have_fired for item in applied),
-        active=active[:MAX_ACTIVE],
-        silent=presence.silent & {item.subject.node for item in active},
+        active=active,
+        silent=frozenset(_on_silent(standing, presence)),
         watched_on=watching,
         any_silent=bool(presence.silent),
         replaced=replaced(item.replaced for item in applied),
@@ -104,26 +105,44 @@ def _applies(facts: PolicyFacts, report: Report | None, read_up_to: int) -> bool
     return facts.version.isdecimal() and read_up_to >= int(facts.version)
 
 
-def _between(firing: Iterable[FiringAlert], moving: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
+def _between(firing: Iterable[FiringAlert], moving: Sequence[FiringAlert]) -> Sequence[FiringAlert]:
     """Return alerts that one node has let go and the other has not taken yet: nobody else counts them."""
     counted = {alert.alert for alert in firing}
-    return _worst_first(alert for alert in moving if alert.alert not in counted)
+    return _each_once([alert for alert in moving if alert.alert not in counted])
 
 
-def _worst_first(alerts: Iterable[FiringAlert]) -> tuple[FiringAlert, ...]:
-    """Return each alert once, as many of the worst first as are listed, and the others behind them."""
-    # While a VM migrates, both nodes may report its alert: it is one alert, and the worse report of it counts.
-    unique: dict[AlertKey, FiringAlert] = {}
-    for item in alerts:
-        other = unique.setdefault(item.alert, item)
-        if other is not item and _order(item) < _order(other):
-            unique[item.alert] = item
-    if len(unique) <= MAX_ACTIVE:
-        return tuple(sorted(unique.values(), key=_order))
-    worst = heapq.nsmallest(MAX_ACTIVE, unique.values(), key=_order)
-    for item in worst:
-        del unique[item.alert]
-    return (*worst, *unique.values())
+def _each_once(alerts: Sequence[FiringAlert]) -> Sequence[FiringAlert]:
+    """Return each alert of a policy once: while a VM migrates, both nodes may report one, and the worse report counts.
+
+    They are told apart by less than the whole key, whose hash would cost more than all the rest.
+    """
+    names = list(map(attrgetter("alert.rule", "alert.target.id", "alert.device"), alerts))
+    unique = dict(zip(names, alerts, strict=True))
+    if len(unique) < len(alerts):
+        for name, item in zip(names, alerts, strict=True):
+            unique[name] = min(item, unique[name], key=_order)
+    return list(unique.values())
+
+
+def _worst_of(alerts: Sequence[FiringAlert]) -> tuple[FiringAlert, ...]:
+    """Return the alerts that are listed, the worst first."""
+    critical = Severity.CRITICAL  # an enumeration's member takes longer to find than to compare
+    worst = _oldest([item for item in alerts if item.severity is critical], MAX_ACTIVE)
+    if len(worst) < MAX_ACTIVE:
+        milder = [item for item in alerts if item.severity is not critical]
+        worst += _oldest(milder, MAX_ACTIVE - len(worst))
+    return tuple(worst)
+
+
+def _oldest(alerts: list[FiringAlert], most: int) -> list[FiringAlert]:
+    """Return the first of alerts that are equally bad. A storm has thousands: few of them are put in order."""
+    for part in (attrgetter("since"), attrgetter("alert.target.id")):
+        if len(alerts) <= most:
+            break
+        values = list(map(part, alerts))
+        last = heapq.nsmallest(most, values)[-1]
+        alerts = [item for item, value in zip(alerts, values, strict=True) if value <= last]
+    return sorted(alerts, key=_order)[:most]
 
 
 def _order(item: FiringAlert) -> tuple[int, float, str, str, str, str]:
@@ -184,13 +203,19 @@ def _unseen(presence: Presence, reports: Mapping[str, Report]) -> Iterable[str]:
 
 
 def _quiet(
-    facts: PolicyFacts, presence: Presence, counts: Counts, active: tuple[FiringAlert, ...], *, unseen: Iterable[str]
+    facts: PolicyFacts,
+    presence: Presence,
+    counts: Counts,
+    standing: Sequence[FiringAlert],
+    *,
+    worst: Sequence[FiringAlert],
+    unseen: Iterable[str],
 ) -> Finding:
-    firing = max(counts.warning + counts.critical, len(active))
+    firing = max(counts.warning + counts.critical, len(standing))
     if firing:
-        critical = max(counts.critical, sum(alert.severity is Severity.CRITICAL for alert in active))
+        critical = max(counts.critical, list(map(attrgetter("severity"), standing)).count(Severity.CRITICAL))
         total = f"{count(firing, 'alert')} {'fires' if firing == 1 else 'fire'}, {critical} critical."
-        return fails("Quiet", "Firing", f"{total}{_unknown(active, presence)}{_worst(active)}")
+        return fails("Quiet", "Firing", f"{total}{_unknown(standing, presence)}{_worst(worst)}")
     if facts.in_force is None:
         return unknown("Quiet", "NothingInForce", "Nothing is judged: no generation is valid yet.")
     if unseen and facts.in_force.enforcement is Enforcement.ENFORCE:
@@ -207,9 +232,9 @@ def _quiet(
             return holds("Quiet", "NoAlert", "No alert fires.")
 
 
-def _unknown(active: tuple[FiringAlert, ...], presence: Presence) -> str:
+def _unknown(standing: Sequence[FiringAlert], presence: Presence) -> str:
     """Say of how many nobody can tell whether they still fire."""
-    found = [item.subject.node for item in active if item.subject.node in presence.silent]
+    found = _on_silent(standing, presence)
     if not found:
         return ""
     silent = frozenset(found)
@@ -217,7 +242,14 @@ def _unknown(active: tuple[FiringAlert, ...], presence: Presence) -> str:
     return f" Of {len(found)} of them nobody can tell whether they still do: {names(silent)} {verb} silent."
 
 
-def _worst(active: tuple[FiringAlert, ...]) -> str:
+def _on_silent(standing: Sequence[FiringAlert], presence: Presence) -> list[str]:
+    """Return the silent node of each alert that is on one."""
+    if not presence.silent:
+        return []
+    return [node for item in standing if (node := item.subject.node) in presence.silent]
+
+
+def _worst(active: Sequence[FiringAlert]) -> str:
     if not active:
         return ""
     worst = active[0]

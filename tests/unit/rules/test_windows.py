@@ -72,6 +72,46 @@ def test_a_window_is_what_its_newest_slots_are(function: Function, history: list
         assert window.idles == sum(slot == IDLE for slot in newest)
 
 
+@pytest.mark.parametrize("function", [Function.AVG, Function.SUM, Function.P95])
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(-1e200, 1e200),
+            st.floats(-1.0, 1.0),
+            st.floats(0.45, 0.55),
+            st.sampled_from([None, IDLE, "extra", "band", 0.5, 1e-9, 1e15]),
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 8),
+    st.floats(0.4, 0.6),
+    st.booleans(),
+)
+@example([0.5, 1e16, 0.5, 0.5, 0.75, 0.75], 2, 0.6, True)
+def test_a_window_whose_watchers_sleep_says_rightly_whether_its_value_is_in_their_band(
+    function: Function, history: list[object], size: int, edge: float, below: bool
+) -> None:
+    """Beside one that nobody sleeps on, whose every value is exact."""
+    rough, exact = new_window(function, size, 1.0), new_window(function, size, 1.0)
+    low, high = (-math.inf, edge) if below else (edge, math.inf)
+    rough.rest(low, high)
+    for item in history:
+        match item:
+            case None:
+                said, true = rough.push_gap(), exact.push_gap()
+            case "extra":
+                said, true = rough.between(0.5, 0.25), exact.between(0.5, 0.25)
+            case "band":
+                rough.rest(low, high)
+                continue
+            case _:
+                value = None if item == IDLE else item
+                said, true = rough.push(value, 1), exact.push(value, 1)  # type: ignore[arg-type]
+        assert (low <= said <= high) is (low <= true <= high)
+    assert rough.value() == pytest.approx(exact.value(), rel=0.0, abs=0.0, nan_ok=True)
+    assert (rough.count, rough.idles) == (exact.count, exact.idles)
+
+
 @given(st.floats(1e-30, 1e9), st.integers(1, 400), st.lists(st.floats(-1e12, 1e12), max_size=20))
 @example(0.4, 6, [])
 @example(0.1 + 0.2, 7, [1e12])
