@@ -42,9 +42,11 @@ class Reading:
 
     def rest(self) -> None:
         """Find the band in which all who watch sleep."""
-        self.low = max((watch.low for watch in self.watches), default=-NEVER)
-        self.high = min((watch.high for watch in self.watches), default=NEVER)
-        self.window.rest(self.low, self.high)
+        low = max((watch.low for watch in self.watches), default=-NEVER)
+        high = min((watch.high for watch in self.watches), default=NEVER)
+        if (low, high) != (self.low, self.high):
+            self.low, self.high = low, high
+            self.window.rest(low, high)
 
     def wake(self, result: float, woken: dict[Judge, list[Watch]]) -> None:
         """Note who must judge a value."""
