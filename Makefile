@@ -33,11 +33,11 @@ lint: setup ## check format, style, types, layers, and that generated pages are 
 unit: setup ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests/unit
 
-test: setup ## run all tests that need no nodes, on real parts: 11 to 14 minutes on 2 cores (and once 8 min to build Kubernetes and Jaeger)
+test: setup ## run all tests that need no nodes, on real parts: 11 to 17 minutes on 2 cores (and once 8 min to build Kubernetes and Jaeger)
 	$(BIN)/python -m lab build --light
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
-e2e: setup ## run the tests on nodes with KubeVirt: 20 to 23 minutes on 2 cores (and once 15 min more to build KubeVirt and images, 17 GB)
+e2e: setup ## run the tests on nodes with KubeVirt: 20 to 25 minutes on 2 cores (and once 15 min more to build KubeVirt and images, 17 GB)
 	$(BIN)/python -m lab build
 	$(BIN)/python -m pytest tests/e2e
 
