@@ -104,10 +104,12 @@ class Explanations:
         threading.Thread(target=self._write, args=(question, status), name="explanation", daemon=True).start()
 
     def _write(self, question: Question, status: Json) -> None:
-        before = self._written.get(question.uid)
-        if before is not None and {**before, "answeredAt": ""} == {**status, "answeredAt": ""}:
-            return  # nothing new
         namespace, name = question.key
+        before = self._written.get(question.uid)
+        stands = self._watch.find(name, namespace)
+        ours = stands is not None and stands.get("status", {}).get("answeredBy") == status["answeredBy"]
+        if ours and before is not None and {**before, "answeredAt": ""} == {**status, "answeredAt": ""}:
+            return  # nothing new
         body = {
             "apiVersion": API_VERSION,
             "kind": "Explanation",

@@ -85,10 +85,10 @@ class ExplanationKeeper:
             return
         identity, node, problem = self._find(question)
         if known is None:
-            body = {**_body(question), "metadata": {**_body(question)["metadata"], "labels": {NODE_LABEL: node}}}
-            self._client.apply(path, body, manager=MANAGER)
+            sent = self._client.apply(path, _body(question, labels={NODE_LABEL: node}), manager=MANAGER)
+            metadata = sent["metadata"]
         if not answered and (problem or age >= AGENT_ANSWERS_S):
-            self._answer(question, identity, node, problem)
+            self._answer(question, identity, node, problem, seen=metadata["resourceVersion"])
 
     def _find(self, question: Question) -> tuple[TargetIdentity | None, str, str]:
         """Return what a question is about, on which node it is, and why nobody can tell."""
@@ -107,7 +107,9 @@ class ExplanationKeeper:
         identity = TargetIdentity(question.target, question.namespace, labels, annotations)
         return identity, labels.get(_VMI_NODE, ""), ""
 
-    def _answer(self, question: Question, identity: TargetIdentity | None, node: str, problem: str) -> None:
+    def _answer(
+        self, question: Question, identity: TargetIdentity | None, node: str, problem: str, *, seen: str
+    ) -> None:
         said, rules = [f"{TARGET_KINDS[question.kind].noun} {question.target}"], []
         note = problem
         if identity is not None:
@@ -120,7 +122,8 @@ class ExplanationKeeper:
         status = answer_status(by="Operator", at=self._clock(), node=node, note=note, lines=said, rules=rules)
         namespace, name = question.key
         path = virtwatch("explanations", namespace=namespace, name=name, subresource="status")
-        self._client.apply(path, {**_body(question), "status": status}, manager=MANAGER)
+        # As it was seen: an agent that has answered meanwhile knows more, and would not answer again.
+        self._client.apply(path, {**_body(question, resourceVersion=seen), "status": status}, manager=MANAGER)
 
     def _thresholds(self) -> list[ThresholdSet]:
         found = []
@@ -135,9 +138,9 @@ class ExplanationKeeper:
         return found
 
 
-def _body(question: Question) -> Json:
+def _body(question: Question, **more: object) -> Json:
     namespace, name = question.key
-    metadata = {"namespace": namespace, "name": name, "uid": question.uid}
+    metadata = {"namespace": namespace, "name": name, "uid": question.uid, **more}
     return {"apiVersion": API_VERSION, "kind": "Explanation", "metadata": metadata}
 
 

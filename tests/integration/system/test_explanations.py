@@ -35,6 +35,15 @@ def test_the_agent_of_its_node_answers_for_a_vm_and_keeps_the_answer_fresh(watch
     system.wait(lambda: "firing Critical since" in answer(system, "why")["text"], what="the answer to follow")
 
 
+def test_an_answer_that_somebody_wrote_over_is_written_again(watched: Watched) -> None:
+    system = watched.system
+    ask(system, "over", "web-1")
+    system.wait(lambda: answer(system, "over").get("answeredBy") == "Agent", what="the agent to answer")
+    over = ("--type=merge", "--subresource=status", '--patch={"status":{"answeredBy":"Operator"}}')
+    system.control_plane.kubectl("patch", "explanation", "over", f"--namespace={system.namespace}", *over)
+    system.wait(lambda: answer(system, "over")["answeredBy"] == "Agent", what="the agent to answer again")
+
+
 def test_where_no_agent_answers_the_operator_says_which_rules_apply(watched: Watched) -> None:
     system = watched.system
     system.agent.kill()
