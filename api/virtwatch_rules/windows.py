@@ -235,7 +235,7 @@ class Total(Window):
         error = 4.0 * self.size * sys.float_info.epsilon * peak
         self.least = max(self.low * many + error, -peak)
         self.most = min(self.high * many - error, peak)
-        self.within = self.high if self.high < IDLE else self.low
+        self.within = _inside(self.low, self.high)
         self.rough = math.fsum(self.ring)
 
     def _with_part(self, value: float | None, step: int) -> float | None:
@@ -404,7 +404,7 @@ class Quantile(Window):
     While all who watch sleep, it only counts the values beyond their band: so many tell whether the percentile is.
     """
 
-    __slots__ = ("above", "below", "high", "least", "low", "most", "ordered")
+    __slots__ = ("above", "below", "high", "least", "low", "most", "ordered", "within")
 
     def __init__(self, size: int, interval: float) -> None:
         super().__init__(size, interval)
@@ -412,6 +412,7 @@ class Quantile(Window):
         self.low, self.high = IDLE, -IDLE
         self.below = self.above = 0  # values beyond the band
         self.least, self.most = IDLE, -IDLE  # while the percentile is within, the values between which none leaves it
+        self.within = 0.0  # a value of the band
 
     @property
     def bytes(self) -> int:
@@ -420,7 +421,7 @@ class Quantile(Window):
 
     def rest(self, low: float, high: float) -> None:
         """Count beyond another band."""
-        self.low, self.high = low, high
+        self.low, self.high, self.within = low, high, _inside(low, high)
         self.least, self.most = IDLE, -IDLE
         if low <= high:
             values = [value for value in self.ring if value < IDLE]
@@ -441,7 +442,7 @@ class Quantile(Window):
         ):
             ring[position] = value
             self.position = position
-            return self.high if self.high < IDLE else self.low
+            return self.within
         return self._push_anything(value, step)
 
     def _push_anything(self, value: float | None, step: int) -> float:
@@ -491,7 +492,7 @@ class Quantile(Window):
             rank = int(0.95 * (self.count - 1))
             if self.above < self.count - 1 - rank and self.below <= rank:
                 self.least, self.most = max(self.low, -LARGEST), min(self.high, LARGEST)
-                return self.high if self.high < IDLE else self.low
+                return self.within
         return self.value()
 
     def value(self) -> float:
@@ -546,6 +547,11 @@ class Rate(Window):
         while not ring[oldest % size] < IDLE:
             oldest += 1
         return (ring[newest] - ring[oldest % size]) / ((newest - oldest) * self.interval)
+
+
+def _inside(low: float, high: float) -> float:
+    """Return a value of a band, of which one end may be infinite."""
+    return high if high < IDLE else low
 
 
 def new_window(function: Function, size: int, interval: float) -> Window:
