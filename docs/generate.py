@@ -44,7 +44,8 @@ value that was derived: the peak between two exports survives. For a backend tha
 `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram`: summaries are gauges then.
 Prometheus 3 keeps and shows it as a native histogram:
 `histogram_quantile(1, increase(libvirt_domain_cpu_utilization[5m]))` is the peak of five minutes,
-`histogram_avg(…)` of the same their mean.
+`histogram_avg(…)` of the same their mean. [A page for Prometheus](../install.md#a-page-in-prometheus) shows them for
+each VM.
 
 A policy chooses another instrument for the targets that it is in force for, by `spec.collection.instruments`: for
 example `vm.network.receive.rate: Gauge` exports the rate itself beside its counter (`libvirt.domain.network.rate`), and

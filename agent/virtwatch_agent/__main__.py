@@ -20,6 +20,7 @@ from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.config import AgentSettings
 from virtwatch_agent.core.core import Core
 from virtwatch_agent.journal.store import Journal
+from virtwatch_agent.kubernetes.clones import Clones
 from virtwatch_agent.kubernetes.explanations import Explanations
 from virtwatch_agent.kubernetes.reporter import NodeMonitorReporter
 from virtwatch_agent.kubernetes.thresholds import KubernetesThresholds
@@ -154,11 +155,14 @@ def _run(
         client=client, node=settings.node, operator_namespace=settings.namespace, outages=outages
     )
     explanations.start(core.deliver)
+    clones = Clones(client=client, outages=outages)
+    clones.start(core.deliver)
     logger.info("virtwatch agent %s watches node %s", __version__, settings.node)
     ending.wait()
 
     def end() -> None:
         explanations.stop()
+        clones.stop()
         core.stop()
         reporter.stop()
         health.stop()

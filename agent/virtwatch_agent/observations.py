@@ -260,6 +260,16 @@ class IdentitiesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Cloned:
+    """Say that the VM of a namespace and name was cloned; `clone` is what the new VM is called."""
+
+    namespace: str
+    name: str
+    clone: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeChanged:
     """Hold what the operator wrote on this node's NodeMonitor."""
 
@@ -332,6 +342,7 @@ Observation = (
     | ObjectsListed
     | ThresholdsChanged
     | IdentitiesChanged
+    | Cloned
     | NodeChanged
     | PressureRose
     | StandingsAsked

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from virtwatch_kube.client import Json, KubeClient, Snapshot
-from virtwatch_kube.errors import Expired, KubeError, NotFound
+from virtwatch_kube.errors import Expired, Forbidden, KubeError, NotFound
 from virtwatch_kube.outage import Outage
 from virtwatch_kube.stream import SILENCE_S, EventStream
 from virtwatch_process.backoff import Backoff
@@ -32,7 +32,8 @@ class Watch:
 
     `old` is None for a new object, `new` for a deleted one; an unchanged object is never delivered again. `on_synced()`
     follows each complete list, so it comes also when there is nothing. Until the API server answers, and while it is
-    lost, the last copy stays. With `required=False` an absent kind is an empty collection. `outages` are those of the
+    lost, the last copy stays. With `required=False` an absent kind is an empty collection; where an administrator may
+    take the right to read it away, `forbidden_delay` is after how many seconds to try again. `outages` are those of the
     process, of which one line says enough. With `metadata_only` documents have no spec and no status. `keep` says what
     of a document stays in memory, as `old` and in `objects()`; `new` is whole. It must leave the metadata's namespace,
     name, uid and resourceVersion.
@@ -52,6 +53,7 @@ class Watch:
         on_synced: Callable[[], None] = lambda: None,
         name: str,
         required: bool = True,
+        forbidden_delay: float = 0.0,
         metadata_only: bool = False,
         keep: Callable[[Json], Json] = lambda document: document,
         outages: Outages | None = None,
@@ -66,6 +68,7 @@ class Watch:
         self._on_synced = on_synced
         self._name = name
         self._required = required
+        self._forbidden_delay = forbidden_delay
         self._stale_after = STALE_S if required else STALE_S + ABSENT_DELAY_S
         self._metadata_only = metadata_only
         self._keep = keep
@@ -126,7 +129,8 @@ class Watch:
                 self._received()
                 return self._absent()
             self._outage.failed(error)
-            return max(self._backoff.delay(), min(error.retry_after or 0.0, MAX_DELAY_S))
+            delay = max(self._backoff.delay(), min(error.retry_after or 0.0, MAX_DELAY_S))
+            return max(delay, self._forbidden_delay) if isinstance(error, Forbidden) else delay
         except Exception as error:  # noqa: BLE001 - the loop's edge: a document of a shape that nobody expects
             self._version = ""
             self._outage.failed(error)

@@ -10,8 +10,10 @@ from typing import Any
 from lab.process import Process, free_port, start, wait_for, with_other_ports
 from lab.prometheus.binaries import prometheus, promtool
 from lab.rundir import RunDir
+from tools.checkout import CHECKOUT
 from tools.commands import run_logged
 
+CONSOLES = CHECKOUT / "manifests" / "dashboards" / "prometheus"
 READY_DEADLINE_S = 60.0
 # What a query names a VM by; Prometheus keeps the rest of a resource in target_info.
 PROMOTED = ("k8s.namespace.name", "k8s.node.name", "kubevirt.vm.name", "libvirt.domain.name", "libvirt.domain.uuid")
@@ -60,6 +62,10 @@ class PrometheusServer:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
+    def console(self, window: str) -> str:
+        """Return the page of `manifests/dashboards` that shows VMs, over a time such as 5m."""
+        return self._get(f"/consoles/virtwatch.html?window={window}").decode()
+
     def _begin(self) -> None:
         self._port = free_port()
         config = self._run.path / "prometheus.json"
@@ -72,6 +78,7 @@ class PrometheusServer:
             "--storage.tsdb.retention.time=100y",
             f"--web.listen-address=127.0.0.1:{self._port}",
             "--web.enable-otlp-receiver",
+            f"--web.console.templates={CONSOLES}",
         ]
         self.process = start("prometheus", argv, run_dir=self._run.path)
         wait_for(self._ready, what="prometheus to be ready", deadline=READY_DEADLINE_S, process=self.process)

@@ -29,6 +29,7 @@ from virtwatch_agent.judge.virtual_machine import VirtualMachine
 from virtwatch_agent.observations import (
     Appeared,
     Asked,
+    Cloned,
     ConnectionState,
     DomainState,
     FoundStopped,
@@ -141,7 +142,7 @@ class Dispatch:
             self._sample(observation)
             return
         match observation:
-            case TargetEvent() | Appeared() | Vanished() | FoundStopped() | MigrationsSeen():
+            case TargetEvent() | Appeared() | Vanished() | FoundStopped() | MigrationsSeen() | Cloned():
                 self._of_domain(observation)
             case ConnectionState():
                 self._connection(observation)
@@ -167,7 +168,9 @@ class Dispatch:
         for ref, source in self._extras.roused(observation.resource, now=now):
             self._collector.look_again(ref, source, now)
 
-    def _of_domain(self, observation: TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen) -> None:
+    def _of_domain(
+        self, observation: TargetEvent | Appeared | Vanished | FoundStopped | MigrationsSeen | Cloned
+    ) -> None:
         match observation:
             case TargetEvent():
                 self._event(observation)
@@ -179,6 +182,8 @@ class Dispatch:
                 self._vanished(observation)
             case FoundStopped():
                 self._inventory.found_stopped(observation)
+            case Cloned():
+                self._cloned(observation)
 
     def _sample(self, sample: Sample) -> None:
         if sample.target == self._node.ref:
@@ -390,6 +395,21 @@ class Dispatch:
             now = self._timeline.at(self._clock.monotonic())
             if machine.present and (event := machine.migration.reported_by_api(machine.identity, machine.ref, at=now)):
                 self._event(event)
+
+    def _cloned(self, cloned: Cloned) -> None:
+        """Report that a VM of this node was cloned; each agent hears of all clones."""
+        for machine in self._inventory.machines.values():
+            identity = machine.identity
+            if (
+                machine.present
+                and identity is not None
+                and (identity.namespace, identity.name)
+                == (
+                    cloned.namespace,
+                    cloned.name,
+                )
+            ):
+                self._event(TargetEvent("vm.cloned", machine.ref, cloned.at, {"clone": cloned.clone}))
 
     def _node_changed(self, changed: NodeChanged) -> None:
         if changed.labels != self._context.node_labels:

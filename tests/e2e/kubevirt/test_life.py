@@ -8,7 +8,7 @@ import pytest
 
 from lab.kubevirt.vm import VirtualMachine
 from lab.process import wait_for
-from tests.e2e.kubevirt.watched import DEADLINE_S, Told, Watched, told_of_vm
+from tests.e2e.kubevirt.watched import DEADLINE_S, NAMESPACE, Told, Watched, told_of_vm
 
 pytestmark = pytest.mark.timeout(900)
 POLICY, NODE = "life", "node-2"
@@ -25,6 +25,7 @@ RULES = (
     _rule("paused", "vm.resumed", "vm.stopped"),
     _rule("stopped", "vm.started"),
     _rule("crashed", "vm.started"),
+    _rule("cloned", "vm.stopped"),
 )
 
 
@@ -60,6 +61,15 @@ def test_a_pause_and_what_ends_it(vm: VirtualMachine, told: Told) -> None:
 
     assert "vm.paused (reason user)" in told.notes("paused")[0]
     assert "vm.resumed" in told.notes("paused")[1]
+
+
+def test_a_clone_is_reported_of_the_vm_that_was_cloned(watched: Watched, vm: VirtualMachine, told: Told) -> None:
+    vm.clone("copy-of-life")
+
+    told.wait("cloned", "AlertWarning")
+
+    assert "vm.cloned (clone copy-of-life)" in told.notes("cloned")[0]
+    watched.kubectl("delete", "vmclone,vm", "copy-of-life", f"--namespace={NAMESPACE}", "--wait=false")
 
 
 def test_a_stop_and_the_start_after_it(watched: Watched, vm: VirtualMachine, told: Told) -> None:

@@ -1,5 +1,6 @@
 """What a real Prometheus makes of the metrics that an agent sends it by OTLP."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -98,6 +99,38 @@ def test_the_peak_of_a_summary_survives_until_prometheus(
     wait_for(lambda: value(f"histogram_count({summary})") == 3, what="three values", deadline=DEADLINE_S)
     assert value(f"histogram_quantile(1, {summary})") == pytest.approx(0.95, rel=0.03)
     assert value(f"histogram_avg({summary})") == pytest.approx(1.15 / 3)
+
+
+def test_a_page_of_prometheus_shows_a_vms_counters_gauges_and_summaries(
+    prometheus: PrometheusServer, telemetry: AgentTelemetry
+) -> None:
+    vm = "6a1c0f5e-0000-4000-8000-000000000004"
+    subject, began = Subject("shop_4", vm_ref(vm), "node-1", "shop", "web-4", "vmi"), time.time()
+
+    def cells() -> list[str]:
+        """Hand over a look, and return what the page says of the VM."""
+        now = time.time()
+        received = 65536.0 * (now - began)
+        values = {("memory.rss", ""): 3.0 * 2**20, ("network.receive.bytes", "net0"): received}
+        for used in (0.1, 0.95):
+            sample = Sample(vm_ref(vm), Source.KERNEL, "first", began, now, now, values)
+            telemetry.sample(subject, sample, points=[Point("vm.cpu.utilization", "", used)])
+        page = re.sub(r"\s*</?(td|tr)[^>]*>\s*", "|", prometheus.console("10s"))
+        return next((row.strip("|").split("||") for row in page.split("||||") if "|web-4|" in row), [])
+
+    seen: list[str] = []
+
+    def shown() -> bool:
+        seen[:] = cells()
+        return len(seen) > 14 and "-" not in (*seen[3:6], seen[13], seen[14]) and seen[3] != "NaN%"
+
+    wait_for(shown, what="the VM's figures on the page", deadline=DEADLINE_S, poll=0.3)
+    mean, _, peak, resident, received = *seen[3:6], *seen[13:15]
+    assert seen[:3] == ["shop", "web-4", "node-1"]
+    assert float(mean.removesuffix("%")) == pytest.approx(52.5, rel=0.03)
+    assert float(peak.removesuffix("%")) == pytest.approx(95, rel=0.03)
+    assert resident == "3MiB"
+    assert received.endswith("iB/s")
 
 
 def test_the_series_of_a_forgotten_vm_end_at_once(prometheus: PrometheusServer, telemetry: AgentTelemetry) -> None:

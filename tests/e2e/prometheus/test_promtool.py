@@ -9,8 +9,10 @@ from tests.prometheus.judged import judge
 from tests.prometheus.promql import ask
 from tests.soak import SOAKING, times
 
-# Each run of `make soak` asks about rules that nobody saw before; a failure names the seed.
-FIRST = int.from_bytes(os.urandom(3)) if SOAKING else 2
+# Each run of `make soak` asks about rules that nobody saw before; a failure names the seed. pytest-xdist's processes
+# share one.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or os.urandom(3).hex()
+FIRST = int(RUN[:6], 16) if SOAKING else 2
 
 
 @pytest.mark.soak

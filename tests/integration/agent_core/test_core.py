@@ -14,6 +14,7 @@ from virtwatch_agent.journal.codec import decode_alert
 from virtwatch_agent.journal.store import Batch, Journal
 from virtwatch_agent.observations import (
     Appeared,
+    Cloned,
     ConnectionState,
     Domain,
     DomainState,
@@ -570,3 +571,19 @@ def test_a_defect_that_every_observation_meets_is_told_once_and_the_others_are_j
 
     assert agent.until(lambda status: bool(status.firing)).agent.errors == 50
     assert len([record for record in caplog.records if "could not be judged" in record.message]) == 1
+
+
+def test_a_clone_is_reported_of_its_source_and_of_no_other_vm(agent: Agent) -> None:
+    cloned = {"name": "cloned", "severity": "Warning", "event": {"type": "vm.cloned", "where": {"clone": "db-2"}}}
+    other = Domain("0" * 32, "shop_db-9", "test", "1", DomainState.RUNNING, pod_uid="pod-9")
+    named = (SHOP_DB, replace(SHOP_DB, name="db-9", vmi_uid="vmi-9", pod_uids=("pod-9",)))
+    agent.judge_by(policy(cloned)).say(Appeared(IN_A_POD, 1.0), Appeared(other, 1.0), IdentitiesChanged(named))
+
+    agent.say(
+        Cloned("shop", "db-1", "db-1-copy", time.time()),
+        Cloned("bank", "db-1", "db-2", time.time()),
+        Cloned("shop", "db-1", "db-2", time.time()),
+    )
+
+    status = agent.until(lambda status: bool(status.transitions))
+    assert [item.subject.name for item in status.transitions] == ["db-1"]

@@ -163,6 +163,13 @@ EVENTS: tuple[EventType, ...] = (
         otel_name="libvirt.domain.snapshot.deleted",
     ),
     _event(
+        "vm.cloned",
+        _I,
+        "KubeVirt cloned the VM (VirtualMachineClone); clone is the new VM's name. Nobody reports it of a VM that does "
+        "not run, nor of plain libvirt: virt-clone copies disks by itself.",
+        Attribute("clone"),
+    ),
+    _event(
         "vm.migration_started",
         _I,
         "A live migration that takes the VM away from its node started.",
