@@ -12,6 +12,9 @@ from virtwatch_api.policy import Function, PolicyKey
 
 _NAME_OF_OBJECT = r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
 _PLACE = re.compile(rf"PVC {_NAME_OF_OBJECT}(?:, StorageClass {_NAME_OF_OBJECT})?")
+_CLONE = re.compile(
+    r"(?<=^vm\.cloned \()clone [a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?=\))"
+)  # a VM of the same namespace
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _POLICY = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -63,7 +66,7 @@ def own_words(evidence: Evidence, *, device: str = "", namespace: str | None = N
     """
     subject = evidence.subject if evidence.subject in SIGNAL or evidence.subject in EVENT else ""
     text = _MEMBERS.sub(r"\1", evidence.text)
-    tokens = _TOKEN.findall(text)
+    tokens = _TOKEN.findall(_CLONE.sub("", text))
     known = all(_is_known(token, device) for token in tokens)
     said = text if known and text.isprintable() else ""
     culprit = evidence.culprit if may_say(evidence.culprit, namespace=namespace) else ""

@@ -354,6 +354,16 @@ def test_every_value_that_an_event_can_have_is_repeated(event):
             assert own_words(Evidence(event.name, text=text)).text == text
 
 
+@pytest.mark.parametrize(
+    ("clone", "said"),
+    [("db-2", True), ("db-2), call 555 (now", False), ("evil.example", False), ("Pay", False)],
+)
+def test_a_clone_is_called_by_a_name_that_a_vm_can_have(clone: str, said: bool) -> None:
+    text = f"vm.cloned (clone {clone})"
+
+    assert own_words(Evidence("vm.cloned", text=text)).text == (text if said else "")
+
+
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
 def test_every_sentence_about_a_signal_is_an_agents(signal):
     device = "vda" if signal.per_device else ""
