@@ -19,6 +19,7 @@ Key = tuple[str, str]
 
 FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 10.0
+REFUSALS = 5  # in a row mean it: an API server that starts, and a token that rotates, are refused for a moment
 ABSENT_DELAY_S = 60.0  # between looks for a kind that need not be there
 STOP_DEADLINE_S = 5.0
 STALE_S = SILENCE_S + 30.0  # without a word, bookmarks included, and in vain tried again
@@ -32,11 +33,11 @@ class Watch:
 
     `old` is None for a new object, `new` for a deleted one; an unchanged object is never delivered again. `on_synced()`
     follows each complete list, so it comes also when there is nothing. Until the API server answers, and while it is
-    lost, the last copy stays. With `required=False` an absent kind is an empty collection; where an administrator may
-    take the right to read it away, `forbidden_delay` is after how many seconds to try again. `outages` are those of the
-    process, of which one line says enough. With `metadata_only` documents have no spec and no status. `keep` says what
-    of a document stays in memory, as `old` and in `objects()`; `new` is whole. It must leave the metadata's namespace,
-    name, uid and resourceVersion.
+    lost, the last copy stays. With `required=False` an absent kind is an empty collection, and `absent` says so; where
+    an administrator may take the right to read it away, `forbidden_delay` is after how many seconds to try again, once
+    it was refused a few times. `outages` are those of the process, of which one line says enough. With `metadata_only`
+    documents have no spec and no status. `keep` says what of a document stays in memory, as `old` and in `objects()`;
+    `new` is whole. It must leave the metadata's namespace, name, uid and resourceVersion.
 
     `synced` says that a complete list was delivered; `last_contact` is when the API server last said something,
     monotonic seconds.
@@ -58,7 +59,7 @@ class Watch:
         keep: Callable[[Json], Json] = lambda document: document,
         outages: Outages | None = None,
     ) -> None:
-        self.synced = False
+        self.synced = self.absent = False
         self.last_contact: float | None = None
         self._path = path
         self._client = client
@@ -69,6 +70,7 @@ class Watch:
         self._name = name
         self._required = required
         self._forbidden_delay = forbidden_delay
+        self._refusals = 0  # in a row
         self._stale_after = STALE_S if required else STALE_S + ABSENT_DELAY_S
         self._metadata_only = metadata_only
         self._keep = keep
@@ -130,7 +132,8 @@ class Watch:
                 return self._absent()
             self._outage.failed(error)
             delay = max(self._backoff.delay(), min(error.retry_after or 0.0, MAX_DELAY_S))
-            return max(delay, self._forbidden_delay) if isinstance(error, Forbidden) else delay
+            self._refusals = self._refusals + 1 if isinstance(error, Forbidden) else 0
+            return max(delay, self._forbidden_delay) if self._refusals >= REFUSALS else delay
         except Exception as error:  # noqa: BLE001 - the loop's edge: a document of a shape that nobody expects
             self._version = ""
             self._outage.failed(error)
@@ -168,6 +171,8 @@ class Watch:
     def _list(self) -> None:
         listed = self._snapshot()
         self._received()
+        self._refusals = 0
+        self.absent = False
         self._replace(listed.items)
         self._version = listed.version
 
@@ -182,6 +187,7 @@ class Watch:
 
     def _absent(self) -> float:
         self._version = ""
+        self.absent = True
         self._replace([])
         self._outage.healed()
         return ABSENT_DELAY_S * random.uniform(0.8, 1.2)

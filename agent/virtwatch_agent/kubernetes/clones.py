@@ -28,7 +28,10 @@ def read_clone(document: Json, *, at: float) -> Cloned | None:
 
 
 class Clones:
-    """Deliver each VirtualMachineClone that succeeds from now on; those that had succeeded before are no news."""
+    """Deliver each VirtualMachineClone that succeeds from now on.
+
+    What had succeeded when the kind was first listed, or was served again after it was not, is no news.
+    """
 
     def __init__(
         self, *, client: KubeClient, outages: Outages | None = None, time: Callable[[], float] = time.time
@@ -40,17 +43,14 @@ class Clones:
             paths.resource(GROUP, CLONES),
             client=client,
             on_change=self._changed,
+            on_synced=self._listed,
             name="VirtualMachineClones",
             outages=outages,
             required=False,  # KubeVirt has this version of them since 1.5
             forbidden_delay=FORBIDDEN_RETRY_S,
             keep=bare,
         )
-
-    @property
-    def synced(self) -> bool:
-        """Return whether it is known what was cloned before."""
-        return self._watch.synced
+        self.listening = False  # it is known what had succeeded before
 
     def start(self, deliver: Deliver) -> None:
         """Begin; return at once."""
@@ -61,6 +61,9 @@ class Clones:
         """End within 1 s."""
         self._watch.stop(_STOP_S)
 
+    def _listed(self) -> None:
+        self.listening = not self._watch.absent
+
     def _changed(self, old: Json | None, new: Json | None) -> None:
         if new is None:
             self._done.discard(str((old or {}).get("metadata", {}).get("uid", "")))
@@ -69,7 +72,7 @@ class Clones:
         if cloned is None or uid in self._done:
             return
         self._done.add(uid)
-        if self._watch.synced:
+        if self.listening:
             self._deliver(cloned)
 
 

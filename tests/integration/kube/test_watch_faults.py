@@ -7,6 +7,7 @@ import pytest
 from lab.process import wait_for
 from tests.integration.kube.recorder import synced, watching
 from tests.integration.kube.scripted import ScriptedServer, event, item
+from virtwatch_kube.watch import REFUSALS
 
 PATH = "/apis/virtwatch.io/v1alpha1/thresholdsets"
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
@@ -150,3 +151,10 @@ def test_a_page_token_that_expires_begins_the_list_anew(server):
     with watching(PATH, server.client) as (_, recorder):
         recorder.received("+a", "+b")
     assert [query.get("continue") for query in server.listed] == [None, "t", None, "t"]
+
+
+def test_a_right_that_is_taken_away_is_asked_for_seldom_once_it_was_refused_a_few_times(server):
+    server.lists = [(403, {}, {"message": "no"})]
+    with watching(PATH, server.client, forbidden_delay=300.0):
+        wait_for(lambda: len(server.times) == REFUSALS, what="a few attempts", deadline=60)
+        assert requests_within(server, 3.0) == 0
