@@ -25,7 +25,7 @@ RULES = (
     _rule("paused", "vm.resumed", "vm.stopped"),
     _rule("stopped", "vm.started"),
     _rule("crashed", "vm.started"),
-    _rule("cloned", "vm.stopped"),
+    {"name": "cloned", "severity": "Warning", "event": {"type": "vm.cloned", "keepFiringFor": "1s"}},
 )
 
 
@@ -66,7 +66,7 @@ def test_a_pause_and_what_ends_it(vm: VirtualMachine, told: Told) -> None:
 def test_a_clone_is_reported_of_the_vm_that_was_cloned(watched: Watched, vm: VirtualMachine, told: Told) -> None:
     vm.clone("copy-of-life")
 
-    told.wait("cloned", "AlertWarning")
+    told.wait("cloned", "AlertWarning", "AlertResolved")
 
     assert "vm.cloned (clone copy-of-life)" in told.notes("cloned")[0]
     watched.kubectl("delete", "vmclone,vm", "copy-of-life", f"--namespace={NAMESPACE}", "--wait=false")

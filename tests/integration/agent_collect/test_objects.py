@@ -194,6 +194,41 @@ def test_a_pool_that_hangs_is_named_and_the_others_go_on(
     collected.sample(hung, bool, since=since)
 
 
+class HangingList(PoolReader):
+    """All listings after the first do not return until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__(time)
+        self.listed = 0
+        self.let_go = False
+
+    def list_all(self, raw, connection):
+        self.listed += 1
+        end = time.monotonic() + DEADLINE_S
+        while self.listed > 1 and not self.let_go and time.monotonic() < end:
+            time.sleep(0.01)
+        return super().list_all(raw, connection)
+
+
+def test_a_listing_that_hangs_is_said_and_what_is_known_goes_on(
+    collect, monkeypatch: pytest.MonkeyPatch, bare_host: HostLibvirt, pool: Path
+) -> None:
+    monkeypatch.setattr("virtwatch_agent.collect.objects.collector._LIST_EVERY_S", 1.0)
+    reader = HangingList()
+    collected = collect(reader, bare_host.uri, call_deadline=1.0)
+    known = collected.target("images")
+
+    said = collected.wait(lambda item: isinstance(item, Unwatched) and bool(item.problem)).problem
+    assert "does not say which storage pools it has" in said
+    for _ in range(3):
+        collected.sample(known, bool, since=collected.mark())
+    assert reader.listed == 2
+    since = collected.mark()
+    reader.let_go = True
+    collected.wait(lambda item: isinstance(item, Unwatched) and not item.problem, since=since)
+    collected.wait(lambda item: isinstance(item, ObjectsListed), since=since)
+
+
 NETWORK = """\
 <network><name>lab</name><forward mode='bridge'/><bridge name='{bridge}'/></network>
 """

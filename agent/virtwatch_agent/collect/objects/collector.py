@@ -1,7 +1,7 @@
 """Collects one kind of libvirt object: one thread on which all that is known changes, one connection for each libvirt.
 
 An object whose reading hangs costs its own figures: it is reported, skipped until the call returns, and the others go
-on with a new connection.
+on with a new connection. So do all that are known where a listing hangs; what comes and goes shows once it returns.
 """
 
 import logging
@@ -61,6 +61,7 @@ class _Place:
     open_at: float | None = 0.0  # None: never again, its driver has no such objects
     backoff: Backoff = field(default_factory=lambda: Backoff(first=_FIRST_RETRY_S, cap=_LAST_RETRY_S))
     listing: bool = False
+    list_hangs: bool = False  # on a connection that was dropped since
     list_at: float = 0.0
     objects: dict[str, LibvirtObject] = field(default_factory=dict)
     reading: set[str] = field(default_factory=set)
@@ -145,7 +146,7 @@ class ObjectCollector(Collector):
     def _next_task(self) -> Callable[[], None]:
         due = [self._schedule.next_due(), self._pool.next_deadline()]
         due += [place.open_at for place in self._places if place.calls is None and not place.opening]
-        due += [place.list_at for place in self._places if place.calls is not None and not place.listing]
+        due += [place.list_at for place in self._places if place.calls is not None and not self._is_listed(place)]
         now = self._clock.monotonic()
         longest = _LONGEST_REST_S if self._pool.resting else _LONGEST_SLEEP_S
         sleep = min((at - now for at in due if at is not None), default=longest)
@@ -173,39 +174,24 @@ class ObjectCollector(Collector):
             at = self._clock.time()
             self._tasks.put(partial(self._received, place, attempt, uuid, type_, at))
 
-        def open_and_list() -> tuple[ObjectConnection, tuple[LibvirtObject, ...]]:
-            connection = ObjectConnection.open_for(
+        def connect() -> ObjectConnection:
+            return ObjectConnection.open_for(
                 self._reader,
                 place.address,
                 self._keepalive,
                 received=received,
                 closed=lambda: self._tasks.put(partial(self._closed, place, attempt)),
             )
-            try:
-                return connection, self._reader.list_all(connection.raw, place.address.name)
-            except BaseException:
-                connection.close()
-                raise
 
-        self._pool.submit(
-            Call(run=open_and_list, done=partial(self._opened, place), failed=partial(self._not_opened, place))
-        )
+        self._pool.submit(Call(run=connect, done=partial(self._opened, place), failed=partial(self._not_opened, place)))
 
-    def _opened(self, place: _Place, opened: tuple[ObjectConnection, tuple[LibvirtObject, ...]]) -> None:
-        connection, objects = opened
+    def _opened(self, place: _Place, connection: ObjectConnection) -> None:
         place.opening = False
-        place.backoff.reset()
         place.calls = CallQueue(connection, self._pool)
-        place.list_at = self._clock.monotonic() + _LIST_EVERY_S
-        self._listed(place, objects)
+        self._list(place)
 
-    def _not_opened(self, place: _Place, error: Exception) -> None:
+    def _not_opened(self, place: _Place, _: Exception) -> None:
         place.opening = False
-        if isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-            place.open_at = None
-            noun = TARGET_KINDS[self._reader.kind].noun
-            logger.info("libvirt at %s has no %ss: its driver knows none", place.address.name, noun)
-            return
         place.open_at = self._clock.monotonic() + place.backoff.delay()
 
     def _closed(self, place: _Place, attempt: object) -> None:
@@ -226,26 +212,62 @@ class ObjectCollector(Collector):
             self._say(TargetEvent(type_, TargetRef(self._reader.kind, uuid), at))
         place.list_at = 0.0
 
+    @staticmethod
+    def _is_listed(place: _Place) -> bool:
+        return place.listing or place.list_hangs
+
     def _list(self, place: _Place) -> None:
         calls = place.calls
-        if calls is None or place.listing:
+        if calls is None or self._is_listed(place):
             return
         place.listing = True
         place.list_at = self._clock.monotonic() + _LIST_EVERY_S
+        raw = self._raw(calls)
 
-        def failed(_: Exception) -> None:
-            place.listing = False
+        def ask() -> tuple[LibvirtObject, ...]:
+            try:
+                return self._reader.list_all(raw, place.address.name)
+            finally:
+                self._tasks.put(partial(self._list_returned, place))
 
         calls.submit(
             Call(
-                run=partial(self._reader.list_all, self._raw(calls), place.address.name),
+                run=ask,
                 done=partial(self._listed, place),
-                failed=failed,
+                failed=partial(self._not_listed, place),
+                overdue=partial(self._list_overdue, place),
             )
         )
 
+    def _not_listed(self, place: _Place, error: Exception) -> None:
+        place.listing = False
+        if isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            self._drop(place)
+            place.open_at = None
+            logger.info("libvirt at %s has no %ss: its driver knows none", place.address.name, self._noun)
+            return
+        place.list_at = self._clock.monotonic() + place.backoff.delay()
+
+    def _list_overdue(self, place: _Place) -> None:
+        """Go on with what is known, on another connection."""
+        place.list_hangs = True
+        problem = (
+            f"libvirt at {place.address.name} does not say which {self._noun}s it has: see whether what one of them "
+            "lies on hangs, for example a file server that is gone"
+        )
+        logger.warning("%s", problem)
+        self._say(Unwatched(f"{self._noun}s", place.address.name, self._clock.time(), problem))
+        self._drop(place)
+        place.open_at = self._clock.monotonic()
+
+    def _list_returned(self, place: _Place) -> None:
+        if place.list_hangs:
+            place.list_hangs, place.list_at = False, 0.0
+            self._say(Unwatched(f"{self._noun}s", place.address.name, self._clock.time()))
+
     def _listed(self, place: _Place, objects: tuple[LibvirtObject, ...]) -> None:
         place.listing = False
+        place.backoff.reset()
         found = {item.target.id: item for item in objects}
         for uuid in place.objects.keys() - found.keys():
             self._schedule.drop(TargetRef(self._reader.kind, uuid))
@@ -297,11 +319,11 @@ class ObjectCollector(Collector):
     def _overdue(self, place: _Place, target: TargetRef) -> None:
         """Say which object holds the connection up, and continue with the others on another connection."""
         place.stuck[target.id] = self._clock.monotonic()
-        noun, known = TARGET_KINDS[self._reader.kind].noun, place.objects.get(target.id)
+        known = place.objects.get(target.id)
         name = target.id if known is None else known.name
         problem = (
-            f"{noun} {name} of libvirt at {place.address.name} does not answer: see whether what it lies on hangs, "
-            "for example a file server that is gone"
+            f"{self._noun} {name} of libvirt at {place.address.name} does not answer: see whether what it lies on "
+            "hangs, for example a file server that is gone"
         )
         logger.warning("%s", problem)
         self._say(Unwatched(target.id, place.address.name, self._clock.time(), problem))
@@ -312,6 +334,10 @@ class ObjectCollector(Collector):
         if place.stuck.pop(uuid, None) is not None:
             place.reading.discard(uuid)
             self._say(Unwatched(uuid, place.address.name, self._clock.time()))
+
+    @property
+    def _noun(self) -> str:
+        return TARGET_KINDS[self._reader.kind].noun
 
     @staticmethod
     def _raw(calls: CallQueue) -> libvirt.virConnect:
