@@ -1,6 +1,6 @@
 """The signals of one target that are exported as summaries: all values since the last export, not the last alone."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
@@ -32,14 +32,14 @@ class Counted(NamedTuple):
 
 
 class Summaries:
-    """Hold one histogram for each series, counted since an incarnation of the target was first seen."""
+    """Hold one histogram for each series, counted since its first value of an incarnation of the target."""
 
     def __init__(self, on_points: tuple[tuple[str, str], ...] = ()) -> None:
         """`on_points` are attributes of every point."""
         self._on_points = on_points
         self._held: dict[Series, ExponentialHistogram] = {}
+        self._starts: dict[Series, int] = {}  # of those, and of none else; nanoseconds since 1970
         self._incarnation: str | None = None
-        self._start = 0
 
     @property
     def holds(self) -> Collection[Series]:
@@ -55,8 +55,9 @@ class Summaries:
         ended = b""
         if counted[0].incarnation != self._incarnation:
             ended = self.end(at)
-            self._incarnation, self._start = counted[0].incarnation, nanoseconds(counted[0].at)
+            self._incarnation = counted[0].incarnation
         for item in counted:
+            self._starts.setdefault(item.series, nanoseconds(item.at))
             self._held.setdefault(item.series, ExponentialHistogram()).record(item.value)
         return ended + self._message({item.series: self._held[item.series] for item in counted}, at)
 
@@ -73,15 +74,20 @@ class Summaries:
         """End all series."""
         return self._ended(list(self._held), at)
 
-    def _ended(self, gone: Iterable[Series], at: int) -> bytes:
-        return self._message({series: None for series in gone if self._held.pop(series)}, at)
+    def _ended(self, gone: Sequence[Series], at: int) -> bytes:
+        message = self._message(dict.fromkeys(gone), at)
+        for series in gone:
+            del self._held[series], self._starts[series]
+        return message
 
     def _message(self, histograms: Mapping[Series, ExponentialHistogram | None], at: int) -> bytes:
         if not histograms:
             return b""
         scope, metrics = ScopeMetrics(), dict[str, Metric]()
         scope.scope.name = SCOPE
-        for (signal, device), histogram in histograms.items():
+        for series, histogram in histograms.items():
+            signal, device = series
+            self._starts[series] = start = min(self._starts[series], at)  # the clock may have been set back
             figure = SIGNAL_FIGURES[signal]
             if figure.metric not in metrics:
                 metric = metrics[figure.metric] = scope.metrics.add(
@@ -91,7 +97,7 @@ class Summaries:
                 metric.exponential_histogram.aggregation_temporality = temporality
             point = metrics[figure.metric].exponential_histogram.data_points.add(
                 attributes=key_values(figure.labels(device, self._on_points)),
-                start_time_unix_nano=self._start,
+                start_time_unix_nano=start,
                 time_unix_nano=at,
             )
             if histogram is None:

@@ -187,6 +187,9 @@ class _SourceMetrics:
         restarted = sample.incarnation != self._incarnation
         if restarted:
             self._incarnation, self._start = sample.incarnation, at
+        elif at < self._seen:  # the clock was set back: nothing may begin after it ends
+            self._start = min(self._start, at)
+            self._points.begin_by(at)
         ended = b""
         # A sum is finite only if every value is: one test for the usual case.
         if restarted or tuple(values) != self._points.series or not math.isfinite(sum(values.values())):
@@ -249,6 +252,11 @@ class _Points:
         """Let a point continue another one."""
         self.starts[number], self.times[number] = other.starts[place], other.times[place]
         self.values[number] = other.values[place]
+
+    def begin_by(self, at: int) -> None:
+        """Let no point begin, or be, later than an instant."""
+        self.starts = array("Q", [min(start, at) for start in self.starts])
+        self.times = array("Q", [min(time, at) for time in self.times])
 
     def take(self, values: Collection[float], at: int) -> None:
         """Take the values of the first points; the others wait."""

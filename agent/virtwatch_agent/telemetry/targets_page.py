@@ -45,7 +45,11 @@ class _Shown:
         look = self.deriver.measure(sample, due=sample.at)
         if look is not None:
             points = {(name, device): value for name, device, value in look.points if value is not None}
-            self.derived[source] = points or self.derived.get(source, {})
+            # What the guest has not reported anew stands; an idle disk has no latency any more.
+            waiting = {
+                item: value for item, value in self.derived.get(source, {}).items() if item[0] not in look.signals
+            }
+            self.derived[source] = waiting | points
         return {**sample.values, **self.derived.get(source, {})}
 
 

@@ -12,9 +12,7 @@ from virtwatch_api.policy import Function, PolicyKey
 
 _NAME_OF_OBJECT = r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
 _PLACE = re.compile(rf"PVC {_NAME_OF_OBJECT}(?:, StorageClass {_NAME_OF_OBJECT})?")
-_CLONE = re.compile(
-    r"(?<=^vm\.cloned \()clone [a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?=\))"
-)  # a VM of the same namespace
+_CLONE = re.compile(rf"(?<=^vm\.cloned \()clone {_NAME_OF_OBJECT}(?=\))")  # a VM of the same namespace
 _TOKEN = re.compile(r"[^\s(),;:\"']+")
 RULE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _POLICY = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")

@@ -356,7 +356,7 @@ def test_every_value_that_an_event_can_have_is_repeated(event):
 
 @pytest.mark.parametrize(
     ("clone", "said"),
-    [("db-2", True), ("db-2), call 555 (now", False), ("evil.example", False), ("Pay", False)],
+    [("db-2", True), ("db.copy", True), ("db-2), call 555 (now", False), ("evil/example", False), ("Pay", False)],
 )
 def test_a_clone_is_called_by_a_name_that_a_vm_can_have(clone: str, said: bool) -> None:
     text = f"vm.cloned (clone {clone})"

@@ -324,3 +324,24 @@ def test_a_summary_begins_anew_with_an_incarnation_and_ends_with_its_device_and_
     ended = _histograms(target.render([_sample(other, at=130.0, source=Source.BLOCK, incarnation="second")]))
     assert [(series, point.flags) for series, point in ended.items()] == [(_LATENCY, 1)]
     assert {series: point.flags for series, point in _histograms(target.end(140.0)).items()} == {_USED: 1}
+
+
+def test_a_summary_of_a_device_that_comes_back_starts_when_it_came_back():
+    target = TargetMetrics(_RESOURCE)
+    read = {"signal": "vm.disk.read.latency", "device": "vda"}
+    other = {("disk.read.operations", "vdb"): 1.0}
+    target.render([_sample(_disk(1.0, 1.0), at=100.0, source=Source.BLOCK)], _counted(0.1, **read))
+    target.render([_sample(other, at=110.0, source=Source.BLOCK)])
+    back = target.render([_sample(_disk(1.0, 1.0), at=120.0, source=Source.BLOCK)], _counted(0.1, at=119.0, **read))
+    assert (_histograms(back)[_LATENCY].count, _histograms(back)[_LATENCY].start_time_unix_nano) == (1, 119 * 10**9)
+
+
+def test_nothing_begins_after_it_ends_though_the_clock_was_set_back():
+    target = TargetMetrics(_RESOURCE)
+    target.render([_sample({_CPU: 1.0}, at=1000.0)], _counted(0.1, at=999.0))
+    for at, used in ((600.0, 1.0), (615.0, 2.0), (630.0, 3.0)):
+        body = target.render([_sample({_CPU: used}, at=at)], _counted(0.1, at=at))
+        points, _ = _read(body)
+        for point in (points[_CPU_POINT], _histograms(body)[_USED]):
+            assert point.start_time_unix_nano == 600 * 10**9
+            assert point.time_unix_nano == at * 10**9

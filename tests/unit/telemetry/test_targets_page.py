@@ -80,6 +80,15 @@ def test_a_vm_that_started_anew_has_no_rates_of_before():
         assert len(shown) == (at == 110.0)
 
 
+def test_an_idle_disk_has_no_latency_any_more():
+    page, vm = TargetsPage(ExportSettings(), lambda: 120.0), VMS[0]
+    for count, at in ((1.0, 100.0), (2.0, 110.0), (2.0, 120.0)):
+        values = {("disk.read.operations", "vda"): count, ("disk.read.time", "vda"): 5.0 * count}
+        page.sample(vm, Sample(vm.target, Source.BLOCK, "1", 0.0, at, at, values))
+        shown = [line for line in lines(page) if line.startswith("libvirt_domain_disk_latency_seconds{")]
+        assert len(shown) == (at == 110.0)
+
+
 def test_a_policy_bounds_what_is_shown_of_its_targets_under_all_names():
     page = TargetsPage(ExportSettings(kubevirt_names=True), lambda: 100.0)
     for vm in VMS:

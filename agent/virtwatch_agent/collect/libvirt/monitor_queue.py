@@ -86,7 +86,7 @@ class MonitorQueue:
         self._batch = _BATCH if main.connection.driver == QEMU else _ONE_BY_ONE
         self._wanted: dict[str, set[Source]] = {}
         self._wanted_since: dict[str, float] = {}  # and not asked yet; monotonic seconds
-        self._devices: dict[str, Devices] = {}  # of those that are wanted or were
+        self._devices: dict[str, Devices] = {}  # of those that are wanted
         self._hanging = Hanging(results.places, results.is_stopped)
         self._opening = False
         self._probing = False
@@ -112,7 +112,7 @@ class MonitorQueue:
     def pump(self) -> None:
         """Go on with what is wanted."""
         self._hold()
-        if suspects := {uuid: self._devices[uuid] for uuid in self._wanted if self._results.stuck(uuid)}:
+        if suspects := {uuid: self._devices.pop(uuid) for uuid in self._wanted if self._results.stuck(uuid)}:
             for uuid in suspects:
                 del self._wanted[uuid]
             self._probe(suspects)
@@ -135,7 +135,7 @@ class MonitorQueue:
         now = self._clock.monotonic()
         held = self._hanging.held(self._wanted, now=now)
         for uuid in held:
-            del self._wanted[uuid]
+            del self._wanted[uuid], self._devices[uuid]
         since = self._wanted_since
         self._results.held({uuid: Occupied(now - since.get(uuid, now), held=why) for uuid, why in held.items()})
 
@@ -149,7 +149,7 @@ class MonitorQueue:
 
     def _ask(self, connection: _MonitorConnection) -> None:
         uuids, sources = self._next()
-        batch = {uuid: self._devices[uuid] for uuid in uuids}
+        batch = {uuid: self._devices.pop(uuid) for uuid in uuids}
         for uuid in uuids:
             del self._wanted[uuid]
             self._wanted_since.pop(uuid, None)

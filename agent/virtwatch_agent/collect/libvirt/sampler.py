@@ -228,7 +228,7 @@ class Sampler:
         if seconds is None:
             events = self._stuck.free(uuid, at)
         else:
-            events = self._stuck.occupied(uuid, Occupied(seconds, stopped=True), at)
+            events = self._stuck.occupied(uuid, Occupied(seconds, stopped=True), at=at, now=clock)
         for event in events:
             self._runtime.deliver(event)
 
@@ -351,7 +351,7 @@ class Sampler:
 
     def _occupied(self, uuid: str, by: Occupied, *, at: float, now: float) -> None:
         self._unchanged.drop(uuid)
-        for event in self._stuck.occupied(uuid, by, at):
+        for event in self._stuck.occupied(uuid, by, at=at, now=now):
             self._runtime.deliver(event)
         retry = now + (_STUCK_RETRY if uuid in self._stuck else _BUSY_RETRY)
         for source in _MONITORS:

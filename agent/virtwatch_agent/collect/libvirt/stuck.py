@@ -12,7 +12,7 @@ class Stuck:
         """Call a monitor stuck that has been occupied or broken for `patience` seconds: a call takes milliseconds."""
         self._patience = patience
         self._stuck: set[str] = set()
-        self._since: dict[str, float] = {}  # broken, or held: libvirt does not say for how long
+        self._since: dict[str, float] = {}  # broken, or held: libvirt does not say for how long; monotonic seconds
 
     def __contains__(self, uuid: str) -> bool:
         return uuid in self._stuck
@@ -20,10 +20,13 @@ class Stuck:
     def __len__(self) -> int:
         return len(self._stuck)
 
-    def occupied(self, uuid: str, by: Occupied, at: float) -> list[TargetEvent]:
-        """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended."""
+    def occupied(self, uuid: str, by: Occupied, *, at: float, now: float) -> list[TargetEvent]:
+        """Take a monitor that is not free; it may only be busy, or its QEMU may just have ended.
+
+        `at` is seconds since 1970, `now` monotonic ones.
+        """
         if by.broken or by.held or by.stopped:
-            seconds = at - self._since.setdefault(uuid, at - by.seconds)
+            seconds = now - self._since.setdefault(uuid, now - by.seconds)
             reason = f"the QEMU monitor has been broken for {seconds:.0f} s"
             if by.stopped:
                 reason = f"its QEMU has been stopped (SIGSTOP) for {seconds:.0f} s"
