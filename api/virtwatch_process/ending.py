@@ -18,8 +18,9 @@ class Ending:
         self._poll = select.poll()
         self._poll.register(self._read, select.POLLIN)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is not signal.SIGHUP or signal.getsignal(number) is signal.SIG_DFL:  # else nohup ignores it
+                signal.signal(number, self._signalled)
 
     def set(self) -> None:
         """End it, from any thread."""

@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-size", type=_size, default=100 * 2**20, metavar="SIZE", help="of one file, as in 100Mi (default: 100Mi)"
     )
     parser.add_argument(
-        "--files", type=_count, default=4, metavar="COUNT", help="files that are kept, with the newest (default: 4)"
+        "--files",
+        type=_count,
+        default=4,
+        metavar="COUNT",
+        help="files that are kept, with the newest: what FILE held before is FILE.1 (default: 4)",
     )
 
 
@@ -34,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.output_file
     try:
         with RotatingFile(path, most_bytes=arguments.max_size, most_files=arguments.files) as file:
-            recorder = Recorder(file.write)
+            recorder = Recorder(file.write, begin=file.begin, failed=lambda why: _not_whole(path, why))
             code = watching(
                 files=arguments.file,
                 uris=tuple(arguments.connect or ()),
@@ -51,10 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     if recorder.problem:
-        print(f"error: the recording {path} is not whole: {recorder.problem}", file=sys.stderr)
         return 1
+    if not recorder.begun:
+        return code  # what is wrong was said, and nothing was touched
     print(f"recorded {recorder.lines} lines to {path}", file=sys.stderr)
     return code
+
+
+def _not_whole(path: Path, why: str) -> None:
+    print(f"error: the recording {path} is not whole: {why}; what follows is not recorded", file=sys.stderr, flush=True)
 
 
 def _size(text: str) -> int:

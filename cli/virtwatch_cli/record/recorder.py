@@ -32,9 +32,21 @@ _ORDERED_AFTER_S = 5.0
 class Recorder:
     """Put what is received in the order of time, and write it as lines."""
 
-    def __init__(self, write: Callable[[list[str]], None]) -> None:
-        """`write` takes whole lines; its OSError ends the recording, not the watching."""
+    def __init__(
+        self,
+        write: Callable[[list[str]], None],
+        *,
+        begin: Callable[[], None] = lambda: None,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`write` takes whole lines; its OSError ends the recording, not the watching: `failed` is told why.
+
+        `begin` is called once, when there is something to listen to.
+        """
         self._write = write
+        self._begin = begin
+        self._failed = failed
+        self.begun = False
         self._lock = threading.Lock()
         self._waiting: list[tuple[float, int, Recorded]] = []
         self._taken = 0
@@ -42,7 +54,13 @@ class Recorder:
         self.problem = ""
 
     def wrap(self, collector: Collector, thresholds: Callable[[], Sequence[ThresholdSet]]) -> Collector:
-        """Listen to a collector; `thresholds` are the policies in force."""
+        """Listen to a collector; `thresholds` are the policies in force.
+
+        Raises:
+            OSError: nothing can be recorded.
+        """
+        self._begin()
+        self.begun = True
         return _Recorded(collector, self, thresholds)
 
     def take(self, recorded: Sequence[Recorded]) -> None:
@@ -69,6 +87,7 @@ class Recorder:
             self._write(lines)
         except OSError as error:
             self.problem = error.strerror or str(error)
+            self._failed(self.problem)
             return
         self.lines += len(lines)
 
@@ -105,8 +124,11 @@ class _Recorded(PassingCollector):
                 self._names[domain.target] = TargetName(_name(domain))
                 self._domains[domain.target] = domain
                 yield from self._pools_of([domain], at)
-            case ObjectsListed(TargetKind.STORAGE_POOL, connection, at, pools):
-                self._pools[connection] = pools
+            case ObjectsListed(kind, connection, at, objects):
+                self._names |= {item.target: TargetName(item.name, kind) for item in objects}
+                if kind is not TargetKind.STORAGE_POOL:
+                    return
+                self._pools[connection] = objects
                 # Once more with each listing: of a recording that is bounded, the oldest lines go.
                 yield from self._pools_of(self._domains.values(), at)
             case Vanished(uuid):
@@ -117,7 +139,7 @@ class _Recorded(PassingCollector):
             case Sample():
                 yield from self._sample(observation)
             case TargetEvent():
-                name = self._names.get(observation.target)
+                name = self._name(observation.target)
                 if name is not None:
                     yield RecordedEvent(
                         observation.at, name, observation.type, observation.attributes, observation.inferred
@@ -135,8 +157,14 @@ class _Recorded(PassingCollector):
     def _all_pools(self) -> Iterator[LibvirtObject]:
         return (pool for pools in self._pools.values() for pool in pools)
 
+    def _name(self, target: TargetRef) -> TargetName | None:
+        """Return what a target is called; None of one that was not announced."""
+        if target.kind is TargetKind.NODE:
+            return TargetName(target.id, target.kind)
+        return self._names.get(target)
+
     def _sample(self, sample: Sample) -> Iterator[Recorded]:
-        name = self._names.get(sample.target)
+        name = self._name(sample.target)
         if name is None:
             return
         deriver = self._derivers.setdefault(sample.target, Deriver())

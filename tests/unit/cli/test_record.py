@@ -25,6 +25,17 @@ spec:
   - name: balloon
     threshold: {signal: vm.memory.balloon, warning: {above: 1Ki}}
 """
+CLUSTER = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {{name: {name}}}
+spec:
+  target: {{kind: {kind}}}
+  collection: {{interval: 1s}}
+  rules:
+  - name: there
+    threshold: {{signal: {signal}, warning: {{above: 0}}}}
+"""
 VM = TargetName("web-1")
 
 
@@ -61,6 +72,7 @@ def test_a_recording_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text("of an earlier run\n")
     with RotatingFile(path, most_bytes=100, most_files=3) as file:
+        file.begin()
         for number in range(40):
             file.write([f"line {number:04}"])
     kept = sorted(tmp_path.iterdir())
@@ -75,6 +87,51 @@ def test_a_wrong_bound_is_refused(option: str, value: str, capsys: pytest.Captur
     with pytest.raises(SystemExit):
         main(["record", "-f", "x", "--output-file", "y", option, value])
     assert f"argument {option}: must be a" in capsys.readouterr().err
+
+
+def test_a_recording_stays_as_it_is_where_none_can_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wrong.yaml").write_text(POLICY.replace("vm.memory.balloon", "vm.memory.baloon"))
+    earlier = tmp_path / "samples.jsonl"
+    earlier.write_text("of an earlier run\n")
+    command = ["record", "-f", str(tmp_path / "wrong.yaml"), "--connect", "test:///default"]
+
+    assert main([*command, "--output-file", str(earlier), "--files", "1"]) == 1
+
+    assert earlier.read_text() == "of an earlier run\n"
+    assert "recorded" not in capsys.readouterr().err
+
+
+def test_a_folder_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "all.yaml").write_text(POLICY)
+    (tmp_path / "folder").mkdir()
+    command = ["record", "-f", str(tmp_path / "all.yaml"), "--connect", "test:///default"]
+
+    assert main([*command, "--output-file", str(tmp_path / "folder")]) == 1
+
+    assert f"cannot write {tmp_path / 'folder'}: Is a directory" in capsys.readouterr().err
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["all.yaml", "folder"]
+
+
+def test_nodes_pools_and_networks_are_recorded_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With libvirt's test driver, which needs no daemon."""
+    signals = {"Node": "node.libvirt.connections", "StoragePool": "pool.active", "Network": "network.active"}
+    documents = [CLUSTER.format(name=kind.lower(), kind=kind, signal=signal) for kind, signal in signals.items()]
+    (tmp_path / "all.yaml").write_text("---\n".join(documents))
+    out = tmp_path / "samples.jsonl"
+    command = [sys.executable, "-m", "virtwatch_cli", "record", "-f", tmp_path / "all.yaml"]
+    with subprocess.Popen(
+        [*command, "--connect", "test:///default", "--output-file", out], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        waits = set(signals.values())
+        while waits:
+            line = process.stdout.readline()
+            waits -= {signal for signal in waits if f"there: {signal} is 1" in line}
+        process.terminate()
+    kinds = {(line["kind"], line["signal"]) for line in map(json.loads, out.read_text().splitlines())}
+    assert kinds >= set(signals.items())
+    assert main(["backtest", str(tmp_path / "all.yaml"), "--samples", str(out)]) == 0
+    assert "Would have fired 3 times" in capsys.readouterr().out
 
 
 def test_a_real_vm_is_recorded_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,10 +30,18 @@ def _run(act: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(child, capture_output=True, text=True, timeout=START_S, check=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_another_thread_gets_ends_the_process(number: signal.Signals):
     ended = _run(f"signal.pthread_kill(threading.get_ident(), {int(number)})")
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
+
+
+def test_what_nohup_started_outlives_its_terminal():
+    child = CHILD.format(act="os.kill(os.getpid(), signal.SIGHUP); print('on'); ending.set()")
+    ended = subprocess.run(
+        ["nohup", sys.executable, "-c", child], capture_output=True, text=True, timeout=START_S, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "on\nended\n"), ended.stderr
 
 
 def test_a_part_ends_the_process_from_its_own_thread():
