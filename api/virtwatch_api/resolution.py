@@ -1,9 +1,10 @@
 """Which rule applies to a target, from which policy, and why: used by agents to judge and by people to ask."""
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.policy import Enforcement, PolicyKey, PolicyKind, Rule
 from virtwatch_api.rule_kinds.registry import kind_of
 from virtwatch_api.targets import TARGET_KINDS, TargetIdentity
@@ -106,6 +107,22 @@ def rank_rules(
     return Ranked(follow_annotations(target, {name: rules[0] for name, rules in candidates.items()}), candidates)
 
 
+def never_judged(all_thresholds: Iterable[ThresholdSet]) -> Iterator[tuple[EffectiveRule, EffectiveRule]]:
+    """Yield each rule that judges no target of one scope, after the rule of another policy that replaces it there.
+
+    All policies have the same scope: one namespace's, the cluster's, or a host's, where there are no namespaces.
+    """
+    everywhere: dict[tuple[TargetKind, str], EffectiveRule] = {}
+    judging = [item for item in all_thresholds if item.enforcement is not Enforcement.SUSPENDED]
+    for thresholds in sorted(judging, key=precedence):
+        for name, effective in effective_rules(thresholds).items():
+            place = thresholds.target.kind, name
+            if place in everywhere:
+                yield everywhere[place], effective
+            elif not narrowed(thresholds):
+                everywhere[place] = effective
+
+
 # Why each place of `precedence` decides.
 _REASONS = (
     "may not be overridden",
@@ -128,23 +145,23 @@ def precedence(thresholds: ThresholdSet) -> tuple[int, int, int, float, str, str
     return (
         0 if not thresholds.overridable else 1,
         0 if thresholds.policy.kind is PolicyKind.MONITOR_POLICY else 1,
-        0 if _selective(thresholds) else 1,
+        0 if narrowed(thresholds) else 1,
         thresholds.created,
         thresholds.policy.name,
         thresholds.policy.namespace or "",
     )
 
 
-def _selective(thresholds: ThresholdSet) -> bool:
+def narrowed(thresholds: ThresholdSet) -> bool:
     """Return whether a policy narrows its scope in any way; a MonitorPolicy's own namespace is its scope."""
     target = thresholds.target
-    narrowed = thresholds.policy.kind is PolicyKind.CLUSTER_MONITOR_POLICY and thresholds.namespaces is not None
-    return narrowed or bool(target.names) or target.selector is not None or target.node_selector is not None
+    by_namespaces = thresholds.policy.kind is PolicyKind.CLUSTER_MONITOR_POLICY and thresholds.namespaces is not None
+    return by_namespaces or bool(target.names) or target.selector is not None or target.node_selector is not None
 
 
 def _why(thresholds: ThresholdSet) -> str:
     policy, noun = thresholds.policy, TARGET_KINDS[thresholds.target.kind].noun
-    how = f"which selects this {noun}" if _selective(thresholds) else f"which applies to every {noun} in its scope"
+    how = f"which selects this {noun}" if narrowed(thresholds) else f"which applies to every {noun} in its scope"
     fixed = " and may not be overridden" if not thresholds.overridable else ""
     return f"{policy.kind} {policy}, {how}{fixed}"
 

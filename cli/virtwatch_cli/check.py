@@ -3,10 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from virtwatch_api.names import printable
+from virtwatch_api.policy import PolicyKey, PolicyKind
+from virtwatch_api.resolution import EffectiveRule, Ranked, narrowed, never_judged
+from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding, PolicyFile, list_policy_files, read_policy_files
 
 _EMPTY = "there is no MonitorPolicy, ClusterMonitorPolicy or NotificationChannel in these files"
@@ -60,6 +64,8 @@ def _text(files: Sequence[PolicyFile]) -> Iterable[str]:
         for item in _valid(file):
             rules = f" ({_count(item['rules'])})" if "rules" in item else ""
             yield f"{printable(str(file.path))}: {item['kind']} {_name(item)} is valid{rules}"
+    for path, warning in _warnings(files):
+        yield f"{printable(str(path))}: warning: {warning}"
 
 
 def _json(files: Sequence[PolicyFile]) -> Iterable[str]:
@@ -70,6 +76,7 @@ def _json(files: Sequence[PolicyFile]) -> Iterable[str]:
             for file in files
             for one in file.findings
         ],
+        "warnings": [{"file": str(path), "message": warning} for path, warning in _warnings(files)],
         "leftOut": [other for file in files for other in file.others],
     }
     yield json.dumps(document, indent=2)
@@ -79,6 +86,35 @@ def _github(files: Sequence[PolicyFile]) -> Iterable[str]:
     for file in files:
         yield from map(_annotation, file.findings)
         yield from (f"::notice::{_escaped(other)}" for other in file.others)
+    for path, warning in _warnings(files):
+        yield f"::warning file={_property(str(path))},title=virtwatch check::{_escaped(warning)}"
+
+
+def _warnings(files: Sequence[PolicyFile]) -> Iterator[tuple[Path, str]]:
+    """Yield each rule that no target will be judged by, whatever the cluster holds, with its file."""
+    paths: dict[PolicyKey, Path] = {}
+    scopes: dict[tuple[PolicyKind, str | None], list[ThresholdSet]] = {}
+    for file in files:
+        for item in file.thresholds:
+            paths[item.policy] = file.path
+            if not narrowed(item):
+                # Files do not say which of two policies will be the older one.
+                scopes.setdefault((item.policy.kind, item.policy.namespace), []).append(replace(item, created=0.0))
+    for scope in scopes.values():
+        for winner, other in never_judged(scope):
+            yield paths[other.thresholds.policy], _replaced(winner, other)
+
+
+def _replaced(winner: EffectiveRule, other: EffectiveRule) -> str:
+    first, policy, name = winner.thresholds.policy, other.thresholds.policy, other.rule.name
+    decided = winner.thresholds.overridable != other.thresholds.overridable
+    judged = (
+        f"{Ranked.why_lost(winner, other)} and judges alone" if decided else "only that of the older policy judges them"
+    )
+    return (
+        f"rule {name} of {policy.kind} {policy} stands in {first.kind} {first} for the same targets too: "
+        f"{judged}; rename one of them"
+    )
 
 
 def _annotation(finding: Finding) -> str:

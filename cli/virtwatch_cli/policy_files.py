@@ -1,5 +1,6 @@
 """Policies in files: what each file means, and what is wrong in it, by file, line and field. No file stops another."""
 
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -51,15 +52,26 @@ Item = ThresholdSet | Channel | Finding | str
 
 
 def list_policy_files(paths: Iterable[Path]) -> list[Path]:
-    """Name the files: those given, and the YAML and JSON files of given folders, not of folders within them."""
+    """Name the files: those given, and the YAML and JSON files of given folders, not of folders within them.
+
+    Of a folder, only what is a file, or a link to one, is read.
+    """
     found: dict[Path, None] = {}
     for path in paths:
         try:
-            inside = [item for item in sorted(path.iterdir()) if item.suffix in _SUFFIXES]
+            inside = [item for item in sorted(path.iterdir()) if item.suffix in _SUFFIXES and _is_file(item)]
         except OSError:  # a file, or what reading it will say
             inside = [path]
         found.update(dict.fromkeys(inside))
     return list(found)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether reading a path of a folder ends: nobody may ever write to a FIFO."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True  # what is wrong with it, reading it will say
 
 
 def read_policy_files(files: Iterable[Path]) -> list[PolicyFile]:
@@ -101,6 +113,8 @@ def read_policy_file(path: Path) -> PolicyFile:
 
 def _text(path: Path) -> str | Finding:
     try:
+        if path == STDIN and sys.stdin is None:
+            return Finding(path, 0, "", "standard input is closed")
         if path == STDIN:
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from virtwatch_rules.anomaly.detector import Detector, Score
+from virtwatch_rules.anomaly.detector import MOST_VALUE, Detector, Score
 
 _HEADER = ("timestamp", "value", "score", "lower", "upper")
 
@@ -55,6 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _opened(path: Path) -> AbstractContextManager[TextIO]:
     if str(path) == "-":
+        if sys.stdin is None:
+            raise InputError("is closed")
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline="")  # whatever the locale: as a file
         return nullcontext(sys.stdin)
     return path.open(encoding="utf-8-sig", newline="")
 
@@ -115,4 +120,6 @@ def _number(text: str, line: int) -> float:
         raise InputError(f'line {line}: "{text}" is no number; leave a missing value empty') from error
     if math.isinf(number):
         raise InputError(f"line {line}: the value is infinite; leave a missing value empty")
+    if abs(number) > MOST_VALUE:
+        raise InputError(f"line {line}: {text.strip()} is too large to be scored; write the values in a larger unit")
     return number

@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         seconds = parse_duration(arguments.duration) if arguments.duration else 0.0
     except ValueError as error:
         return _fail(str(error))
+    if arguments.duration and not seconds:
+        return _fail(f"a silence of {arguments.duration} silences nothing; write for example 2h, or --end to end one")
     until = datetime.fromtimestamp(time.time() + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return _annotate(arguments, kind, name, "" if arguments.end else until)
 

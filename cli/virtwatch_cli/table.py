@@ -1,6 +1,9 @@
+"""Tables of text, in the columns that a terminal gives each character."""
+
+import unicodedata
 from collections.abc import Iterable, Sequence
 
-_LEAST = 8  # characters that a column keeps where a table has to be narrower
+_LEAST = 8  # columns that a cell keeps where a table has to be narrower
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, width: int = 0) -> str:
@@ -9,14 +12,30 @@ def format_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, width:
     Within `width` the widest columns are cut until all fit; 0 for any width.
     """
     lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [max(width_of(line[column]) for line in lines) for column in range(len(header))]
     if width:
         widths = _narrowed(widths, width)
         lines = [tuple(_cut(cell, most) for cell, most in zip(line, widths, strict=True)) for line in lines]
     return "\n".join(
-        "  ".join((*(cell.ljust(most) for cell, most in zip(line[:-1], widths, strict=False)), line[-1])).rstrip()
+        "  ".join((*(padded(cell, most) for cell, most in zip(line[:-1], widths, strict=False)), line[-1])).rstrip()
         for line in lines
     )
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide character, none for a combining one."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with the spaces that it needs to take `width` columns."""
+    return text + " " * (width - width_of(text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _narrowed(widths: Sequence[int], width: int) -> list[int]:
@@ -27,4 +46,8 @@ def _narrowed(widths: Sequence[int], width: int) -> list[int]:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if width_of(text) <= most:
+        return text
+    while width_of(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"

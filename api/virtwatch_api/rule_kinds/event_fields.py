@@ -31,17 +31,20 @@ def read_event_type(cursor: Cursor, scope: Scope) -> str:
 def read_event(cursor: Cursor, scope: Scope) -> EventMatch:
     """Read type and where."""
     name = read_event_type(cursor["type"], scope)
-    where = cursor["where"]
+    return EventMatch(name, read_attributes(cursor["where"], name))
+
+
+def read_attributes(cursor: Cursor, event: str) -> tuple[tuple[str, str], ...]:
+    """Read attributes that events of a type have, with values that they can have there."""
     found = tuple(
-        (key, _value(item, name, key)) for key, item in where.entries(at_most=MAX_PARTS, what="attributes to values")
+        (key, _value(item, event, key)) for key, item in cursor.entries(at_most=MAX_PARTS, what="attributes to values")
     )
-    known = EVENT[name].attributes if name in EVENT else ()
+    known = EVENT[event].attributes if event in EVENT else ()
     for key, _ in found:
-        if name in EVENT and key not in known:
-            where.problem(
-                f'{name} has no attribute "{shown(key)}"; it has {", ".join(known) or "none"}{did_you_mean(key, known)}'
-            )
-    return EventMatch(name, found)
+        if event in EVENT and key not in known:
+            has = ", ".join(known) or "none"
+            cursor.problem(f'{event} has no attribute "{shown(key)}"; it has {has}{did_you_mean(key, known)}')
+    return found
 
 
 def _value(cursor: Cursor, event: str, attribute: str) -> str:

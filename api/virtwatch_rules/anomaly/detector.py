@@ -10,6 +10,7 @@ from virtwatch_rules.anomaly.season import Season, cell_of
 from virtwatch_rules.anomaly.sequence import Sequence
 
 WARM_UP_POINTS = 150
+MOST_VALUE = 1e150  # what is learned holds squares: those of larger values are no numbers
 _MEMORY_POINTS = 2000  # of mean and variance
 _GAP_INTERVALS = 12
 _STEPS = 6  # over which a change is taken
@@ -62,10 +63,11 @@ class Detector:
     def take(self, at: float, value: float, *, learn: bool = True) -> Score:
         """Score a value of the time `at` (seconds since 1970), then learn it.
 
-        No number is neither scored nor learned; a point that is not newer than the last one is scored by its level
-        alone, and not learned. Without `learn` the short memory continues, and what is normal stays as it is.
+        No number, or one beyond MOST_VALUE, is neither scored nor learned; a point that is not newer than the last one
+        is scored by its level alone, and not learned. Without `learn` the short memory continues, and what is normal
+        stays as it is.
         """
-        if not math.isfinite(value):
+        if not abs(value) <= MOST_VALUE:
             return UNKNOWN
         if at <= self.last:
             return self._judge(value, self.season.expected(cell_of(at)), (value,))

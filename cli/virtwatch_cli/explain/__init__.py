@@ -11,6 +11,8 @@ from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.duration import parse_duration
 from virtwatch_cli import watch
 
+_LEAST_LOOK_S = 1.0  # as often as a target is asked
+
 KINDS = {
     "vm": TargetKind.VIRTUAL_MACHINE,
     "node": TargetKind.NODE,
@@ -85,6 +87,9 @@ def _target(text: str) -> tuple[TargetKind, str]:
 
 def _seconds(text: str) -> float:
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    if seconds < _LEAST_LOOK_S:
+        raise argparse.ArgumentTypeError(f'must be at least 1s, not "{text}": in less there is nothing to see')
+    return seconds

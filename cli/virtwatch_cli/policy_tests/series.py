@@ -1,5 +1,6 @@
 """Series of input values in the notation of promtool: `1 2 3`, `0+5x10`, `7x3`, `_x5` (missing)."""
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -34,4 +35,7 @@ def _item(item: str) -> Iterator[float | None]:
     if step and not read["times"]:
         raise ValueError(f'"{item}" needs a number of steps, as in {item}x10')
     for index in range(times + 1):
-        yield start + index * step
+        value = start + index * step
+        if not math.isfinite(value):
+            raise ValueError(f'"{item}" is larger than any number that a signal can have')
+        yield value

@@ -12,6 +12,7 @@ from virtwatch_agent.observations import ThresholdsChanged
 from virtwatch_agent.seams import Deliver, ThresholdSource
 from virtwatch_api.channel import Channel
 from virtwatch_api.policy import PolicyKey
+from virtwatch_api.resolution import Ranked, never_judged
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding, PolicyFile, list_policy_files, read_policy_files
 
@@ -99,6 +100,7 @@ class FilePolicies(ThresholdSource):
                 names = ", ".join(str(item.policy) for item in kept)
                 said.append(f"{file.path}: what was valid in it before stays in force: {names}")
         said += [remark for item in self.thresholds for remark in _remarks(item)]
+        said += _replaced(self.thresholds)
         news = [item for item in said if item not in self._said]
         self._said = frozenset(said)
         return news
@@ -123,6 +125,15 @@ def _remarks(thresholds: ThresholdSet) -> Iterable[str]:
         yield f"{policy} selects by labels, which VMs have in Kubernetes only: it judges no VM here; use target.names"
     if target.node_selector is not None and not target.node_selector.matches({}):
         yield f"{policy} selects nodes by labels, which they have in Kubernetes only: it judges no VM here"
+
+
+def _replaced(thresholds: Iterable[ThresholdSet]) -> Iterable[str]:
+    for winner, other in never_judged(thresholds):
+        policy = other.thresholds.policy
+        yield (
+            f"Rule {other.rule.name} of {policy.kind} {policy} is replaced and judges nothing: "
+            f"{Ranked.why_lost(winner, other)}. To have both, rename one of the rules."
+        )
 
 
 def _fingerprint(files: Iterable[Path]) -> Fingerprint:

@@ -18,7 +18,7 @@ from virtwatch_api.policy import Enforcement, PolicyKey, Severity
 from virtwatch_api.targets import TARGET_KINDS
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.policy_files import Finding
-from virtwatch_cli.table import format_table
+from virtwatch_cli.table import format_table, padded, width_of
 from virtwatch_cli.watch.rules import describe
 from virtwatch_cli.watch.terminal import Screen
 from virtwatch_cli.watch.values import worst_first
@@ -158,9 +158,9 @@ class TextScreen(Screen):
 
     def _rows(self, rows: Sequence[Sequence[str]], *, indent: int = 2) -> None:
         """Line columns up; the last one is broken between words, under itself."""
-        widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in range(len(rows[0]) - 1)]
+        widths = [min(_WIDEST, max(width_of(row[column]) for row in rows)) for column in range(len(rows[0]) - 1)]
         for row in rows:
-            cells = "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True))
+            cells = "  ".join(padded(cell, width) for cell, width in zip(row[:-1], widths, strict=True))
             self._wrapped(f"{' ' * indent}{cells}  {row[-1]}", indent + sum(widths) + 2 * len(widths))
 
     def _wrapped(self, text: str, indent: int) -> None:

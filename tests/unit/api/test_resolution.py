@@ -23,7 +23,7 @@ from virtwatch_api.policy import (
     ThresholdRule,
     Timing,
 )
-from virtwatch_api.resolution import resolve_rules, selects
+from virtwatch_api.resolution import never_judged, resolve_rules, selects
 from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 
@@ -288,3 +288,24 @@ def test_a_node_selector_looks_at_the_labels_of_the_node():
     assert selects(policy, VM, node_labels={"tier": "web"})
     assert not selects(policy, VM, node_labels={"tier": "db"})
     assert not selects(policy, VM)
+
+
+@pytest.mark.parametrize(
+    ("other", "replaced"),
+    [
+        ({}, ["b"]),
+        ({"created": 0.0}, ["a"]),
+        ({"names": ("web-*",)}, []),
+        ({"selector": TIER}, []),
+        ({"kind": CLUSTER, "names": ("web-*",)}, ["b"]),
+        ({"kind": CLUSTER, "overridable": False}, ["a"]),
+        ({"kind": CLUSTER, "overridable": False, "node_selector": TIER}, []),
+    ],
+)
+def test_a_rule_that_another_replaces_everywhere_is_named(other, replaced) -> None:
+    found = never_judged([_policy("b", **other), _policy("a")])
+    assert [rule.thresholds.policy.name for _, rule in found] == replaced
+
+
+def test_a_policy_that_is_suspended_replaces_no_rule() -> None:
+    assert not list(never_judged([replace(_policy("a"), enforcement=Enforcement.SUSPENDED), _policy("b")]))

@@ -121,6 +121,47 @@ def test_check_writes_findings_for_machines(tmp_path: Path, capsys: pytest.Captu
     assert line.startswith(f"::error file={tmp_path}/a.yaml,line=9,title=virtwatch check::spec.rules[0].event.type: ")
 
 
+def test_check_warns_of_a_rule_that_is_never_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(EVENT_POLICY + "---\n" + EVENT_POLICY.replace("crashes", "crashes-too"))
+    warning = (
+        "rule crash of ClusterMonitorPolicy crashes-too stands in ClusterMonitorPolicy crashes for the same targets "
+        "too: only that of the older policy judges them; rename one of them"
+    )
+
+    assert main(["check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{path}: warning: {warning}"
+    assert main(["check", str(path), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [{"file": str(path), "message": warning}]
+    assert main(["check", str(path), "-o", "github"]) == 0
+    assert capsys.readouterr().out == f"::warning file={path},title=virtwatch check::{warning}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "spec: {",
+            "spec: {overridable: false, ",
+            "ClusterMonitorPolicy second may not be overridden and judges alone",
+        ),
+        ("spec: {", "spec: {target: {names: [web]}, ", ""),
+        ("spec: {", "spec: {target: {namespaceSelector: {matchLabels: {tier: web}}}, ", ""),
+        ("spec: {", "spec: {enforcement: Suspended, ", ""),
+        ("ClusterMonitorPolicy", "MonitorPolicy", ""),
+    ],
+)
+def test_check_warns_only_of_what_is_certain(
+    old: str, new: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(EVENT_POLICY + "---\n" + EVENT_POLICY.replace("crashes", "second").replace(old, new))
+    assert main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert says in out
+    assert ("warning" in out) is bool(says)
+
+
 def test_check_writes_no_escape_sequence_of_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text(EVENT_POLICY.replace("crashes", r'"\e[2J"').replace("crash,", r'"\e]0;x\a",'))
     (tmp_path / "b.yaml").write_text('kind: "\\e[2J"\napiVersion: "v\\e[1m"\n')
@@ -177,3 +218,28 @@ def test_watch_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
     assert (
         done.stderr == "error: the Python package psutil is missing; pip install 'virtwatch[cli,cluster]' brings it\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["0s"], "a silence of 0s silences nothing; write for example 2h, or --end to end one"),
+        (["1h", "--kubeconfig", "/nonexistent"], "kubeconfig /nonexistent does not exist. Run in a Pod"),
+    ],
+)
+def test_a_silence_that_cannot_be_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["silence", "vm/web-1", *arguments]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_a_standard_input_that_is_closed_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["check", "-"]) == 1
+    assert main(["score", "--input", "-"]) == 1
+    said = capsys.readouterr()
+    assert "-: standard input is closed" in said.out
+    assert "standard input: is closed" in said.err

@@ -85,6 +85,13 @@ def test_a_target_needs_a_kind_and_a_name(target: str, capsys: pytest.CaptureFix
     assert "must be a kind and a name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("time", ["0s", "999ms"])
+def test_a_look_that_sees_nothing_is_refused(time: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["explain", "vm/test", "-f", "x", "--for", time])
+    assert f'must be at least 1s, not "{time}"' in capsys.readouterr().err
+
+
 def test_a_wrong_policy_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "web.yaml"
     path.write_text(POLICY.replace("80%", "80000%"))

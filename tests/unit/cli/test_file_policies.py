@@ -114,3 +114,24 @@ def edit(path: Path, text: str) -> None:
     now = time.time_ns()
     os.utime(new, ns=(now, now))  # a file system may keep time too coarsely to tell two edits apart
     new.replace(path)
+
+
+def test_a_rule_that_is_replaced_is_said_once(tmp_path: Path, policies: FilePolicies, told: Told) -> None:
+    (tmp_path / "q.new").write_text(POLICY.replace("laptop", "second"))
+    (tmp_path / "q.new").rename(tmp_path / "q.yaml")
+    told.wait_for(
+        "Rule busy of MonitorPolicy default/second is replaced and judges nothing: MonitorPolicy default/laptop comes "
+        "first by name. To have both, rename one of the rules."
+    )
+    edit(tmp_path / "q.yaml", POLICY.replace("laptop", "second").replace("90%", "80%"))
+    told.changes.clear()
+    assert told.changes.wait(DEADLINE_S)
+    assert len(told.lines) == 1
+
+
+def test_a_rule_that_is_replaced_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(f"{POLICY}---\n{POLICY.replace('laptop', 'second')}")
+    policies = FilePolicies([tmp_path], changed=lambda _: None, wrong=lambda _: None)
+    (said,) = policies.read()
+    assert str(said).startswith("Rule busy of MonitorPolicy default/second is replaced")
+    assert policies.read() == []

@@ -1,4 +1,5 @@
 import gc
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -422,6 +423,17 @@ def test_a_folder_gives_its_yaml_and_json_files_in_order(tmp_path: Path) -> None
     (tmp_path / "within" / "d.yaml").touch()
 
     assert [path.name for path in list_policy_files([tmp_path])] == ["a.yaml", "b.yml", "c.json"]
+
+
+def test_of_a_folder_only_files_and_links_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "file.yaml").touch()
+    (tmp_path / "link.yaml").symlink_to("file.yaml")
+    (tmp_path / "nowhere.yaml").symlink_to("none")
+
+    assert [path.name for path in list_policy_files([tmp_path])] == ["file.yaml", "link.yaml", "nowhere.yaml"]
+    assert list_policy_files([tmp_path / "fifo.yaml"]) == [tmp_path / "fifo.yaml"]
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -81,6 +81,32 @@ def test_a_difference_is_said_in_a_sentence(
         ("policies: [web.yaml]\n", "", "lacks policies"),
         ("policies: [web.yaml]", "policies: [none.yaml]", "cannot be read"),
         ("tests:", "tests: {", "is not YAML"),
+        (TEST[TEST.index("tests:") :], "tests: []", "tests: must hold at least one item, or nothing is tested"),
+        (TEST[TEST.index("  expect:") :], "  expect: []", "tests[0].expect: must hold at least one item"),
+        ("  input:", "  interval: 0s\n  input:", "tests[0].interval: must be longer than 0s"),
+        (
+            "type: vm.crashed",
+            "type: vm.crashed, attributes: {reson: panicked}",
+            'attributes: vm.crashed has no attribute "reson"; it has reason, cause; did you mean "reason"?',
+        ),
+        (
+            "type: vm.crashed",
+            "type: vm.crashed, attributes: {reason: paniced}",
+            'tests[0].events[0].attributes.reason: vm.crashed never has reason "paniced"',
+        ),
+        (
+            "values: 0.9x27",
+            "values: 500",
+            "tests[0].input[1].values: 500 is out of range: vm.cpu.utilization is a share from 0 to 1",
+        ),
+        ("values: 0.9x27", "values: -3", "tests[0].input[1].values: -3 is out of range"),
+        ("values: 0.9x27", "values: 1e999", '"1e999" is larger than any number'),
+        ("values: 0.9x27", "values: ", "tests[0].input[1].values: must hold at least one value"),
+        (
+            "{target: shop/db-1,",
+            "{target: shop/db-1, device: vda,",
+            "tests[0].input[1].device: vm.cpu.utilization has one value for the whole VirtualMachine; leave device out",
+        ),
     ],
 )
 def test_a_wrong_test_file_is_named_by_its_field(
@@ -89,6 +115,17 @@ def test_a_wrong_test_file_is_named_by_its_field(
     code, _, err = run(tmp_path, TEST.replace(old, new, 1), capsys)
     assert code == 1
     assert says in err
+
+
+def test_a_device_that_is_left_empty_is_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(tmp_path, TEST.replace("severity: Warning}", "severity: Warning, device: }"), capsys)
+    assert (code, err) == (0, ""), out
+
+
+def test_a_series_may_end_at_the_edge_of_its_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0.3-0.1x3 ends a little below 0, as a computer adds."""
+    code, _, err = run(tmp_path, TEST.replace("values: 0.9x27", "values: 0.3-0.1x3"), capsys)
+    assert (code, err) == (0, "")
 
 
 @pytest.mark.parametrize(

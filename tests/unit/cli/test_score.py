@@ -77,6 +77,7 @@ def test_columns_may_come_in_any_order_among_others(tmp_path: Path, capsys: pyte
         ("timestamp,value\n2026-11-01 00:00:00,1\nyesterday,2\n", 'line 3: "yesterday" is no time'),
         ("timestamp,value\n2026-11-01 00:00:00,much\n", 'line 2: "much" is no number'),
         ("timestamp,value\n2026-11-01 00:00:00,inf\n", "line 2: the value is infinite"),
+        ("timestamp,value\n2026-11-01 00:00:00,-1e160\n", "line 2: -1e160 is too large to be scored"),
         ("timestamp,value\n2026-11-01 00:00:00\n", "line 2: has 1 columns, the header has 2"),
     ],
 )
@@ -103,3 +104,15 @@ def test_standard_input_is_a_dash(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr("sys.stdin", io.StringIO("timestamp,value\n2026-11-01 00:00:00,1\n"))
     code, out, _ = run(Path("-"), capsys)
     assert (code, len(out)) == (0, 1)
+
+
+def test_standard_input_is_read_as_a_file_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = b"\xef\xbb\xbftimestamp,value\n2026-11-01 00:00:00,1\n"
+    locale = {"encoding": "ascii", "errors": "surrogateescape"}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), **locale))
+    assert run(Path("-"), capsys)[::2] == (0, "")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content + b"2026-11-01 00:00:15,1\xff\n"), **locale))
+    code, _, err = run(Path("-"), capsys)
+    assert (code, err) == (1, "error: standard input is not text in UTF-8; save the file as CSV in UTF-8\n")

@@ -173,3 +173,11 @@ def _size(detector: Detector) -> int:
     fields = [getattr(part, name) for part in parts for name in part.__slots__]
     numbers = [item for field in fields if isinstance(field, list) for item in field]
     return sum(sys.getsizeof(item) for item in [*parts, *fields, *numbers] if item not in (None, True, False))
+
+
+def test_a_value_whose_square_is_no_number_is_not_learned() -> None:
+    detector = Detector()
+    for index, value in enumerate((1e160, 1.0, -1e160, 1.0, 1e150, -1e150) * 100):
+        detector.take(index * 15.0, value)
+    assert detector.points == 400
+    assert math.isfinite(detector.variance)
