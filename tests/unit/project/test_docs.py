@@ -37,8 +37,8 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 
 def test_all_that_is_taken_from_kubevirt_has_its_versions_its_reader_and_its_tests() -> None:
     rows = re.findall(r"^\| \d+ \|(.*)\|(.*)\|(.*)\|(.*)\|$", FROM_KUBEVIRT, re.MULTILINE)
-    listed = re.findall(r"^\* ([A-Z]) `tests/", FROM_KUBEVIRT, re.MULTILINE)
-    used = [set(re.findall(r"\b[A-Z]\b", tests)) for *_, tests in rows]
+    listed = re.findall(r"^\* ([A-Z]{1,2}) `tests/", FROM_KUBEVIRT, re.MULTILINE)
+    used = [set(re.findall(r"\b[A-Z]{1,2}\b", tests)) for *_, tests in rows]
     modules = [name for _, readers, _, _ in rows for name in re.findall(r"`(.+?)`", readers)]
 
     assert len(rows) == len(re.findall(r"^\| \d", FROM_KUBEVIRT, re.MULTILINE)) > 0
