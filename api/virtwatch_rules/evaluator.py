@@ -179,6 +179,13 @@ class Evaluator:
             soonest = min([soonest, *(judge.tick_at for judge in self._look_awake())])
         return soonest
 
+    def due_at(self, *, silent: bool) -> float:
+        """Return the same where no clock is ever set back; `silent` where samples that do not come change nothing."""
+        if not self.present or not self.resolved:
+            return self.tick_at
+        series = NEVER if silent else self._store.check_at
+        return min([series, *(judge.due_at for judge in self._look_awake())]) if self._awake else series
+
     def tick(self, *, at: float) -> Iterable[Verdict]:
         """Let time pass: samples that did not come, alerts that end by themselves."""
         if self.present and not self.resolved:
