@@ -94,6 +94,11 @@ class Replay:
         return {target: replayed.signals for target, replayed in self._targets.items()}
 
     @property
+    def has_labels(self) -> bool:
+        """Return whether labels came of any target."""
+        return any(replayed.labels for replayed in self._targets.values())
+
+    @property
     def targets(self) -> Sequence[TargetName]:
         """Return the targets of which anything came."""
         return list(self._targets)

@@ -11,7 +11,6 @@ from typing import TextIO
 from virtwatch_api.names import printable
 from virtwatch_rules.recording import Reader, Recorded, RecordingError
 
-
 STANDARD_INPUT = Path("-")
 
 
