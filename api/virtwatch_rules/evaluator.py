@@ -179,11 +179,16 @@ class Evaluator:
             soonest = min([soonest, *(judge.tick_at for judge in self._look_awake())])
         return soonest
 
+    @property
+    def series_due_at(self) -> float:
+        """Return before when no sample is missed: all that samples which come can bring forward."""
+        return self._store.check_at
+
     def due_at(self, *, silent: bool) -> float:
         """Return the same where no clock is ever set back; `silent` where samples that do not come change nothing."""
         if not self.present or not self.resolved:
             return self.tick_at
-        series = NEVER if silent else self._store.check_at
+        series = NEVER if silent else self.series_due_at
         return min([series, *(judge.due_at for judge in self._look_awake())]) if self._awake else series
 
     def tick(self, *, at: float) -> Iterable[Verdict]:

@@ -170,8 +170,11 @@ class Replay:
                 replayed.points = []
         for evaluator, verdict in judge_turn((evaluator, look) for evaluator, (_, look) in waiting.items()):
             yield Transition(self.at, waiting[evaluator][0], verdict)
-        for target, _ in waiting.values():
-            self._plan(self._targets[target])
+        if self._part is not Part.TOGETHER:
+            for target, _ in waiting.values():
+                replayed = self._targets[target]
+                replayed.due = min(replayed.due, replayed.evaluator.series_due_at)
+                self._due = min(self._due, replayed.due)
 
     def alerts(self) -> Iterator[tuple[TargetName, AlertName, Alert]]:
         """Yield the alerts that are pending or fire now."""
