@@ -214,7 +214,8 @@ class Replay:
     def _tick(self) -> Iterator[Transition]:
         for target, replayed in self._targets.items():
             if replayed.due <= self.at:
-                yield from self._said(target, replayed.evaluator.tick(at=self.at))
+                silent = replayed.is_silent(self.at)
+                yield from self._said(target, replayed.evaluator.tick(at=self.at, silent=silent))
                 self._plan(replayed)
         self._due = min((replayed.due for replayed in self._targets.values()), default=NEVER)
         yield from self._said_together(self._groups.tick(at=self.at))
