@@ -123,6 +123,11 @@ class Judge(ABC):
         self.tick_at = NEVER
 
     @property
+    def due_at(self) -> float:
+        """Return before when `tick` changes nothing unless something comes, where no clock is ever set back."""
+        return self.tick_at
+
+    @property
     def minds_silence(self) -> bool:
         """Return whether it keeps watching a device that is gone: that it has no data is what it fires on."""
         return False

@@ -179,15 +179,27 @@ class Evaluator:
             soonest = min([soonest, *(judge.tick_at for judge in self._look_awake())])
         return soonest
 
-    def tick(self, *, at: float) -> Iterable[Verdict]:
-        """Let time pass: samples that did not come, alerts that end by themselves."""
+    @property
+    def series_due_at(self) -> float:
+        """Return before when no sample is missed: all that samples which come can bring forward."""
+        return self._store.check_at
+
+    def due_at(self, *, silent: bool) -> float:
+        """Return the same where no clock is ever set back; `silent` where samples that do not come change nothing."""
+        if not self.present or not self.resolved:
+            return self.tick_at
+        series = NEVER if silent else self.series_due_at
+        return min([series, *(judge.due_at for judge in self._look_awake())]) if self._awake else series
+
+    def tick(self, *, at: float, silent: bool = False) -> Iterable[Verdict]:
+        """Let time pass: samples that did not come (unless `silent`: they change nothing), alerts that end."""
         if self.present and not self.resolved:
             return ()
-        lacks = self.present and at >= self._held_until and self._store.overdue(at=at)
-        return self._tick(at) if lacks or self._awake else ()
+        counts = self.present and not silent and at >= self._held_until
+        return self._tick(at, counts=counts) if self._awake or (counts and self._store.overdue(at=at)) else ()
 
-    def _tick(self, at: float) -> Iterator[Verdict]:
-        if self.present and at >= self._held_until:
+    def _tick(self, at: float, *, counts: bool) -> Iterator[Verdict]:
+        if counts:
             for woken in self._store.miss(at=at):
                 yield from self._judge_now(woken)
         for judge in self._look_awake():

@@ -21,6 +21,7 @@ _PASSING = frozenset({"migrated", "migration", "postcopy", "starting"})
 # such a VM continue every few seconds, and an alert that ended and began with it would be said each time.
 _REPEATED = "vm.resumed"
 _UNTIL_IT_HOLDS = Timing(keep_firing_for=3.0)
+_ROUNDING_S = 0.002  # by which timers may end early: the state machine takes due instants to be exact to half of it
 # What these events say is how this place sees a target, not how the target is.
 _LOCAL = frozenset({"vm.telemetry_stuck", "vm.telemetry_recovered", "libvirt.lost", "libvirt.restored"})
 
@@ -72,6 +73,11 @@ class EventJudge(Judge):
     def __init__(self, rule: EventRule, wants: Wants) -> None:
         super().__init__(wants)
         self.rule = rule
+
+    @property
+    def due_at(self) -> float:
+        """Return when the first alert may end by time."""
+        return min(map(self._may_end_at, self.alerts.values()), default=NEVER)
 
     def renew(self, body: Any, wants: Wants) -> bool:
         """Go on while the event is the same."""
@@ -201,6 +207,11 @@ class EventJudge(Judge):
         if not self.rule.resolve_on:
             ends.append(alert.memory.get(LAST_AT) or alert.state.since or 0.0)
         return min(ends, default=NEVER) + self.rule.keep_firing_for
+
+    def _may_end_at(self, alert: Alert) -> float:
+        good_since = alert.state.warning_good_since
+        clears_at = NEVER if good_since is None else good_since + _UNTIL_IT_HOLDS.keep_firing_for
+        return min(clears_at, self._end_at(alert)) - _ROUNDING_S
 
     def _said(self, alert: Alert, change: Change | None, event: Event | None = None) -> Iterator[Said]:
         if event is not None:

@@ -2,7 +2,7 @@
 
 A sample is {"time", "target", "signal", "device", "value"}, an event {"time", "target", "event", "attributes"}, a
 target's labels, which policies select by, {"time", "target", "labels"}, and the storage pools of its disks
-{"time", "target", "pools"}. A time is in seconds since 1970 or ISO 8601.
+{"time", "target", "pools"}. A time is in seconds since 1970 or ISO 8601. A target that is no VM has its "kind".
 """
 
 import json
@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 from virtwatch_api.catalogue.entries import TargetKind
 from virtwatch_api.catalogue.events import EVENT
 from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.names import shown
 
 _KINDS = {kind.value: kind for kind in TargetKind}
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+_OTHER_UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
+_EARLIEST_GUESSED = 1e8  # of another unit: 1973
 
 
 class RecordingError(Exception):
@@ -96,7 +100,7 @@ def write_line(item: Recorded) -> str:
 
 
 class Reader:
-    """Read the lines of recordings, one after the other; it knows the first and the newest time, and what came late.
+    """Read the lines of recordings, one after the other; it knows the times, the signals, what was late, and cut off.
 
     Only what is of a target that is `mine` is given out; all is read, so that what is late is the same for all readers.
     """
@@ -105,18 +109,22 @@ class Reader:
         self.first = math.inf
         self.newest = -math.inf
         self.late = 0  # lines of mine that came after a newer one, and are left out
+        self.signals: dict[TargetName, set[str]] = {}  # of which values came, of mine
+        self.cut_off: list[str] = []  # the recordings whose last line is half a line: it is left out
+        self._recording = ""
         self._mine = mine
         self._names: dict[tuple[str, str], TargetName] = {}
         # What stands between the time and the value of a sample, as `write_line` writes it: of a day's recording of
         # 200 VMs each comes thousands of times, and is parsed once.
         self._series: dict[str, tuple[TargetName, str, str] | None] = {}
 
-    def read(self, lines: Iterable[str]) -> Iterator[Recorded]:
-        """Read lines in their order; empty ones are left out.
+    def read(self, lines: Iterable[str], *, name: str = "") -> Iterator[Recorded]:
+        """Read the lines of a recording of that name in their order; empty ones are left out.
 
         Raises:
             RecordingError: a line is none of a recording.
         """
+        self._recording = name
         series, begin, begin_at = self._series, "\0", 0.0  # how the last sample begins, up to its comma, and its time
         for number, line in enumerate(lines, 1):
             begins = line.startswith(begin)
@@ -125,7 +133,7 @@ class Reader:
             if known is not _UNKNOWN and line.startswith(_TIME) and line.endswith(_END):
                 try:
                     if not begins:
-                        begin, begin_at = line[: comma + 1], float(line[_TIME_ENDS:comma])
+                        begin, begin_at = line[: comma + 1], _plausible(float(line[_TIME_ENDS:comma]))
                     text = line[colon + 1 : -2] if known is not None else "null"
                     value = None if text == "null" else float(text)
                 except ValueError:
@@ -148,9 +156,14 @@ class Reader:
             return None
         try:
             item = _read(json.loads(line), self._names)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            if number > 1 and isinstance(error, json.JSONDecodeError) and not line.endswith("\n"):
+                self.cut_off.append(self._recording)  # who wrote it was killed
+                return None
             raise RecordingError(f"line {number}: {_reason(error)}") from error
         mine = self._mine(item.target)
+        if isinstance(item, RecordedSample) and mine:
+            self.signals.setdefault(item.target, set()).add(item.signal)
         if isinstance(item, RecordedSample) and line.startswith(_TIME) and _SAMPLE.fullmatch(between):
             self._series[between] = (item.target, item.signal, item.device) if mine else None
         if item.at < self.newest:
@@ -178,22 +191,18 @@ def read_lines(lines: Iterable[str]) -> Iterator[Recorded]:
 
 def _read(line: Any, names: dict[tuple[str, str], TargetName]) -> Recorded:
     time, name, kind = line["time"], line["target"], line.get("kind", "VirtualMachine")
-    at = float(time) if isinstance(time, int | float) else _read_time(time)
-    if not math.isfinite(at):
-        raise ValueError("time is not finite")
+    number = isinstance(time, int | float) and not isinstance(time, bool)
+    at = _plausible(float(time) if number else _read_time(time))
     target = names.get((name, kind))
     if target is None:
         if kind not in _KINDS:
-            raise ValueError(f'"{kind}" is no kind of target')
+            raise ValueError(f'"{shown(str(kind))}" is no kind of target; it is one of {", ".join(_KINDS)}')
         target = names[name, kind] = TargetName(str(name), _KINDS[kind])
     if "signal" in line:
-        signal, value = line["signal"], line["value"]
-        if signal not in SIGNAL:
-            raise ValueError(f'unknown signal "{signal}"; `virtwatch signals` lists them')
-        return RecordedSample(at, target, signal, line.get("device") or "", None if value is None else float(value))
+        return _read_sample(line, at, target)
     if "event" in line:
         if line["event"] not in EVENT:
-            raise ValueError(f'unknown event "{line["event"]}"; `virtwatch events` lists them')
+            raise ValueError(f'unknown event "{shown(str(line["event"]))}"; `virtwatch events` lists them')
         attributes = {str(key): str(text) for key, text in (line.get("attributes") or {}).items()}
         return RecordedEvent(at, target, line["event"], attributes, bool(line.get("inferred", False)))
     if "labels" in line:
@@ -201,6 +210,30 @@ def _read(line: Any, names: dict[tuple[str, str], TargetName]) -> Recorded:
     if "pools" in line:
         return RecordedPools(at, target, {str(key): str(text) for key, text in line["pools"].items()})
     raise ValueError("needs signal, event, labels or pools")
+
+
+def _read_sample(line: Any, at: float, target: TargetName) -> RecordedSample:
+    name, device, value = line["signal"], line.get("device") or "", line["value"]
+    signal = SIGNAL.get(name)
+    if signal is None:
+        raise ValueError(f'unknown signal "{shown(str(name))}"; `virtwatch signals` lists them')
+    if signal.target is not target.kind:
+        raise ValueError(f'{name} is a signal of a {signal.target}: such a line needs "kind":"{signal.target}"')
+    if not isinstance(device, str):
+        raise ValueError('device must be text, as in "vda", or "" for none')  # noqa: TRY004 - as all that is wrong
+    return RecordedSample(at, target, name, device, None if value is None else float(value))
+
+
+def _plausible(at: float) -> float:
+    """Return a time that can be one of a recording; any other is most often in another unit."""
+    if 0.0 <= at < _LATEST:
+        return at
+    if not math.isfinite(at):
+        raise ValueError("time is not finite")
+    units = (name for name, parts in _OTHER_UNITS if _EARLIEST_GUESSED <= at / parts < _LATEST)
+    unit = next(units, None)
+    guess = f": it looks like {unit}" if unit else ""
+    raise ValueError(f"time must be in seconds from 1970 to 2100, and {at:.15g} is not{guess}")
 
 
 def _read_time(text: str) -> float:

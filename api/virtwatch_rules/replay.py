@@ -1,21 +1,22 @@
 """Judges a recording as an agent would have: the same evaluator, with the recording's clock."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from virtwatch_api.catalogue.entries import TargetKind
-from virtwatch_api.policy import CountBy, PolicyKey
+from virtwatch_api.policy import ConditionRule, CountBy, PolicyKey, ThresholdRule
 from virtwatch_api.resolution import effective_rules, resolve_rules
 from virtwatch_api.targets import TargetIdentity
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_rules.alerts import Alert
 from virtwatch_rules.budget import WindowBudget
-from virtwatch_rules.evaluator import Evaluator, base_interval, judge_turn
+from virtwatch_rules.engine import NEVER
+from virtwatch_rules.evaluator import Evaluator, judge_turn
 from virtwatch_rules.explanation import Explanation, explain
 from virtwatch_rules.inputs import Measured
-from virtwatch_rules.pattern.groups import GroupRules, GroupVerdict, joins
+from virtwatch_rules.pattern.groups import GroupRules, GroupVerdict, RuleKey, joins
 from virtwatch_rules.recording import (
     Recorded,
     RecordedEvent,
@@ -24,9 +25,10 @@ from virtwatch_rules.recording import (
     RecordedSample,
     TargetName,
 )
+from virtwatch_rules.store import STALE_AT_LEAST_S, STALE_INTERVALS
 from virtwatch_rules.verdict import AlertName, Verdict
 
-_TICK_AT_MOST_S = 60.0
+_TICK_S = 1.0  # as an agent's
 
 
 class Part(StrEnum):
@@ -52,6 +54,13 @@ class _Replayed:
     labels: dict[str, str] = field(default_factory=dict)
     pools: dict[str, str] = field(default_factory=dict)  # by disk
     points: list[Any] = field(default_factory=list)  # of the instant that is read now: each as good as a Point
+    came: float = 0.0  # when its newest line did
+    settles: float = 0.0  # after so many seconds without a line, samples that do not come change nothing more
+    due: float = NEVER  # before when no tick of it changes anything
+    signals: dict[RuleKey, set[str]] = field(default_factory=dict)  # that each rule judges it by, or has judged it by
+
+    def is_silent(self, at: float) -> bool:
+        return at > self.came + self.settles
 
 
 class Replay:
@@ -67,18 +76,27 @@ class Replay:
         self._policies: list[PolicyKey] = [item.policy for item in thresholds]
         self._windows = windows or WindowBudget()
         self._targets: dict[TargetName, _Replayed] = {}
-        intervals = [base_interval(item.collection) for item in thresholds]
-        self._tick = min([*intervals, _TICK_AT_MOST_S])
         self._groups = GroupRules()
         rules = {(item.policy, rule.rule.name): rule for item in thresholds for rule in effective_rules(item).values()}
         together = part is not Part.EACH
         joining = {key: rule for key, rule in rules.items() if joins(rule) is not None and together}
         for _ in self._groups.apply(joining, self._policies, at=0.0):
             pass  # nothing fires yet
-        self._ticked = 0.0
-        self._begun = False
+        self._begun: float | None = None
+        self._ticks = 0  # that time has had
+        self._due = NEVER  # the soonest of the targets
         self.at = 0.0  # of the newest line
         self.late = 0  # lines that came after a newer one, and were left out
+
+    @property
+    def signals(self) -> Mapping[TargetName, Mapping[RuleKey, Set[str]]]:
+        """Return by which signals each target was judged, by each rule that was in force for it at some time."""
+        return {target: replayed.signals for target, replayed in self._targets.items()}
+
+    @property
+    def has_labels(self) -> bool:
+        """Return whether labels came of any target."""
+        return any(replayed.labels for replayed in self._targets.values())
 
     @property
     def targets(self) -> Sequence[TargetName]:
@@ -111,41 +129,52 @@ class Replay:
             case RecordedSample():
                 replayed.points.append(item[2:])
             case RecordedEvent():
+                yield from self._catch_up(item.target, replayed)
                 yield from self._said(item.target, replayed.evaluator.event(item))
                 yield from self._count(item, replayed)
+                self._plan(replayed)
             case RecordedLabels():
                 if replayed.labels != item.labels:
+                    yield from self._catch_up(item.target, replayed)
                     replayed.labels = dict(item.labels)
                     yield from self._apply(item.target, replayed)
             case RecordedPools():
                 replayed.pools = dict(item.pools)
 
     def until(self, at: float) -> Iterator[Transition]:
-        """Judge what came before `at`, and let time pass until then."""
+        """Judge what came before `at`, and let time pass until then: each second in which something is due."""
         yield from self.flush()
-        if not self._begun:
+        if self._begun is None:
             self.begin(at)
-        while self._ticked + self._tick <= at:
-            self._ticked += self._tick
-            self.at = self._ticked
-            for target, replayed in self._targets.items() if self._part is not Part.TOGETHER else ():
-                yield from self._said(target, replayed.evaluator.tick(at=self._ticked))
-            yield from self._said_together(self._groups.tick(at=self._ticked))
+        begun = self._begun or 0.0
+        while (due := min(self._due, self._groups.tick_at)) <= at:
+            ticks = max(self._ticks + 1, _first_tick(due, begun))
+            if begun + ticks * _TICK_S > at:
+                break
+            self._ticks, self.at = ticks, begun + ticks * _TICK_S
+            yield from self._tick()
+        self._ticks = max(self._ticks, _last_tick(at, begun))
         self.at = at
 
     def begin(self, at: float) -> None:
         """Let time begin: ticks follow from there."""
-        self._begun, self.at, self._ticked = True, at, at
+        self._begun, self.at, self._ticks = at, at, 0
 
     def flush(self) -> Iterator[Transition]:
         """Judge the lines of the newest instant."""
         waiting = {}
         for target, replayed in self._targets.items():
             if replayed.points:
+                yield from self._catch_up(target, replayed)
                 waiting[replayed.evaluator] = target, Measured(self.at, replayed.points)
                 replayed.points = []
         for evaluator, verdict in judge_turn((evaluator, look) for evaluator, (_, look) in waiting.items()):
             yield Transition(self.at, waiting[evaluator][0], verdict)
+        if self._part is not Part.TOGETHER:
+            for target, _ in waiting.values():
+                replayed = self._targets[target]
+                replayed.due = min(replayed.due, replayed.evaluator.series_due_at)
+                self._due = min(self._due, replayed.due)
 
     def alerts(self) -> Iterator[tuple[TargetName, AlertName, Alert]]:
         """Yield the alerts that are pending or fire now."""
@@ -158,11 +187,13 @@ class Replay:
     def explain(self, target: TargetName) -> Explanation:
         """Explain a target as of now."""
         replayed = self._targets[target]
+        for _ in self._catch_up(target, replayed):
+            pass  # nothing: what is silent has settled
         identity = _identity(target, replayed)
         return explain(identity, self._scoped(identity), evaluator=replayed.evaluator, at=self.at)
 
     def _appear(self, item: Recorded) -> Generator[Transition, None, _Replayed]:
-        replayed = self._targets[item.target] = _Replayed(Evaluator(self._windows))
+        replayed = self._targets[item.target] = _Replayed(Evaluator(self._windows), came=item.at)
         if isinstance(item, RecordedLabels):
             replayed.labels = dict(item.labels)
         yield from self._said(item.target, replayed.evaluator.appear(at=item.at))
@@ -173,6 +204,34 @@ class Replay:
         identity = _identity(target, replayed)
         rules = resolve_rules(identity, self._scoped(identity)).rules
         yield from self._said(target, replayed.evaluator.apply(rules, self._policies, at=self.at))
+        for effective in rules.values():
+            replayed.signals.setdefault(effective.key, set())
+        for effective, wanted in replayed.evaluator.asked():
+            replayed.signals[effective.key].add(wanted.signal)
+        replayed.settles = _settles_after(replayed.evaluator)
+        self._plan(replayed)
+
+    def _tick(self) -> Iterator[Transition]:
+        for target, replayed in self._targets.items():
+            if replayed.due <= self.at:
+                silent = replayed.is_silent(self.at)
+                yield from self._said(target, replayed.evaluator.tick(at=self.at, silent=silent))
+                self._plan(replayed)
+        self._due = min((replayed.due for replayed in self._targets.values()), default=NEVER)
+        yield from self._said_together(self._groups.tick(at=self.at))
+
+    def _plan(self, replayed: _Replayed) -> None:
+        """Note when time next changes anything of a target."""
+        if self._part is not Part.TOGETHER:
+            replayed.due = replayed.evaluator.due_at(silent=replayed.is_silent(self.at))
+            self._due = min(self._due, replayed.due)
+
+    def _catch_up(self, target: TargetName, replayed: _Replayed) -> Iterator[Transition]:
+        """Let the time pass that a target has not seen while it was silent: a line of it comes."""
+        if replayed.is_silent(self.at) and self._part is not Part.TOGETHER:
+            ticked = (self._begun or 0.0) + self._ticks * _TICK_S
+            yield from self._said(target, replayed.evaluator.tick(at=ticked))
+        replayed.came = self.at
 
     def _scoped(self, identity: TargetIdentity) -> Sequence[ThresholdSet]:
         return self._thresholds if identity.namespace else self._thresholds_anywhere
@@ -192,6 +251,31 @@ class Replay:
         for verdict in verdicts:
             if self._part is not Part.TOGETHER:
                 yield Transition(self.at, target, verdict)
+
+
+def _last_tick(at: float, begun: float) -> int:
+    """Return the number of the last tick that is not after an instant; a difference of large times is not exact."""
+    number = int((at - begun) / _TICK_S)
+    return number + (begun + (number + 1) * _TICK_S <= at) - (begun + number * _TICK_S > at)
+
+
+def _first_tick(at: float, begun: float) -> int:
+    """Return the number of the first tick that is not before an instant."""
+    if at <= begun:
+        return 0
+    number = _last_tick(at, begun)
+    return number + (begun + number * _TICK_S < at)
+
+
+def _settles_after(evaluator: Evaluator) -> float:
+    """Return after how many seconds of silence all windows are empty and all timers over, with room for both."""
+    windows, timers = [0.0], [0.0]
+    for effective, wanted in evaluator.asked():
+        body = effective.rule.body
+        windows.append(max(wanted.aggregate.window, STALE_INTERVALS * wanted.interval, STALE_AT_LEAST_S))
+        if isinstance(body, ThresholdRule | ConditionRule):
+            timers.append(body.timing.for_ + body.timing.keep_firing_for)
+    return 2 * (max(windows) + max(timers))
 
 
 def _groups(by: CountBy, event: RecordedEvent, replayed: _Replayed) -> Iterable[str]:

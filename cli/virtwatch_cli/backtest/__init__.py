@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="recordings, oldest first",
+        help="recordings, oldest first; - is standard input",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with a chart of each alert")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")

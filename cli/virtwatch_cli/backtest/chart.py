@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from virtwatch_api.catalogue.signals import SIGNAL
+from virtwatch_api.names import printable
 from virtwatch_api.policy import PolicyKey, Rule, Severity, ThresholdRule
 from virtwatch_api.thresholdset import ThresholdSet
-from virtwatch_cli.backtest.summary import AlertHistory, Summary, times
+from virtwatch_cli.backtest.coverage import Gap
+from virtwatch_cli.backtest.summary import AlertHistory, Summary, describe_gap, times
 from virtwatch_cli.backtest.trace import Trace, Traces
 from virtwatch_rules.wording import describe_seconds
 
@@ -55,7 +57,7 @@ def _page(thresholds: Sequence[ThresholdSet], summary: Summary, traces: Traces, 
     for item in thresholds:
         for rule in item.rules:
             alerts = summary.of(item.policy, rule.name)
-            yield from _rule(item.policy, rule, alerts)
+            yield from _rule(item.policy, rule, alerts, summary.gap(item, rule))
             for alert in alerts[: MOST_CHARTS - shown]:
                 yield from _chart(rule, alert, traces, end)
                 shown += 1
@@ -64,25 +66,34 @@ def _page(thresholds: Sequence[ThresholdSet], summary: Summary, traces: Traces, 
     yield "</html>\n"
 
 
-def _rule(policy: PolicyKey, rule: Rule, alerts: Sequence[AlertHistory]) -> Iterator[str]:
+def _rule(policy: PolicyKey, rule: Rule, alerts: Sequence[AlertHistory], gap: Gap | None) -> Iterator[str]:
     fired = sum(alert.fired for alert in alerts)
     yield f"<h2>{html.escape(rule.name)}</h2><p>{policy.kind} {html.escape(str(policy))}: "
+    if gap is not None:
+        yield html.escape(describe_gap(gap)) + ("; " if not gap.whole else ".</p>")
+    if gap is not None and gap.whole:
+        return
     yield f"fired {times(fired)} on {_targets(len({alert.target for alert in alerts if alert.fired}))}.</p>"
 
 
 def _chart(rule: Rule, alert: AlertHistory, traces: Traces, end: float) -> Iterator[str]:
     device = f" · {alert.device}" if alert.device else ""
-    yield f"<section><h3>{html.escape(alert.target.name + device)}</h3>"
+    yield f"<section><h3>{_escaped(alert.target.name + device)}</h3>"
     first = alert.spans[0] if alert.spans else None
     total = sum((span.end or end) - span.begin for span in alert.spans)
     yield f"<p>fired {times(alert.fired)}, {describe_seconds(round(total))} in all"
-    yield f"; first at {_time(first.begin)}: {html.escape(first.text)}</p>" if first else "</p>"
+    yield f"; first at {_time(first.begin)}: {_escaped(first.text)}</p>" if first else "</p>"
     trace = traces.of(alert.target, alert.signal, alert.device)
     if trace is not None and len(trace.pieces) > 1:
         yield _Plot(rule, alert, trace, end).svg()
     elif alert.spans:
         yield "<p>It fired " + ", ".join(_span_text(span.begin, span.end) for span in alert.spans[:20]) + ".</p>"
     yield "</section>"
+
+
+def _escaped(text: str) -> str:
+    """Return text from a recording as it may stand in the page."""
+    return html.escape(printable(text))
 
 
 def _targets(count: int) -> str:
@@ -107,7 +118,7 @@ class _Plot:
 
     def svg(self) -> str:
         """Return the chart."""
-        label = html.escape(f"{self._alert.signal} of {self._alert.target}")
+        label = _escaped(f"{self._alert.signal} of {self._alert.target}")
         parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">']
         parts += self._grid()
         if self._alert.band:

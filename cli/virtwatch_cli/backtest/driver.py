@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from virtwatch_api.alert import Action
+from virtwatch_api.names import printable
 from virtwatch_api.policy import Enforcement
 from virtwatch_api.thresholdset import ThresholdSet
 from virtwatch_cli.backtest.chart import write_page
 from virtwatch_cli.backtest.judging import Judging
-from virtwatch_cli.backtest.recordings import BacktestError
+from virtwatch_cli.backtest.recordings import BacktestError, cut_off
 from virtwatch_cli.backtest.summary import Summary
 from virtwatch_cli.backtest.trace import Traces
 from virtwatch_cli.policy_files import list_policy_files, read_policy_files
@@ -27,8 +28,9 @@ def backtest(policies: Sequence[Path], samples: Sequence[Path], *, page: Path | 
         BacktestError: a policy is invalid, or a recording cannot be read.
     """
     thresholds = read_thresholds(policies)
-    summary, traces = Summary(), Traces(thresholds) if page else None
+    traces = Traces(thresholds) if page else None
     judging = Judging(thresholds, samples, traces=traces)
+    summary = Summary(judging.coverage)
     for transition in judging.run():
         summary.note(transition)
         print(_json(transition) if as_json else _text(transition))
@@ -37,7 +39,9 @@ def backtest(policies: Sequence[Path], samples: Sequence[Path], *, page: Path | 
             f"warning: {judging.late} lines are older than a line above them and were left out; sort the recording",
             file=sys.stderr,
         )
-    for line in summary.lines(thresholds, targets=judging.targets, as_json=as_json):
+    for name in judging.cut_off:
+        print(f"warning: {cut_off(name)}", file=sys.stderr)
+    for line in summary.lines(thresholds, targets=judging.targets, end=judging.end, as_json=as_json):
         print(line)
     if page is not None and traces is not None:
         try:
@@ -70,7 +74,7 @@ def _text(transition: Transition) -> str:
     device = f" ({name.device})" if name.device else ""
     what = f"{change.action.value:<9} {severity.value if severity else '':<8}"
     reason = f" [{change.reason.value}]" if change.action is Action.RESOLVED else ""
-    return f"{time}  {what}  {transition.target}{device}  {name.rule}  {verdict.evidence.text}{reason}"
+    return printable(f"{time}  {what}  {transition.target}{device}  {name.rule}  {verdict.evidence.text}{reason}")
 
 
 def _json(transition: Transition) -> str:

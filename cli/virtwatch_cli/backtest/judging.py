@@ -17,7 +17,8 @@ from zlib import crc32
 
 from virtwatch_api.resolution import effective_rules
 from virtwatch_api.thresholdset import ThresholdSet
-from virtwatch_cli.backtest.recordings import read_recordings
+from virtwatch_cli.backtest.coverage import Coverage
+from virtwatch_cli.backtest.recordings import STANDARD_INPUT, read_recordings
 from virtwatch_cli.backtest.trace import Series, Trace, Traces
 from virtwatch_rules.budget import LIMIT_BYTES, WindowBudget
 from virtwatch_rules.pattern.groups import joins
@@ -36,6 +37,8 @@ class Share:
     targets: int
     late: int
     end: float
+    coverage: Coverage = field(default_factory=Coverage)
+    cut_off: Sequence[str] = ()
     traces: Mapping[Series, Trace] = field(default_factory=dict)
 
 
@@ -53,6 +56,8 @@ class Judging:
         self.targets = 0
         self.late = 0  # lines that came after a newer one
         self.end = 0.0  # seconds since 1970
+        self.coverage = Coverage()
+        self.cut_off: Sequence[str] = ()  # the recordings whose last line is half a line
 
     def run(self) -> Iterator[Transition]:
         """Yield what is said.
@@ -68,6 +73,8 @@ class Judging:
         for _, of_instant in groupby(said, key=lambda transition: transition.at):
             yield from sorted(of_instant, key=_order)
         self.targets, self.late, self.end = len(replay.targets), reader.late, replay.at
+        self.coverage.note(replay, reader)
+        self.cut_off = reader.cut_off
 
     def _on_several(self) -> Iterator[Transition]:
         together = any(joins(rule) for item in self._thresholds for rule in effective_rules(item).values())
@@ -81,6 +88,8 @@ class Judging:
             shares = [future.result() for future in waiting]
         for share in shares:
             self.targets, self.late, self.end = self.targets + share.targets, self.late + share.late, share.end
+            self.coverage.add(share.coverage)
+            self.cut_off = share.cut_off
             if self._traces is not None:
                 self._traces.add(share.traces)
         yield from heapq.merge(*(share.transitions for share in shares), key=_order)
@@ -99,6 +108,7 @@ def judge_share(
     replay = Replay(thresholds, windows=WindowBudget(LIMIT_BYTES // count), part=Part.EACH)
     share = _judge(replay, reader, _traced(read_recordings(samples, reader), traces))
     share.targets, share.late = len(replay.targets), reader.late
+    share.coverage.note(replay, reader)
     if traces is not None:
         share.traces = traces.kept({(item.target, item.verdict.evidence.subject) for item in share.transitions})
     return share
@@ -118,7 +128,7 @@ def judge_together(thresholds: Sequence[ThresholdSet], samples: Sequence[Path]) 
 def _judge(replay: Replay, reader: Reader, recorded: Iterator[Recorded]) -> Share:
     said = [_alone(item) for item in replay.run(_begun(replay, reader, recorded))]
     said += [_alone(item) for item in replay.until(reader.newest)]  # others may have had lines after the last of these
-    return Share(sorted(said, key=_order), targets=0, late=0, end=reader.newest)
+    return Share(sorted(said, key=_order), targets=0, late=0, end=reader.newest, cut_off=reader.cut_off)
 
 
 def _begun(replay: Replay, reader: Reader, recorded: Iterator[Recorded]) -> Iterator[Recorded]:
@@ -152,7 +162,7 @@ def _order(transition: Transition) -> tuple[float, TargetName]:
 
 def _worth(samples: Sequence[Path]) -> int:
     """Return how many processes recordings are worth; one that can be read once only is read by this one."""
-    if not all(path.is_file() for path in samples):
+    if not all(path != STANDARD_INPUT and path.is_file() for path in samples):
         return 1
     size = sum(path.stat().st_size for path in samples)
     return max(1, min(len(os.sched_getaffinity(0)), size // _SHARE_BYTES))

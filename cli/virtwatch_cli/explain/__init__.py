@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", action="store_true", help="ask the agent of the target's node, by an Explanation")
     parser.add_argument("--kubeconfig", metavar="FILE", help="how to reach the cluster (default: $KUBECONFIG)")
     watch.add_connections(parser)
-    parser.add_argument("--samples", action="extend", nargs="+", type=Path, metavar="FILE", help="recordings to read")
+    samples = "recordings to read; - is standard input"
+    parser.add_argument("--samples", action="extend", nargs="+", type=Path, metavar="FILE", help=samples)
     parser.add_argument(
         "--for", dest="seconds", type=_seconds, default=5.0, metavar="TIME", help="how long to look (default: 5s)"
     )

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from virtwatch_api.names import printable
 from virtwatch_cli.explain.look import Answer
 from virtwatch_rules.answer import lines, rule_documents
 
 
 def as_text(answer: Answer) -> str:
     """Write an explanation for people."""
-    return "\n".join(_lines(answer))
+    return "\n".join(map(printable, _lines(answer)))
 
 
 def as_json(answer: Answer) -> str:

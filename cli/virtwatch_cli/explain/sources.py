@@ -13,9 +13,10 @@ from virtwatch_agent.collect.libvirt.collector import LibvirtCollector
 from virtwatch_agent.collect.sources import all_sources
 from virtwatch_agent.observations import Observation
 from virtwatch_api.catalogue.entries import TargetKind
+from virtwatch_api.names import printable
 from virtwatch_api.targets import TARGET_KINDS
 from virtwatch_cli.backtest.driver import read_thresholds
-from virtwatch_cli.backtest.recordings import BacktestError, read_recordings
+from virtwatch_cli.backtest.recordings import BacktestError, cut_off, read_recordings
 from virtwatch_cli.explain.look import Answer, Look
 from virtwatch_cli.watch.connections import choose
 from virtwatch_rules.recording import Reader
@@ -36,18 +37,24 @@ def recorded(kind: TargetKind, name: str, policies: Sequence[Path], samples: Seq
     """
     try:
         thresholds = read_thresholds(policies, enforced=False)
-        replay = Replay(thresholds)
-        for _ in replay.run(read_recordings(samples, Reader())):
+        replay, reader = Replay(thresholds), Reader()
+        for _ in replay.run(read_recordings(samples, reader)):
             pass
     except BacktestError as error:
         raise ExplainError(str(error)) from error
     noun = TARGET_KINDS[kind].noun
     found = next((item for item in replay.targets if item.kind is kind and item.name == name), None)
     if found is None:
-        there = ", ".join(sorted(item.name for item in replay.targets if item.kind is kind)) or "none"
-        raise ExplainError(f'the recording has no {noun} "{name}"; it has {there}')
+        there = ", ".join(sorted(printable(item.name) for item in replay.targets if item.kind is kind)) or "none"
+        raise ExplainError(f'the recording has no {noun} "{printable(name)}"; it has {there}')
     explanation = replay.explain(found)
-    return Answer(f"{noun} {name}", "recorded", explanation, "as of the end of the recording")
+    came = reader.signals.get(found, set())
+    asked = {wanted.signal for rule in explanation.rules for wanted in rule.wants}
+    missing = dict.fromkeys(asked - came, "the recording has no value of it")
+    notes = ["as of the end of the recording", *map(cut_off, reader.cut_off)]
+    if not replay.has_labels and any(item.target.selector is not None for item in thresholds):
+        notes.append("it has no labels, so policies with a selector select nothing of it")
+    return Answer(f"{noun} {name}", "recorded", explanation, "; ".join(notes), missing=missing)
 
 
 def live(

@@ -93,8 +93,8 @@ def test_machines_get_one_object_a_line(policy: Path, recording: Path, capsys: p
         "rule": "crashed",
         "fired": 1,
         "targets": 1,
-        "firingSeconds": 0,
-        "longestSeconds": 0.0,
+        "firingSeconds": 239.0,
+        "longestSeconds": 239.0,
         "firingAtEnd": 1,
     }
 
@@ -155,6 +155,18 @@ def test_recordings_are_read_one_after_the_other_and_compressed(
         ('{"time":1,"target":"a","kind":"Toaster","signal":"vm.cpu.utilization","value":1}', '"Toaster" is no kind'),
         ("[]", "line 1: is no line of a recording"),
         ('{"time":"noon","target":"a"}', "line 1: Invalid isoformat string"),
+        ('{"time":true,"target":"a"}', "line 1: is no line of a recording"),
+        ('{"time":1796000000000,"target":"a"}', "1796000000000 is not: it looks like milliseconds"),
+        ('{"time":1796000000000000,"target":"a"}', "it looks like microseconds"),
+        ('{"time":1e18,"target":"a"}', "it looks like nanoseconds"),
+        ('{"time":-50,"target":"a"}', "line 1: time must be in seconds from 1970 to 2100, and -50 is not"),
+        ('{"time":1,"target":"a","signal":"vm.cpu.utilization","device":["a"],"value":1}', "device must be text"),
+        (
+            '{"time":1,"target":"a","signal":"vm.cpu.utilization","value":1' + "0" * 400 + "}",
+            "is no line of a recording",
+        ),
+        ('{"time":1,"target":"a","signal":"node.cpu.utilization","value":1}', 'such a line needs "kind":"Node"'),
+        ("[" * 200_000, "line 1: is no line of a recording"),
     ],
 )
 def test_a_wrong_line_is_named(
@@ -257,3 +269,168 @@ def test_a_sample_that_is_written_in_another_way_is_read_alike() -> None:
     last = write_line(RecordedSample(T0 + 45, WEB, "vm.cpu.utilization", "", 1e-3))
     read = list(read_lines([f"{usual}\n", f"{other}\n", f"{none}\n", last]))
     assert [(item.at - T0, item.value) for item in read] == [(0, 0.5), (15, None), (30, None), (45, 0.001)]
+
+
+def test_milliseconds_are_refused_in_lines_as_record_writes_them_too(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are read in another way than the first of a series is."""
+    line = write_line(RecordedSample(T0 + 615, WEB, "vm.cpu.utilization", "", 0.3)).replace(
+        "1767226215.0", "1767226215000"
+    )
+    recording.write_text(recording.read_text() + line + "\n")
+    assert "it looks like milliseconds" in run(capsys, policy, "--samples", recording)[2]
+
+
+def test_a_last_line_that_is_cut_off_is_left_out(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recorder that is killed leaves half a line; in the middle of a recording it is an error."""
+    whole = run(capsys, policy, "--samples", recording)[1]
+    recording.write_text(recording.read_text() + '{"time":1767226215.0,"target":"shop/w')
+    warning = f"warning: the last line of {recording} is cut off and was left out\n"
+    assert run(capsys, policy, "--samples", recording) == (0, whole, warning)
+    recording.write_text(recording.read_text() + "\n")
+    assert run(capsys, policy, "--samples", recording)[0] == 1
+
+
+@pytest.mark.parametrize("damage", ["cut off", "damaged"])
+def test_a_compressed_recording_that_is_damaged_is_named(
+    damage: str, policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = gzip.compress(recording.read_bytes())
+    middle = len(packed) // 2
+    path = recording.parent / "damaged.jsonl.gz"
+    path.write_bytes(packed[:middle] if damage == "cut off" else packed[:12] + b"\xff" * 40 + packed[52:])
+    for arguments in (["backtest", str(policy)], ["explain", "vm/shop/web-1", "-f", str(policy)]):
+        assert main([*arguments, "--samples", str(path)]) == 1
+        assert capsys.readouterr().err.startswith(f"error: cannot read {path}: it is cut off or damaged (")
+
+
+def test_a_recording_is_read_from_standard_input(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(capsys, policy, "--samples", recording)
+    with recording.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert run(capsys, policy, "--samples", "-") == whole
+
+
+def test_names_of_a_recording_move_no_cursor(policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy.write_text(POLICY.replace("{selector: {matchLabels: {tier: web}}}", "{}"))
+    path, page = tmp_path / "names.jsonl", tmp_path / "page.html"
+    path.write_text(
+        write_line(RecordedEvent(T0, TargetName("a\x1b[31m\nb"), "vm.crashed", {"reason": "\x1b[2J"})) + "\n"
+    )
+    said = run(capsys, policy, "--samples", path, "--html", page)[1].splitlines()[0]
+    assert "a\\u001b[31m\\u000ab  crashed  vm.crashed (reason \\u001b[2J)" in said
+    assert "\x1b" not in page.read_text()
+    main(["explain", "vm/web-9", "-f", str(policy), "--samples", str(path)])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+LACKING = """\
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: disks}
+spec:
+  rules:
+  - name: slow
+    threshold: {signal: vm.disk.write.latency, warning: {above: 10ms}}
+  - name: both
+    severity: Warning
+    condition:
+      anyOf: [{signal: vm.cpu.utilization, above: 99%}, {signal: vm.disk.write.latency, above: 10ms}]
+  - name: silent
+    threshold: {signal: vm.memory.balloon, warning: {above: 1Gi}, missingData: Alert}
+---
+apiVersion: virtwatch.io/v1alpha1
+kind: ClusterMonitorPolicy
+metadata: {name: nodes}
+spec:
+  target: {kind: Node}
+  rules:
+  - name: hot
+    threshold: {signal: node.cpu.utilization, warning: {above: 10%}}
+---
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: labelled, namespace: shop}
+spec:
+  target: {selector: {matchLabels: {tier: web}}}
+  rules:
+  - name: gone
+    event: {type: vm.crashed}
+    severity: Warning
+---
+apiVersion: virtwatch.io/v1alpha1
+kind: MonitorPolicy
+metadata: {name: other, namespace: bank}
+spec:
+  rules:
+  - name: gone-there
+    event: {type: vm.crashed}
+    severity: Warning
+"""
+
+
+@pytest.fixture
+def lacking(tmp_path: Path) -> Path:
+    path = tmp_path / "lacking.yaml"
+    path.write_text(LACKING)
+    return path
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_could_not_be_judged_did_not_fire_0_times(
+    processes: int, lacking: Path, recording: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtwatch_cli.backtest.judging._worth", lambda _: processes)
+    recording.write_text("".join(line for line in recording.read_text().splitlines(True) if "labels" not in line))
+    code, out, _ = run(capsys, lacking, "--samples", recording)
+    nothing = "not judged: the policy selects nothing of the recording, which has no"
+    assert code == 0
+    assert out.splitlines()[-6:] == [
+        "",
+        "disks slow: not judged: the recording has no vm.disk.write.latency",
+        "disks both: judged in part: without vm.disk.write.latency, of which the recording has no value",
+        "nodes hot: not judged: the recording has no node",
+        f'shop/labelled gone: {nothing} labels: add a line with "labels" for each VM',
+        f"bank/other gone-there: {nothing} VM of namespace bank",
+    ]
+    assert "disks          slow        not judged  -        -                          -" in out
+    assert "could not be judged" not in out
+
+
+def test_machines_learn_what_could_not_be_judged(
+    lacking: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = recording.parent / "page.html"
+    out = run(capsys, lacking, "--samples", recording, "-o", "json", "--html", page)[1]
+    rules = {item["rule"]: item for item in map(json.loads, out.splitlines()) if "fired" in item}
+    assert rules["slow"]["notJudged"] == "the recording has no vm.disk.write.latency"
+    assert "notJudged" not in rules["both"]
+    assert "vm.disk.write.latency" in rules["both"]["partlyJudged"]
+    assert rules["silent"]["fired"] == 2
+    assert "notJudged" not in rules["silent"]
+    assert "not judged: the recording has no vm.disk.write.latency" in page.read_text()
+
+
+def test_an_empty_recording_lets_nothing_be_judged(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    out = run(capsys, policy, "--samples", path)[1]
+    assert "Nothing could be judged.\n" in out
+    assert out.endswith("shop/web crashed: not judged: the recording is empty\n")
+
+
+def test_targets_without_a_signal_are_counted(
+    lacking: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with recording.open("a") as file:
+        file.write(write_line(RecordedSample(T0 + 600, DB, "vm.disk.write.latency", "vda", None)) + "\n")
+    out = run(capsys, lacking, "--samples", recording)[1]
+    told = "judged in part: not on 1 of 2 targets, of which the recording has no vm.disk.write.latency"
+    assert f"disks slow: {told}\n" in out

@@ -52,6 +52,30 @@ def test_machines_get_one_object(policy: Path, recording: Path, capsys: pytest.C
     assert rule["asks"][0]["everySeconds"] == 15.0
 
 
+def test_a_rule_whose_signal_a_recording_lacks_cannot_be_judged(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.write_text(POLICY.replace("vm.cpu.utilization", "vm.cpu.delay.ratio"))
+    command = ["explain", "vm/shop/web-1", "-f", str(policy), "--samples", str(recording)]
+    main(command)
+    assert (
+        "  cannot    be judged: no vm.cpu.delay.ratio (the recording has no value of it)\n" in capsys.readouterr().out
+    )
+    main([*command, "-o", "json"])
+    missing = json.loads(capsys.readouterr().out)["rules"][0]["missing"]
+    assert missing == [{"signal": "vm.cpu.delay.ratio", "why": "the recording has no value of it"}]
+
+
+def test_a_recording_without_labels_says_why_nothing_applies(
+    policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording.write_text("".join(line for line in recording.read_text().splitlines(True) if "labels" not in line))
+    main(["explain", "vm/shop/web-1", "-f", str(policy), "--samples", str(recording)])
+    out = capsys.readouterr().out
+    assert "the recording; it has no labels, so policies with a selector select nothing of it\n" in out
+    assert out.endswith("No policy has a rule for it.\n")
+
+
 def test_a_vm_that_no_policy_selects_has_no_rules(
     policy: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
