@@ -159,7 +159,10 @@ class Watch:
             self._backoff.reset()
             self._take(event)
         # An end before its time is how an API server looks that goes down in order.
-        self._interrupted = time.monotonic() - begun < stream.life - 1
+        lived = time.monotonic() - begun
+        self._interrupted = lived < stream.life - 1
+        if lived > MAX_DELAY_S:
+            self._backoff.reset()  # it did not fail: nothing moved for so long that it counts as silent
         return self._backoff.delay() if self._interrupted else 0.0
 
     def _rewound(self) -> bool:

@@ -67,7 +67,7 @@ class KubernetesThresholds:
             paths.resource(paths.KUBEVIRT, VMIS),
             client=client,
             labels=f"{NODE_LABEL}={node}",
-            on_change=self._changed,
+            on_change=self._vmi_changed,
             on_synced=self._changed,
             name="VirtualMachineInstances",
             outages=outages,
@@ -81,6 +81,8 @@ class KubernetesThresholds:
             name=f"NodeMonitor {node}",
             outages=outages,
         )
+        self._passing: dict[str, Json] = {}  # VMIs by uid, as a launcher here ran them last since the last look
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._classes = StorageClasses(client, self._wake.set)
         self._stopping = threading.Event()
@@ -123,6 +125,12 @@ class KubernetesThresholds:
     def _changed(self, *_: Json | None) -> None:
         self._wake.set()
 
+    def _vmi_changed(self, _: Json | None, new: Json | None) -> None:
+        if new is not None and self._node in ((new.get("status") or {}).get("activePods") or {}).values():
+            with self._lock:
+                self._passing[new["metadata"]["uid"]] = new
+        self._wake.set()
+
     def _node_monitor_changed(self, _: Json | None, new: Json | None) -> None:
         self._wake.set()
         if new is not None and not new.get("status"):
@@ -156,11 +164,25 @@ class KubernetesThresholds:
         if self._vmis.synced:
             identities = read_identities(self._vmis.objects(), node=self._node, classes=self._classes.known)
             self._classes.want(claims_of(identities))
+            if passed := self._passed(identities):
+                self._tell(passed)
             if moved := tuple(self._moved(identities)):  # a watch by label does not show what took a VMI out of it
                 self._tell(IdentitiesChanged((*identities.identities, *moved)))
             self._tell(identities)
         for document in self._node_monitor.objects():
             self._tell(self._node_reader.read(document))
+
+    def _passed(self, now: IdentitiesChanged) -> IdentitiesChanged | None:
+        """Return what is here with the VMIs that came and went since the last look; None where none did."""
+        with self._lock:
+            passing, self._passing = self._passing, {}
+        here = {item.vmi_uid for item in now.identities if item.pod_uids}
+        gone = [vmi for uid, vmi in passing.items() if uid not in here]
+        if not gone:
+            return None
+        there = {vmi["metadata"]["uid"] for vmi in gone}
+        passed = read_identities(gone, node=self._node, classes=self._classes.known).identities
+        return IdentitiesChanged((*(item for item in now.identities if item.vmi_uid not in there), *passed))
 
     def _moved(self, now: IdentitiesChanged) -> Iterator[KubernetesIdentity]:
         """Ask, once, for VMIs that are this node's no more and did not say where they migrate; yield those that did."""

@@ -240,6 +240,28 @@ def test_where_a_vm_migrated_is_known_before_it_is_gone(client, source, namespac
     assert {item.migration_target for item in said if item.name == "deleted"} == {""}
 
 
+def test_a_vm_that_came_and_went_between_two_looks_was_here(client, source, namespace, monkeypatch):
+    """So an agent that is slow to look knows that an alert's VM was on its node, and that it has stopped."""
+    monkeypatch.setattr("virtwatch_agent.kubernetes.thresholds.SETTLE_S", 2.0)
+    path = paths.resource(paths.KUBEVIRT, "virtualmachineinstances", namespace=namespace)
+    _, core = source()
+    wait_for(lambda: core.newest(IdentitiesChanged) is not None, what="the list", deadline=30)
+
+    client.create(path, vmi("passes", activePods={"pod-1": NODE}))
+    client.apply(f"{path}/passes", vmi("passes", activePods={}), manager="test")
+    client.delete(f"{path}/passes")
+
+    def looks():
+        return [
+            [(one.name, one.pod_uids) for one in item.identities]
+            for item in core.received
+            if isinstance(item, IdentitiesChanged)
+        ]
+
+    wait_for(lambda: len(looks()) == 3, what="what came and went", deadline=30)
+    assert looks() == [[], [("passes", ("pod-1",))], []]
+
+
 def test_what_the_operator_acknowledges_is_heard_and_the_agents_own_writes_are_not(client, source):
     new = []
     body = {"apiVersion": paths.VIRTWATCH, "kind": "NodeMonitor", "metadata": {"name": NODE, "labels": {"zone": "a"}}}
